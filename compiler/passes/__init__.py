@@ -1,0 +1,1 @@
+"""Optimisation, graph to graph: one pass a file, one name a pass. Passes never import each other; `pipeline` orders them."""

@@ -1,0 +1,10 @@
+"""The runtime: what a compiled module needs while it runs, and nothing of the compiler.
+
+The folder `runtime/` is imported as `dlc.runtime`: models and their parameters, initialisers, optimisers, the training
+loop, and the loader of compiled files.
+"""
+
+if __name__ != "dlc.runtime":
+    raise ImportError(
+        "this folder is the package dlc.runtime: install the project (pip install -e .) and import dlc.runtime"
+    )

@@ -1,0 +1,1 @@
+"""Layers: one `.dl` file a topic, `use nn.linear: Linear`."""
