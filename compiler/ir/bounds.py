@@ -1,0 +1,243 @@
+"""What can be proved about integer expressions: ``p >= 0`` for every value of the indices and sizes in it.
+
+Hypotheses are the ranges of indices, ``|S| >= 0``, the defining inequalities of ``floordiv``, ``mod``, ``max``,
+``min``, products of these with what is not negative, and *facts*: polynomials that are not negative where the
+question is asked (guards).  The proof is Fourier-Motzkin elimination over the monomials, with the rounding that
+integers allow.  It is sound and gives up early: an answer ``False`` means *not proved*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from math import gcd
+
+from dlc.compiler.ir.affine import Monomial, Polynomial, order_key, polynomial
+from dlc.compiler.ir.expr import Expr, Index, Op, Select, Size
+
+_MOST_INEQUALITIES = 300  # beyond this the proof is given up
+_MOST_ROUNDS = 3  # of adding hypotheses about the atoms that earlier hypotheses mention
+
+_Row = dict[Monomial, int]  # sum of factor*monomial >= 0, the constant under ()
+
+
+def nonnegative(goal: Polynomial, facts: Sequence[Polynomial] = ()) -> bool:
+    """Whether ``goal >= 0`` follows from the ranges of its atoms and ``facts``."""
+    value = goal.value
+    if value is not None and value >= 0:
+        return True
+    return _proved(goal, tuple(facts))
+
+
+def positive(goal: Polynomial, facts: Sequence[Polynomial] = ()) -> bool:
+    return nonnegative(goal - 1, facts)
+
+
+def within(node: Expr, size: Expr, facts: Sequence[Polynomial] = ()) -> bool:
+    """Whether ``0 <= node < size`` is proved."""
+    subscript = polynomial(node)
+    return nonnegative(subscript, facts) and nonnegative(polynomial(size) - subscript - 1, facts)
+
+
+@lru_cache(maxsize=1 << 15)
+def _proved(goal: Polynomial, facts: tuple[Polynomial, ...]) -> bool:
+    negated = -goal - 1
+    rows = [dict(row.terms) for row in _hypotheses(negated, facts)]
+    return _infeasible([dict(negated.terms), *rows])
+
+
+def _hypotheses(goal: Polynomial, facts: tuple[Polynomial, ...]) -> list[Polynomial]:
+    """The facts, and what holds of every atom and product that they and the goal mention."""
+    known: dict[Polynomial, None] = dict.fromkeys(facts)
+    done: set[Monomial] = set()
+    frontier = [goal, *facts]
+    for _ in range(_MOST_ROUNDS):
+        added: list[Polynomial] = []
+        for row in frontier:
+            for monomial, _factor in row.terms:
+                for part in (monomial, *((atom,) for atom in monomial)):
+                    if part and part not in done:
+                        done.add(part)
+                        added.extend(_about(part))
+        frontier = [row for row in added if row not in known]
+        known.update(dict.fromkeys(frontier))
+        if not frontier or len(known) > _MOST_INEQUALITIES:
+            break
+    return list(known)
+
+
+def _about(monomial: Monomial) -> list[Polynomial]:
+    """Inequalities about an atom or a product of atoms."""
+    if len(monomial) == 1:
+        return _about_atom(monomial[0])
+    rows = [Polynomial(((monomial, 1),))] if all(_is_nonnegative_atom(atom) for atom in monomial) else []
+    for position, atom in enumerate(monomial):
+        others = monomial[:position] + monomial[position + 1 :]
+        if all(_is_nonnegative_atom(other) for other in others):
+            rest = Polynomial(((others, 1),))
+            rows.extend(row * rest for row in _about_atom(atom))
+    return rows
+
+
+def _is_nonnegative_atom(atom: Expr) -> bool:
+    return isinstance(atom, Index | Size) or (isinstance(atom, Op) and atom.name == "mod")
+
+
+def _about_atom(atom: Expr) -> list[Polynomial]:
+    me = Polynomial((((atom,), 1),))
+    match atom:
+        case Size():
+            return [me]
+        case Index(size=size):
+            return [me, polynomial(size) - me - 1]
+        case Op(name="floordiv", args=(left, right)):
+            product = me * polynomial(right)
+            return [polynomial(left) - product, product + polynomial(right) - polynomial(left) - 1]
+        case Op(name="mod", args=(_, right)):
+            return [me, polynomial(right) - me - 1]
+        case Op(name="max", args=(left, right)):
+            return [me - polynomial(left), me - polynomial(right)]
+        case Op(name="min", args=(left, right)):
+            return [polynomial(left) - me, polynomial(right) - me]
+        case Select(yes=yes, no=no) if atom.type == "int":
+            low = [p for p in (polynomial(yes), polynomial(no)) if not nonnegative(p)]
+            return [] if low else [me]
+    return []
+
+
+# -- Fourier-Motzkin ------------------------------------------------------------------------------------------------
+
+
+def _infeasible(rows: list[_Row]) -> bool:
+    """Whether no integers satisfy all rows (proved)."""
+    rows = _distinct(rows)
+    while True:
+        if any(set(row) <= {()} and row.get((), 0) < 0 for row in rows):
+            return True
+        variable = _cheapest(rows)
+        if variable is None:
+            return False
+        above = [row for row in rows if row.get(variable, 0) > 0]
+        below = [row for row in rows if row.get(variable, 0) < 0]
+        rest = [row for row in rows if not row.get(variable, 0)]
+        combined = [_combine(low, high, variable) for low in below for high in above]
+        rows = _distinct(rest + combined)
+        if len(rows) > _MOST_INEQUALITIES:
+            return False
+
+
+def _cheapest(rows: list[_Row]) -> Monomial | None:
+    """The monomial whose elimination adds the fewest rows."""
+    counts: dict[Monomial, tuple[int, int]] = {}
+    for row in rows:
+        for monomial, factor in row.items():
+            if monomial:
+                up, down = counts.get(monomial, (0, 0))
+                counts[monomial] = (up + (factor > 0), down + (factor < 0))
+    if not counts:
+        return None
+    return min(counts, key=lambda m: (counts[m][0] * counts[m][1], len(m), [order_key(atom) for atom in m]))
+
+
+def _combine(low: _Row, high: _Row, variable: Monomial) -> _Row:
+    a, b = high[variable], -low[variable]
+    result = {monomial: factor * b for monomial, factor in high.items()}
+    for monomial, factor in low.items():
+        result[monomial] = result.get(monomial, 0) + factor * a
+    return {monomial: factor for monomial, factor in result.items() if factor}
+
+
+def _distinct(rows: Iterable[_Row]) -> list[_Row]:
+    """Rows divided by their common factor (the constant rounds down), the strongest of those alike, tautologies left out."""
+    strongest: dict[tuple[tuple[Monomial, int], ...], int] = {}
+    for row in rows:
+        constant = row.get((), 0)
+        rest = {monomial: factor for monomial, factor in row.items() if monomial and factor}
+        if not rest:
+            if constant < 0:
+                return [{(): constant}]
+            continue
+        common = gcd(*rest.values())
+        key = tuple(sorted(((m, f // common) for m, f in rest.items()), key=lambda t: [order_key(a) for a in t[0]]))
+        constant = constant // common
+        strongest[key] = min(constant, strongest.get(key, constant))
+    return [{**dict(key), (): constant} for key, constant in strongest.items()]
+
+
+# -- conditions -----------------------------------------------------------------------------------------------------
+
+
+def facts_of(cond: Expr, holds: bool = True) -> list[Polynomial]:
+    """Polynomials that are not negative where the condition holds (or, with ``holds=False``, where it does not)."""
+    match cond:
+        case Op(name="and", args=args) if holds:
+            return [fact for arg in args for fact in facts_of(arg)]
+        case Op(name="or", args=args) if not holds:
+            return [fact for arg in args for fact in facts_of(arg, False)]
+        case Op(name="not", args=(arg,)):
+            return facts_of(arg, not holds)
+        case Op(name="lt" | "le" | "eq" | "ne", args=(left, right)) if left.type == right.type == "int":
+            return _comparison_facts(cond.name, polynomial(left), polynomial(right), holds)
+    return []
+
+
+def _comparison_facts(name: str, left: Polynomial, right: Polynomial, holds: bool) -> list[Polynomial]:
+    if name == "lt":
+        return [right - left - 1] if holds else [left - right]
+    if name == "le":
+        return [right - left] if holds else [left - right - 1]
+    if (name == "eq") == holds:
+        return [right - left, left - right]
+    return []
+
+
+def decide(cond: Expr, facts: Sequence[Polynomial] = ()) -> bool | None:
+    """True or False where the condition is proved or refuted, else None."""
+    match cond:
+        case Op(name="and", args=args):
+            answers = [decide(arg, facts) for arg in args]
+            return False if False in answers else True if all(answers) else None
+        case Op(name="or", args=args):
+            answers = [decide(arg, facts) for arg in args]
+            return True if True in answers else False if all(a is False for a in answers) else None
+        case Op(name="not", args=(arg,)):
+            answer = decide(arg, facts)
+            return None if answer is None else not answer
+        case Op(name="lt" | "le" | "eq" | "ne", args=(left, right)) if left.type == right.type == "int":
+            return _decide_comparison(cond.name, polynomial(left), polynomial(right), facts)
+    value = getattr(cond, "value", None)
+    return value if isinstance(value, bool) else None
+
+
+def _decide_comparison(name: str, left: Polynomial, right: Polynomial, facts: Sequence[Polynomial]) -> bool | None:
+    if name in ("lt", "le"):
+        slack = right - left - (1 if name == "lt" else 0)
+        return True if nonnegative(slack, facts) else False if nonnegative(-slack - 1, facts) else None
+    if left == right:
+        return name == "eq"
+    difference = right - left
+    if nonnegative(difference - 1, facts) or nonnegative(-difference - 1, facts):
+        return name == "ne"
+    if nonnegative(difference, facts) and nonnegative(-difference, facts):
+        return name == "eq"
+    return None
+
+
+def extreme(goal: Polynomial, greatest: bool) -> Polynomial | None:
+    """The least or greatest value over the ranges of its indices, as a polynomial in sizes; None if a sign is unknown."""
+    while True:
+        index = next((atom for atom in goal.atoms if isinstance(atom, Index)), None)
+        if index is None:
+            return goal
+        parts = goal.split(index)
+        if parts is None:
+            return None
+        factor, rest = parts
+        if nonnegative(factor):
+            rising = True
+        elif nonnegative(-factor):
+            rising = False
+        else:
+            return None
+        end = polynomial(index.size) - 1 if rising == greatest else Polynomial(())
+        goal = factor * end + rest

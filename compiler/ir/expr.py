@@ -1,0 +1,357 @@
+"""The scalar expressions of the graph language.
+
+::
+
+    e ::= Const(value)                    number or truth value; its Python type is its type
+        | Size(name)                      |S|, an integer known when the inputs arrive
+        | Index(id, size, hint)           the value of an index variable: an integer, 0 <= i < size
+        | Read(tensor, (e, ..), type)     an element of a tensor, which is named by its id
+        | Op(name, (e, ..))               a row of ``ops.OPERATORS``
+        | Select(cond, yes, no)           the branch not taken is not evaluated; Iverson's [c]*e is Select(c, e, 0)
+        | Reduce(op, (Index, ..), e)      a row of ``ops.REDUCTIONS``; binds its indices in the body
+
+Sizes and subscripts are integer expressions of this same language.  A condition on a reduction is a ``Select`` in
+its body whose other branch is the reduction's identity.
+
+Nodes are immutable and hash-consed: building the same expression twice gives the same object, so equality is
+identity, a repeated sub-expression is stored once, and a pass may keep a dictionary from node to result.  The name
+of an index (``hint``) serves printing; ids are unique, ``canonical`` renumbers them so that renaming does not matter.
+Left out: anything with a side effect, and places in the source (equations carry those).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, cast
+from weakref import WeakValueDictionary
+
+from dlc.compiler.ir.ops import IDENTITY, OPERATORS, REDUCTIONS, Type
+
+
+class _Interned(type):
+    """Gives the one object that stands for a class and its fields."""
+
+    _table: ClassVar[WeakValueDictionary[tuple[Any, ...], Any]] = WeakValueDictionary()
+
+    def __call__(cls, *fields: Any) -> Any:
+        key = (cls, *cls.key(*fields))  # type: ignore[attr-defined]  # every expression class has key
+        found = _Interned._table.get(key)
+        if found is None:
+            found = super().__call__(*fields)
+            _Interned._table[key] = found
+        return found
+
+
+class Expr(metaclass=_Interned):
+    """An expression; see the module for the seven kinds."""
+
+    __slots__ = ("type", "__weakref__")
+    type: Type
+
+    @staticmethod
+    def key(*fields: Any) -> tuple[Any, ...]:
+        return fields
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        return ()
+
+    def rebuild(self, children: tuple[Expr, ...]) -> Expr:
+        """The same node over other children."""
+        return self
+
+    def __repr__(self) -> str:
+        return text(self)
+
+
+class Const(Expr):
+    __slots__ = ("value",)
+    value: float | int | bool
+
+    @staticmethod
+    def key(*fields: Any) -> tuple[Any, ...]:
+        return (type(fields[0]), repr(fields[0]))  # keeps 1, 1.0 and True apart, and 0.0 from -0.0
+
+    def __init__(self, value: float | int | bool) -> None:
+        self.value = value
+        self.type = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "real"
+
+
+class Size(Expr):
+    __slots__ = ("name",)
+    name: str
+
+    def __init__(self, name: str) -> None:
+        self.name, self.type = name, "int"
+
+
+class Index(Expr):
+    """Compare indices by identity; ``size`` is an integer expression without indices and reads."""
+
+    __slots__ = ("id", "size", "hint")
+    id: int
+    size: Expr
+    hint: str
+
+    def __init__(self, id: int, size: Expr, hint: str) -> None:
+        self.id, self.size, self.hint, self.type = id, size, hint, "int"
+
+
+class Read(Expr):
+    __slots__ = ("tensor", "subscripts")
+    tensor: str
+    subscripts: tuple[Expr, ...]
+
+    def __init__(self, tensor: str, subscripts: tuple[Expr, ...], type: Type) -> None:
+        self.tensor, self.subscripts, self.type = tensor, subscripts, type
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        return self.subscripts
+
+    def rebuild(self, children: tuple[Expr, ...]) -> Expr:
+        return Read(self.tensor, children, self.type)
+
+
+class Op(Expr):
+    """Use ``op`` to build one: it flattens sums and products."""
+
+    __slots__ = ("name", "args")
+    name: str
+    args: tuple[Expr, ...]
+
+    def __init__(self, name: str, args: tuple[Expr, ...]) -> None:
+        self.name, self.args = name, args
+        result = OPERATORS[name].result
+        self.type = args[0].type if result == "same" else result
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        return self.args
+
+    def rebuild(self, children: tuple[Expr, ...]) -> Expr:
+        return op(self.name, *children)
+
+
+class Select(Expr):
+    __slots__ = ("cond", "yes", "no")
+    cond: Expr
+    yes: Expr
+    no: Expr
+
+    def __init__(self, cond: Expr, yes: Expr, no: Expr) -> None:
+        self.cond, self.yes, self.no, self.type = cond, yes, no, yes.type
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        return (self.cond, self.yes, self.no)
+
+    def rebuild(self, children: tuple[Expr, ...]) -> Expr:
+        return Select(*children)
+
+
+class Reduce(Expr):
+    """``rebuild`` takes the body alone: indices are binders, not children."""
+
+    __slots__ = ("op", "indices", "body")
+    op: str
+    indices: tuple[Index, ...]
+    body: Expr
+
+    def __init__(self, op: str, indices: tuple[Index, ...], body: Expr) -> None:
+        self.op, self.indices, self.body = op, indices, body
+        result = REDUCTIONS[op]
+        self.type = body.type if result == "same" else result
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        return (self.body,)
+
+    def rebuild(self, children: tuple[Expr, ...]) -> Expr:
+        return Reduce(self.op, self.indices, children[0])
+
+
+# -- building -------------------------------------------------------------------------------------------------------
+
+_ids = itertools.count()
+
+
+def fresh(size: Expr, hint: str = "i") -> Index:
+    """A new index variable over ``0 .. size-1``."""
+    return Index(next(_ids), size, hint)
+
+
+def refresh(index: Index) -> Index:
+    """A new index variable over the same range, with the same name."""
+    return fresh(index.size, index.hint)
+
+
+def op(name: str, *args: Expr) -> Expr:
+    """The operator applied; nested sums and products (and conjunctions) are flattened.  Nothing is simplified."""
+    if OPERATORS[name].arity is not None:
+        return Op(name, args)
+    flat: list[Expr] = []
+    for arg in args:
+        flat.extend(arg.args if isinstance(arg, Op) and arg.name == name else (arg,))
+    return flat[0] if len(flat) == 1 else Op(name, tuple(flat))
+
+
+def identity_of(reduction: str, type: Type) -> Const:
+    """The neutral element of a reduction over bodies of that type."""
+    value = IDENTITY[reduction]
+    if type == "int" and not isinstance(value, bool) and math.isinf(value):
+        return Const(-(2**63) if value < 0 else 2**63 - 1)
+    return Const(float(value)) if type == "real" else Const(value)
+
+
+ZERO, ONE = Const(0), Const(1)
+TRUE, FALSE = Const(True), Const(False)
+
+
+def number(value: float | int, type: Type) -> Const:
+    """``value`` as a constant of the given numeric type."""
+    return Const(float(value)) if type == "real" else Const(int(value))
+
+
+# -- walking --------------------------------------------------------------------------------------------------------
+
+
+def walk(*roots: Expr) -> Iterator[Expr]:
+    """Every distinct node below the roots, children first, in a deterministic order.  Sizes of indices are not entered."""
+    seen: set[Expr] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
+    while stack:
+        node, ready = stack.pop()
+        if node in seen:
+            continue
+        if ready or not node.children:
+            seen.add(node)
+            yield node
+            continue
+        stack.append((node, True))
+        stack.extend((child, False) for child in reversed(node.children))
+
+
+def reads(*roots: Expr) -> list[Read]:
+    return [node for node in walk(*roots) if isinstance(node, Read)]
+
+
+def free_indices(root: Expr) -> tuple[Index, ...]:
+    """The index variables that occur in ``root`` and are bound outside it, in order of first occurrence."""
+    found: dict[Expr, tuple[Index, ...]] = {}
+    for node in walk(root):
+        if isinstance(node, Index):
+            found[node] = (node,)
+            continue
+        merged = dict.fromkeys(index for child in node.children for index in found[child])
+        if isinstance(node, Reduce):
+            for index in node.indices:
+                merged.pop(index, None)
+        found[node] = tuple(merged)
+    return found[root]
+
+
+def transform(root: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
+    """Rebuild bottom-up; ``change`` sees each node over its changed children and may return another (None: keep).
+
+    Each distinct node is visited once.  Neither binders nor sizes of indices are changed: see ``substitute``.
+    """
+    done: dict[Expr, Expr] = {}
+    for node in walk(root):
+        children = tuple(done[child] for child in node.children)
+        rebuilt = node if children == node.children else node.rebuild(children)
+        done[node] = change(rebuilt) or rebuilt
+    return done[root]
+
+
+def substitute(root: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
+    """Replace nodes (usually free indices and sizes).  Index ids are unique, so nothing can be captured as long as
+    the replacements do not contain indices that ``root`` binds; callers that duplicate an expression ``rename`` it."""
+    if not mapping:
+        return root
+    return transform(root, lambda node: mapping.get(node))
+
+
+def rename_bound(root: Expr) -> Expr:
+    """The same expression with fresh bound indices: needed where a copy of it will stand beside or inside itself."""
+
+    def renew(node: Expr) -> Expr | None:
+        if not isinstance(node, Reduce):
+            return None
+        names = {index: refresh(index) for index in node.indices}
+        return Reduce(node.op, tuple(names.values()), substitute(node.body, cast(Mapping[Expr, Expr], names)))
+
+    return transform(root, renew)
+
+
+def resize(root: Expr, sizes: Mapping[Expr, Expr]) -> Expr:
+    """Replace ``Size`` nodes everywhere, in the ranges of bound and free indices too."""
+
+    def ranged(index: Index) -> Index:
+        return Index(index.id, substitute(index.size, sizes), index.hint)
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Index):
+            return ranged(node)
+        if isinstance(node, Reduce):
+            return Reduce(node.op, tuple(ranged(index) for index in node.indices), node.body)
+        return sizes.get(node)
+
+    return transform(root, change)
+
+
+def canonical(root: Expr, free: Iterable[Index] = ()) -> Expr:
+    """``root`` with its indices renumbered -1, -2, .. : first ``free`` in their order, then binders as met.
+
+    Two expressions that differ by the names of their indices alone have the same canonical form.
+    """
+    numbers = itertools.count(1)
+    names: dict[Index, Index] = {}
+
+    def named(index: Index) -> Index:
+        if index not in names:
+            names[index] = Index(-next(numbers), index.size, "")
+        return names[index]
+
+    for index in free:
+        named(index)
+    done: dict[Expr, Expr] = {}
+
+    def visit(node: Expr) -> Expr:
+        if node in done:
+            return done[node]
+        if isinstance(node, Index):
+            result: Expr = named(node)
+        elif isinstance(node, Reduce):
+            indices = tuple(named(index) for index in node.indices)
+            result = Reduce(node.op, indices, visit(node.body))
+        else:
+            result = node.rebuild(tuple(visit(child) for child in node.children)) if node.children else node
+        done[node] = result
+        return result
+
+    return visit(root)
+
+
+# -- a plain text for debugging and error messages; graph texts come from printer.py -----------------------------------
+
+
+def text(node: Expr) -> str:
+    match node:
+        case Const():
+            return str(node.value)
+        case Size():
+            return f"|{node.name}|"
+        case Index():
+            return f"{node.hint}#{node.id}"
+        case Read():
+            return f"{node.tensor}[{','.join(map(text, node.subscripts))}]"
+        case Op():
+            return f"{node.name}({', '.join(map(text, node.args))})"
+        case Select():
+            return f"select({text(node.cond)}, {text(node.yes)}, {text(node.no)})"
+        case Reduce():
+            return f"{node.op}[{','.join(map(text, node.indices))}]({text(node.body)})"
+    raise TypeError(type(node).__name__)

@@ -1,0 +1,193 @@
+"""The graph language: tensors, each with the equations that define it.
+
+::
+
+    graph    ::= sizes, tensors, outputs, loss, gradients, requirements
+    tensor   ::= id [size, ..] : type, kind, equations
+    equation ::= tensor[subscript, ..] = value   for all values of its indices
+
+A computed tensor has one or more equations.  The usual equation writes every element: its subscripts are its
+indices, in order.  A tensor made of parts has several, whose subscripts are affine in their indices and whose
+images together cover every element once.  Tensors name each other by id, so a graph is a dictionary and a pass gives
+a new one; ``networkx`` sees it through ``dependencies``.
+
+Types are real, int and bool (``ops``); float32 or float64 is chosen when lowering.  A size is an integer expression
+over ``Size`` symbols and constants; what is fixed when compiling is a constant already.
+
+Left out: order of evaluation, memory, parallelism (the loop language has them) and layers, instances, names in scope
+(semantics resolved them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from dlc.compiler.ir.expr import Expr, Index, Read, fresh, reads, rename_bound, substitute
+from dlc.compiler.ir.ops import Type
+
+if TYPE_CHECKING:
+    import networkx
+
+    from dlc.compiler.source import Span
+
+#: input: given with each call; parameter: lives in the flat parameter buffer; hyper: a scalar that may be changed
+#: on the compiled object; cotangent: given with a vector-Jacobian product; computed: has equations.
+Kind = Literal["input", "parameter", "hyper", "cotangent", "computed"]
+
+
+@dataclass(frozen=True)
+class Equation:
+    """``tensor[subscripts] = value`` for all values of ``indices``; every index is free in ``subscripts``."""
+
+    indices: tuple[Index, ...]
+    subscripts: tuple[Expr, ...]
+    value: Expr
+    span: Span | None = field(default=None, compare=False)  # the equation of the spec that it comes from
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the left side is just the indices in order: ``y[i,j] = ..``."""
+        return self.subscripts == self.indices
+
+
+@dataclass(frozen=True)
+class Initialiser:
+    """How a parameter starts: ``name`` is a row of the runtime's table; ``arguments`` are its numbers.
+
+    ``fan_in`` and ``fan_out`` are sizes: the number of products summed into one output element, and the number of
+    output elements that one input element reaches.
+    """
+
+    name: str
+    arguments: tuple[float, ...] = ()
+    fan_in: Expr | None = None
+    fan_out: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    id: str
+    sizes: tuple[Expr, ...]
+    type: Type
+    kind: Kind
+    equations: tuple[Equation, ...] = ()
+    sets: tuple[str, ...] = ()  # the index set of each axis as the spec calls it, for messages and printing
+    bound: Expr | None = None  # of an integer input: its elements lie in 0 .. bound-1
+    bound_set: str = ""  # and the set's name
+    initialiser: Initialiser | None = None
+    default: float | int | bool | None = None  # of a hyper-parameter, or of an input that may be left out
+    doc: str = field(default="", compare=False)
+    span: Span | None = field(default=None, compare=False)
+
+    @property
+    def rank(self) -> int:
+        return len(self.sizes)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A value that the compiled model returns under ``name``."""
+
+    name: str
+    tensor: str
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """``adjoint`` holds the derivative of the loss with respect to ``tensor``."""
+
+    tensor: str
+    adjoint: str
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """``value >= 0`` must hold once the sizes are known; ``message`` says in the spec's words what fails if not."""
+
+    value: Expr
+    message: str
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Graph:
+    name: str
+    tensors: Mapping[str, Tensor]  # in the order of definition; do not rely on it being an order of evaluation
+    outputs: tuple[Output, ...] = ()
+    sizes: tuple[str, ...] = ()  # the Size symbols that inputs bind
+    loss: str | None = None  # id of the scalar that value_and_grad differentiates
+    gradients: tuple[Gradient, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    trainable: tuple[str, ...] = ()  # parameters that ``minimize`` moves
+    doc: str = field(default="", compare=False)
+
+    def of_kind(self, *kinds: Kind) -> list[Tensor]:
+        return [tensor for tensor in self.tensors.values() if tensor.kind in kinds]
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """What must be computed: outputs, the loss and the gradients, without repetition."""
+        loss = (self.loss,) if self.loss is not None else ()
+        wanted = (*(o.tensor for o in self.outputs), *loss, *(g.adjoint for g in self.gradients))
+        return tuple(dict.fromkeys(wanted))
+
+    def with_tensors(self, tensors: Iterable[Tensor]) -> Graph:
+        return replace(self, tensors={tensor.id: tensor for tensor in tensors})
+
+    def fresh_id(self, wanted: str) -> str:
+        """``wanted``, or ``wanted.2``, ``wanted.3``, .. if that is taken."""
+        return unique(wanted, self.tensors)
+
+
+def unique(wanted: str, taken: Mapping[str, object] | set[str]) -> str:
+    """``wanted``, or the first of ``wanted.2``, ``wanted.3``, .. that is not taken."""
+    if wanted not in taken:
+        return wanted
+    number = 2
+    while f"{wanted}.{number}" in taken:
+        number += 1
+    return f"{wanted}.{number}"
+
+
+def whole(id: str, indices: tuple[Index, ...], value: Expr, span: Span | None = None, sets: tuple[str, ...] = ()) -> Tensor:
+    """A computed tensor with one equation over all its elements."""
+    sizes = tuple(index.size for index in indices)
+    return Tensor(id, sizes, value.type, "computed", (Equation(indices, indices, value, span),), sets, span=span)
+
+
+def inlined(equation: Equation, subscripts: tuple[Expr, ...]) -> Expr:
+    """The value of a whole equation at ``subscripts``, with bound indices of its own."""
+    return substitute(rename_bound(equation.value), dict(zip(equation.indices, subscripts, strict=True)))
+
+
+def read(tensor: Tensor, *subscripts: Expr) -> Read:
+    return Read(tensor.id, subscripts, tensor.type)
+
+
+def axes_of(tensor: Tensor, hints: Iterable[str] = ()) -> tuple[Index, ...]:
+    """Fresh indices over the tensor's axes, named after its index sets."""
+    names = list(hints) or [(name[:1].lower() + name[1:]) or "i" for name in tensor.sets] or ["i"] * tensor.rank
+    return tuple(fresh(size, name) for size, name in zip(tensor.sizes, names, strict=True))
+
+
+def dependencies(graph: Graph) -> networkx.DiGraph:
+    """An edge from A to C where an equation of C reads A.  Nodes stand in the order of definition."""
+    import networkx
+
+    result = networkx.DiGraph()
+    result.add_nodes_from(graph.tensors)
+    for tensor in graph.tensors.values():
+        for equation in tensor.equations:
+            for node in reads(equation.value, *equation.subscripts):
+                result.add_edge(node.tensor, tensor.id)
+    return result
+
+
+def ordered(graph: Graph) -> list[str]:
+    """The tensors, each after all that it reads; ties in the order of definition.  The graph has no cycle."""
+    import networkx
+
+    position = {id: number for number, id in enumerate(graph.tensors)}
+    return list(networkx.lexicographical_topological_sort(dependencies(graph), key=position.__getitem__))
