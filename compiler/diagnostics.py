@@ -1,7 +1,7 @@
 """What the compiler says to the author of a spec: diagnostics, their collection, and their rendering.
 
-Every kind of error is a frozen dataclass derived from `Diagnostic`: its fields are the facts, its class holds the code and the title, and its
-properties word the facts:
+Every kind of error is a frozen dataclass derived from `Diagnostic`: its fields are the facts, its class holds the code
+and the title, and its properties word the facts:
 
     @dataclass(frozen=True)
     class UnknownTensor(Diagnostic):
@@ -18,8 +18,8 @@ properties word the facts:
         def help(self) -> str | None:
             return suggestion(self.name, self.candidates)
 
-`Diagnostics` collects several of them, so that all independent errors of a file are reported in one run; `CompileError` carries them out of the
-compiler. `render` gives the text that users and the error tests see:
+`Diagnostics` collects several of them, so that all independent errors of a file are reported in one run; `CompileError`
+carries them out of the compiler. `render` gives the text that users and the error tests see:
 
     error[DL031]: no tensor is called `hh`
       --> net.dl:4:14
@@ -42,6 +42,7 @@ from typing import ClassVar
 from dlc.compiler.source import Source, Span
 
 TAB_STOP = 4
+_BIDIRECTIONAL_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 WIDEST_LINE = 160
 MARGIN_OF_CLIPPED_LINE = 40
 
@@ -74,7 +75,7 @@ class Diagnostic:
 
     @property
     def message(self) -> str:
-        """The headline: one sentence, with the facts of this case. The title of the class when there is nothing to add."""
+        """The headline: one sentence with the facts of this case; the title when there is nothing to add."""
         return self.title
 
     @property
@@ -157,7 +158,7 @@ def sorted_unique(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate closest to a misspelt `name`, or None when none is close. Candidates that differ only in case win."""
+    """The candidate closest to a misspelt `name`, or None if none is close; one that differs only in case wins."""
     ordered = sorted(set(candidates) - {name})
     for candidate in ordered:
         if candidate.casefold() == name.casefold():
@@ -172,9 +173,15 @@ def suggestion(name: str, candidates: Iterable[str]) -> str | None:
     return None if close is None else f"did you mean `{close}`?"
 
 
-# --- rendering ----------------------------------------------------------------------------------------------------------------------------
+# --- rendering ---------------------------------------------------------------------------------------------------------
 
-_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m", "frame": "\x1b[1;34m", "bold": "\x1b[1m"}
+_COLORS = {
+    "error": "\x1b[1;31m",
+    "warning": "\x1b[1;33m",
+    "note": "\x1b[1;36m",
+    "frame": "\x1b[1;34m",
+    "bold": "\x1b[1m",
+}
 _COLOR_END = "\x1b[0m"
 
 
@@ -210,7 +217,8 @@ class _Renderer:
 
     def lines(self, diagnostic: Diagnostic) -> Iterator[str]:
         severity = diagnostic.severity.value
-        yield self._paint(severity, f"{severity}[{diagnostic.code}]") + self._paint("bold", f": {visible(diagnostic.message)}")
+        head = self._paint(severity, f"{severity}[{diagnostic.code}]")
+        yield head + self._paint("bold", f": {visible(diagnostic.message)}")
         labels = [*([Label(diagnostic.span, diagnostic.label)] if diagnostic.span else []), *diagnostic.secondary]
         gutter = max((len(str(label.span.line)) for label in labels), default=0)
         yield from self._blocks(diagnostic, labels, gutter)
@@ -236,6 +244,8 @@ class _Renderer:
         for number, (name, source) in enumerate(sources.items()):
             here = [label for label in labels if label.span.source.name == name]
             arrow = "-->" if number == 0 else ":::"
+            if number > 0:
+                yield self._paint("frame", " " * (gutter + 2) + "|")
             yield self._paint("frame", " " * (gutter + 1) + arrow) + f" {visible(str(here[0].span))}"
             yield self._paint("frame", " " * (gutter + 2) + "|")
             yield from self._excerpt(diagnostic, source, here, gutter)
@@ -272,7 +282,7 @@ def _mark(label: Label, view: Clipped, primary: bool) -> _Mark:
 
 
 def _underlines(marks: Sequence[_Mark]) -> Iterator[str]:
-    """The underline of a line, with the words of its rightmost mark behind it; then the words of the others, hung below."""
+    """The underline of a line with the words of its rightmost mark; the words of the others hang below."""
     ordered = sorted(marks, key=lambda mark: (mark.start, mark.end))
     width = max(mark.end for mark in ordered)
     row = [" "] * width
@@ -301,7 +311,7 @@ def _bars(marks: Sequence[_Mark]) -> str:
 
 @dataclass(frozen=True)
 class Clipped:
-    """A source line as displayed: tabs expanded, control characters made visible, and very long lines cut to a window."""
+    """A source line as displayed: tabs expanded, control characters replaced, a very long line cut to a window."""
 
     text: str
     columns: tuple[int, ...]
@@ -346,4 +356,4 @@ def visible(text: str) -> str:
 
 
 def _is_hidden(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs") or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029"
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _BIDIRECTIONAL_CONTROLS

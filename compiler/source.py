@@ -1,7 +1,8 @@
 """Source text and places in it.
 
-A `Source` is one file as text; a `Span` is a half-open range of its characters. Everything that a user may have to be told about carries a
-span. Lines and columns are derived, 1-based, and count characters; how wide a character is on a screen is the renderer's business.
+A `Source` is one file as text; a `Span` is a half-open range of its characters. Everything that a user may have to be
+told about carries a span. Lines and columns are derived, 1-based, and count characters; how wide a character is on a
+screen is the renderer's business.
 """
 
 from __future__ import annotations
