@@ -1,0 +1,330 @@
+"""What a graph means: an interpreter that is slow and plainly right, against which everything else is tested.
+
+An expression is evaluated at a list of *points*, which give values to its indices; the result has one element per
+point.  ``Select`` splits the points, so that a branch is evaluated exactly where it is taken; a reduction multiplies
+the points by the values of its indices.  Reals are float64 with IEEE semantics, integers are int64 and exact (an
+overflow is the author's), division rounds down, and a read outside a tensor is an error that says where.  ``and``
+and ``or`` look at an argument only where those before it leave the answer open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, identity_of, walk
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
+
+Array = np.ndarray[Any, Any]
+
+_TYPES: dict[str, type] = {"real": np.float64, "int": np.int64, "bool": np.bool_}
+_KINDS = {"real": "fiu", "int": "iu", "bool": "b"}  # of the arrays that are accepted for each type
+_MOST_POINTS = 1 << 20  # a reduction over more is evaluated for a part of the points at a time
+
+
+class EvaluationError(Exception):
+    """The inputs do not fit the graph, or the graph reads outside a tensor."""
+
+
+def evaluate(
+    graph: Graph,
+    inputs: Mapping[str, Any],
+    sizes: Mapping[str, int] | None = None,
+    wanted: Iterable[str] | None = None,
+) -> dict[str, Array]:
+    """All tensors of the graph, or the ``wanted`` ones; sizes that no input's shape tells are given in ``sizes``."""
+    values = dict(bind_sizes(graph, inputs, sizes or {}))
+    tensors = _given(graph, inputs, values)
+    order = ordered(graph)
+    needed = set(order) if wanted is None else _needed(graph, wanted)
+    with np.errstate(all="ignore"):
+        for name in order:
+            tensor = graph.tensors[name]
+            if tensor.kind == "computed" and name in needed:
+                tensors[name] = _computed(tensor, tensors, values)
+    return {name: tensors[name] for name in (graph.tensors if wanted is None else wanted)}
+
+
+def _needed(graph: Graph, wanted: Iterable[str]) -> set[str]:
+    needed: set[str] = set()
+    waiting = list(wanted)
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        for equation in graph.tensors[name].equations:
+            waiting.extend(node.tensor for node in walk(equation.value, *equation.subscripts) if isinstance(node, Read))
+    return needed
+
+
+# -- sizes and inputs -----------------------------------------------------------------------------------------------
+
+
+def bind_sizes(graph: Graph, inputs: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The value of every size symbol, from the shapes of the inputs; checks that all shapes and requirements agree."""
+    values = dict(sizes)
+    for name, value in inputs.items():
+        tensor, shape = _tensor(graph, name), np.shape(value)
+        if len(shape) != tensor.rank:
+            raise EvaluationError(f"{name} has {tensor.rank} axes and was given {len(shape)}")
+        for size, length in zip(tensor.sizes, shape, strict=True):
+            if isinstance(size, Size):
+                values.setdefault(size.name, length)
+    for name in graph.sizes:
+        if name not in values:
+            raise EvaluationError(f"no input gives |{name}|")
+    for name, value in inputs.items():
+        expected = tuple(size_value(size, values) for size in graph.tensors[name].sizes)
+        if expected != np.shape(value):
+            raise EvaluationError(f"{name} has shape {expected} and was given {np.shape(value)}")
+    for requirement in graph.requirements:
+        if size_value(requirement.value, values) < 0:
+            raise EvaluationError(requirement.message)
+    return values
+
+
+def size_value(size: Expr, values: Mapping[str, int]) -> int:
+    return int(_Points({}, 1, {}, values).value(size)[0])
+
+
+def _tensor(graph: Graph, id: str) -> Tensor:
+    tensor = graph.tensors.get(id)
+    if tensor is None or tensor.kind == "computed":
+        raise EvaluationError(f"{id} is not an input")
+    return tensor
+
+
+def _given(graph: Graph, inputs: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Array]:
+    tensors: dict[str, Array] = {}
+    for tensor in graph.tensors.values():
+        if tensor.kind == "computed":
+            continue
+        if tensor.id in inputs:
+            tensors[tensor.id] = _accepted(tensor, np.asarray(inputs[tensor.id]), sizes)
+        elif tensor.default is not None:
+            shape = [size_value(size, sizes) for size in tensor.sizes]
+            tensors[tensor.id] = np.full(shape, tensor.default, _TYPES[tensor.type])
+        else:
+            raise EvaluationError(f"{tensor.id} is not given")
+    return tensors
+
+
+def _accepted(tensor: Tensor, value: Array, sizes: Mapping[str, int]) -> Array:
+    if value.dtype.kind not in _KINDS[tensor.type]:
+        raise EvaluationError(f"{tensor.id} is {tensor.type} and was given {value.dtype}")
+    value = value.astype(_TYPES[tensor.type])
+    if tensor.bound is not None:
+        outside = np.argwhere((value < 0) | (value >= size_value(tensor.bound, sizes)))
+        if len(outside):
+            position = tuple(int(place) for place in outside[0])
+            raise EvaluationError(f"{tensor.id}{list(position)} is {value[position]}, outside {tensor.bound_set}")
+    return value
+
+
+# -- equations ------------------------------------------------------------------------------------------------------
+
+
+def _computed(tensor: Tensor, tensors: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
+    shape = tuple(size_value(size, sizes) for size in tensor.sizes)
+    result = np.zeros(prod(shape), _TYPES[tensor.type])
+    written = np.zeros(prod(shape), np.int64)
+    for equation in tensor.equations:
+        positions, values = _elements(tensor, equation, shape, tensors, sizes)
+        result[positions] = values
+        np.add.at(written, positions, 1)
+    if np.any(written != 1):
+        place = int(np.argmax(written != 1))
+        position = [int(number) for number in np.unravel_index(place, shape)] if shape else []
+        raise EvaluationError(f"{tensor.id}{position} is written {written[place]} times")
+    return result.reshape(shape)
+
+
+def _elements(
+    tensor: Tensor, equation: Equation, shape: Sequence[int], tensors: Mapping[str, Array], sizes: Mapping[str, int]
+) -> tuple[Array, Array]:
+    """The positions, in row-major order over the tensor, that an equation writes, and what it writes there."""
+    points = _Points({}, 1, tensors, sizes).times(equation.indices)
+    subscripts = [points.value(subscript) for subscript in equation.subscripts]
+    return points.position(f"{tensor.id} (written)", subscripts, shape), points.value(equation.value)
+
+
+class _Points:
+    """``count`` points; ``indices`` has the value of each index at each of them."""
+
+    def __init__(
+        self, indices: Mapping[Index, Array], count: int, tensors: Mapping[str, Array], sizes: Mapping[str, int]
+    ) -> None:
+        self.indices, self.count, self.tensors, self.sizes = indices, count, tensors, sizes
+        self.known: dict[Expr, Array] = {}
+
+    def where(self, chosen: Array | slice) -> _Points:
+        """Some of the points."""
+        indices = {index: value[chosen] for index, value in self.indices.items()}
+        return _Points(indices, len(np.arange(self.count)[chosen]), self.tensors, self.sizes)
+
+    def times(self, bound: Sequence[Index]) -> _Points:
+        """Each point once for each value of ``bound``, in row-major order."""
+        ranges = [size_value(index.size, self.sizes) for index in bound]
+        many = prod(ranges)
+        indices = {index: np.repeat(value, many) for index, value in self.indices.items()}
+        for axis, index in enumerate(bound):
+            once = np.repeat(np.arange(ranges[axis]), prod(ranges[axis + 1 :]))
+            indices[index] = np.tile(once, self.count * prod(ranges[:axis]))
+        return _Points(indices, self.count * many, self.tensors, self.sizes)
+
+    def value(self, node: Expr) -> Array:
+        """The value at each point."""
+        if node not in self.known:
+            self.known[node] = self._value(node)
+        return self.known[node]
+
+    def _value(self, node: Expr) -> Array:
+        match node:
+            case Const(value=value):
+                return np.full(self.count, value, _TYPES[node.type])
+            case Size(name=name):
+                return np.full(self.count, self.sizes[name])
+            case Index():
+                return self.indices[node]
+            case Read(tensor=id, subscripts=subscripts):
+                array = self.tensors[id]
+                return array.reshape(-1)[self.position(id, [self.value(s) for s in subscripts], array.shape)]
+            case Select():
+                return self._choice(node)
+            case Reduce():
+                return self._reduction(node)
+            case Op(name="and" | "or", args=args):
+                return self._until(node.name == "or", args)
+            case Op(name=name, args=args):
+                return _VALUES[name](*(self.value(arg) for arg in args))
+        raise TypeError(type(node).__name__)
+
+    def position(self, what: str, subscripts: Sequence[Array], shape: Sequence[int]) -> Array:
+        """Where the element with these subscripts stands in row-major order."""
+        result = np.zeros(self.count, np.int64)
+        for subscript, length in zip(subscripts, shape, strict=True):
+            outside = (subscript < 0) | (subscript >= length)
+            if np.any(outside):
+                first = int(np.argmax(outside))
+                element = ",".join(str(int(s[first])) for s in subscripts)
+                at = ", ".join(f"{index.hint}={int(value[first])}" for index, value in self.indices.items())
+                raise EvaluationError(f"{what}[{element}] is outside the shape {tuple(shape)}, at {at}")
+            result = result * length + subscript
+        return result
+
+    def _choice(self, node: Select) -> Array:
+        taken = self.value(node.cond)
+        result = np.empty(self.count, _TYPES[node.type])
+        for chosen, branch in ((taken, node.yes), (~taken, node.no)):
+            if np.all(chosen):
+                return self.value(branch)
+            if np.any(chosen):
+                result[chosen] = self.where(chosen).value(branch)
+        return result
+
+    def _until(self, answer: bool, args: Sequence[Expr]) -> Array:
+        """``or`` ends at the first true argument, ``and`` at the first false one."""
+        result = np.full(self.count, not answer)
+        for arg in args:
+            open_ = result != answer
+            if np.any(open_):
+                result[open_] = (self if np.all(open_) else self.where(open_)).value(arg)
+        return result
+
+    def _reduction(self, node: Reduce) -> Array:
+        many = prod(size_value(index.size, self.sizes) for index in node.indices)
+        if self.count > 1 and self.count * many > _MOST_POINTS:
+            step = max(1, _MOST_POINTS // many)
+            parts = [self.where(slice(start, start + step)).value(node) for start in range(0, self.count, step)]
+            return np.concatenate(parts)
+        if many == 0:
+            return np.full(self.count, _of_nothing(node), _TYPES[node.type])
+        values = self.times(node.indices).value(node.body) if self.count else np.zeros(0, _TYPES[node.body.type])
+        return np.asarray(_REDUCED[node.op](values.reshape(self.count, many)), _TYPES[node.type])
+
+
+def _of_nothing(node: Reduce) -> float | int | bool:
+    return 0 if node.op in ("argmax", "argmin") else identity_of(node.op, node.type).value
+
+
+# -- the tables -----------------------------------------------------------------------------------------------------
+
+
+def _divisor(value: Array) -> Array:
+    if np.any(value == 0):
+        raise EvaluationError("an integer is divided by zero")
+    return value
+
+
+def _power(base: Array, exponent: Array) -> Array:
+    if base.dtype.kind == "i" and np.any(exponent < 0):
+        raise EvaluationError("an integer is raised to a negative power")
+    return np.power(base, exponent)
+
+
+def _folded(function: Callable[[Array, Array], Array]) -> Callable[..., Array]:
+    def fold(*args: Array) -> Array:
+        result = args[0]
+        for arg in args[1:]:
+            result = function(result, arg)
+        return result
+
+    return fold
+
+
+#: What each row of ``OPERATORS`` computes, apart from ``and`` and ``or``, which do not look at all their arguments.
+_VALUES: dict[str, Callable[..., Array]] = {
+    "add": _folded(np.add),
+    "mul": _folded(np.multiply),
+    "neg": np.negative,
+    "max": np.maximum,
+    "min": np.minimum,
+    "abs": np.abs,
+    "sign": np.sign,
+    "div": np.divide,
+    "floordiv": lambda left, right: np.floor_divide(left, _divisor(right)),
+    "mod": lambda left, right: np.mod(left, _divisor(right)),
+    "pow": _power,
+    "real": lambda x: x.astype(np.float64),
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "sigmoid": scipy.special.expit,
+    "erf": scipy.special.erf,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+    "stop": lambda x: x,
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "not": np.logical_not,
+}
+
+
+#: Each row of ``REDUCTIONS``, over the second axis.  For max, min and their positions the first nan is the extreme.
+_REDUCED: dict[str, Callable[[Array], Array]] = {
+    "sum": lambda values: np.sum(values, axis=1),
+    "prod": lambda values: np.prod(values, axis=1),
+    "max": lambda values: np.max(values, axis=1),
+    "min": lambda values: np.min(values, axis=1),
+    "argmax": lambda values: np.argmax(values, axis=1),
+    "argmin": lambda values: np.argmin(values, axis=1),
+    "any": lambda values: np.any(values, axis=1),
+    "all": lambda values: np.all(values, axis=1),
+}

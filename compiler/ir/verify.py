@@ -1,0 +1,246 @@
+"""What makes a graph valid: ``verify`` yields a sentence for each thing that is wrong, ``check`` runs after every pass.
+
+A graph is valid when every name means a tensor, every element read has as many subscripts as the tensor has axes,
+types agree, every index is bound exactly once where it occurs, left sides are affine and use all their indices,
+sizes depend on nothing but sizes, nothing reads itself, and the roots exist.  Whether subscripts stay in range, and
+whether the parts of a tensor meet without holes, is proved when the graph is made, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, reads, walk
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, dependencies
+from dlc.compiler.ir.ops import OPERATORS
+
+_NUMERIC = ("real", "int")
+
+
+class InternalError(Exception):
+    """The compiler broke one of its own rules; no spec is to blame."""
+
+
+def check(graph: Graph, after: str) -> None:
+    """Raises ``InternalError`` with the pass that gave an invalid graph, and why it is invalid."""
+    problems = list(verify(graph))
+    if problems:
+        raise InternalError("\n".join(f"after {after}: {problem}" for problem in problems))
+
+
+def verify(graph: Graph) -> Iterator[str]:
+    for name, tensor in graph.tensors.items():
+        if name != tensor.id:
+            yield f"{tensor.id} is kept under the name {name}"
+        yield from _tensor_problems(tensor, graph)
+    yield from _root_problems(graph)
+    yield from _cycles(graph)
+
+
+# -- tensors --------------------------------------------------------------------------------------------------------
+
+
+def _tensor_problems(tensor: Tensor, graph: Graph) -> Iterator[str]:
+    for size in tensor.sizes:
+        yield from _size_problems(size, f"a size of {tensor.id}", graph)
+    if tensor.sets and len(tensor.sets) != tensor.rank:
+        yield f"{tensor.id} has {tensor.rank} axes and {len(tensor.sets)} index sets"
+    if tensor.bound is not None:
+        yield from _size_problems(tensor.bound, f"the bound of {tensor.id}", graph)
+        if tensor.type != "int":
+            yield f"{tensor.id} has a bound and is {tensor.type}"
+    if tensor.kind == "computed" and not tensor.equations:
+        yield f"{tensor.id} is computed and has no equation"
+    if tensor.kind != "computed" and tensor.equations:
+        yield f"{tensor.id} is {_a(tensor.kind)} and has equations"
+    if tensor.kind == "hyper" and tensor.rank:
+        yield f"{tensor.id} is a hyper-parameter and not a scalar"
+    for equation in tensor.equations:
+        yield from _equation_problems(tensor, equation, graph)
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == "input" else f"a {kind}"
+
+
+def _size_problems(size: Expr, what: str, graph: Graph) -> Iterator[str]:
+    if size.type != "int":
+        yield f"{what} is {size.type}"
+    for node in walk(size):
+        if isinstance(node, Index | Read | Reduce):
+            yield f"{what} depends on {node!r}"
+        if isinstance(node, Size) and node.name not in graph.sizes:
+            yield f"{what} depends on |{node.name}|, which no input binds"
+
+
+def _equation_problems(tensor: Tensor, equation: Equation, graph: Graph) -> Iterator[str]:
+    where = tensor.id
+    if len(equation.subscripts) != tensor.rank:
+        yield f"{where} has {tensor.rank} axes and an equation with {len(equation.subscripts)} subscripts"
+    if equation.value.type != tensor.type:
+        yield f"{where} is {tensor.type} and its equation is {equation.value.type}"
+    if len(set(equation.indices)) != len(equation.indices):
+        yield f"{where} has an equation that lists an index twice"
+    used = {node for node in walk(*equation.subscripts) if isinstance(node, Index)}
+    for index in equation.indices:
+        yield from _size_problems(index.size, f"the range of {index!r} in {where}", graph)
+        if index not in used:
+            yield f"{where}: {index!r} does not occur on the left"
+    for subscript in equation.subscripts:
+        if not _is_affine(subscript):
+            yield f"{where}: the left side has {subscript!r}, which is not affine"
+    if equation.is_whole:
+        for index, size in zip(equation.indices, tensor.sizes, strict=False):
+            if not equal(index.size, size):
+                yield f"{where}: {index!r} runs over {index.size!r} on an axis of {size!r}"
+    for node in walk(equation.value, *equation.subscripts):
+        yield from _node_problems(node, where, graph)
+    yield from _binding_problems(equation, where)
+
+
+def _is_affine(node: Expr) -> bool:
+    """A sum of indices with factors that contain none."""
+    match node:
+        case Index() | Size() | Const():
+            return node.type == "int"
+        case Op(name="add" | "neg", args=args):
+            return all(map(_is_affine, args))
+        case Op(name="mul", args=args):
+            return all(map(_is_affine, args)) and sum(map(_mentions_index, args)) <= 1
+    return not _mentions_index(node) and not reads(node)
+
+
+def _mentions_index(node: Expr) -> bool:
+    return any(isinstance(part, Index) for part in walk(node))
+
+
+def _binding_problems(equation: Equation, where: str) -> Iterator[str]:
+    """Every index is bound once on the way from the equation to where it stands."""
+    free: dict[Expr, frozenset[Index]] = {}
+    bound: dict[Expr, frozenset[Index]] = {}
+    none: frozenset[Index] = frozenset()
+    for node in walk(equation.value, *equation.subscripts):
+        free[node] = none.union(*(free[child] for child in node.children))
+        bound[node] = none.union(*(bound[child] for child in node.children))
+        if isinstance(node, Index):
+            free[node] = frozenset((node,))
+        if isinstance(node, Reduce):
+            for index in node.indices:
+                if index in bound[node]:
+                    yield f"{where}: {index!r} is bound twice"
+            free[node] -= set(node.indices)
+            bound[node] |= set(node.indices)
+    for index in equation.indices:
+        if index in bound[equation.value]:
+            yield f"{where}: {index!r} is bound twice"
+    for expression in (equation.value, *equation.subscripts):
+        for index in sorted(free[expression] - set(equation.indices), key=lambda index: index.id):
+            yield f"{where}: {index!r} is not bound"
+
+
+# -- expressions ----------------------------------------------------------------------------------------------------
+
+
+def _node_problems(node: Expr, where: str, graph: Graph) -> Iterator[str]:
+    match node:
+        case Read():
+            yield from _read_problems(node, where, graph)
+        case Size(name=name) if name not in graph.sizes:
+            yield f"{where} depends on |{name}|, which no input binds"
+        case Select(cond=cond, yes=yes, no=no):
+            if cond.type != "bool":
+                yield f"{where}: the condition {cond!r} is {cond.type}"
+            if yes.type != no.type:
+                yield f"{where}: the branches {yes!r} and {no!r} are {yes.type} and {no.type}"
+        case Reduce(op=op, indices=indices, body=body):
+            if not indices:
+                yield f"{where}: {op} over no index"
+            if len(set(indices)) != len(indices):
+                yield f"{where}: {op} lists an index twice"
+            for index in indices:
+                yield from _size_problems(index.size, f"the range of {index!r} in {where}", graph)
+            if (body.type == "bool") != (op in ("any", "all")):
+                yield f"{where}: {op} of {body!r}, which is {body.type}"
+        case Op():
+            yield from _operator_problems(node, where)
+
+
+def _read_problems(node: Read, where: str, graph: Graph) -> Iterator[str]:
+    tensor = graph.tensors.get(node.tensor)
+    if tensor is None:
+        yield f"{where} reads {node.tensor}, which no equation defines"
+        return
+    if len(node.subscripts) != tensor.rank:
+        yield f"{where} reads {node!r} with {len(node.subscripts)} subscripts; it has {tensor.rank} axes"
+    if node.type != tensor.type:
+        yield f"{where} reads {node!r} as {node.type}; it is {tensor.type}"
+    for subscript in node.subscripts:
+        if subscript.type != "int":
+            yield f"{where} reads {node!r}, whose subscript {subscript!r} is {subscript.type}"
+
+
+def _operator_problems(node: Op, where: str) -> Iterator[str]:
+    row = OPERATORS.get(node.name)
+    if row is None:
+        yield f"{where}: there is no operator {node.name}"
+        return
+    if len(node.args) < 2 if row.arity is None else len(node.args) != row.arity:
+        yield f"{where}: {node.name} has {len(node.args)} arguments"
+        return
+    types = tuple(arg.type for arg in node.args)
+    if not _fits(node.name, row.arguments, types):
+        yield f"{where}: {node!r} of {', '.join(types)}"
+
+
+def _fits(name: str, wanted: str, types: tuple[str, ...]) -> bool:
+    if name == "pow":
+        return types in (("real", "real"), ("real", "int"), ("int", "int"))
+    if name == "real":
+        return types[0] in ("int", "bool")
+    if wanted == "any":
+        return len(set(types)) == 1
+    if wanted == "same":
+        return len(set(types)) == 1 and types[0] in _NUMERIC
+    return set(types) == {wanted}
+
+
+# -- the graph ------------------------------------------------------------------------------------------------------
+
+
+def _root_problems(graph: Graph) -> Iterator[str]:
+    tensors = graph.tensors
+    for output in graph.outputs:
+        if output.tensor not in tensors:
+            yield f"the output {output.name} is {output.tensor}, which no equation defines"
+    if graph.loss is not None:
+        loss = tensors.get(graph.loss)
+        if loss is None:
+            yield f"the loss is {graph.loss}, which no equation defines"
+        elif loss.rank or loss.type != "real":
+            yield f"the loss {loss.id} is not a real scalar"
+    for gradient in graph.gradients:
+        missing = [name for name in (gradient.tensor, gradient.adjoint) if name not in tensors]
+        if missing:
+            yield f"a gradient names {missing[0]}, which no equation defines"
+            continue
+        of, adjoint = tensors[gradient.tensor], tensors[gradient.adjoint]
+        same_shape = of.rank == adjoint.rank and all(map(equal, of.sizes, adjoint.sizes))
+        if adjoint.type != "real" or not same_shape:
+            yield f"the gradient {adjoint.id} has not the shape of {of.id}"
+    for name in graph.trainable:
+        if name not in tensors or tensors[name].kind != "parameter":
+            yield f"{name} is trained and is not a parameter"
+    if len(set(graph.sizes)) != len(graph.sizes):
+        yield "a size is listed twice"
+    for requirement in graph.requirements:
+        yield from _size_problems(requirement.value, "a requirement", graph)
+
+
+def _cycles(graph: Graph) -> Iterator[str]:
+    import networkx
+
+    known = dependencies(graph)
+    if not networkx.is_directed_acyclic_graph(known):
+        edges = networkx.find_cycle(known)
+        yield "tensors depend on themselves: " + " -> ".join([*(edge[0] for edge in edges), edges[-1][1]])
