@@ -25,7 +25,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, cast
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from dlc.compiler.ir.ops import IDENTITY, OPERATORS, REDUCTIONS, Type
 
@@ -238,19 +238,33 @@ def reads(*roots: Expr) -> list[Read]:
     return [node for node in walk(*roots) if isinstance(node, Read)]
 
 
+_free: WeakKeyDictionary[Expr, tuple[Index, ...]] = WeakKeyDictionary()
+
+
 def free_indices(root: Expr) -> tuple[Index, ...]:
-    """The index variables that occur in ``root`` and are bound outside it, in order of first occurrence."""
-    found: dict[Expr, tuple[Index, ...]] = {}
-    for node in walk(root):
-        if isinstance(node, Index):
-            found[node] = (node,)
+    """The index variables that occur in ``root`` and are bound outside it, in order of first occurrence.
+
+    Remembered for each node, so that asking it of every node of an expression costs one walk.
+    """
+    if isinstance(root, Index):
+        return (root,)
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        missing = [child for child in node.children if not isinstance(child, Index) and child not in _free]
+        if missing:
+            stack.extend(missing)
             continue
-        merged = dict.fromkeys(index for child in node.children for index in found[child])
-        if isinstance(node, Reduce):
-            for index in node.indices:
-                merged.pop(index, None)
-        found[node] = tuple(merged)
-    return found[root]
+        stack.pop()
+        merged = dict.fromkeys(index for child in node.children for index in _free_of(child))
+        for index in node.indices if isinstance(node, Reduce) else ():
+            merged.pop(index, None)
+        _free[node] = tuple(merged)
+    return _free[root]
+
+
+def _free_of(node: Expr) -> tuple[Index, ...]:
+    return (node,) if isinstance(node, Index) else _free[node]
 
 
 def transform(root: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
