@@ -1,0 +1,226 @@
+"""The loop language: what the emitted file says, before spelling.
+
+::
+
+    program   ::= sizes, buffers, kernels, entries
+    buffer    ::= id [size, ..] : type, role
+    kernel    ::= name, formulas, split, body
+    statement ::= For(index, start, stop, body)       for index in range(start, stop)
+                | Let(name, value)                     name = value, once
+                | Var(name, value)                     an accumulator and its first value
+                | Update(name, value)                  the accumulator's next value
+                | Store(buffer, subscripts, value)     buffer[subscripts] = value
+                | If(cond, body)
+                | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands, through the BLAS
+    entry     ::= name, regions, arguments             forward | value_and_grad | vjp
+    region    ::= kernels that run one after the other in every shard; regions run one after the other
+
+Scalars are the expressions of the graph language without ``Reduce``.  A ``Read`` with subscripts is an element of a
+buffer; a ``Read`` without subscripts whose name is bound by Let or Var is that local (so ids of buffers and names of
+locals are distinct), and a ``Read`` of a rank-0 buffer is its element.
+
+A kernel with a ``split`` runs over any part of 0 .. split-1: its locals ``start`` and ``stop`` bound its outermost
+loop, so that shards may run parts of it side by side.  A kernel without split is run by one shard alone.  ``shard``
+(the number of the running shard) is a local everywhere; ``SHARDS`` is the number of shards as a size.
+Types stay real, int and bool; the program says which float ``real`` is.
+Left out: spelling of names, signatures, and where in the workspace a buffer lies (the runtime plans that by liveness
+once the sizes are known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlc.compiler.ir.expr import Expr, Index, Read, Size
+from dlc.compiler.ir.graph import Initialiser, Requirement
+from dlc.compiler.ir.ops import Type
+
+#: parameter: a view of the flat parameter buffer; gradient: a view of the flat gradient buffer, in the same layout;
+#: input, cotangent: given by the caller; hyper: a scalar given by the caller; result: returned by the entry;
+#: workspace: lives from its first to its last region.
+Role = Literal["input", "cotangent", "parameter", "hyper", "gradient", "result", "workspace"]
+
+SHARDS = Size("#shards")
+START, STOP, SHARD = (Read(name, (), "int") for name in ("start", "stop", "shard"))
+
+
+@dataclass(frozen=True)
+class Buffer:
+    id: str
+    sizes: tuple[Expr, ...]
+    type: Type
+    role: Role
+
+
+@dataclass(frozen=True)
+class For:
+    index: Index
+    start: Expr
+    stop: Expr
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class Let:
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Var:
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Update:
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Store:
+    buffer: str
+    subscripts: tuple[Expr, ...]
+    value: Expr
+
+
+@dataclass(frozen=True)
+class If:
+    cond: Expr
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A matrix inside a buffer: element (r, c) stands ``offset + r*row + c*column`` elements from its start.
+
+    ``row`` and ``column`` are integer expressions; one of them is the constant 1 (or that extent of the matrix is 1).
+    """
+
+    buffer: str
+    offset: Expr
+    row: Expr
+    column: Expr
+
+
+@dataclass(frozen=True)
+class Matmul:
+    """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1."""
+
+    m: Expr
+    n: Expr
+    k: Expr
+    a: Operand
+    b: Operand
+    c: Operand
+    accumulate: bool
+
+
+Statement = For | Let | Var | Update | Store | If | Matmul
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """``formulas`` are the equations it computes, as text with the place in the spec, for the comment above it."""
+
+    name: str
+    body: tuple[Statement, ...]
+    split: Expr | None
+    formulas: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Region:
+    """``parallel`` is False where a fork would cost more than it gives; ``work`` estimates scalar operations."""
+
+    kernels: tuple[str, ...]
+    work: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A value that the entry returns: ``name`` as the user knows it."""
+
+    name: str
+    buffer: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``gradients`` maps inputs (not parameters) to the buffers of their gradients; ``loss`` is a rank-0 result."""
+
+    name: str
+    regions: tuple[Region, ...]
+    results: tuple[Result, ...]
+    loss: str | None = None
+    gradients: tuple[Result, ...] = ()
+    cotangents: tuple[Result, ...] = ()
+
+
+@dataclass(frozen=True)
+class Value:
+    """What the user gives under ``name``: an input, a parameter or a hyper-parameter, as the spec declares it."""
+
+    name: str
+    role: Role
+    sizes: tuple[Expr, ...]
+    sets: tuple[str, ...]
+    type: Type
+    bound: Expr | None = None
+    bound_set: str = ""
+    initialiser: Initialiser | None = None
+    default: float | int | bool | None = None
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One model or layer, with all its entries; kernels are shared between entries."""
+
+    name: str
+    sizes: tuple[str, ...]
+    values: tuple[Value, ...]
+    buffers: Mapping[str, Buffer]
+    kernels: Mapping[str, Kernel]
+    entries: tuple[Entry, ...]
+    requirements: tuple[Requirement, ...] = ()
+    trainable: tuple[str, ...] = ()
+    doc: str = field(default="", compare=False)
+
+
+def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
+    """Every statement, parents first."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, For | If):
+            yield from statements(statement.body)
+
+
+def expressions(statement: Statement) -> tuple[Expr, ...]:
+    """The expressions that stand in the statement itself (not in its body)."""
+    match statement:
+        case For():
+            return (statement.start, statement.stop)
+        case Let() | Var() | Update():
+            return (statement.value,)
+        case Store():
+            return (*statement.subscripts, statement.value)
+        case If():
+            return (statement.cond,)
+        case Matmul(m=m, n=n, k=k, a=a, b=b, c=c):
+            operands = (part for o in (a, b, c) for part in (o.offset, o.row, o.column))
+            return (m, n, k, *operands)
+    raise TypeError(type(statement).__name__)
+
+
+def written(statement: Statement) -> str | None:
+    """The buffer that the statement itself writes."""
+    match statement:
+        case Store():
+            return statement.buffer
+        case Matmul():
+            return statement.c.buffer
+    return None
