@@ -1,5 +1,319 @@
-"""The command line: arguments and exit codes."""
+"""The command line: arguments and exit codes.
+
+Each command turns its arguments into one call of `driver` (or of the formatter, or of the training loop), imported when
+the command runs, so that `dlc --version` and `dlc --help` load neither Numba nor the parser.
+
+Exit codes: 0 done, 1 diagnostics (on standard error), 2 wrong usage, 3 an error of dlc itself, 130 interrupted. No
+traceback is ever shown, unless DLC_DEBUG=1 asks for the one of an internal error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+import dlc
+
+if TYPE_CHECKING:
+    from dlc.compiler.diagnostics import Diagnostic
+
+DONE, DIAGNOSTICS, USAGE, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+STAGES = ("ast", "graph", "grad", "loops", "python")
 
 
-def main() -> int:
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code, and never raises an `Exception`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Greek still gets the rest of the line
+    try:
+        _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Python flushes standard output once more at exit: give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return BROKEN_PIPE
+    except Exception as error:
+        return _report(error)
+    return DONE
+
+
+def _dispatch(arguments: list[str]) -> None:
+    with commands.make_context("dlc", arguments) as context:
+        commands.invoke(context)
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong: a user's mistake as diagnostics, a mistake of dlc in one line."""
+    from dlc.compiler.diagnostics import CompileError
+
+    if isinstance(error, CompileError):
+        _show(error.diagnostics)
+        return DIAGNOSTICS
+    if os.environ.get("DLC_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    message = " ".join(str(error).split())
+    click.echo(f"internal error: {type(error).__name__}: {message} (please report; DLC_DEBUG=1 shows where)", err=True)
+    return INTERNAL
+
+
+def _show(diagnostics: Iterable[Diagnostic]) -> None:
+    from dlc.compiler.diagnostics import render_all
+
+    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    click.echo(render_all(diagnostics, color=color), err=True, nl=False, color=color)
+
+
+def _fail() -> NoReturn:
+    raise click.exceptions.Exit(DIAGNOSTICS)
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+class Definition(click.ParamType):
+    """`-D I=784`: a size (the name starts with a capital) or a hyper-parameter."""
+
+    name = "NAME=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int | float | bool]:
+        name, equals, text = str(value).partition("=")
+        name, text = name.strip(), text.strip()
+        if not equals or not name.replace("'", "").isidentifier():
+            self.fail(f"{value!r} is not of the form NAME=VALUE, such as I=784 or beta=0.5", param, ctx)
+        number = _number(text)
+        if number is None:
+            self.fail(f"the value of {name} must be a number, true or false, not {text!r}", param, ctx)
+        if name[0].isupper() and (type(number) is not int or number < 1):
+            self.fail(f"{name} is an index set: its size must be a positive integer, not {text}", param, ctx)
+        return name, number
+
+
+def _number(text: str) -> int | float | bool | None:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _split(definitions: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The -D options as the arguments `sizes` and `hyper` of the driver."""
+    chosen = dict(definitions)
+    return {
+        "sizes": {name: value for name, value in chosen.items() if name[0].isupper()},
+        "hyper": {name: value for name, value in chosen.items() if not name[0].isupper()},
+    }
+
+
+spec_argument = click.argument("spec", metavar="SPEC")
+specs_argument = click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+define_option = click.option(
+    "-D", "definitions", type=Definition(), multiple=True, help="Fix a size (I=784) or a hyper-parameter (beta=0.5)."
+)
+dtype_option = click.option(
+    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="The real type."
+)
+model_option = click.option("--model", metavar="NAME", help="The model or layer, if the file has several.")
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+@click.group(
+    name="dlc",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="SPEC is the path of a .dl file, or the name of a spec of the standard library, such as models.lenet.",
+)
+@click.version_option(dlc.__version__, prog_name="dlc", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Compile the mathematics of deep learning, written in index notation, to readable Numba kernels."""
+
+
+@commands.command("compile")
+@spec_argument
+@click.option("-o", "out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where to write it.")
+@define_option
+@dtype_option
+@click.option("--wrt", multiple=True, metavar="NAME", help="Differentiate by this input too; '*' is all inputs.")
+@click.option("--stop-after", metavar="PASS", help="Print the program as it is after PASS, and stop.")
+@click.option("--print-after", multiple=True, metavar="PASS|all", help="Print the program after PASS (or every pass).")
+@model_option
+def compile_command(
+    spec: str,
+    out: Path | None,
+    definitions: tuple[tuple[str, Any], ...],
+    dtype: str,
+    wrt: tuple[str, ...],
+    stop_after: str | None,
+    print_after: tuple[str, ...],
+    model: str | None,
+) -> None:
+    """Compile SPEC to one Python module and print its path."""
+    from dlc.compiler import driver
+
+    options = {"dtype": dtype, "wrt": wrt, "model": model, **_split(definitions)}
+    if stop_after or print_after:
+        wanted = _pass_names([*print_after, *([stop_after] if stop_after else [])], driver.pass_names())
+        for name, text in driver.trace_passes(spec, stop_after=stop_after, **options):
+            if name in wanted:
+                click.echo(f"# after {name}\n{text}")
+    if not stop_after:
+        click.echo(driver.compile_spec(spec, out=out, **options).path)
+
+
+def _pass_names(wanted: Sequence[str], known: Sequence[str]) -> frozenset[str]:
+    """The passes asked for, checked against the pipeline's."""
+    unknown = next((name for name in wanted if name != "all" and name not in known), None)
+    if unknown is not None:
+        raise click.UsageError(f"no pass is called {unknown!r}; the passes are {', '.join(known)}")
+    return frozenset(known if "all" in wanted else wanted)
+
+
+@commands.command()
+@specs_argument
+def check(specs: tuple[str, ...]) -> None:
+    """Report every error of each SPEC, and compile nothing."""
+    from dlc.compiler import driver
+    from dlc.compiler.diagnostics import Severity
+
+    found = [diagnostic for spec in specs for diagnostic in driver.check(spec)]
+    if found:
+        _show(found)
+    errors = sum(diagnostic.severity is Severity.ERROR for diagnostic in found)
+    if errors:
+        click.echo(f"{_count(errors, 'error')} in {_count(len(specs), 'spec')}", err=True)
+        _fail()
+    click.echo(f"{_count(len(specs), 'spec')} checked, no errors")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@commands.command("fmt")
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True)
+@click.option("--math", is_flag=True, help="Write Σ, ·, ≤, ∈ instead of sum, *, <=, in.")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file is not formatted.")
+def format_command(paths: tuple[str, ...], math: bool, check: bool) -> None:
+    """Format each FILE in place; `-` formats standard input to standard output."""
+    from dlc.compiler.diagnostics import CompileError
+
+    failed = False
+    for path in paths:
+        try:
+            failed |= _format_one(path, math, check)
+        except CompileError as error:
+            _show(error.diagnostics)
+            failed = True
+    if failed:
+        _fail()
+
+
+def _format_one(path: str, math: bool, check: bool) -> bool:
+    """Format one file; whether it was found unformatted by --check."""
+    from dlc.compiler import files, syntax
+
+    if path == "-":
+        source = files.decode(sys.stdin.buffer.read(), "<stdin>")
+    else:
+        source = files.read_spec(Path(path))
+    text = syntax.format(syntax.parse(source), math=math)
+    changed = text != source.text
+    if check:
+        if changed:
+            click.echo(f"{source.name} is not formatted", err=True)
+        return changed
+    if path == "-":
+        click.echo(text, nl=False)
+    elif changed:
+        files.write_text(Path(path), text)
+        click.echo(f"formatted {path}")
+    return False
+
+
+@commands.command()
+@spec_argument
+@click.option("--sums", is_flag=True, help="Print every equation with its sums written out.")
+@click.option("--stage", type=click.Choice(STAGES), help="The stage to print.  [default: graph]")
+@define_option
+@dtype_option
+def show(spec: str, sums: bool, stage: str | None, definitions: tuple[tuple[str, Any], ...], dtype: str) -> None:
+    """Print what the compiler makes of SPEC, at one stage."""
+    from dlc.compiler import driver
+
+    if sums and stage:
+        raise click.UsageError("--sums and --stage exclude each other")
+    stage = "sums" if sums else stage or "graph"
+    click.echo(driver.print_stages(spec, stage, dtype=dtype, **_split(definitions)).rstrip("\n"))
+
+
+@commands.command()
+@spec_argument
+@click.option("--of", "of", required=True, metavar="NAME", help="The tensor to differentiate.")
+@click.option("--wrt", required=True, metavar="NAME", help="The tensor to differentiate with respect to.")
+@model_option
+def grad(spec: str, of: str, wrt: str, model: str | None) -> None:
+    """Print the derivative of one tensor of SPEC with respect to another, as equations."""
+    from dlc.compiler import driver
+
+    click.echo(driver.gradient_text(spec, of, wrt, model=model).rstrip("\n"))
+
+
+@commands.command()
+@spec_argument
+@click.option("--data", required=True, metavar="digits|FILE.npz", help="One array a model input, samples first.")
+@click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="adam", show_default=True)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate (default: the optimiser's).")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Samples in a step.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds give equal runs.")
+@click.option(
+    "--save", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the parameters here."
+)
+@define_option
+@dtype_option
+@model_option
+def train(spec: str, definitions: tuple[tuple[str, Any], ...], dtype: str, model: str | None, **options: Any) -> None:
+    """Train the model of SPEC."""
+    from dlc.compiler import driver
+
+    driver.train(spec, dtype=dtype, model=model, **_split(definitions), **options)
+
+
+@commands.command()
+@specs_argument
+@click.option("--update", is_flag=True, help="Write the golden texts instead of comparing with them.")
+def golden(specs: tuple[str, ...], update: bool) -> None:
+    """Compare the stages of each SPEC with the text in its .golden file."""
+    from dlc.compiler import golden as texts
+
+    act: Callable[[str], str] = texts.update if update else texts.difference
+    failed = False
+    for spec in specs:
+        report = act(spec)
+        click.echo(report, nl=False)
+        failed |= bool(report) and not update
+    if failed:
+        _fail()
+    if not update:
+        click.echo(f"{_count(len(specs), 'spec')} as expected")

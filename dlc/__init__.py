@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlc.compiler.diagnostics import CompileError
-    from dlc.compiler.driver import load as compile  # noqa: A004
+    from dlc.compiler.driver import load as compile
     from dlc.runtime import set_num_threads
 
 __version__ = "0.1.0"

@@ -1,1 +1,4 @@
-"""The two languages the compiler works in: the graph of equations, and loops over buffers, each with its printer and verifier."""
+"""The two languages the compiler works in: the graph of equations, and loops over buffers.
+
+Each has its declaration, its printer and its verifier.
+"""

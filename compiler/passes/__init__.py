@@ -1,1 +1,4 @@
-"""Optimisation, graph to graph: one pass a file, one name a pass. Passes never import each other; `pipeline` orders them."""
+"""Optimisation, graph to graph: one pass a file, one name a pass.
+
+Passes never import each other; `pipeline` orders them.
+"""
