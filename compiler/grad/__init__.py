@@ -1,1 +1,1 @@
-"""Differentiation, graph to graph: the table of derivative rules and the reverse walk that applies it."""
+"""Derivatives of graphs, as graphs: the table of rules, the walk in an expression, the walk over the tensors."""

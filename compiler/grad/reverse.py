@@ -1,0 +1,246 @@
+"""Reverse-mode differentiation of a graph, which gives a graph.
+
+The adjoint of a tensor ``A`` collects every place that reads it: if ``C[φ(I)] = op_J f(I, J)`` reads ``A[ψ(I, J)]``,
+
+    d_A[a]  gets  Σ_{I,J} [a = ψ(I, J)] · d_C[φ(I)] · ∂op/∂f · ∂f/∂A[ψ]
+
+whatever ``C`` is.  Where a subscript is just an index over the whole axis, that index is replaced by ``a`` here and
+now; the other Iverson deltas are written down and solved by a pass.  The derivative of a reduction:
+
+    sum     1
+    max     [J is the first maximal position], which is a tensor of its own: C.argmax;  min likewise
+    prod    the product over all other positions, which is right where factors are zero, at any order
+
+The graph is in extracted form (``ir/forms.py``); the result in general is not, and after extraction it can be
+differentiated again.  Only what lies between ``wrt`` and the differentiated tensors gets an adjoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from dlc.compiler.grad.rules import add, mul
+from dlc.compiler.grad.walk import Contribution, Guards, active_nodes, contributions
+from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.expr import (
+    Const,
+    Expr,
+    Index,
+    Read,
+    Reduce,
+    Select,
+    fresh,
+    op,
+    refresh,
+    rename_bound,
+    substitute,
+)
+from dlc.compiler.ir.forms import is_extracted
+from dlc.compiler.ir.graph import Equation, Gradient, Graph, Tensor, ordered, read, unique, whole
+from dlc.compiler.ir.verify import InternalError
+
+_ONE, _NOTHING = Const(1.0), Const(0.0)
+
+
+def differentiate(graph: Graph, of: str, wrt: Sequence[str], seed: str | None = None) -> Graph:
+    """The graph with the derivative of ``of`` with respect to each of ``wrt``, named by its ``gradients``.
+
+    ``of`` is a scalar, or ``seed`` names a tensor of its shape: then its product with ``seed`` is differentiated.
+    """
+    if seed is None and graph.tensors[of].rank:
+        raise InternalError(f"{of} is differentiated and is not a scalar")
+    return _differentiated(graph, {of: seed}, wrt)
+
+
+def differentiate_vjp(graph: Graph, outputs: Sequence[str], wrt: Sequence[str]) -> Graph:
+    """The vector-Jacobian product: every real output ``y`` gets a cotangent ``d_y``, a tensor of the caller's."""
+    tensors = dict(graph.tensors)
+    seeds: dict[str, str | None] = {}
+    for name in dict.fromkeys(outputs):
+        output = graph.tensors[name]
+        if output.type == "real":
+            cotangent = Tensor(unique(f"d_{name}", tensors), output.sizes, "real", "cotangent", sets=output.sets)
+            tensors[cotangent.id] = cotangent
+            seeds[name] = cotangent.id
+    return _differentiated(replace(graph, tensors=tensors), seeds, wrt)
+
+
+def _differentiated(graph: Graph, seeds: Mapping[str, str | None], wrt: Sequence[str]) -> Graph:
+    problems = is_extracted(graph)
+    discrete = [name for name in (*seeds, *wrt) if graph.tensors[name].type != "real"]
+    problems += [f"{name} is not real and has no derivative" for name in discrete]
+    if problems:
+        raise InternalError("; ".join(problems))
+    reverse = _Reverse(graph, seeds, wrt)
+    gradients = tuple(Gradient(name, reverse.gradient(name)) for name in dict.fromkeys(wrt))
+    return replace(graph, tensors=reverse.tensors, gradients=gradients)
+
+
+class _Share(NamedTuple):
+    """What an equation of ``reader`` passes on to an element that it reads, for all values of ``indices``."""
+
+    indices: tuple[Index, ...]
+    equation: Equation
+    contribution: Contribution
+
+
+@dataclass
+class _Reverse:
+    """The adjoints of one graph; making it computes them all."""
+
+    graph: Graph
+    seeds: Mapping[str, str | None]  # the differentiated tensors, each with its cotangent (None: 1)
+    wrt: Sequence[str]
+    tensors: dict[str, Tensor] = field(init=False)
+    adjoints: dict[str, Expr | str] = field(init=False, default_factory=dict)  # a tensor's id, or the constant 1
+    shares: dict[str, list[_Share]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tensors = dict(self.graph.tensors)
+        order = ordered(self.graph)
+        moving = self._moving(order)
+        reaching = self._reaching(order, moving)
+        for name in reversed(order):
+            if name in reaching:
+                self._visit(self.graph.tensors[name], moving & reaching)
+
+    def gradient(self, name: str) -> str:
+        """The id of the adjoint of ``name``: made here where it is nothing but a constant."""
+        adjoint = self.adjoints.get(name, _NOTHING)
+        if isinstance(adjoint, str):
+            return adjoint
+        tensor = self.graph.tensors[name]
+        axes = _axes(tensor)
+        result = replace(whole(self._unused(f"d_{name}"), axes, adjoint, tensor.span), sets=tensor.sets)
+        self.tensors[result.id] = result
+        self.adjoints[name] = result.id
+        return result.id
+
+    def _unused(self, wanted: str) -> str:
+        return unique(wanted, self.tensors)
+
+    # which tensors take part
+
+    def _moving(self, order: Sequence[str]) -> set[str]:
+        """The tensors whose value changes with ``wrt``, as far as derivatives see it."""
+        moving = set(self.wrt)
+        for name in order:
+            equations = self.graph.tensors[name].equations
+            if any(equation.value in active_nodes(equation.value, moving) for equation in equations):
+                moving.add(name)
+        return moving
+
+    def _reaching(self, order: Sequence[str], moving: set[str]) -> set[str]:
+        """Those of the moving tensors on which a differentiated tensor depends."""
+        reaching = set(self.seeds) & moving
+        for name in reversed(order):
+            if name not in reaching:
+                continue
+            for equation in self.graph.tensors[name].equations:
+                nodes = active_nodes(equation.value, moving)
+                reaching.update(node.tensor for node in nodes if isinstance(node, Read))
+        return reaching
+
+    # adjoints
+
+    def _visit(self, tensor: Tensor, tensors: set[str]) -> None:
+        """The adjoint of ``tensor`` from what its readers gave, and what ``tensor`` gives to those that it reads."""
+        self.adjoints[tensor.id] = self._adjoint(tensor)
+        for equation in tensor.equations:
+            if equation.value not in active_nodes(equation.value, tensors):
+                continue
+            body, indices, guards, factor = self._reduction(tensor, equation)
+            arriving = self._read_adjoint(tensor.id, equation.subscripts)
+            for contribution in contributions(body, mul(arriving, factor), guards, tensors):
+                share = _Share((*equation.indices, *indices), equation, contribution)
+                self.shares.setdefault(contribution.read.tensor, []).append(share)
+
+    def _read_adjoint(self, name: str, subscripts: tuple[Expr, ...]) -> Expr:
+        adjoint = self.adjoints[name]
+        return Read(adjoint, subscripts, "real") if isinstance(adjoint, str) else adjoint
+
+    def _adjoint(self, tensor: Tensor) -> Expr | str:
+        shares = self.shares.pop(tensor.id, [])
+        seed = self.seeds.get(tensor.id)
+        if not shares and tensor.id in self.seeds:
+            return seed if seed is not None else _ONE
+        axes = _axes(tensor)
+        terms = [_collected(tensor, axes, share) for share in shares]
+        if tensor.id in self.seeds:
+            terms.insert(0, read(self.tensors[seed], *axes) if seed is not None else _ONE)
+        span = shares[0].equation.span if len(shares) == 1 else tensor.span
+        wanted = f"d_{tensor.id}.total" if f"d_{tensor.id}" == seed else f"d_{tensor.id}"
+        result = replace(whole(self._unused(wanted), axes, add(*terms), span), sets=tensor.sets)
+        self.tensors[result.id] = result
+        return result.id
+
+    def _reduction(self, tensor: Tensor, equation: Equation) -> tuple[Expr, tuple[Index, ...], Guards, Expr]:
+        """The body of a reduction, its indices, and the derivative of the whole with respect to the body."""
+        value = equation.value
+        if not isinstance(value, Reduce):
+            return value, (), (), _ONE
+        if value.op in ("max", "min"):
+            chosen = self._position(tensor, equation, value)
+            return value.body, value.indices, ((op("eq", _flat(value.indices), chosen), True),), _ONE
+        if value.op == "prod":
+            return value.body, value.indices, (), _product_of_others(value)
+        return value.body, value.indices, (), _ONE
+
+    def _position(self, tensor: Tensor, equation: Equation, value: Reduce) -> Expr:
+        """Reads the position of the first extreme element, from a tensor over the indices of the equation."""
+        axes = tuple(refresh(index) for index in equation.indices)
+        position = Reduce(f"arg{value.op}", value.indices, value.body)
+        defined = substitute(rename_bound(position), dict(zip(equation.indices, axes, strict=True)))
+        result = whole(self._unused(f"{tensor.id}.arg{value.op}"), axes, defined, equation.span)
+        self.tensors[result.id] = result
+        return read(result, *equation.indices)
+
+
+def _collected(tensor: Tensor, axes: tuple[Index, ...], share: _Share) -> Expr:
+    """Σ over the indices of the share of ``[a = ψ]·value``, as an element of the adjoint at ``axes``."""
+    names: dict[Expr, Expr] = {}
+    deltas: list[tuple[Index, Expr]] = []
+    for axis, size, subscript in zip(axes, tensor.sizes, share.contribution.read.subscripts, strict=True):
+        whole_axis = isinstance(subscript, Index) and subscript not in names and equal(subscript.size, size)
+        if whole_axis:
+            names[subscript] = axis
+        else:
+            deltas.append((axis, subscript))
+    summed = {index: refresh(index) for index in share.indices if index not in names}
+    names.update(summed)
+    # what guards the value may guard the subscripts too: it is looked at before them
+    conditions = [substitute(cond, names) for cond in share.contribution.conditions]
+    conditions += [op("eq", axis, substitute(subscript, names)) for axis, subscript in deltas]
+    value = substitute(share.contribution.value, names)
+    if conditions:
+        value = Select(op("and", *conditions), value, _NOTHING)
+    return Reduce("sum", tuple(summed.values()), value) if summed else value
+
+
+def _flat(indices: tuple[Index, ...]) -> Expr:
+    """The position in row-major order."""
+    result: Expr = indices[0]
+    for index in indices[1:]:
+        result = op("add", op("mul", result, index.size), index)
+    return result
+
+
+def _product_of_others(value: Reduce) -> Expr:
+    """∂(Π_j f_j)/∂f_j = Π_{j' ≠ j} f_{j'}"""
+    others = {index: refresh(index) for index in value.indices}
+    differs = op("or", *(op("ne", other, index) for index, other in others.items()))
+    body = Select(differs, substitute(value.body, dict(others.items())), _ONE)
+    return Reduce("prod", tuple(others.values()), body)
+
+
+def _axes(tensor: Tensor) -> tuple[Index, ...]:
+    """Fresh indices over the axes, named as in the equation of the tensor, or after its index sets."""
+    equation = tensor.equations[0] if tensor.equations else None
+    hints = ["i"] * tensor.rank
+    if tensor.sets:
+        hints = [name[:1].lower() + name[1:] if name.isidentifier() else "i" for name in tensor.sets]
+    if equation is not None and equation.is_whole:
+        hints = [index.hint for index in equation.indices]
+    return tuple(fresh(size, hint) for size, hint in zip(tensor.sizes, hints, strict=True))
