@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -209,3 +210,9 @@ def test_every_exported_name_is_there() -> None:
     assert all(getattr(dlc, name) is not None for name in dlc.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         dlc.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in ROOT.glob("*.md")))
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
