@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written: `pytest --update-golden`."""
-    return request.config.getoption("--update-golden")
+    return bool(request.config.getoption("--update-golden"))
 
 
 @pytest.fixture(scope="session")
