@@ -9,6 +9,7 @@ traceback is ever shown, unless DLC_DEBUG=1 asks for the one of an internal erro
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +30,7 @@ STAGES = ("ast", "graph", "grad", "loops", "python")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code, and never raises an `Exception`."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Greek still gets the rest of the line
     try:
         _dispatch(list(sys.argv[1:] if arguments is None else arguments))
