@@ -101,14 +101,13 @@ class _Reverse:
         self.tensors = dict(self.graph.tensors)
         order = ordered(self.graph)
         moving = self._moving(order)
-        reaching = self._reaching(order, moving)
         for name in reversed(order):
-            if name in reaching:
-                self._visit(self.graph.tensors[name], moving & reaching)
+            if name in self.shares or (name in self.seeds and name in moving):
+                self._visit(self.graph.tensors[name], moving)
 
     def gradient(self, name: str) -> str:
         """The id of the adjoint of ``name``: made here where it is nothing but a constant."""
-        adjoint = self.adjoints.get(name, _NOTHING)
+        adjoint = self.adjoints.setdefault(name, _NOTHING)
         if isinstance(adjoint, str):
             return adjoint
         tensor = self.graph.tensors[name]
@@ -131,17 +130,6 @@ class _Reverse:
             if any(equation.value in active_nodes(equation.value, moving) for equation in equations):
                 moving.add(name)
         return moving
-
-    def _reaching(self, order: Sequence[str], moving: set[str]) -> set[str]:
-        """Those of the moving tensors on which a differentiated tensor depends."""
-        reaching = set(self.seeds) & moving
-        for name in reversed(order):
-            if name not in reaching:
-                continue
-            for equation in self.graph.tensors[name].equations:
-                nodes = active_nodes(equation.value, moving)
-                reaching.update(node.tensor for node in nodes if isinstance(node, Read))
-        return reaching
 
     # adjoints
 
@@ -208,8 +196,8 @@ def _collected(tensor: Tensor, axes: tuple[Index, ...], share: _Share) -> Expr:
             names[subscript] = axis
         else:
             deltas.append((axis, subscript))
-    summed = {index: refresh(index) for index in share.indices if index not in names}
-    names.update(summed)
+    summed: dict[Expr, Index] = {index: refresh(index) for index in share.indices if index not in names}
+    names |= summed
     # what guards the value may guard the subscripts too: it is looked at before them
     conditions = [substitute(cond, names) for cond in share.contribution.conditions]
     conditions += [op("eq", axis, substitute(subscript, names)) for axis, subscript in deltas]

@@ -225,12 +225,15 @@ class _Printer:
         parts: list[str] = []
         end: Expr | None = None
         for arg in args:
-            ordered = isinstance(arg, Op) and arg.name in ("lt", "le")
-            if ordered and end is not None and arg.children[0] is end:
-                parts[-1] += f" {_COMPARISONS[arg.name]} {self.text(arg.children[1], names, _SUM)}"
-            else:
+            if not (isinstance(arg, Op) and arg.name in ("lt", "le")):
                 parts.append(self.text(arg, names, _NOT))
-            end = arg.children[1] if ordered else None
+                end = None
+                continue
+            if arg.args[0] is end:
+                parts[-1] += f" {_COMPARISONS[arg.name]} {self.text(arg.args[1], names, _SUM)}"
+            else:
+                parts.append(self.text(arg, names, _COMPARE))
+            end = arg.args[1]
         return " and ".join(parts)
 
 

@@ -90,7 +90,7 @@ def _equation_problems(tensor: Tensor, equation: Equation, graph: Graph) -> Iter
     for subscript in equation.subscripts:
         if not _is_affine(subscript):
             yield f"{where}: the left side has {subscript!r}, which is not affine"
-    if equation.is_whole:
+    if equation.is_whole and len(tensor.equations) == 1:
         for index, size in zip(equation.indices, tensor.sizes, strict=False):
             if not equal(index.size, size):
                 yield f"{where}: {index!r} runs over {index.size!r} on an axis of {size!r}"
