@@ -252,6 +252,11 @@ def _of_nothing(node: Reduce) -> float | int | bool:
     return 0 if node.op in ("argmax", "argmin") else identity_of(node.op, node.type).value
 
 
+def operator(name: str) -> Callable[..., Array]:
+    """What an operator of ``ops.OPERATORS`` computes, element by element."""
+    return _VALUES[name]
+
+
 # -- the tables -----------------------------------------------------------------------------------------------------
 
 

@@ -1,1 +1,12 @@
-"""From graph to loops: contractions, fusion groups and buffers are chosen here, with sizes still symbolic."""
+"""Lowering: a graph of equations becomes kernels of loops and matrix products over named buffers.
+
+``lower`` takes the graph of every entry of a model (forward, value and gradient) and gives one program.  The steps, each a
+file: ``nests`` (an equation as loops), ``contractions`` (an equation as a matrix product), ``fusion`` and ``kernels``
+(equations that share loops), ``sharing`` (repeated sub-expressions as locals), ``regions`` (what runs without waiting).
+"""
+
+from __future__ import annotations
+
+from dlc.compiler.lower.program import lower
+
+__all__ = ["lower"]

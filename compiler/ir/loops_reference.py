@@ -1,0 +1,114 @@
+"""A plain interpreter of the loop language: NumPy float64, statement by statement, slow.
+
+The oracle for lowering: it must agree with ``reference.evaluate`` of the graph, for any number of shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
+from dlc.compiler.ir.loops import SHARDS, Entry, For, If, Kernel, Let, Matmul, Operand, Program, Statement, Store, Update, Var
+from dlc.compiler.ir.reference import operator
+
+Array = np.ndarray[Any, Any]
+_TYPES = {"real": np.float64, "int": np.int64, "bool": np.bool_}
+
+
+def run(program: Program, entry: str, given: Mapping[str, Any], sizes: Mapping[str, int], shards: int = 1) -> dict[str, Array]:
+    """Run an entry and give all buffers.  ``given`` holds inputs, parameters and hyper-parameters by buffer id."""
+    found = next(e for e in program.entries if e.name == entry)
+    return _Run(program, given, {**sizes, SHARDS.name: shards}).run(found, shards)
+
+
+class _Run:
+    def __init__(self, program: Program, given: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+        self.program, self.sizes = program, sizes
+        self.buffers: dict[str, Array] = {}
+        for id, buffer in program.buffers.items():
+            shape = tuple(int(self.value(size, {})) for size in buffer.sizes)
+            if id in given:
+                self.buffers[id] = np.array(given[id], dtype=_TYPES[buffer.type]).reshape(shape)
+            else:  # garbage, so that reading what was not written shows
+                self.buffers[id] = np.full(shape, {"real": np.nan, "int": -(10**9), "bool": True}[buffer.type], _TYPES[buffer.type])
+
+    def run(self, entry: Entry, shards: int) -> dict[str, Array]:
+        for region in entry.regions:
+            for shard in reversed(range(shards)):
+                for name in region.kernels:
+                    self.kernel(self.program.kernels[name], shard, shards)
+        return self.buffers
+
+    def kernel(self, kernel: Kernel, shard: int, shards: int) -> None:
+        scope: dict[Any, Any] = {"shard": shard}
+        if kernel.split is None:
+            if shard == 0:
+                self.body(kernel.body, scope)
+            return
+        extent = int(self.value(kernel.split, {}))
+        scope["start"], scope["stop"] = extent * shard // shards, extent * (shard + 1) // shards
+        self.body(kernel.body, scope)
+
+    def body(self, body: tuple[Statement, ...], scope: dict[Any, Any]) -> None:
+        for statement in body:
+            match statement:
+                case For(index, start, stop, inner):
+                    for value in range(int(self.value(start, scope)), int(self.value(stop, scope))):
+                        scope[index] = value
+                        self.body(inner, scope)
+                case Let(name, value) | Var(name, value) | Update(name, value):
+                    scope[name] = self.value(value, scope)
+                case Store(buffer, subscripts, value):
+                    place = self.place(buffer, subscripts, scope)
+                    self.buffers[buffer][place] = self.value(value, scope)
+                case If(cond, inner):
+                    if self.value(cond, scope):
+                        self.body(inner, scope)
+                case Matmul():
+                    self.matmul(statement, scope)
+
+    def place(self, buffer: str, subscripts: tuple[Expr, ...], scope: dict[Any, Any]) -> tuple[int, ...]:
+        place = tuple(int(self.value(s, scope)) for s in subscripts)
+        if any(not 0 <= p < n for p, n in zip(place, self.buffers[buffer].shape, strict=True)):
+            raise IndexError(f"{buffer}[{place}] of {self.buffers[buffer].shape}")
+        return place
+
+    def matmul(self, statement: Matmul, scope: dict[Any, Any]) -> None:
+        m, n, k = (int(self.value(e, scope)) for e in (statement.m, statement.n, statement.k))
+        a, b = self.matrix(statement.a, m, k, scope), self.matrix(statement.b, k, n, scope)
+        rows = self.addresses(statement.c, m, n, scope)
+        flat = self.buffers[statement.c.buffer].reshape(-1)
+        flat[rows] = a @ b + (flat[rows] if statement.accumulate else 0)
+
+    def addresses(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
+        offset, row, column = (int(self.value(e, scope)) for e in (operand.offset, operand.row, operand.column))
+        return offset + np.arange(rows)[:, None] * row + np.arange(columns)[None, :] * column
+
+    def matrix(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
+        places = self.addresses(operand, rows, columns, scope)
+        return self.buffers[operand.buffer].reshape(-1)[places]
+
+    def value(self, node: Expr, scope: dict[Any, Any]) -> Any:
+        match node:
+            case Const(value=value):
+                return value
+            case Size(name=name):
+                return self.sizes[name]
+            case Index():
+                return scope[node]
+            case Read(tensor=name, subscripts=()) if name in scope:
+                return scope[name]
+            case Read(tensor=name, subscripts=subscripts):
+                return self.buffers[name][self.place(name, subscripts, scope)]
+            case Select(cond=cond, yes=yes, no=no):
+                return self.value(yes if self.value(cond, scope) else no, scope)
+            case Op(name="and", args=args):
+                return all(self.value(arg, scope) for arg in args)
+            case Op(name="or", args=args):
+                return any(self.value(arg, scope) for arg in args)
+            case Op(name=name, args=args):
+                return operator(name)(*(np.asarray(self.value(arg, scope)) for arg in args))[()]
+        raise TypeError(type(node).__name__)

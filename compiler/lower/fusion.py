@@ -1,0 +1,285 @@
+"""Loops that share their range become one, and what lived in memory between them shrinks.
+
+Two loops that follow each other may become one if every buffer that one writes and the other touches is, in both, only
+touched at the position of the loop's own index: then iteration ``i`` of the second needs iteration ``i`` of the first
+and no other.  After that a value that is stored and read in the same iteration is a local, and a buffer that is touched in
+one iteration at a time only keeps what one iteration needs: a row instead of a matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.expr import Expr, Index, Read, reads, substitute, transform
+from dlc.compiler.ir.loops import (
+    For,
+    If,
+    Let,
+    Matmul,
+    Operand,
+    Statement,
+    Store,
+    Update,
+    Var,
+    expressions,
+    statements,
+)
+
+Body = tuple[Statement, ...]
+
+# -- rewriting ----------------------------------------------------------------------------------------------------------
+
+
+def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
+    """The body with every expression changed."""
+
+    def one(statement: Statement) -> Statement:
+        match statement:
+            case For(index, start, stop, inner):
+                return For(index, change(start), change(stop), mapped(inner, change))
+            case If(cond, inner):
+                return If(change(cond), mapped(inner, change))
+            case Let(name, value):
+                return Let(name, change(value))
+            case Var(name, value):
+                return Var(name, change(value))
+            case Update(name, value):
+                return Update(name, change(value))
+            case Store(buffer, subscripts, value):
+                return Store(buffer, tuple(map(change, subscripts)), change(value))
+            case Matmul(m, n, k, a, b, c, accumulate):
+                a, b, c = (
+                    Operand(o.buffer, change(o.offset), change(o.row), change(o.column)) for o in (a, b, c)
+                )
+                return Matmul(change(m), change(n), change(k), a, b, c, accumulate)
+        raise TypeError(type(statement).__name__)
+
+    return tuple(one(statement) for statement in body)
+
+
+def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
+    """The body with its indices (and loops over them) renamed."""
+
+    def loop(statement: Statement) -> Statement:
+        if isinstance(statement, For):
+            return replace(statement, index=names.get(statement.index, statement.index), body=tuple(map(loop, statement.body)))
+        if isinstance(statement, If):
+            return replace(statement, body=tuple(map(loop, statement.body)))
+        return statement
+
+    changes: dict[Expr, Expr] = dict(names)
+    return mapped(tuple(map(loop, body)), lambda e: substitute(e, changes))
+
+
+# -- what a statement touches ---------------------------------------------------------------------------------------------
+
+
+def _accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
+    """Every element that the body reads or writes, by buffer; locals are buffers without subscripts here."""
+    found: dict[str, list[tuple[Expr, ...]]] = {}
+    for statement in statements(tuple(body)):
+        for expression in expressions(statement):
+            for read in reads(expression):
+                found.setdefault(read.tensor, []).append(read.subscripts)
+        if isinstance(statement, Store):
+            found.setdefault(statement.buffer, []).append(statement.subscripts)
+    return found
+
+
+def writes(body: Iterable[Statement]) -> set[str]:
+    """Names of the buffers and locals that the body sets."""
+    found: set[str] = set()
+    for statement in statements(tuple(body)):
+        match statement:
+            case Store(buffer=name) | Let(name=name) | Var(name=name) | Update(name=name):
+                found.add(name)
+            case Matmul(c=c):
+                found.add(c.buffer)
+    return found
+
+
+def touches(body: Iterable[Statement]) -> set[str]:
+    """Names of all buffers and locals that the body reads or sets."""
+    body = tuple(body)
+    found = set(_accesses(body)) | writes(body)
+    for statement in statements(body):
+        if isinstance(statement, Matmul):
+            found |= {statement.a.buffer, statement.b.buffer}
+    return found
+
+
+# -- merging ------------------------------------------------------------------------------------------------------------
+
+
+def merged(first: For, second: For) -> For | None:
+    """One loop that does both, or None."""
+    if not (equal(first.start, second.start) and equal(first.stop, second.stop)):
+        return None
+    if not _independent_across(first, second):
+        return None
+    body = renamed(second.body, {second.index: first.index})
+    return replace(first, body=joined(first.body, body))
+
+
+def joined(first: Body, second: Body) -> Body:
+    """Both bodies one after the other, with the last loop of the first and the first loop of the second made one."""
+    place = next((n for n in range(len(first) - 1, -1, -1) if isinstance(first[n], For)), None)
+    other = next((n for n, statement in enumerate(second) if isinstance(statement, For)), None)
+    if place is None or other is None:
+        return first + second
+    left, right = first[place], second[other]
+    assert isinstance(left, For) and isinstance(right, For)
+    before, after = second[:other], first[place + 1 :]
+    if any(isinstance(s, If | Matmul) for s in (*before, *after)):
+        return first + second
+    # `before` moves up over `left` and `after`; `right` moves up over `after`
+    if touches(before) & (writes(after) | writes((left,))) or touches((right,)) & writes(after):
+        return first + second
+    if touches(after) & writes((right,)) or touches((left,)) & writes(before):
+        return first + second
+    both = merged(left, right)
+    if both is None:
+        return first + second
+    return (*first[:place], *before, both, *after, *second[other + 1 :])
+
+
+def _independent_across(first: For, second: For) -> bool:
+    """Whether iteration i of the second loop depends on no iteration of the first but i (and the reverse)."""
+    mine, theirs = _accesses(first.body), _accesses(second.body)
+    written_first, written_second = writes(first.body), writes(second.body)
+    for name in (*mine, *theirs):
+        if name not in mine or name not in theirs or not (name in written_first or name in written_second):
+            continue
+        if not _common_axis(mine[name], first.index, theirs[name], second.index):
+            return False
+    return True
+
+
+def _common_axis(mine: list[tuple[Expr, ...]], i: Index, theirs: list[tuple[Expr, ...]], j: Index) -> bool:
+    return any(
+        all(subscripts[axis] is i for subscripts in mine) and all(subscripts[axis] is j for subscripts in theirs)
+        for axis in range(len(mine[0]))
+    )
+
+
+# -- storage ------------------------------------------------------------------------------------------------------------
+
+
+def forwarded(body: Body, private: set[str], names: Callable[[str], str]) -> Body:
+    """Values of ``private`` buffers that are stored once and read at the same place later in the same iteration become locals."""
+    counts: dict[str, int] = {}
+    for statement in statements(body):
+        if isinstance(statement, Store):
+            counts[statement.buffer] = counts.get(statement.buffer, 0) + 1
+    single = {name for name in private if counts.get(name) == 1}
+
+    def visit(inner: Body) -> Body:
+        result: list[Statement] = []
+        known: dict[Expr, Expr] = {}
+        for statement in inner:
+            (statement,) = mapped((statement,), lambda e: substitute(e, known)) if known else (statement,)
+            if isinstance(statement, For | If):
+                statement = replace(statement, body=visit(statement.body))
+            if isinstance(statement, Store) and statement.buffer in single:
+                value = statement.value
+                if not (isinstance(value, Read) and not value.subscripts):
+                    local = Read(names(statement.buffer), (), value.type)
+                    result.append(Let(local.tensor, value))
+                    value = local
+                known[Read(statement.buffer, statement.subscripts, value.type)] = value
+                statement = replace(statement, value=value)
+            result.append(statement)
+        return tuple(result)
+
+    return _without_dead_stores(visit(body), single)
+
+
+def _without_dead_stores(body: Body, private: set[str]) -> Body:
+    """The body without stores to private buffers that nothing reads."""
+    read_names = {read.tensor for s in statements(body) for e in expressions(s) for read in reads(e)}
+    dead = private - read_names
+
+    def visit(inner: Body) -> Body:
+        kept: list[Statement] = []
+        for statement in inner:
+            if isinstance(statement, Store) and statement.buffer in dead:
+                continue
+            if isinstance(statement, For | If):
+                statement = replace(statement, body=visit(statement.body))
+                if not statement.body:
+                    continue
+            kept.append(statement)
+        return tuple(kept)
+
+    return visit(body)
+
+
+def contractible_axes(body: Body, buffer: str) -> tuple[int, ...]:
+    """The axes of a buffer that hold one iteration's value at a time: every access lies in the same loops and stands at their indices."""
+    indices: list[Index] = []
+    here = body
+    while True:
+        holders = [s for s in here if buffer in touches((s,))]
+        if len(holders) != 1 or not isinstance(holders[0], For):
+            break
+        indices.append(holders[0].index)
+        here = holders[0].body
+    found = _accesses(body)[buffer]
+    return tuple(
+        axis
+        for axis in range(len(found[0]))
+        if any(all(subscripts[axis] is index for subscripts in found) for index in indices)
+    )
+
+
+def with_axes_dropped(body: Body, buffer: str, axes: tuple[int, ...], instead: tuple[Expr, ...]) -> Body:
+    """Accesses of the buffer without the axes, and with ``instead`` as leading subscripts."""
+
+    def shorter(subscripts: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        return (*instead, *(s for axis, s in enumerate(subscripts) if axis not in axes))
+
+    def change(expression: Expr) -> Expr:
+        mapping: dict[Expr, Expr] = {
+            read: Read(read.tensor, shorter(read.subscripts), read.type)
+            for read in reads(expression)
+            if read.tensor == buffer
+        }
+        return substitute(expression, mapping)
+
+    def store(statement: Statement) -> Statement:
+        if isinstance(statement, Store) and statement.buffer == buffer:
+            return replace(statement, subscripts=shorter(statement.subscripts))
+        if isinstance(statement, For | If):
+            return replace(statement, body=tuple(map(store, statement.body)))
+        return statement
+
+    return tuple(map(store, mapped(body, change)))
+
+
+def with_buffers_renamed(body: Body, names: Mapping[str, str]) -> Body:
+    """The body with buffers under other ids."""
+    if not names:
+        return body
+
+    def change(expression: Expr) -> Expr:
+        def rename(node: Expr) -> Expr | None:
+            if isinstance(node, Read) and node.tensor in names:
+                return Read(names[node.tensor], node.subscripts, node.type)
+            return None
+
+        return transform(expression, rename)
+
+    def store(statement: Statement) -> Statement:
+        match statement:
+            case Store(buffer=buffer):
+                return replace(statement, buffer=names.get(buffer, buffer))
+            case For() | If():
+                return replace(statement, body=tuple(map(store, statement.body)))
+            case Matmul(a=a, b=b, c=c):
+                a, b, c = (replace(o, buffer=names.get(o.buffer, o.buffer)) for o in (a, b, c))
+                return replace(statement, a=a, b=b, c=c)
+        return statement
+
+    return tuple(map(store, mapped(body, change)))

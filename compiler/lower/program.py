@@ -1,0 +1,137 @@
+"""Graphs of entries -> one program of the loop language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from dlc.compiler.ir.expr import Reduce, refresh, substitute
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
+from dlc.compiler.ir.loops import Buffer, Entry, Kernel, Program, Result, Role, Value
+from dlc.compiler.ir.printer import equation_text
+from dlc.compiler.lower.fusion import touches, with_buffers_renamed
+from dlc.compiler.lower.kernels import Draft, drafts, finish
+from dlc.compiler.lower.regions import regions
+from dlc.compiler.lower.sharing import shared
+
+
+def lower(graphs: Mapping[str, Graph]) -> Program:
+    """The program with one entry for each graph; all graphs are of one model and agree on inputs and parameters.
+
+    Kernels that are equal in two entries are kept once, and so is their buffers' storage: entries never run at once on one
+    workspace.
+    """
+    first = next(iter(graphs.values()))
+    buffers: dict[str, Buffer] = {}
+    kernels: dict[str, Kernel] = {}
+    entries = tuple(_entry(name, graph, buffers, kernels) for name, graph in graphs.items())
+    values: dict[str, Value] = {}
+    requirements: dict[tuple, object] = {}
+    for graph in graphs.values():
+        for tensor in graph.of_kind("input", "parameter", "hyper", "cotangent"):
+            values.setdefault(tensor.id, _value(tensor))
+        requirements.update({(r.value, r.message): r for r in graph.requirements})
+    return Program(
+        first.name, first.sizes, tuple(values.values()), buffers, kernels, entries,
+        tuple(requirements.values()), first.trainable, first.doc,  # type: ignore[arg-type]  # values are requirements
+    )  # fmt: skip
+
+
+def _value(tensor: Tensor) -> Value:
+    return Value(
+        tensor.id, tensor.kind, tensor.sizes, tensor.sets, tensor.type, tensor.bound, tensor.bound_set,
+        tensor.initialiser, tensor.default, tensor.doc,  # type: ignore[arg-type]  # kinds given by the caller are roles
+    )  # fmt: skip
+
+
+def _entry(name: str, graph: Graph, buffers: dict[str, Buffer], kernels: dict[str, Kernel]) -> Entry:
+    graph = _staged(graph)
+    taken: dict[str, object] = {**buffers, **graph.tensors}
+
+    def fresh(wanted: str) -> str:
+        found = unique(wanted, taken)
+        taken[found] = None
+        return found
+
+    def local(label: str) -> str:
+        return fresh(f"{label}.v")
+
+    made, packed = drafts(graph, local, fresh)
+    tensors = [*graph.tensors.values(), *packed]
+    own = {tensor.id: Buffer(tensor.id, tensor.sizes, tensor.type, _role(graph, tensor)) for tensor in tensors}
+    for draft in made:
+        finish(draft, _private(own, made, draft), own, local)
+    renames = _merge_buffers(own, buffers, fresh)
+    for draft in made:
+        draft.body = with_buffers_renamed(draft.body, renames)
+    finished = [_kernel(draft, kernels, local) for draft in made]
+    return Entry(
+        name,
+        regions(made, finished, renames),
+        tuple(Result(output.name, renames.get(output.tensor, output.tensor)) for output in graph.outputs),
+        renames.get(graph.loss, graph.loss) if graph.loss is not None else None,
+        tuple(Result(g.tensor, renames.get(g.adjoint, g.adjoint)) for g in graph.gradients),
+        tuple(Result(t.id, t.id) for t in graph.of_kind("cotangent")),
+    )
+
+
+def _merge_buffers(own: Mapping[str, Buffer], buffers: dict[str, Buffer], fresh: Callable[[str], str]) -> dict[str, str]:
+    """Add an entry's buffers to the program's; those that another entry declares otherwise get names of their own."""
+    renames: dict[str, str] = {}
+    for id, buffer in own.items():
+        if id in buffers and buffers[id] != buffer:
+            renames[id] = fresh(id)
+            buffer = replace(buffer, id=renames[id])
+        buffers.setdefault(buffer.id, buffer)
+    return renames
+
+
+def _role(graph: Graph, tensor: Tensor) -> Role:
+    if tensor.kind != "computed":
+        return tensor.kind
+    gradients = {g.adjoint: graph.tensors[g.tensor] for g in graph.gradients}
+    if tensor.id in gradients and gradients[tensor.id].kind == "parameter":
+        return "gradient"
+    return "result" if tensor.id in graph.roots else "workspace"
+
+
+def _private(buffers: Mapping[str, Buffer], made: list[Draft], draft: Draft) -> set[str]:
+    """Workspace buffers that no other kernel touches."""
+    elsewhere: set[str] = set().union(*(touches(other.body) for other in made if other is not draft))
+    return {id for id, buffer in buffers.items() if buffer.role == "workspace" and id not in elsewhere}
+
+
+def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str]) -> Kernel:
+    """The finished kernel, under the name of the last tensor that it computes."""
+    formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.equations)
+    kernel = Kernel(draft.equations[-1][0].id, shared(draft.body, names), draft.split, formulas)
+    kernel = replace(kernel, name=unique(kernel.name, kernels))
+    kernels[kernel.name] = kernel
+    return kernel
+
+
+def _formula(tensor: Tensor, equation: Equation) -> str:
+    place = f"    {equation.span.source.name}:{equation.span.line}" if equation.span is not None else ""
+    return equation_text(tensor, equation) + place
+
+
+def _staged(graph: Graph) -> Graph:
+    """Sums over several indices that leave a scalar are taken in two steps, so that the first can be split."""
+    tensors: list[Tensor] = []
+    taken: dict[str, object] = dict(graph.tensors)
+    for tensor in graph.tensors.values():
+        equation = tensor.equations[0] if len(tensor.equations) == 1 else None
+        value = equation.value if equation is not None else None
+        if tensor.rank or not isinstance(value, Reduce) or len(value.indices) < 2 or value.op in ("argmax", "argmin"):
+            tensors.append(tensor)
+            continue
+        assert equation is not None
+        outer, inner = value.indices[0], value.indices[1:]
+        id = unique(f"{tensor.id}.parts", taken)
+        taken[id] = None
+        row = refresh(outer)
+        parts = whole(id, (row,), substitute(Reduce(value.op, inner, value.body), {outer: row}), equation.span)
+        again = refresh(outer)
+        total = replace(equation, value=Reduce(value.op, (again,), read(parts, again)))
+        tensors += [parts, replace(tensor, equations=(total,))]
+    return graph.with_tensors(tensors)
