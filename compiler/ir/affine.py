@@ -60,7 +60,7 @@ class Polynomial:
 
     @staticmethod
     def constant(value: int) -> Polynomial:
-        return Polynomial(((((), value),) if value else ()))
+        return Polynomial((((), value),) if value else ())
 
     def __add__(self, other: Polynomial | int) -> Polynomial:
         other = Polynomial.constant(other) if isinstance(other, int) else other

@@ -148,7 +148,9 @@ def _combine(low: _Row, high: _Row, variable: Monomial) -> _Row:
 
 
 def _distinct(rows: Iterable[_Row]) -> list[_Row]:
-    """Rows divided by their common factor (the constant rounds down), the strongest of those alike, tautologies left out."""
+    """Rows divided by their common factor (the constant rounds down), the strongest of those alike, tautologies left
+    out.
+    """
     strongest: dict[tuple[tuple[Monomial, int], ...], int] = {}
     for row in rows:
         constant = row.get((), 0)
@@ -224,7 +226,9 @@ def _decide_comparison(name: str, left: Polynomial, right: Polynomial, facts: Se
 
 
 def extreme(goal: Polynomial, greatest: bool) -> Polynomial | None:
-    """The least or greatest value over the ranges of its indices, as a polynomial in sizes; None if a sign is unknown."""
+    """The least or greatest value over the ranges of its indices, as a polynomial in sizes; None if a sign is
+    unknown.
+    """
     while True:
         index = next((atom for atom in goal.atoms if isinstance(atom, Index)), None)
         if index is None:

@@ -219,7 +219,9 @@ def number(value: float | int, type: Type) -> Const:
 
 
 def walk(*roots: Expr) -> Iterator[Expr]:
-    """Every distinct node below the roots, children first, in a deterministic order.  Sizes of indices are not entered."""
+    """Every distinct node below the roots, children first, in a deterministic order.  Sizes of indices are not
+    entered.
+    """
     seen: set[Expr] = set()
     stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
     while stack:
@@ -285,7 +287,7 @@ def substitute(root: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
     the replacements do not contain indices that ``root`` binds; callers that duplicate an expression ``rename`` it."""
     if not mapping:
         return root
-    return transform(root, lambda node: mapping.get(node))
+    return transform(root, mapping.get)
 
 
 def rename_bound(root: Expr) -> Expr:

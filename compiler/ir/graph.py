@@ -151,7 +151,9 @@ def unique(wanted: str, taken: Mapping[str, object] | set[str]) -> str:
     return f"{wanted}.{number}"
 
 
-def whole(id: str, indices: tuple[Index, ...], value: Expr, span: Span | None = None, sets: tuple[str, ...] = ()) -> Tensor:
+def whole(
+    id: str, indices: tuple[Index, ...], value: Expr, span: Span | None = None, sets: tuple[str, ...] = ()
+) -> Tensor:
     """A computed tensor with one equation over all its elements."""
     sizes = tuple(index.size for index in indices)
     return Tensor(id, sizes, value.type, "computed", (Equation(indices, indices, value, span),), sets, span=span)
@@ -189,5 +191,5 @@ def ordered(graph: Graph) -> list[str]:
     """The tensors, each after all that it reads; ties in the order of definition.  The graph has no cycle."""
     import networkx
 
-    position = {id: number for number, id in enumerate(graph.tensors)}
+    position = {name: number for number, name in enumerate(graph.tensors)}
     return list(networkx.lexicographical_topological_sort(dependencies(graph), key=position.__getitem__))

@@ -11,14 +11,30 @@ from typing import Any
 import numpy as np
 
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
-from dlc.compiler.ir.loops import SHARDS, Entry, For, If, Kernel, Let, Matmul, Operand, Program, Statement, Store, Update, Var
+from dlc.compiler.ir.loops import (
+    SHARDS,
+    Entry,
+    For,
+    If,
+    Kernel,
+    Let,
+    Matmul,
+    Operand,
+    Program,
+    Statement,
+    Store,
+    Update,
+    Var,
+)
 from dlc.compiler.ir.reference import operator
 
 Array = np.ndarray[Any, Any]
 _TYPES = {"real": np.float64, "int": np.int64, "bool": np.bool_}
 
 
-def run(program: Program, entry: str, given: Mapping[str, Any], sizes: Mapping[str, int], shards: int = 1) -> dict[str, Array]:
+def run(
+    program: Program, entry: str, given: Mapping[str, Any], sizes: Mapping[str, int], shards: int = 1
+) -> dict[str, Array]:
     """Run an entry and give all buffers.  ``given`` holds inputs, parameters and hyper-parameters by buffer id."""
     found = next(e for e in program.entries if e.name == entry)
     return _Run(program, given, {**sizes, SHARDS.name: shards}).run(found, shards)
@@ -28,12 +44,13 @@ class _Run:
     def __init__(self, program: Program, given: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
         self.program, self.sizes = program, sizes
         self.buffers: dict[str, Array] = {}
-        for id, buffer in program.buffers.items():
+        garbage = {"real": np.nan, "int": -(10**9), "bool": True}  # so that reading what was not written shows
+        for name, buffer in program.buffers.items():
             shape = tuple(int(self.value(size, {})) for size in buffer.sizes)
-            if id in given:
-                self.buffers[id] = np.array(given[id], dtype=_TYPES[buffer.type]).reshape(shape)
-            else:  # garbage, so that reading what was not written shows
-                self.buffers[id] = np.full(shape, {"real": np.nan, "int": -(10**9), "bool": True}[buffer.type], _TYPES[buffer.type])
+            if name in given:
+                self.buffers[name] = np.array(given[name], dtype=_TYPES[buffer.type]).reshape(shape)
+            else:
+                self.buffers[name] = np.full(shape, garbage[buffer.type], _TYPES[buffer.type])
 
     def run(self, entry: Entry, shards: int) -> dict[str, Array]:
         for region in entry.regions:

@@ -1,8 +1,9 @@
 """Lowering: a graph of equations becomes kernels of loops and matrix products over named buffers.
 
-``lower`` takes the graph of every entry of a model (forward, value and gradient) and gives one program.  The steps, each a
-file: ``nests`` (an equation as loops), ``contractions`` (an equation as a matrix product), ``fusion`` and ``kernels``
-(equations that share loops), ``sharing`` (repeated sub-expressions as locals), ``regions`` (what runs without waiting).
+``lower`` takes the graph of every entry of a model (forward, value and gradient) and gives one program.  The steps,
+each a file: ``nests`` (an equation as loops), ``contractions`` (an equation as a matrix product), ``fusion`` and
+``kernels`` (equations that share loops), ``sharing`` (repeated sub-expressions as locals), ``regions`` (what runs
+without waiting).
 """
 
 from __future__ import annotations

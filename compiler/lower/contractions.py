@@ -1,8 +1,9 @@
 """Sums of products of two tensors as matrix products.
 
 ``c[..] = sum[K] f*g``: every index stands in a group.  *Batch* indices are free and occur in both factors, the others
-that are free belong to one factor, the reduced ones occur in both.  The last axes of ``c`` that belong to one factor are the
-columns of the product, the axes before them that belong to the other factor its rows; what is left is looped over.
+that are free belong to one factor, the reduced ones occur in both.  The last axes of ``c`` that belong to one factor
+are the columns of the product, the axes before them that belong to the other factor its rows; what is left is looped
+over.
 
 A factor is read in place where its rows (columns) and a run of reduced indices lie evenly in memory.  Otherwise it is
 *packed*: copied once into a tensor with one axis an index, an ordinary equation that is lowered like any other.  So a
@@ -50,7 +51,9 @@ class Factor:
 
 @dataclass(frozen=True)
 class Contraction:
-    """``rows`` and ``columns`` are consecutive axes of the result, of ``left`` and of ``right``; ``batch`` the axes before."""
+    """``rows`` and ``columns`` are consecutive axes of the result, of ``left`` and of ``right``; ``batch`` the axes
+    before.
+    """
 
     tensor: Tensor
     equation: Equation
@@ -123,7 +126,8 @@ def _trailing(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, 
     return tuple(indices[len(indices) - count :])
 
 
-# -- memory layout --------------------------------------------------------------------------------------------------------
+# -- memory layout
+# --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,9 @@ class Packer:
 
 @dataclass(frozen=True)
 class Plan:
-    """A contraction with both factors in memory; ``outer`` reduced indices are looped over, ``inner`` are the product's."""
+    """A contraction with both factors in memory; ``outer`` reduced indices are looped over, ``inner`` are the
+    product's.
+    """
 
     product: Contraction
     left: Placed
@@ -259,12 +265,18 @@ def _in_place(product: Contraction, left: Layout, right: Layout, order: tuple[In
 
 def _worth(found: Plan) -> bool:
     """Whether the calls are long enough: many short ones cost more than packing."""
-    return not found.outer or volume(found.inner) >= 16 or volume(found.product.rows) * volume(found.product.columns) >= 4096
+    return (
+        not found.outer
+        or volume(found.inner) >= 16
+        or volume(found.product.rows) * volume(found.product.columns) >= 4096
+    )
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """A factor that stays in place for this order of the reduced indices; the other one is packed at ``cost`` elements."""
+    """A factor that stays in place for this order of the reduced indices; the other one is packed at ``cost``
+    elements.
+    """
 
     cost: int
     keeps_left: bool
@@ -307,7 +319,12 @@ def _keepers(product: Contraction, packer: Packer) -> Iterator[_Kept]:
 
 
 def _pack(
-    product: Contraction, packer: Packer, factor: Factor, own: tuple[Index, ...], order: tuple[Index, ...], inner: tuple[Index, ...]
+    product: Contraction,
+    packer: Packer,
+    factor: Factor,
+    own: tuple[Index, ...],
+    order: tuple[Index, ...],
+    inner: tuple[Index, ...],
 ) -> Placed:
     """A factor packed: batch and outer reduced indices, the group's indices, the inner reduced ones."""
     for place in packer.in_place(factor.value):
@@ -316,7 +333,7 @@ def _pack(
             return found
     group = set(own) | set(order)
     leading = tuple(i for i in free_indices(factor.value) if i not in group)
-    leading = tuple(sorted(leading, key=lambda i: product.equation.indices.index(i)))
+    leading = tuple(sorted(leading, key=product.equation.indices.index))
     axes = (*leading, *own, *order)
     if len(inner) < len(order):
         axes = (*leading, *order[: len(order) - len(inner)], *own, *inner)
@@ -325,7 +342,8 @@ def _pack(
     return found
 
 
-# -- statements -----------------------------------------------------------------------------------------------------------
+# -- statements
+# -----------------------------------------------------------------------------------------------------------
 
 
 def product_body(found: Plan, sizes: Sequence[Expr]) -> tuple[tuple[Statement, ...], Expr]:
@@ -375,4 +393,3 @@ def _operand(place: Layout, looped: Sequence[Index], start: Polynomial, row: Pol
         if index in place.strides:
             offset = offset + place.strides[index] * polynomial(index)
     return Operand(place.buffer, offset.expression(), row.expression(), column.expression())
-

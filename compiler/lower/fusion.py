@@ -2,8 +2,8 @@
 
 Two loops that follow each other may become one if every buffer that one writes and the other touches is, in both, only
 touched at the position of the loop's own index: then iteration ``i`` of the second needs iteration ``i`` of the first
-and no other.  After that a value that is stored and read in the same iteration is a local, and a buffer that is touched in
-one iteration at a time only keeps what one iteration needs: a row instead of a matrix.
+and no other.  After that a value that is stored and read in the same iteration is a local, and a buffer that is
+touched in one iteration at a time only keeps what one iteration needs: a row instead of a matrix.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from dlc.compiler.ir.loops import (
 
 Body = tuple[Statement, ...]
 
-# -- rewriting ----------------------------------------------------------------------------------------------------------
+# -- rewriting
+# ----------------------------------------------------------------------------------------------------------
 
 
 def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
@@ -50,9 +51,7 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
             case Store(buffer, subscripts, value):
                 return Store(buffer, tuple(map(change, subscripts)), change(value))
             case Matmul(m, n, k, a, b, c, accumulate):
-                a, b, c = (
-                    Operand(o.buffer, change(o.offset), change(o.row), change(o.column)) for o in (a, b, c)
-                )
+                a, b, c = (Operand(o.buffer, change(o.offset), change(o.row), change(o.column)) for o in (a, b, c))
                 return Matmul(change(m), change(n), change(k), a, b, c, accumulate)
         raise TypeError(type(statement).__name__)
 
@@ -64,7 +63,9 @@ def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
 
     def loop(statement: Statement) -> Statement:
         if isinstance(statement, For):
-            return replace(statement, index=names.get(statement.index, statement.index), body=tuple(map(loop, statement.body)))
+            return replace(
+                statement, index=names.get(statement.index, statement.index), body=tuple(map(loop, statement.body))
+            )
         if isinstance(statement, If):
             return replace(statement, body=tuple(map(loop, statement.body)))
         return statement
@@ -73,7 +74,8 @@ def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
     return mapped(tuple(map(loop, body)), lambda e: substitute(e, changes))
 
 
-# -- what a statement touches ---------------------------------------------------------------------------------------------
+# -- what a statement touches
+# ---------------------------------------------------------------------------------------------
 
 
 def _accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
@@ -110,7 +112,8 @@ def touches(body: Iterable[Statement]) -> set[str]:
     return found
 
 
-# -- merging ------------------------------------------------------------------------------------------------------------
+# -- merging
+# ------------------------------------------------------------------------------------------------------------
 
 
 def merged(first: For, second: For) -> For | None:
@@ -164,11 +167,14 @@ def _common_axis(mine: list[tuple[Expr, ...]], i: Index, theirs: list[tuple[Expr
     )
 
 
-# -- storage ------------------------------------------------------------------------------------------------------------
+# -- storage
+# ------------------------------------------------------------------------------------------------------------
 
 
 def forwarded(body: Body, private: set[str], names: Callable[[str], str]) -> Body:
-    """Values of ``private`` buffers that are stored once and read at the same place later in the same iteration become locals."""
+    """Values of ``private`` buffers that are stored once and read at the same place later in the same iteration
+    become locals.
+    """
     counts: dict[str, int] = {}
     for statement in statements(body):
         if isinstance(statement, Store):
@@ -217,7 +223,9 @@ def _without_dead_stores(body: Body, private: set[str]) -> Body:
 
 
 def contractible_axes(body: Body, buffer: str) -> tuple[int, ...]:
-    """The axes of a buffer that hold one iteration's value at a time: every access lies in the same loops and stands at their indices."""
+    """The axes of a buffer that hold one iteration's value at a time: every access lies in the same loops and stands
+    at their indices.
+    """
     indices: list[Index] = []
     here = body
     while True:

@@ -33,15 +33,17 @@ class Draft:
         return only if isinstance(only, For) and self.product is None else None
 
 
-def drafts(graph: Graph, names: Callable[[str], str], fresh_id: Callable[[str], str]) -> tuple[list[Draft], list[Tensor]]:
+def drafts(
+    graph: Graph, names: Callable[[str], str], fresh_id: Callable[[str], str]
+) -> tuple[list[Draft], list[Tensor]]:
     """The kernels of a graph in an order in which they may run, and the packed tensors that were added."""
-    sizes = {id: tensor.sizes for id, tensor in graph.tensors.items()}
+    sizes = {key: tensor.sizes for key, tensor in graph.tensors.items()}
     packer = Packer(sizes, fresh_id)
     facts = _facts(graph)
     made: list[Draft] = []
     home: dict[str, int] = {}  # tensor -> number of the last kernel that computes a part of it
-    for id in ordered(graph):
-        tensor = graph.tensors[id]
+    for key in ordered(graph):
+        tensor = graph.tensors[key]
         for equation in tensor.equations:
             product = contraction(tensor, equation)
             if product is None:
@@ -51,8 +53,8 @@ def drafts(graph: Graph, names: Callable[[str], str], fresh_id: Callable[[str], 
             found = plan(product, packer)
             for packed in packer.tensors[before:]:
                 _place(made, home, _draft(packed, packed.equations[0], names, facts))
-            made.append(_product_draft(found, sizes[id]))
-            home[id] = len(made) - 1
+            made.append(_product_draft(found, sizes[key]))
+            home[key] = len(made) - 1
     return made, packer.tensors
 
 
@@ -84,7 +86,8 @@ def _facts(graph: Graph) -> Callable[[Expr], list[Polynomial]]:
     return facts
 
 
-# -- fusion of kernels ----------------------------------------------------------------------------------------------------
+# -- fusion of kernels
+# ----------------------------------------------------------------------------------------------------
 
 
 def _place(made: list[Draft], home: dict[str, int], new: Draft) -> None:
@@ -114,7 +117,8 @@ def _fused(draft: Draft, new: Draft) -> Draft | None:
     return Draft([*draft.equations, *new.equations], (loop,), work=[*draft.work, *new.work])
 
 
-# -- finishing ------------------------------------------------------------------------------------------------------------
+# -- finishing
+# ------------------------------------------------------------------------------------------------------------
 
 
 def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: Callable[[str], str]) -> None:
@@ -125,18 +129,18 @@ def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: C
     draft.body = forwarded(draft.body, mine, names)
     split = _split_loops(draft)
     alive = touches(draft.body)
-    for id in [id for id in buffers if id in mine]:
-        if id not in alive:
-            del buffers[id]
+    for key in [key for key in buffers if key in mine]:
+        if key not in alive:
+            del buffers[key]
             continue
-        axes = contractible_axes(draft.body, id)
+        axes = contractible_axes(draft.body, key)
         if not axes:
             continue
         instead = (SHARD,) if split is not None else ()
-        draft.body = with_axes_dropped(draft.body, id, axes, instead)
-        kept = tuple(size for axis, size in enumerate(buffers[id].sizes) if axis not in axes)
+        draft.body = with_axes_dropped(draft.body, key, axes, instead)
+        kept = tuple(size for axis, size in enumerate(buffers[key].sizes) if axis not in axes)
         leading = (SHARDS,) if split is not None else ()
-        buffers[id] = Buffer(id, (*leading, *kept), buffers[id].type, buffers[id].role)
+        buffers[key] = Buffer(key, (*leading, *kept), buffers[key].type, buffers[key].role)
     if split is not None:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size
@@ -145,8 +149,8 @@ def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: C
 def _split_loops(draft: Draft) -> tuple[Index, ...] | None:
     """The loops over one and the same axis that together make up the kernel: what shards divide among themselves.
 
-    Either the one outermost loop, where it runs over an index that every equation writes at; or, in a row form, the loops over
-    the only free index.
+    Either the one outermost loop, where it runs over an index that every equation writes at; or, in a row form, the
+    loops over the only free index.
     """
     loop = draft.outermost
     if loop is not None and equal(loop.stop, loop.index.size) and _writes_at(draft, loop.index):
@@ -167,7 +171,9 @@ def _writes_at(draft: Draft, index: Index) -> bool:
 
 
 def _loops_storing(body: Body, buffer: str) -> tuple[Index, ...]:
-    """The indices of the innermost loops around the stores of a rank-1 buffer, if every store stands at its loop's index."""
+    """The indices of the innermost loops around the stores of a rank-1 buffer, if every store stands at its loop's
+    index.
+    """
     found: list[Index] = []
     good = True
 
@@ -190,6 +196,7 @@ def _loops_storing(body: Body, buffer: str) -> tuple[Index, ...]:
 
 def _restricted(body: Body, split: Sequence[Index]) -> Body:
     """The body with the loops over the split indices run from start to stop."""
+
     def visit(statement: Statement) -> Statement:
         if isinstance(statement, For):
             inner = tuple(visit(s) for s in statement.body)
@@ -204,15 +211,17 @@ def _restricted(body: Body, split: Sequence[Index]) -> Body:
 
 
 def split_axes(draft: Draft) -> Mapping[str, frozenset[int]]:
-    """For each tensor that the kernel touches, the axes at which every access stands at the split index of its equation."""
+    """For each tensor that the kernel touches, the axes at which every access stands at the split index of its
+    equation.
+    """
     found: dict[str, frozenset[int]] = {}
     for tensor, equation in draft.equations:
         index = _split_index(draft, equation)
         accesses = [(tensor.id, equation.subscripts)]
         accesses += [(read.tensor, read.subscripts) for read in reads(equation.value, *equation.subscripts)]
-        for id, subscripts in accesses:
+        for key, subscripts in accesses:
             axes = frozenset(n for n, s in enumerate(subscripts) if index is not None and s is index)
-            found[id] = found[id] & axes if id in found else axes
+            found[key] = found[key] & axes if key in found else axes
     return found
 
 

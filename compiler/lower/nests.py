@@ -132,7 +132,8 @@ def _guarded(value: Reduce) -> tuple[list[Expr], Expr]:
     return [], body
 
 
-# -- row form or register form ------------------------------------------------------------------------------------------
+# -- row form or register form
+# ------------------------------------------------------------------------------------------
 
 
 def _rows_are_contiguous(equation: Equation, value: Reduce) -> bool:
@@ -165,7 +166,7 @@ def _is_unit(read: Read, index: Index) -> bool:
 def _bounded(
     indices: Sequence[Index], conditions: Sequence[Expr]
 ) -> tuple[Callable[[tuple[Statement, ...]], tuple[Statement, ...]], list[Expr]]:
-    """Loops over ``indices`` narrowed by the conditions that can be solved for one of them, and the other conditions."""
+    """Loops over ``indices``, narrowed by the conditions that can be solved for one of them, and the others."""
     left = list(conditions)
     ranges: list[tuple[Index, Expr, Expr]] = []
     for position in range(len(indices) - 1, -1, -1):
@@ -221,7 +222,8 @@ def _extreme(name: str, bounds: list[Polynomial]) -> Expr:
     return result
 
 
-# -- scatter ------------------------------------------------------------------------------------------------------------
+# -- scatter
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _scattered(equation: Equation, value: Reduce) -> dict[Index, Expr]:
@@ -270,7 +272,8 @@ def _scatter(
     return (*first, *bounded((If(op("and", *left), rows),) if left else rows))
 
 
-# -- cost ---------------------------------------------------------------------------------------------------------------
+# -- cost
+# ---------------------------------------------------------------------------------------------------------------
 
 _USUAL_SIZE = 64  # stands for a size that is not known
 

@@ -18,8 +18,8 @@ from dlc.compiler.lower.sharing import shared
 def lower(graphs: Mapping[str, Graph]) -> Program:
     """The program with one entry for each graph; all graphs are of one model and agree on inputs and parameters.
 
-    Kernels that are equal in two entries are kept once, and so is their buffers' storage: entries never run at once on one
-    workspace.
+    Kernels that are equal in two entries are kept once, and so is their buffers' storage: entries never run at once
+    on one workspace.
     """
     first = next(iter(graphs.values()))
     buffers: dict[str, Buffer] = {}
@@ -75,13 +75,15 @@ def _entry(name: str, graph: Graph, buffers: dict[str, Buffer], kernels: dict[st
     )
 
 
-def _merge_buffers(own: Mapping[str, Buffer], buffers: dict[str, Buffer], fresh: Callable[[str], str]) -> dict[str, str]:
+def _merge_buffers(
+    own: Mapping[str, Buffer], buffers: dict[str, Buffer], fresh: Callable[[str], str]
+) -> dict[str, str]:
     """Add an entry's buffers to the program's; those that another entry declares otherwise get names of their own."""
     renames: dict[str, str] = {}
-    for id, buffer in own.items():
-        if id in buffers and buffers[id] != buffer:
-            renames[id] = fresh(id)
-            buffer = replace(buffer, id=renames[id])
+    for key, buffer in own.items():
+        if key in buffers and buffers[key] != buffer:
+            renames[key] = fresh(key)
+            buffer = replace(buffer, id=renames[key])
         buffers.setdefault(buffer.id, buffer)
     return renames
 
@@ -98,7 +100,7 @@ def _role(graph: Graph, tensor: Tensor) -> Role:
 def _private(buffers: Mapping[str, Buffer], made: list[Draft], draft: Draft) -> set[str]:
     """Workspace buffers that no other kernel touches."""
     elsewhere: set[str] = set().union(*(touches(other.body) for other in made if other is not draft))
-    return {id for id, buffer in buffers.items() if buffer.role == "workspace" and id not in elsewhere}
+    return {key for key, buffer in buffers.items() if buffer.role == "workspace" and key not in elsewhere}
 
 
 def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str]) -> Kernel:
@@ -127,10 +129,10 @@ def _staged(graph: Graph) -> Graph:
             continue
         assert equation is not None
         outer, inner = value.indices[0], value.indices[1:]
-        id = unique(f"{tensor.id}.parts", taken)
-        taken[id] = None
+        key = unique(f"{tensor.id}.parts", taken)
+        taken[key] = None
         row = refresh(outer)
-        parts = whole(id, (row,), substitute(Reduce(value.op, inner, value.body), {outer: row}), equation.span)
+        parts = whole(key, (row,), substitute(Reduce(value.op, inner, value.body), {outer: row}), equation.span)
         again = refresh(outer)
         total = replace(equation, value=Reduce(value.op, (again,), read(parts, again)))
         tensors += [parts, replace(tensor, equations=(total,))]

@@ -19,8 +19,10 @@ Axes = Mapping[str, frozenset[int]]
 
 
 def regions(drafts: Sequence[Draft], kernels: Sequence[Kernel], renames: Mapping[str, str]) -> tuple[Region, ...]:
-    """The kernels in regions, each as early as its dependences allow, in their order; ``renames`` tells tensors from buffers."""
-    axes = [{renames.get(id, id): at for id, at in split_axes(draft).items()} for draft in drafts]
+    """The kernels in regions, each as early as its dependences allow, in their order; ``renames`` tells tensors from
+    buffers.
+    """
+    axes = [{renames.get(key, key): at for key, at in split_axes(draft).items()} for draft in drafts]
     written = [writes(draft.body) for draft in drafts]
     touched = [touches(draft.body) for draft in drafts]
     levels: list[int] = []
@@ -40,16 +42,12 @@ def _stays_in_shard(first: Draft, second: Draft, mine: Axes, theirs: Axes, share
         return first.split is None and second.split is None
     if not equal(first.split, second.split):
         return False
-    return all(mine.get(id, frozenset()) & theirs.get(id, frozenset()) for id in shared)
+    return all(mine.get(key, frozenset()) & theirs.get(key, frozenset()) for key in shared)
 
 
 def _region(level: int, levels: Sequence[int], drafts: Sequence[Draft], kernels: Sequence[Kernel]) -> Region:
     members = [n for n in range(len(drafts)) if levels[n] == level]
     work = Polynomial.of(
-        term
-        for n in members
-        if drafts[n].split is not None
-        for part in drafts[n].work
-        for term in part.terms
+        term for n in members if drafts[n].split is not None for part in drafts[n].work for term in part.terms
     )
     return Region(tuple(kernels[n].name for n in members), work.expression())

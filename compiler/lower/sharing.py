@@ -1,8 +1,9 @@
 """Repeated sub-expressions of a statement as locals.
 
-Expressions are graphs: a node that is used twice is one object.  Written as text it would be computed twice, and twice as
-often with every level.  Here such a node becomes a ``Let`` before the statement, provided that it may be computed there:
-it is computed anyway (not only in a branch), or computing it in vain does no harm because what it reads is read anyway.
+Expressions are graphs: a node that is used twice is one object.  Written as text it would be computed twice, and
+twice as often with every level.  Here such a node becomes a ``Let`` before the statement, provided that it may be
+computed there: it is computed anyway (not only in a branch), or computing it in vain does no harm because what it
+reads is read anyway.
 """
 
 from __future__ import annotations
