@@ -25,7 +25,7 @@
     Target       = Target(name, subscripts: Subscript*)                    no subscripts: a scalar, or an instance
 
     Expression   = Number(text)                                            an integer if the text has no `.` and no `e`
-                 | Name(text)                                              i   i'   x   I   pi   inf   true   false   train
+                 | Name(text)                                              i   i'   x   I   pi   true   train
                  | Size(set: Name)                                         |I|
                  | Unary("-" | "not", operand)
                  | Sum(terms, operators: ("+" | "-")*)                     a - b + c: three terms, two operators
@@ -42,7 +42,7 @@
                  | Call(function, groups: (Argument*)+)                    f(x[I]; w, c, stride=2): two groups
     Argument     = Argument(name: Name?, value: Expression)
     Subscript    = Expression | Group(parts: Expression+) | AllAxes        x[i+1, (g,c)]    x[..]
-    Comment      = Comment(text)                                           an ordinary `# ...`, for the formatter
+    Comment      = Comment(text, own_line, is_doc)                         kept for the formatter
 
 Things to know:
 
@@ -72,7 +72,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from dlc.compiler.source import Span
 
-MAX_DEPTH = 100
+MAX_DEPTH = 64
 """The parser refuses expressions nested deeper than this."""
 
 
@@ -395,10 +395,14 @@ Item: TypeAlias = Use | IndexLine | Function | Layer | Model | Optimizer
 
 @dataclass(frozen=True)
 class Comment(Node):
-    """An ordinary comment with its `#`; `own_line` if nothing but blanks stands before it on its line."""
+    """A comment with its `#`; `own_line` if nothing but blanks stands before it on its line.
+
+    `is_doc` marks the `##` lines whose text is the `doc` of what follows them.
+    """
 
     text: str
     own_line: bool
+    is_doc: bool = False
 
 
 @dataclass(frozen=True)
@@ -451,9 +455,11 @@ def _nodes(value: Any) -> Iterator[Node]:
 
 def walk(node: Node) -> Iterator[Node]:
     """`node` and everything below it, parents first, left to right."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        waiting.extend(reversed(list(children(current))))
 
 
 def map_children(function: Callable[[Node], Node], node: AnyNode) -> AnyNode:

@@ -1,0 +1,488 @@
+"""What the parser can complain about: DL001 to DL029. Each error teaches the spelling that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dlc.compiler.diagnostics import Diagnostic, Label
+from dlc.compiler.source import Span
+
+
+@dataclass(frozen=True)
+class UnexpectedWord(Diagnostic):
+    """Something stands where the grammar has no place for it, and nothing better can be said."""
+
+    code: ClassVar[str] = "DL001"
+    title: ClassVar[str] = "unexpected word"
+
+    found: str
+    expected: tuple[str, ...]
+    hint: str | None = None
+    opening: Span | None = None
+
+    @property
+    def message(self) -> str:
+        if not self.expected:
+            return f"{self.found} has no place here"
+        return f"expected {listed(self.expected)}, found {self.found}"
+
+    @property
+    def secondary(self) -> Sequence[Label]:
+        return () if self.opening is None else [Label(self.opening, f"inside this `{self.opening.text}`")]
+
+    @property
+    def help(self) -> str | None:
+        return self.hint
+
+
+@dataclass(frozen=True)
+class BadCharacter(Diagnostic):
+    code: ClassVar[str] = "DL002"
+    title: ClassVar[str] = "bad character"
+
+    character: str
+    hint: str | None
+
+    @property
+    def message(self) -> str:
+        shown = f"`{self.character}`" if self.character.isprintable() else "this character"
+        return f"{shown} (U+{ord(self.character):04X}) does not belong to the language"
+
+    @property
+    def help(self) -> str | None:
+        return self.hint
+
+
+@dataclass(frozen=True)
+class BadNumber(Diagnostic):
+    code: ClassVar[str] = "DL003"
+    title: ClassVar[str] = "bad number"
+
+    reason: str
+    hint: str | None = None
+
+    @property
+    def message(self) -> str:
+        return self.reason
+
+    @property
+    def help(self) -> str | None:
+        return self.hint or "numbers look like 3, 0.5 or 1e-8"
+
+
+@dataclass(frozen=True)
+class UnclosedBracket(Diagnostic):
+    """`span` is the opening bracket; `stopped` where it became clear that it is never closed."""
+
+    code: ClassVar[str] = "DL004"
+    title: ClassVar[str] = "unclosed bracket"
+
+    closing: str
+    stopped: Span | None
+
+    @property
+    def message(self) -> str:
+        assert self.span is not None
+        return f"this `{self.span.text}` is never closed"
+
+    @property
+    def label(self) -> str:
+        return "opened here"
+
+    @property
+    def secondary(self) -> Sequence[Label]:
+        return () if self.stopped is None else [Label(self.stopped, f"expected `{self.closing}` before this")]
+
+
+@dataclass(frozen=True)
+class UnopenedBracket(Diagnostic):
+    code: ClassVar[str] = "DL005"
+    title: ClassVar[str] = "unopened bracket"
+
+    @property
+    def message(self) -> str:
+        assert self.span is not None
+        return f"this `{self.span.text}` closes nothing"
+
+
+@dataclass(frozen=True)
+class MismatchedBrackets(Diagnostic):
+    code: ClassVar[str] = "DL006"
+    title: ClassVar[str] = "mismatched brackets"
+
+    opening: Span
+
+    @property
+    def message(self) -> str:
+        assert self.span is not None
+        return f"`{self.span.text}` cannot close `{self.opening.text}`"
+
+    @property
+    def secondary(self) -> Sequence[Label]:
+        return [Label(self.opening, "opened here")]
+
+
+@dataclass(frozen=True)
+class BadIndentation(Diagnostic):
+    code: ClassVar[str] = "DL007"
+    title: ClassVar[str] = "bad indentation"
+
+    reason: str
+    hint: str | None = None
+
+    @property
+    def message(self) -> str:
+        return self.reason
+
+    @property
+    def help(self) -> str | None:
+        return self.hint
+
+
+@dataclass(frozen=True)
+class MissingColon(Diagnostic):
+    code: ClassVar[str] = "DL008"
+    title: ClassVar[str] = "missing colon"
+
+    kind: str
+
+    @property
+    def message(self) -> str:
+        return f"the first line of {article(self.kind)} ends with `:`"
+
+    @property
+    def label(self) -> str:
+        return "expected `:`"
+
+
+@dataclass(frozen=True)
+class EmptyBody(Diagnostic):
+    code: ClassVar[str] = "DL009"
+    title: ClassVar[str] = "empty body"
+
+    kind: str
+
+    @property
+    def message(self) -> str:
+        return f"this {self.kind} has no body"
+
+    @property
+    def help(self) -> str | None:
+        return "its equations follow on the next lines, indented"
+
+
+@dataclass(frozen=True)
+class WrongEquals(Diagnostic):
+    """`=` where things are compared, or `==` where a thing is defined."""
+
+    code: ClassVar[str] = "DL010"
+    title: ClassVar[str] = "wrong equals sign"
+
+    wanted: str
+
+    @property
+    def message(self) -> str:
+        if self.wanted == "==":
+            return "`=` defines a tensor, it does not compare"
+        return "`==` compares, it does not define"
+
+    @property
+    def help(self) -> str | None:
+        return f"write `{self.wanted}`"
+
+
+@dataclass(frozen=True)
+class SecondEquals(Diagnostic):
+    """`a = b = c`."""
+
+    code: ClassVar[str] = "DL011"
+    title: ClassVar[str] = "second equals sign"
+
+    first: Span
+
+    @property
+    def message(self) -> str:
+        return "an equation has one left side"
+
+    @property
+    def label(self) -> str:
+        return f"second `{self.span.text if self.span else '='}`"
+
+    @property
+    def secondary(self) -> Sequence[Label]:
+        return [Label(self.first, "first")]
+
+    @property
+    def help(self) -> str | None:
+        return "write one equation per line; to compare, write `==`"
+
+
+@dataclass(frozen=True)
+class ForeignOperator(Diagnostic):
+    """An operator of another language."""
+
+    code: ClassVar[str] = "DL012"
+    title: ClassVar[str] = "unknown operator"
+
+    instead: str
+
+    @property
+    def message(self) -> str:
+        assert self.span is not None
+        return f"there is no operator `{self.span.text}`"
+
+    @property
+    def help(self) -> str | None:
+        return self.instead
+
+
+@dataclass(frozen=True)
+class UpdateInExpression(Diagnostic):
+    """`x <-1` inside an expression."""
+
+    code: ClassVar[str] = "DL013"
+    title: ClassVar[str] = "update inside an expression"
+
+    @property
+    def message(self) -> str:
+        assert self.span is not None
+        return f"`{self.span.text}` updates a state, and stands only behind the name at the beginning of a line"
+
+    @property
+    def help(self) -> str | None:
+        return "to compare with a negative value write `< -`, with a space between"
+
+
+@dataclass(frozen=True)
+class MissingOperator(Diagnostic):
+    code: ClassVar[str] = "DL014"
+    title: ClassVar[str] = "missing operator"
+
+    before: str
+    after: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.before}` and `{self.after}` stand side by side"
+
+    @property
+    def label(self) -> str:
+        return "expected an operator before this"
+
+    @property
+    def help(self) -> str | None:
+        return "a product is written with `*`"
+
+
+@dataclass(frozen=True)
+class ReductionNeedsParentheses(Diagnostic):
+    """`a / sum[i] b*c`, or a reduction where only a factor can stand."""
+
+    code: ClassVar[str] = "DL015"
+    title: ClassVar[str] = "reduction needs parentheses"
+
+    reason: str
+    hint: str
+
+    @property
+    def message(self) -> str:
+        return self.reason
+
+    @property
+    def help(self) -> str | None:
+        return self.hint
+
+
+@dataclass(frozen=True)
+class KeywordAsName(Diagnostic):
+    code: ClassVar[str] = "DL016"
+    title: ClassVar[str] = "keyword as a name"
+
+    keyword: str
+    in_subscript: bool
+
+    @property
+    def message(self) -> str:
+        return f"`{self.keyword}` is a keyword and cannot be a name"
+
+    @property
+    def help(self) -> str | None:
+        capital = self.keyword[0].upper() + self.keyword[1:]
+        if self.in_subscript and self.keyword.isascii():
+            return f"an index set `{capital}` has no usable index variable: call the set something else"
+        return "choose another name"
+
+
+@dataclass(frozen=True)
+class ReductionAsName(Diagnostic):
+    code: ClassVar[str] = "DL017"
+    title: ClassVar[str] = "reduction as a name"
+
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}[` begins a reduction, so a tensor with axes cannot be called `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        return f"choose another name, such as `{self.name}_`"
+
+
+@dataclass(frozen=True)
+class TooManyGroups(Diagnostic):
+    code: ClassVar[str] = "DL018"
+    title: ClassVar[str] = "too many groups"
+
+    count: int
+    empty_parameters: bool
+
+    @property
+    def message(self) -> str:
+        return f"a signature has at most three groups (data; parameters; hyper-parameters), this one has {self.count}"
+
+    @property
+    def help(self) -> str | None:
+        if self.empty_parameters:
+            return "`;;` stands only where there are no parameters: after a parameter group one `;` is enough"
+        return "separate the entries of one group with commas"
+
+
+@dataclass(frozen=True)
+class UnknownStatement(Diagnostic):
+    code: ClassVar[str] = "DL019"
+    title: ClassVar[str] = "unknown statement"
+
+    word: str
+    hint: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.word}` does not begin a statement"
+
+    @property
+    def help(self) -> str | None:
+        return self.hint
+
+
+@dataclass(frozen=True)
+class NestedTooDeep(Diagnostic):
+    code: ClassVar[str] = "DL020"
+    title: ClassVar[str] = "nested too deep"
+
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"this expression is nested more than {self.limit} levels deep"
+
+    @property
+    def help(self) -> str | None:
+        return "give a name to a part of it, in an equation of its own"
+
+
+@dataclass(frozen=True)
+class TooLong(Diagnostic):
+    """A file, a number or a name beyond its limit."""
+
+    code: ClassVar[str] = "DL021"
+    title: ClassVar[str] = "too long"
+
+    what: str
+    length: int
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"{self.what} has {self.length} characters; the limit is {self.limit}"
+
+
+@dataclass(frozen=True)
+class NotUtf8(Diagnostic):
+    code: ClassVar[str] = "DL022"
+    title: ClassVar[str] = "not UTF-8"
+
+    path: str
+    line: int
+    byte: int
+
+    @property
+    def message(self) -> str:
+        return f"`{self.path}` is not UTF-8 text: line {self.line} holds the byte 0x{self.byte:02X}"
+
+    @property
+    def help(self) -> str | None:
+        return "save the file as UTF-8"
+
+
+@dataclass(frozen=True)
+class CannotRead(Diagnostic):
+    code: ClassVar[str] = "DL023"
+    title: ClassVar[str] = "cannot read the file"
+
+    path: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"cannot read `{self.path}`: {self.reason}"
+
+
+@dataclass(frozen=True)
+class PositionalAfterNamed(Diagnostic):
+    code: ClassVar[str] = "DL024"
+    title: ClassVar[str] = "positional after named"
+
+    named: Span
+
+    @property
+    def message(self) -> str:
+        return "an argument without a name stands behind a named one"
+
+    @property
+    def secondary(self) -> Sequence[Label]:
+        return [Label(self.named, "named")]
+
+    @property
+    def help(self) -> str | None:
+        return "within a group, the named arguments come last"
+
+
+@dataclass(frozen=True)
+class UnknownType(Diagnostic):
+    code: ClassVar[str] = "DL025"
+    title: ClassVar[str] = "unknown type"
+
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` is not a type"
+
+    @property
+    def help(self) -> str | None:
+        if self.name[0].isupper():
+            return f"integers that are elements of a set are declared with `in {self.name}`"
+        return "the types are `int`, `bool` and `real`; the body of a definition begins on the line behind its `:`"
+
+
+@dataclass(frozen=True)
+class TooManyErrors(Diagnostic):
+    code: ClassVar[str] = "DL026"
+    title: ClassVar[str] = "too many errors"
+
+    @property
+    def message(self) -> str:
+        return "too many errors; the rest of the file was not read"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

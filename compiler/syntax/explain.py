@@ -1,0 +1,306 @@
+"""Words a refusal of the parser: what was found, what could stand there, and which common mistake it looks like.
+
+`_MISTAKES` is the list of those mistakes, each a function that returns its diagnostic or None; the first match wins.
+What none of them knows becomes "expected .., found ..".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dlc.compiler.diagnostics import Diagnostic, did_you_mean
+from dlc.compiler.source import Span
+from dlc.compiler.syntax import errors
+from dlc.compiler.syntax.words import CLOSING, LINE_KEYWORDS, Token
+
+_OPERATORS = frozenset(
+    [
+        "PLUS",
+        "MINUS",
+        "TIMES",
+        "DIVIDE",
+        "FLOOR_DIVIDE",
+        "MOD",
+        "POWER",
+        "EQUAL",
+        "UNEQUAL",
+        "LESS",
+        "LESS_EQUAL",
+        "GREATER",
+        "GREATER_EQUAL",
+        "IN",
+        "AND",
+        "OR",
+        "IF",
+    ]
+)
+_TRAILERS = frozenset(["LPAR", "LSQB", "DOT"])
+_EXPRESSION_STARTS = frozenset(["NAME", "NUMBER", "LPAR", "LSQB", "BAR", "MINUS", "NOT", "REDUCTION"])
+_OPERANDS = _EXPRESSION_STARTS - {"MINUS", "NOT"}
+_HARD_KEYWORDS = frozenset(["IF", "ELSE", "AND", "OR", "NOT", "IN", "MOD"])
+_HEADERS = frozenset(["LAYER", "MODEL", "OPTIMIZER"])
+_LINE_KEYWORDS = frozenset(word.upper() for word in LINE_KEYWORDS)
+_FOREIGN_STATEMENTS = {
+    "def": "a function is written `fn f(x) = e`, a layer `layer F(x[I]) -> y[I]:`",
+    "class": "write `layer F(x[I]) -> y[I]:` or `model M(x[B,I]) -> loss:`",
+    "import": "write `use nn.linear: Linear`",
+    "from": "write `use nn.linear: Linear`",
+    "for": "there are no loops: an equation holds for every value of its index variables",
+    "while": "there are no loops: an equation holds for every value of its index variables",
+    "return": "the outputs stand behind `->` in the signature; give each an equation",
+    "let": "write the equation alone: `x = e`",
+    "var": "write the equation alone: `x = e`",
+}
+
+_DESCRIPTIONS = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "REDUCTION": "a reduction",
+    "NEWLINE": "the end of the line",
+    "INDENT": "an indented line",
+    "BLOCK": "`:`",
+    "LPAR": "`(`",
+    "RPAR": "`)`",
+    "LSQB": "`[`",
+    "RSQB": "`]`",
+    "BAR": "`|`",
+    "COMMA": "`,`",
+    "SEMICOLON": "`;`",
+    "COLON": "`:`",
+    "DOT": "`.`",
+    "DOTS": "`..`",
+    "EQUALS": "`=`",
+    "TILDE": "`~`",
+    "UPDATE": "`<-`",
+    "ARROW": "`->`",
+    "EQUAL": "`==`",
+}
+"""How expected words are called, in the order in which they are listed; keywords are called by themselves."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line, the number of the word that was refused, and the types of the words that could have stood there."""
+
+    tokens: tuple[Token, ...]
+    number: int
+    accepted: frozenset[str]
+    in_body: bool
+
+    @property
+    def word(self) -> Token:
+        return self.tokens[self.number]
+
+    @property
+    def previous(self) -> Token | None:
+        return self.tokens[self.number - 1] if self.number else None
+
+    @property
+    def open_brackets(self) -> list[Token]:
+        """The brackets that are open before the word, innermost last."""
+        found: list[Token] = []
+        for token in self.tokens[: self.number]:
+            if token.text in CLOSING:
+                found.append(token)
+            elif token.text in CLOSING.values() and found:
+                found.pop()
+        return found
+
+
+def explain(refused: Refused) -> Diagnostic:
+    """The diagnostic for a refused word."""
+    for mistake in _MISTAKES:
+        problem = mistake(refused)
+        if problem is not None:
+            return problem
+    return _unexpected(refused)
+
+
+# --- common mistakes --------------------------------------------------------------------------------------------------
+
+
+def _unknown_statement(refused: Refused) -> Diagnostic | None:
+    """A line that begins with two names, or at the margin with something that only a body holds."""
+    first, word = refused.tokens[0], refused.word
+    if refused.number == 0 and not refused.in_body and word.type == "NAME":
+        if word.text in LINE_KEYWORDS:
+            return errors.UnknownStatement(word.span, word.text, f"`{word.text}` is followed by a name")
+        if word.text in _FOREIGN_STATEMENTS or _begins_two_names(refused.tokens):
+            return errors.UnknownStatement(word.span, word.text, _statement_hint(word.text))
+        return errors.UnexpectedWord(
+            word.span,
+            _found(word),
+            ("`use`", "`index`", "`fn`", "`layer`", "`model`", "`optimizer`"),
+            hint="an equation stands in the body of a layer or a model, indented",
+        )
+    if refused.number == 1 and first.type == "NAME" and word.type in ("NAME", "NUMBER"):
+        return errors.UnknownStatement(first.span, first.text, _statement_hint(first.text))
+    return None
+
+
+def _begins_two_names(tokens: tuple[Token, ...]) -> bool:
+    return len(tokens) > 1 and tokens[1].type == "NAME"
+
+
+def _statement_hint(word: str) -> str:
+    if word in _FOREIGN_STATEMENTS:
+        return _FOREIGN_STATEMENTS[word]
+    close = did_you_mean(word, LINE_KEYWORDS)
+    if close is not None:
+        return f"did you mean `{close}`?"
+    return "a line of a body is an equation `y[i] = e`, or begins with `index`, `param`, `state`, `minimize` or `check`"
+
+
+def _misplaced_statement(refused: Refused) -> Diagnostic | None:
+    """A keyword that stands on the wrong level."""
+    word = refused.word
+    if refused.number != 0 or word.type not in _LINE_KEYWORDS:
+        return None
+    if refused.in_body:
+        hint = f"`{word.text}` stands at the margin, not in a body"
+        return errors.UnexpectedWord(word.span, _found(word), ("a line of a body",), hint)
+    hint = f"`{word.text}` stands in the body of a layer, a model or an optimizer, indented"
+    return errors.UnexpectedWord(word.span, _found(word), ("a definition",), hint)
+
+
+def _missing_colon(refused: Refused) -> Diagnostic | None:
+    is_header = refused.tokens[0].type in _HEADERS
+    if is_header and refused.word.type == "NEWLINE" and "BLOCK" in refused.accepted:
+        return errors.MissingColon(refused.word.span, refused.tokens[0].text)
+    return None
+
+
+def _update_in_expression(refused: Refused) -> Diagnostic | None:
+    if refused.word.type == "UPDATE" and "LESS" in refused.accepted:
+        return errors.UpdateInExpression(refused.word.span)
+    return None
+
+
+def _wrong_equals(refused: Refused) -> Diagnostic | None:
+    word = refused.word
+    if word.type == "EQUAL" and "EQUALS" in refused.accepted:
+        return errors.WrongEquals(word.span, "=")
+    if word.type not in ("EQUALS", "TILDE", "UPDATE") or "EQUAL" not in refused.accepted:
+        return None
+    first = _first_equals(refused)
+    if first is not None and not refused.open_brackets:
+        return errors.SecondEquals(word.span, first)
+    return errors.WrongEquals(word.span, "==") if word.type == "EQUALS" else None
+
+
+def _first_equals(refused: Refused) -> Span | None:
+    depth = 0
+    for token in refused.tokens[: refused.number]:
+        depth += (token.text in CLOSING) - (token.text in CLOSING.values())
+        if depth == 0 and token.type in ("EQUALS", "TILDE", "UPDATE"):
+            return token.span
+    return None
+
+
+def _keyword_as_name(refused: Refused) -> Diagnostic | None:
+    word = refused.word
+    if word.type not in _HARD_KEYWORDS or "NAME" not in refused.accepted:
+        return None
+    brackets = refused.open_brackets
+    return errors.KeywordAsName(word.span, word.text, bool(brackets) and brackets[-1].text == "[")
+
+
+def _reduction_as_name(refused: Refused) -> Diagnostic | None:
+    if refused.word.type != "REDUCTION" or "NAME" not in refused.accepted:
+        return None
+    previous = refused.previous
+    if previous is not None and previous.type in ("POWER", "MINUS"):
+        reason = "a reduction takes the whole product to its right, so it cannot be an exponent without parentheses"
+        return errors.ReductionNeedsParentheses(refused.word.span, reason, f"write `({refused.word.text}[..] ..)`")
+    return errors.ReductionAsName(refused.word.span, refused.word.text)
+
+
+def _missing_operator(refused: Refused) -> Diagnostic | None:
+    previous, word = refused.previous, refused.word
+    if previous is None or word.type not in _OPERANDS or "TIMES" not in refused.accepted:
+        return None
+    return errors.MissingOperator(word.span, _ending_with(previous, refused), word.text)
+
+
+def _ending_with(previous: Token, refused: Refused) -> str:
+    """What stands before: a name with its subscripts reads better than its closing bracket."""
+    depth = 0
+    for number in range(refused.number - 1, -1, -1):
+        token = refused.tokens[number]
+        depth += (token.text in CLOSING.values()) - (token.text in CLOSING)
+        before = refused.tokens[number - 1] if number else None
+        is_call = token.text in CLOSING and before is not None and before.type == "NAME"
+        if depth == 0 and not is_call:
+            text = token.span.merge(previous.span).text
+            return text if len(text) <= 30 and "\n" not in text else previous.text
+    return previous.text
+
+
+_MISTAKES: tuple[Callable[[Refused], Diagnostic | None], ...] = (
+    _unknown_statement,
+    _misplaced_statement,
+    _missing_colon,
+    _update_in_expression,
+    _wrong_equals,
+    _keyword_as_name,
+    _reduction_as_name,
+    _missing_operator,
+)
+
+
+# --- everything else --------------------------------------------------------------------------------------------------
+
+
+def _unexpected(refused: Refused) -> Diagnostic:
+    brackets = refused.open_brackets
+    opening = brackets[-1].span if brackets and brackets[-1].span.line != refused.word.span.line else None
+    return errors.UnexpectedWord(refused.word.span, _found(refused.word), _expected(refused), _hint(refused), opening)
+
+
+def _found(token: Token) -> str:
+    if token.type == "NAME":
+        return f"the name `{_short(token.text)}`"
+    if token.type == "NUMBER":
+        return f"the number `{_short(token.text)}`"
+    if token.type == "REDUCTION":
+        return f"the reduction `{token.text}[`"
+    if token.type == "NEWLINE":
+        return "the end of the line"
+    return f"`{token.text}`"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _expected(refused: Refused) -> tuple[str, ...]:
+    """The accepted words, with the many that begin an expression, or continue one, called by one name."""
+    accepted = set(refused.accepted) - {"$END"}
+    called: list[str] = []
+    if {"NAME", "NUMBER", "LPAR"} <= accepted:
+        accepted -= _EXPRESSION_STARTS
+        called.append("an expression")
+    if {"PLUS", "TIMES"} <= accepted:
+        accepted -= _OPERATORS | _TRAILERS
+        called.append("an operator")
+    called.extend(text for kind, text in _DESCRIPTIONS.items() if kind in accepted)
+    called.extend(f"`{kind.lower()}`" for kind in sorted(accepted) if kind not in _DESCRIPTIONS)
+    return tuple(dict.fromkeys(called))
+
+
+def _hint(refused: Refused) -> str | None:
+    word, previous = refused.word, refused.previous
+    brackets = refused.open_brackets
+    in_subscript = bool(brackets) and brackets[-1].text == "["
+    if word.type in ("COLON", "BLOCK") and in_subscript:
+        return "a whole axis is written as its index set: `x[i, J]`"
+    if word.type == "NEWLINE" and "NAME" in refused.accepted:
+        return "inside `( )` and `[ ]` a formula may go on over several lines"
+    if word.type == "SEMICOLON" and not brackets:
+        return "write one statement per line"
+    if refused.accepted == {"BAR"}:
+        return "`|I|` is the size of an index set; an absolute value is written `abs(x)`"
+    if previous is not None and previous.type == "BAR":
+        return "`|I|` is the size of an index set; an absolute value is written `abs(x)`"
+    return None
