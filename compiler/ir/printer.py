@@ -67,7 +67,10 @@ class Naming:
 
     def holds(self, set_name: str, size: Expr) -> bool:
         """Whether the set called so has that size, which it then has from now on if it was not known."""
-        return self.letter(set_name, size) == set_name[:1].lower() + set_name[1:]
+        letter = set_name[:1].lower() + set_name[1:]
+        if letter in self._taken:
+            return self._letters.get((letter, size)) == letter
+        return self.letter(letter, size) == letter
 
 
 def set_name(index_name: str) -> str:

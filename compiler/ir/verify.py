@@ -92,11 +92,15 @@ def _equation_problems(tensor: Tensor, equation: Equation, graph: Graph) -> Iter
             yield f"{where}: the left side has {subscript!r}, which is not affine"
     if equation.is_whole and len(tensor.equations) == 1:
         for index, size in zip(equation.indices, tensor.sizes, strict=False):
-            if not equal(index.size, size):
+            if not _same(index.size, size):
                 yield f"{where}: {index!r} runs over {index.size!r} on an axis of {size!r}"
     for node in walk(equation.value, *equation.subscripts):
         yield from _node_problems(node, where, graph)
     yield from _binding_problems(equation, where)
+
+
+def _same(size: Expr, other: Expr) -> bool:
+    return size is other or (size.type == other.type == "int" and equal(size, other))
 
 
 def _is_affine(node: Expr) -> bool:
@@ -225,7 +229,7 @@ def _root_problems(graph: Graph) -> Iterator[str]:
             yield f"a gradient names {missing[0]}, which no equation defines"
             continue
         of, adjoint = tensors[gradient.tensor], tensors[gradient.adjoint]
-        same_shape = of.rank == adjoint.rank and all(map(equal, of.sizes, adjoint.sizes))
+        same_shape = of.rank == adjoint.rank and all(map(_same, of.sizes, adjoint.sizes))
         if adjoint.type != "real" or not same_shape:
             yield f"the gradient {adjoint.id} has not the shape of {of.id}"
     for name in graph.trainable:
