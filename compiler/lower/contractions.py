@@ -51,9 +51,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Contraction:
-    """``rows`` and ``columns`` are consecutive axes of the result, of ``left`` and of ``right``; ``batch`` the axes
-    before.
-    """
+    """``rows`` and ``columns`` are consecutive axes of the result, of ``left`` and of ``right``; ``batch`` the others."""
 
     tensor: Tensor
     equation: Equation
@@ -87,10 +85,10 @@ def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
         return None
     columns = _trailing(equation.indices, own[last])
     rest = equation.indices[: len(equation.indices) - len(columns)]
-    rows = _trailing(rest, own[1 - last])
+    rows = _last_run(rest, own[1 - last])
     if not rows or volume(rows) < 2 or volume(columns) < 2:
         return None
-    batch = rest[: len(rest) - len(rows)]
+    batch = tuple(index for index in rest if index not in rows)
     left, right = Factor(factors[1 - last], own[1 - last]), Factor(factors[last], own[last])
     return Contraction(tensor, equation, left, right, batch, rows, columns, value.indices)
 
@@ -124,6 +122,12 @@ def _trailing(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, 
     while count < len(indices) and indices[len(indices) - 1 - count] in group:
         count += 1
     return tuple(indices[len(indices) - count :])
+
+
+def _last_run(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, ...]:
+    """The last run of ``group`` members in ``indices``; others may stand behind it."""
+    end = max((n + 1 for n, index in enumerate(indices) if index in group), default=0)
+    return _trailing(indices[:end], group)
 
 
 # -- memory layout
@@ -352,7 +356,7 @@ def product_body(found: Plan, sizes: Sequence[Expr]) -> tuple[tuple[Statement, .
     result = layout(Read(product.tensor.id, product.equation.indices, "real"), sizes)
     assert result is not None
     first = product.equation.indices[0]
-    split_rows = not product.batch
+    split_rows = product.rows[0] is first
     rows = sizes_product(product.rows)
     per_split = sizes_product(product.rows[1:]) if split_rows else Polynomial(())
     start = polynomial(START) * per_split
@@ -380,7 +384,7 @@ def product_body(found: Plan, sizes: Sequence[Expr]) -> tuple[tuple[Statement, .
             zero = (For(loop.index, START, STOP, loop.body),)
         body = (*zero, *body)
     body = loops(product.batch, body)
-    if product.batch:
+    if not split_rows:
         (loop,) = body
         assert isinstance(loop, For)
         body = (For(loop.index, START, STOP, loop.body),)

@@ -1,0 +1,210 @@
+"""Lowered programs against the graphs that they come from, by the plain interpreters of both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from building import add, at, extracted, given, graph, index, mul, parts, sub, total, when, within
+
+from dlc.compiler.grad.reverse import differentiate
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
+from dlc.compiler.ir.graph import Graph, Tensor, whole
+from dlc.compiler.ir.loops import For, Matmul, Program, statements
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.verify import check
+from dlc.compiler.lower import lower
+
+Case = tuple[Graph, Sequence[str], Mapping[str, np.ndarray], Mapping[str, int]]
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed + sum(shape)).normal(size=shape)
+
+
+def weighed(tensor: Tensor, name: str = "loss") -> Tensor:
+    """A scalar in which every element counts differently."""
+    axes = [index("abcdef"[axis], size) for axis, size in enumerate(tensor.sizes)]
+    weights = [op("real", add(axis, Const(number + 1))) for number, axis in enumerate(axes)]
+    return whole(name, (), total(*axes, of=mul(op("sin", at(tensor, *axes)), *weights)))
+
+
+def dense() -> Case:
+    x, w, c = given("x", "B", 20), given("w", 30, 20, kind="parameter"), given("c", 30, kind="parameter")
+    b, i, j = index("b", "B"), index("i", 30), index("j", 20)
+    z = whole("z", (b, i), total(j, of=mul(at(w, i, j), at(x, b, j))))
+    h = whole("h", (b, i), op("relu", add(at(z, b, i), at(c, i))))
+    made = graph(x, w, c, z, h, weighed(h), loss="loss", sizes=["B"])
+    return made, ["w", "c", "x"], {"x": normal(5, 20), "w": normal(30, 20), "c": normal(30)}, {"B": 5}
+
+
+def convolution(stride: int, padding: int) -> Case:
+    channels, filters, kernel, height, width, batch = 3, 4, 3, 7, 6, 2
+    x = given("x", "B", channels, "H", "W")
+    w = given("w", filters, channels, kernel, kernel, kind="parameter")
+
+    def steps(size: str) -> Expr:
+        room = op("add", Size(size), Const(2 * padding - kernel))
+        return op("add", op("floordiv", room, Const(stride)), Const(1))
+
+    b, d, u, v = index("b", "B"), index("d", filters), index("u", steps("H")), index("v", steps("W"))
+    c, p, q = index("c", channels), index("p", kernel), index("q", kernel)
+    row = add(mul(u, Const(stride)), p, Const(-padding))
+    column = add(mul(v, Const(stride)), q, Const(-padding))
+    inside = op("and", within(row, Size("H")), within(column, Size("W")))
+    pixel = when(inside, at(x, b, c, row, column)) if padding else at(x, b, c, row, column)
+    y = whole("y", (b, d, u, v), total(c, p, q, of=mul(pixel, at(w, d, c, p, q))))
+    made = graph(x, w, y, weighed(y), loss="loss", sizes=["B", "H", "W"])
+    arrays = {"x": normal(batch, channels, height, width), "w": normal(filters, channels, kernel, kernel)}
+    return made, ["w", "x"], arrays, {"B": batch, "H": height, "W": width}
+
+
+def attention() -> Case:
+    q, k, v = (given(name, "B", "T", 2, 3) for name in "qkv")
+    b, h, t, s, e = index("b", "B"), index("h", 2), index("t", "T"), index("s", "T"), index("e", 3)
+    score = whole("score", (b, h, t, s), total(e, of=mul(at(q, b, t, h, e), at(k, b, s, h, e))))
+    b, h, t, s = index("b", "B"), index("h", 2), index("t", "T"), index("s", "T")
+    weight = whole(
+        "weight", (b, h, t), total(s, of=when(op("le", s, t), op("exp", at(score, b, h, t, s))))
+    )
+    b, h, t, s, e = index("b", "B"), index("h", 2), index("t", "T"), index("s", "T"), index("e", 3)
+    share = op("div", op("exp", at(score, b, h, t, s)), at(weight, b, h, t))
+    y = whole("y", (b, t, h, e), total(s, of=when(op("le", s, t), mul(share, at(v, b, s, h, e)))))
+    made = graph(q, k, v, score, weight, y, weighed(y), loss="loss", sizes=["B", "T"])
+    arrays = {name: normal(2, 4, 2, 3, seed=n) for n, name in enumerate("qkv")}
+    return made, ["q", "k", "v"], arrays, {"B": 2, "T": 4}
+
+
+def embedding() -> Case:
+    z, w = given("z", "B", "T", type="int", bound=Const(9)), given("w", 9, 4, kind="parameter")
+    b, t, d = index("b", "B"), index("t", "T"), index("d", 4)
+    e = whole("e", (b, t, d), at(w, at(z, b, t), d))
+    made = graph(z, w, e, weighed(e), loss="loss", sizes=["B", "T"])
+    places = np.random.default_rng(0).integers(0, 9, (3, 5))
+    return made, ["w"], {"z": places, "w": normal(9, 4)}, {"B": 3, "T": 5}
+
+
+def softmax() -> Case:
+    x = given("x", "B", 7)
+    b, i = index("b", "B"), index("i", 7)
+    highest = whole("m", (b,), Reduce("max", (i,), op("stop", at(x, b, i))))
+    b, i = index("b", "B"), index("i", 7)
+    e = whole("e", (b, i), op("exp", sub(at(x, b, i), at(highest, b))))
+    b, i = index("b", "B"), index("i", 7)
+    s = whole("s", (b,), total(i, of=at(e, b, i)))
+    b, i = index("b", "B"), index("i", 7)
+    y = whole("y", (b, i), op("div", at(e, b, i), at(s, b)))
+    made = graph(x, highest, e, s, y, weighed(y), loss="loss", sizes=["B"])
+    return made, ["x"], {"x": normal(4, 7)}, {"B": 4}
+
+
+def pooling() -> Case:
+    x = given("x", "B", 2, 8, 6)
+    b, c, u, v, p, q = (index(h, s) for h, s in zip("bcuvpq", ("B", 2, 4, 3, 2, 2), strict=True))
+    row, column = add(mul(u, Const(2)), p), add(mul(v, Const(2)), q)
+    y = whole("y", (b, c, u, v), Reduce("max", (p, q), at(x, b, c, row, column)))
+    made = graph(x, y, weighed(y), loss="loss", sizes=["B"])
+    return made, ["x"], {"x": normal(3, 2, 8, 6)}, {"B": 3}
+
+
+def concatenation() -> Case:
+    x, y = given("x", "B", 3), given("y", "B", 2)
+    b, i, b2, j = index("b", "B"), index("i", 3), index("b", "B"), index("j", 2)
+    z = parts("z", ("B", 5), ((b, i), (b, i), at(x, b, i)), ((b2, j), (b2, add(j, Const(3))), op("exp", at(y, b2, j))))
+    made = graph(x, y, z, weighed(z), loss="loss", sizes=["B"])
+    return made, ["x", "y"], {"x": normal(4, 3), "y": normal(4, 2)}, {"B": 4}
+
+
+def products() -> Case:
+    x = given("x", "B", 4)
+    b, i = index("b", "B"), index("i", 4)
+    y = whole("y", (b,), Reduce("prod", (i,), at(x, b, i)))
+    made = graph(x, y, weighed(y), loss="loss", sizes=["B"])
+    values = normal(5, 4)
+    values[1, 2] = values[2, 1] = values[2, 3] = 0
+    return made, ["x"], {"x": values}, {"B": 5}
+
+
+def branches() -> Case:
+    x = given("x", "B", 6)
+    b, i = index("b", "B"), index("i", 6)
+    left = Select(op("lt", Const(0), i), at(x, b, add(i, Const(-1))), Const(2.0))
+    y = whole("y", (b, i), mul(op("tanh", left), op("exp", op("tanh", left))))
+    made = graph(x, y, weighed(y), loss="loss", sizes=["B"])
+    return made, ["x"], {"x": normal(3, 6)}, {"B": 3}
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "dense": dense,
+    "convolution": lambda: convolution(1, 0),
+    "strided convolution": lambda: convolution(2, 0),
+    "padded convolution": lambda: convolution(1, 1),
+    "padded strided convolution": lambda: convolution(2, 2),
+    "attention": attention,
+    "embedding": embedding,
+    "softmax": softmax,
+    "pooling": pooling,
+    "concatenation": concatenation,
+    "products": products,
+    "branches": branches,
+}
+
+
+def lowered(case: Case) -> tuple[Program, Graph]:
+    made, wrt, _, _ = case
+    assert made.loss is not None
+    both = extracted(differentiate(replace(made, outputs=()), made.loss, wrt))
+    check(both, "extracted")
+    return lower({"value_and_grad": both}), both
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_program_computes_what_its_graph_says(name: str, shards: int) -> None:
+    case = CASES[name]()
+    program, both = lowered(case)
+    expected = evaluate(both, case[2])
+    found = loops_reference.run(program, "value_and_grad", case[2], case[3], shards)
+    (entry,) = program.entries
+    assert entry.loss is not None and both.loss is not None
+    np.testing.assert_allclose(found[entry.loss], expected[both.loss], 1e-11, 1e-11)
+    for gradient, result in zip(both.gradients, entry.gradients, strict=True):
+        np.testing.assert_allclose(found[result.buffer], expected[gradient.adjoint], 1e-11, 1e-11, err_msg=result.name)
+
+
+def matmuls(program: Program) -> list[Matmul]:
+    return [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
+
+
+@pytest.mark.parametrize(("name", "count"), [("dense", 3), ("convolution", 2), ("attention", 4)])
+def test_contractions_become_matrix_products(name: str, count: int) -> None:
+    program, _ = lowered(CASES[name]())
+    assert len(matmuls(program)) >= count
+
+
+def test_dense_operands_are_read_in_place() -> None:
+    program, _ = lowered(dense())
+    assert not [name for name in program.buffers if "packed" in name]
+
+
+def test_what_follows_row_by_row_shares_a_loop_and_keeps_one_row() -> None:
+    program, _ = lowered(softmax())
+    assert "e" in program.buffers and len(program.buffers["e"].sizes) == 2
+    kernel = next(k for k in program.kernels.values() if k.name == "y" or any("y[" in f for f in k.formulas))
+    assert len(kernel.body) == 1 and isinstance(kernel.body[0], For)
+    assert len(kernel.formulas) >= 3
+
+
+def test_batch_work_needs_one_region_and_weight_gradients_another() -> None:
+    program, _ = lowered(dense())
+    (entry,) = program.entries
+    assert len(entry.regions) <= 3
+
+
+def test_the_same_graph_gives_the_same_program() -> None:
+    first, second = lowered(convolution(2, 1))[0], lowered(convolution(2, 1))[0]
+    assert list(first.kernels) == list(second.kernels)
+    assert list(first.buffers.values()) == list(second.buffers.values())
