@@ -1,0 +1,26 @@
+"""Dead code: computed tensors that no output, loss or gradient needs go.
+
+Inputs, parameters and hyper-parameters stay: they are how the model is called, used or not.
+"""
+
+from __future__ import annotations
+
+from dlc.compiler.ir.expr import reads
+from dlc.compiler.ir.graph import Graph
+
+NAME = "dce"
+
+
+def run(graph: Graph) -> Graph:
+    needed: set[str] = set()
+    waiting = [*graph.roots, *(gradient.tensor for gradient in graph.gradients)]
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        for equation in graph.tensors[name].equations:
+            waiting.extend(node.tensor for node in reads(equation.value, *equation.subscripts))
+    return graph.with_tensors(
+        tensor for name, tensor in graph.tensors.items() if name in needed or tensor.kind != "computed"
+    )

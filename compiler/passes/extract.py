@@ -1,0 +1,187 @@
+"""Normal form: a reduction stands only at the root of an equation, and its body holds none.
+
+Every other reduction becomes a tensor of its own over the free indices that it depends on, so that it is computed once
+for each of their values (the denominator of a softmax: once a row).  Reductions that are alike, in one equation or in
+several, become one tensor.
+
+A reduction under a condition is needed only where that holds, and may read out of range or meet a nan elsewhere, so
+the parts of the condition that mention nothing but its free indices move into its body, as ``Select(condition, body,
+identity)``.  If a read is in range only because of another part, the tensor gets the axes of that part too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from dlc.compiler.ir.affine import Polynomial
+from dlc.compiler.ir.alike import key
+from dlc.compiler.ir.bounds import facts_of, within
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, negation
+from dlc.compiler.ir.expr import (
+    TRUE,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    free_indices,
+    identity_of,
+    op,
+    reads,
+    walk,
+)
+from dlc.compiler.ir.forms import is_reduction
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered, unique, whole
+
+NAME = "extract"
+
+
+def run(graph: Graph) -> Graph:
+    extraction = _Extraction(graph)
+    for name in ordered(graph):
+        extraction.visit(graph.tensors[name])
+    return graph.with_tensors(tensor for name in graph.tensors for tensor in extraction.result[name])
+
+
+class _Extraction:
+    """``result`` has, for each tensor, the tensors that come out of it, itself last."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.names: dict[str, object] = dict(graph.tensors)
+        self.result: dict[str, list[Tensor]] = {}
+        self.known: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> the tensor and the order of its axes
+        self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+
+    def visit(self, tensor: Tensor) -> None:
+        self.result[tensor.id] = []
+        equations = tuple(_EquationVisit(self, tensor, equation).done() for equation in tensor.equations)
+        self.result[tensor.id].append(replace(tensor, equations=equations))
+        if len(equations) == 1 and equations[0].is_whole and is_reduction(equations[0]):
+            self.remember(tensor.id, equations[0].indices, equations[0].value)
+
+    def remember(self, name: str, axes: tuple[Index, ...], value: Expr) -> None:
+        form, free = key(value)
+        if set(free) == set(axes):
+            self.known.setdefault(form, (name, tuple(free.index(axis) for axis in axes)))
+
+    def tensor_of(self, value: Reduce, order: Iterable[Index], owner: Tensor, equation: Equation) -> Read:
+        """A read of the tensor that holds the reduction; its axes are the free indices, in the given order."""
+        form, free = key(value)
+        if form not in self.known:
+            axes = tuple(index for index in order if index in free)
+            name = unique(f"{owner.id}.{value.op}", self.names)
+            self.names[name] = self.sizes[name] = tuple(index.size for index in axes)
+            self.result[owner.id].append(whole(name, axes, value, equation.span))
+            self.remember(name, axes, value)
+        name, positions = self.known[form]
+        return Read(name, tuple(free[position] for position in positions), value.type)
+
+
+class _EquationVisit:
+    def __init__(self, extraction: _Extraction, tensor: Tensor, equation: Equation) -> None:
+        self.extraction, self.tensor, self.equation = extraction, tensor, equation
+        self.order = dict.fromkeys(equation.indices)  # then bound indices, outermost first: the order of axes
+        self.holds_reduction = _holding_reductions(equation.value)
+        self.done_under: dict[tuple[Expr, tuple[Expr, ...]], Expr] = {}
+
+    def done(self) -> Equation:
+        if not self.holds_reduction:
+            return self.equation
+        return replace(self.equation, value=self._root(self.equation.value, ()))
+
+    def _root(self, value: Expr, guards: tuple[Expr, ...]) -> Expr:
+        """A reduction at the root stays; so does a guarded one, whose condition moves into it."""
+        if isinstance(value, Reduce):
+            return self._reduction(value, guards)
+        if isinstance(value, Select) and isinstance(value.yes, Reduce):
+            inner = value.yes
+            if inner.op in ("sum", "prod", "max", "min") and value.no is identity_of(inner.op, inner.type):
+                cond = self._map(value.cond, guards)
+                return self._guarded(self._reduction(inner, (*guards, *conjuncts(cond))), (*guards, *conjuncts(cond)))
+        return self._map(value, guards)
+
+    def _map(self, node: Expr, guards: tuple[Expr, ...]) -> Expr:
+        """The expression with a read in the place of each reduction.  ``guards`` hold where it is evaluated."""
+        if node not in self.holds_reduction:
+            return node
+        done = self.done_under.get((node, guards))
+        if done is None:
+            done = self.done_under[node, guards] = self._mapped(node, guards)
+        return done
+
+    def _mapped(self, node: Expr, guards: tuple[Expr, ...]) -> Expr:
+        match node:
+            case Reduce():
+                return self._extracted(self._reduction(node, guards), guards)
+            case Select():
+                cond = self._map(node.cond, guards)
+                yes = self._map(node.yes, (*guards, *conjuncts(cond)))
+                return Select(cond, yes, self._map(node.no, (*guards, *conjuncts(negation(cond)))))
+            case Op(name="and" | "or", args=args):
+                seen: list[Expr] = []
+                for arg in args:
+                    earlier = seen if node.name == "and" else [negation(cond) for cond in seen]
+                    seen.append(self._map(arg, (*guards, *conjuncts(conjunction(earlier)))))
+                return op(node.name, *seen)
+        return node.rebuild(tuple(self._map(child, guards) for child in node.children))
+
+    def _reduction(self, node: Reduce, guards: tuple[Expr, ...]) -> Reduce:
+        """The reduction with a body that holds none."""
+        self.order.update(dict.fromkeys(node.indices))
+        return Reduce(node.op, node.indices, self._map(node.body, guards))
+
+    def _extracted(self, node: Reduce, guards: tuple[Expr, ...]) -> Expr:
+        available = set(free_indices(node))
+        kept = [cond for cond in guards if set(free_indices(cond)) <= available]
+        if len(kept) < len(guards) and not self._is_safe(node, kept):
+            kept = list(guards)
+        return self.extraction.tensor_of(self._guarded(node, kept), self.order, self.tensor, self.equation)
+
+    def _guarded(self, node: Reduce, guards: Iterable[Expr]) -> Reduce:
+        cond = conjunction(guards)
+        if cond is TRUE:
+            return node
+        if node.op == "any":
+            return Reduce(node.op, node.indices, op("and", cond, node.body))
+        if node.op == "all":
+            return Reduce(node.op, node.indices, op("or", negation(cond), node.body))
+        body = guarded(cond, node.body, identity_of(node.op, node.body.type))
+        return Reduce(node.op, node.indices, body)
+
+    def _is_safe(self, node: Reduce, guards: list[Expr]) -> bool:
+        """Whether every read stays in range where ``guards`` hold; what depends on data is checked when it arrives."""
+        facts = [fact for cond in guards for fact in facts_of(cond)]
+        return all(
+            within(subscript, size, known)
+            for read, known in _reads_with_facts(node.body, facts)
+            for subscript, size in zip(read.subscripts, self.extraction.sizes[read.tensor], strict=True)
+            if not reads(subscript)
+        )
+
+
+def _holding_reductions(value: Expr) -> set[Expr]:
+    result: set[Expr] = set()
+    for node in walk(value):
+        if isinstance(node, Reduce) or any(child in result for child in node.children):
+            result.add(node)
+    return result
+
+
+def _reads_with_facts(node: Expr, facts: list[Polynomial]) -> Iterator[tuple[Read, list[Polynomial]]]:
+    match node:
+        case Select(cond=cond, yes=yes, no=no):
+            yield from _reads_with_facts(cond, facts)
+            yield from _reads_with_facts(yes, facts + facts_of(cond))
+            yield from _reads_with_facts(no, facts + facts_of(cond, False))
+        case Op(name="and" | "or", args=args):
+            for position, arg in enumerate(args):
+                earlier = [fact for cond in args[:position] for fact in facts_of(cond, node.name == "and")]
+                yield from _reads_with_facts(arg, facts + earlier)
+        case _:
+            if isinstance(node, Read):
+                yield node, facts
+            for child in node.children:
+                yield from _reads_with_facts(child, facts)
