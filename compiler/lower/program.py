@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.expr import Reduce, refresh, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, read, unique, whole
 from dlc.compiler.ir.loops import Buffer, Entry, Kernel, Program, Result, Role, Value
 from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
@@ -26,22 +26,38 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
     kernels: dict[str, Kernel] = {}
     entries = tuple(_entry(name, graph, buffers, kernels) for name, graph in graphs.items())
     values: dict[str, Value] = {}
-    requirements: dict[tuple, object] = {}
+    requirements: dict[tuple[object, ...], Requirement] = {}
     for graph in graphs.values():
         for tensor in graph.of_kind("input", "parameter", "hyper", "cotangent"):
             values.setdefault(tensor.id, _value(tensor))
         requirements.update({(r.value, r.message): r for r in graph.requirements})
     return Program(
-        first.name, first.sizes, tuple(values.values()), buffers, kernels, entries,
-        tuple(requirements.values()), first.trainable, first.doc,  # type: ignore[arg-type]  # values are requirements
-    )  # fmt: skip
+        first.name,
+        first.sizes,
+        tuple(values.values()),
+        buffers,
+        kernels,
+        entries,
+        tuple(requirements.values()),
+        first.trainable,
+        first.doc,
+    )
 
 
 def _value(tensor: Tensor) -> Value:
+    assert tensor.kind != "computed"
     return Value(
-        tensor.id, tensor.kind, tensor.sizes, tensor.sets, tensor.type, tensor.bound, tensor.bound_set,
-        tensor.initialiser, tensor.default, tensor.doc,  # type: ignore[arg-type]  # kinds given by the caller are roles
-    )  # fmt: skip
+        tensor.id,
+        tensor.kind,
+        tensor.sizes,
+        tensor.sets,
+        tensor.type,
+        tensor.bound,
+        tensor.bound_set,
+        tensor.initialiser,
+        tensor.default,
+        tensor.doc,
+    )
 
 
 def _entry(name: str, graph: Graph, buffers: dict[str, Buffer], kernels: dict[str, Kernel]) -> Entry:
