@@ -185,8 +185,7 @@ class _Cutter:
                 self.next_word(self.line)
         if self.line is not None:
             self.end_line(self.line)
-        for number in self.waiting_docs:  # nothing follows them: they are ordinary comments
-            self.comments[number] = replace(self.comments[number], is_doc=False)
+        self.undocument(self.waiting_docs)
         return Cut(tuple(self.lines), tuple(self.comments), tuple(self.problems))
 
     def span(self, start: int, end: int) -> Span:
@@ -252,10 +251,19 @@ class _Cutter:
         return self.span(start, end) if end > start else None
 
     def attach_docs(self, line: Line) -> None:
-        texts = [self.comments[number].span.text[2:].removeprefix(" ") for number in self.waiting_docs]
-        self.waiting_docs.clear()
+        """The doc comments above go with `line`; those at the end of a body, with a margin line below, with nothing."""
+        at_margin = [number for number in self.waiting_docs if self.comments[number].span.column == 1]
+        documenting = at_margin if line.level == 0 else self.waiting_docs
+        self.undocument([number for number in self.waiting_docs if number not in documenting])
+        texts = [self.comments[number].span.text[2:].removeprefix(" ") for number in documenting]
+        self.waiting_docs = []
         if texts:
             line.tokens[0] = replace(line.tokens[0], doc="\n".join(texts))
+
+    def undocument(self, numbers: list[int]) -> None:
+        """Make doc comments that nothing follows ordinary comments."""
+        for number in numbers:
+            self.comments[number] = replace(self.comments[number], is_doc=False)
 
     # --- words --------------------------------------------------------------------------------------------------------
 
