@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.expr import (
     ONE,
     Const,
@@ -26,7 +27,6 @@ from dlc.compiler.ir.expr import (
     Read,
     Reduce,
     Select,
-    canonical,
     free_indices,
     op,
     refresh,
@@ -201,20 +201,20 @@ class Packer:
     def in_place(self, value: Expr) -> list[Layout]:
         """The layouts in which the elements of ``value`` lie in memory already."""
         found = [layout(value, self._sizes[value.tensor])] if isinstance(value, Read) else []
-        free = free_indices(value)
-        for tensor, order in self._made.get(canonical(value, free), []):
+        form, free = key(value)
+        for tensor, order in self._made.get(form, []):
             found.append(layout(Read(tensor, tuple(free[n] for n in order), "real"), self._sizes[tensor]))
         return [place for place in found if place is not None]
 
     def pack(self, value: Expr, order: Sequence[Index], owner: Tensor, equation: Equation) -> Layout:
         """A new tensor that holds the elements of ``value`` with its axes in this order."""
-        free = free_indices(value)
         own = tuple(refresh(index) for index in order)
         name = self._fresh_id(f"{value.tensor if isinstance(value, Read) else owner.id}.packed")
         copied = substitute(rename_bound(value), dict(zip(order, own, strict=True)))
         self.tensors.append(whole(name, own, copied, equation.span))
         self._sizes[name] = tuple(index.size for index in own)
-        self._made.setdefault(canonical(value, free), []).append((name, tuple(free.index(i) for i in order)))
+        form, free = key(value)
+        self._made.setdefault(form, []).append((name, tuple(map(free.index, order))))
         result = layout(Read(name, tuple(order), "real"), self._sizes[name])
         assert result is not None
         return result
