@@ -1,0 +1,139 @@
+"""The loop language as text: what golden tests pin, and what ``dlc show --stage loops`` prints.
+
+Expressions are spelled as in the graph language. A loop is ``for i < n``, or ``for i in a .. b`` where it does not
+begin at 0; a local that never changes is ``let``, an accumulator ``var`` and then ``<-``; a matrix product gives its
+extents and, for each operand, the buffer with the offset and the two strides where they are not those of a matrix of
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index
+from dlc.compiler.ir.loops import (
+    START,
+    STOP,
+    Buffer,
+    Entry,
+    For,
+    If,
+    Kernel,
+    Let,
+    Matmul,
+    Operand,
+    Program,
+    Statement,
+    Store,
+    Update,
+    Value,
+    Var,
+)
+from dlc.compiler.ir.printer import Naming, expression_text
+
+_INDENT = "    "
+
+
+def text(program: Program) -> str:
+    """The whole program: what is given, the buffers, the kernels, the entries."""
+    header = [f"program {program.name}"]
+    if program.sizes:
+        header.append("index " + ", ".join(program.sizes))
+    requirements = [f"require {expression_text(r.value, {})} >= 0  # {r.message}" for r in program.requirements]
+    given = {value.name for value in program.values}
+    buffers = [_buffer_line(buffer) for name, buffer in program.buffers.items() if name not in given]
+    blocks: list[Sequence[str]] = [header, [_value_line(value) for value in program.values], requirements, buffers]
+    blocks += [list(_kernel_lines(kernel, program)) for kernel in program.kernels.values()]
+    blocks += [list(_entry_lines(entry)) for entry in program.entries]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _value_line(value: Value) -> str:
+    kind = f" in {expression_text(value.bound, {})}" if value.bound is not None else _type(value.type)
+    return f"{value.role} {_shaped(value.name, value.sizes)}{kind}"
+
+
+def _buffer_line(buffer: Buffer) -> str:
+    return f"{buffer.role} {_shaped(buffer.id, buffer.sizes)}{_type(buffer.type)}"
+
+
+def _shaped(name: str, sizes: Sequence[Expr]) -> str:
+    return f"{name}[{','.join(expression_text(size, {}) for size in sizes)}]" if sizes else name
+
+
+def _type(kind: str) -> str:
+    return "" if kind == "real" else f" : {kind}"
+
+
+def _kernel_lines(kernel: Kernel, program: Program) -> Iterator[str]:
+    split = f" split {expression_text(kernel.split, {})}" if kernel.split is not None else ""
+    yield f"kernel {kernel.name}{split}"
+    yield from (f"{_INDENT}# {formula}" for formula in kernel.formulas)
+    scalars = [name for name, buffer in program.buffers.items() if not buffer.sizes]
+    yield from _Lines(Naming(scalars)).block(kernel.body, {}, 1)
+
+
+def _entry_lines(entry: Entry) -> Iterator[str]:
+    yield f"entry {entry.name}"
+    for number, region in enumerate(entry.regions):
+        work = f"  # work {expression_text(region.work, {})}" if region.work is not None else ""
+        yield f"{_INDENT}region {number}: {', '.join(region.kernels)}{work}"
+    yield from (f"{_INDENT}cotangent {given.name}" for given in entry.cotangents)
+    yield from (f"{_INDENT}result {_named(result.name, result.buffer)}" for result in entry.results)
+    if entry.loss is not None:
+        yield f"{_INDENT}loss {entry.loss}"
+    yield from (f"{_INDENT}gradient {_named(result.name, result.buffer)}" for result in entry.gradients)
+
+
+def _named(name: str, buffer: str) -> str:
+    return name if name == buffer else f"{name} = {buffer}"
+
+
+class _Lines:
+    """The statements of one kernel; ``names`` are those of the indices of the loops around a statement."""
+
+    def __init__(self, naming: Naming) -> None:
+        self._naming = naming
+
+    def block(self, body: Sequence[Statement], names: Mapping[Index, str], depth: int) -> Iterator[str]:
+        for statement in body:
+            yield from self._statement(statement, names, depth)
+
+    def _statement(self, statement: Statement, names: Mapping[Index, str], depth: int) -> Iterator[str]:
+        indent = _INDENT * depth
+
+        def spelled(expression: Expr) -> str:
+            return expression_text(expression, names, self._naming)
+
+        match statement:
+            case For(index=index):
+                inner = self._naming.extend(names, (index,))
+                yield f"{indent}for {inner[index]} {self._range(statement, spelled)}"
+                yield from self.block(statement.body, inner, depth + 1)
+            case If():
+                yield f"{indent}if {spelled(statement.cond)}"
+                yield from self.block(statement.body, names, depth + 1)
+            case Let():
+                yield f"{indent}let {statement.name} = {spelled(statement.value)}"
+            case Var():
+                yield f"{indent}var {statement.name} = {spelled(statement.value)}"
+            case Update():
+                yield f"{indent}{statement.name} <- {spelled(statement.value)}"
+            case Store():
+                subscripts = ",".join(map(spelled, statement.subscripts))
+                target = f"{statement.buffer}[{subscripts}]" if subscripts else statement.buffer
+                yield f"{indent}{target} = {spelled(statement.value)}"
+            case Matmul(m=m, n=n, k=k):
+                a, b, c = (self._operand(o, spelled) for o in (statement.a, statement.b, statement.c))
+                sign = "+=" if statement.accumulate else "="
+                yield f"{indent}matmul {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
+
+    def _range(self, loop: For, spelled: Callable[[Expr], str]) -> str:
+        if loop.start is START and loop.stop is STOP:
+            return "in start .. stop"
+        return f"< {spelled(loop.stop)}" if loop.start is ZERO else f"in {spelled(loop.start)} .. {spelled(loop.stop)}"
+
+    def _operand(self, operand: Operand, spelled: Callable[[Expr], str]) -> str:
+        offset = "" if operand.offset is ZERO else f"{spelled(operand.offset)}, "
+        row, column = (str(e.value) if isinstance(e, Const) else spelled(e) for e in (operand.row, operand.column))
+        return f"{operand.buffer}({offset}{row}, {column})"

@@ -1,0 +1,212 @@
+"""What makes a program of the loop language valid: ``verify`` yields a sentence for each thing that is wrong.
+
+A program is valid when every name means a buffer, a local of an enclosing block or a kernel, elements have as many
+subscripts as their buffer has axes, indices are bound by exactly one enclosing loop, nothing of the caller's is
+written, ``start`` and ``stop`` stand only in kernels that split, and an entry reads no buffer before it has written it.
+Whether shards keep out of each other's way, and whether subscripts stay in range, is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, Size, walk
+from dlc.compiler.ir.loops import (
+    SHARD,
+    SHARDS,
+    START,
+    STOP,
+    Entry,
+    For,
+    If,
+    Kernel,
+    Let,
+    Matmul,
+    Program,
+    Statement,
+    Store,
+    Update,
+    Var,
+    expressions,
+    statements,
+    written,
+)
+from dlc.compiler.ir.ops import Type
+from dlc.compiler.ir.verify import InternalError
+
+GIVEN = frozenset(("input", "cotangent", "parameter", "hyper"))
+"""The roles of buffers that the caller fills, and a program never writes."""
+
+
+def check(program: Program, after: str) -> None:
+    """Raises ``InternalError`` with the step that gave an invalid program, and why it is invalid."""
+    problems = list(verify(program))
+    if problems:
+        raise InternalError("\n".join(f"after {after}: {problem}" for problem in problems))
+
+
+def verify(program: Program) -> Iterator[str]:
+    known_sizes = {*program.sizes, SHARDS.name}
+    for name, buffer in program.buffers.items():
+        if name != buffer.id:
+            yield f"the buffer {buffer.id} is kept under the name {name}"
+        for size in buffer.sizes:
+            yield from _size_problems(size, f"a size of {name}", known_sizes)
+    for name, kernel in program.kernels.items():
+        if name != kernel.name:
+            yield f"the kernel {kernel.name} is kept under the name {name}"
+        yield from _Scope(program, kernel, known_sizes).problems()
+    for entry in program.entries:
+        yield from _entry_problems(entry, program)
+    for requirement in program.requirements:
+        yield from _size_problems(requirement.value, "a requirement", known_sizes)
+
+
+def _size_problems(size: Expr, what: str, known: set[str]) -> Iterator[str]:
+    if size.type != "int":
+        yield f"{what} is {size.type}"
+    for node in walk(size):
+        if isinstance(node, Index | Read | Reduce):
+            yield f"{what} depends on {node!r}"
+        if isinstance(node, Size) and node.name not in known:
+            yield f"{what} depends on |{node.name}|, which nothing binds"
+
+
+# -- kernels --------------------------------------------------------------------------------------------------------
+
+
+class _Scope:
+    """The names that hold inside one kernel, block by block."""
+
+    def __init__(self, program: Program, kernel: Kernel, sizes: set[str]) -> None:
+        self.program, self.kernel, self.sizes = program, kernel, sizes
+
+    def problems(self) -> Iterator[str]:
+        running: dict[str, Type] = {SHARD.tensor: "int"}
+        if self.kernel.split is not None:
+            running |= {START.tensor: "int", STOP.tensor: "int"}
+            for problem in _size_problems(self.kernel.split, "the split", self.sizes):
+                yield self._said(problem)
+        yield from map(self._said, self._block(self.kernel.body, running, frozenset(), frozenset()))
+
+    def _said(self, problem: str) -> str:
+        return f"{self.kernel.name}: {problem}"
+
+    def _block(
+        self, body: tuple[Statement, ...], outer: Mapping[str, Type], bound: frozenset[Index], variables: frozenset[str]
+    ) -> Iterator[str]:
+        names = dict(outer)
+        for statement in body:
+            for expression in expressions(statement):
+                yield from self._expression(expression, names, bound)
+            match statement:
+                case For(index=index):
+                    if index in bound:
+                        yield f"{index!r} is bound by two loops"
+                    yield from self._block(statement.body, names, bound | {index}, variables)
+                case If():
+                    if statement.cond.type != "bool":
+                        yield f"the condition {statement.cond!r} is {statement.cond.type}"
+                    yield from self._block(statement.body, names, bound, variables)
+                case Let() | Var():
+                    if statement.name in names or statement.name in self.program.buffers:
+                        yield f"{statement.name} is defined twice"
+                    names[statement.name] = statement.value.type
+                    if isinstance(statement, Var):
+                        variables |= {statement.name}
+                case Update():
+                    if statement.name not in variables or statement.name not in names:
+                        yield f"{statement.name} is updated and is no accumulator here"
+                    elif names[statement.name] != statement.value.type:
+                        yield f"{statement.name} is {names[statement.name]} and gets {statement.value!r}"
+                case Store():
+                    yield from self._store(statement)
+                case Matmul():
+                    yield from self._matmul(statement)
+
+    def _store(self, statement: Store) -> Iterator[str]:
+        buffer = self.program.buffers.get(statement.buffer)
+        if buffer is None:
+            yield f"{statement.buffer} is written and is no buffer"
+            return
+        if buffer.role in GIVEN:
+            yield f"{statement.buffer} is written and is the caller's"
+        if len(statement.subscripts) != len(buffer.sizes):
+            yield f"{statement.buffer} is written with {len(statement.subscripts)} subscripts"
+        if statement.value.type != buffer.type:
+            yield f"{statement.buffer} is {buffer.type} and gets {statement.value!r}, which is {statement.value.type}"
+
+    def _matmul(self, statement: Matmul) -> Iterator[str]:
+        for operand in (statement.a, statement.b, statement.c):
+            buffer = self.program.buffers.get(operand.buffer)
+            if buffer is None or buffer.type != "real":
+                yield f"{operand.buffer} is multiplied as a matrix and is no real buffer"
+        output = self.program.buffers.get(statement.c.buffer)
+        if output is not None and output.role in GIVEN:
+            yield f"{output.id} is written and is the caller's"
+
+    def _expression(self, root: Expr, names: Mapping[str, Type], bound: frozenset[Index]) -> Iterator[str]:
+        for node in walk(root):
+            match node:
+                case Index() if node not in bound:
+                    yield f"{node!r} is bound by no loop"
+                case Reduce():
+                    yield f"{node!r} is not a scalar expression"
+                case Size(name=name) if name not in self.sizes:
+                    yield f"|{name}| is bound by nothing"
+                case Read():
+                    yield from self._read(node, names)
+
+    def _read(self, node: Read, names: Mapping[str, Type]) -> Iterator[str]:
+        if not node.subscripts and node.tensor in names:
+            if names[node.tensor] != node.type:
+                yield f"{node.tensor} is {names[node.tensor]} and is read as {node.type}"
+            return
+        buffer = self.program.buffers.get(node.tensor)
+        if buffer is None:
+            yield f"{node.tensor} is read and is neither a buffer nor a local here"
+        elif len(node.subscripts) != len(buffer.sizes):
+            yield f"{node!r} has {len(node.subscripts)} subscripts; {buffer.id} has {len(buffer.sizes)} axes"
+        elif buffer.type != node.type:
+            yield f"{node!r} is read as {node.type}; it is {buffer.type}"
+
+
+# -- entries --------------------------------------------------------------------------------------------------------
+
+
+def touched(kernel: Kernel) -> tuple[set[str], set[str]]:
+    """The names that a kernel reads (locals among them), and the buffers that it writes."""
+    read: set[str] = set()
+    output: set[str] = set()
+    for statement in statements(kernel.body):
+        read.update(
+            node.tensor
+            for expression in expressions(statement)
+            for node in walk(expression)
+            if isinstance(node, Read)
+        )
+        if isinstance(statement, Matmul):
+            read.update((statement.a.buffer, statement.b.buffer))
+        output.update(filter(None, (written(statement),)))
+    return read, output
+
+
+def _entry_problems(entry: Entry, program: Program) -> Iterator[str]:
+    filled = {name for name, buffer in program.buffers.items() if buffer.role in GIVEN}
+    for region in entry.regions:
+        for name in region.kernels:
+            kernel = program.kernels.get(name)
+            if kernel is None:
+                yield f"{entry.name} runs {name}, which is no kernel"
+                continue
+            read, output = touched(kernel)
+            for missing in sorted((read & program.buffers.keys()) - filled - output):
+                yield f"{entry.name}: {name} reads {missing} before it is computed"
+            filled |= output
+    for result in (*entry.results, *entry.gradients):
+        if result.buffer not in filled:
+            yield f"{entry.name} returns {result.name} and never computes {result.buffer}"
+    if entry.loss is not None:
+        loss = program.buffers.get(entry.loss)
+        if loss is None or loss.sizes or entry.loss not in filled:
+            yield f"the loss of {entry.name}, {entry.loss}, is no scalar that it computes"

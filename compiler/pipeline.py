@@ -1,0 +1,191 @@
+"""The order of everything between the graph that semantics gives and the text of the module.
+
+::
+
+    PREPARE      the graph of a definition, in extracted form: what the model computes
+    differentiate                                             for value_and_grad and vjp
+    FINISH       either graph, ready for lowering: what an entry of the module computes
+    lower, emit
+
+The verifier of the language runs after every pass, and names the pass that broke it. A pass that is optional may be
+switched off: the program is then slower, or less exact where numbers overflow, and still right.
+
+Every stage has a name that occurs once (the second run of a pass is `simplify.2`), by which `--print-after` and
+`--stop-after` know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from dlc.compiler.grad import reverse
+from dlc.compiler.ir import loops_verify, verify
+from dlc.compiler.ir.graph import Graph, Output
+from dlc.compiler.ir.loops import Program
+from dlc.compiler.lower import lower
+from dlc.compiler.passes import cse, dce, deltas, extract, factor, fuse, simplify, stabilise
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A step from graph to graph; `stage` names the graph that it gives."""
+
+    stage: str
+    run: Callable[[Graph], Graph]
+    optional: bool = True
+
+    @property
+    def name(self) -> str:
+        """The pass, of which there may be several runs."""
+        return self.stage.partition(".")[0]
+
+
+PREPARE = (
+    Pass("simplify", simplify.run),  # one spelling for what is equal, so that the patterns of the next pass match
+    # before extract: a softmax is recognised as a quotient with its sum in it, not as a read of a computed tensor;
+    # before differentiate: what is derived is then stable too, and derivatives in terms of the output stay
+    Pass("stabilise", stabilise.run),
+    Pass("extract", extract.run, optional=False),  # differentiation takes extracted graphs only
+    Pass("cse", cse.run),  # after extract: only tensors are shared
+    Pass("dce", dce.run),
+)
+FINISH = (
+    Pass("simplify.2", simplify.run),  # adjoints come with factors 1 and nested guards, in which no delta shows
+    Pass("deltas", deltas.run),
+    Pass("simplify.3", simplify.run),  # a solved delta leaves subscripts to normalise and conditions that always hold
+    Pass("factor", factor.run),  # after deltas, which change what depends on a summed index
+    Pass("extract.2", extract.run, optional=False),  # factoring, adjoints of products: sums inside sums
+    Pass("cse.2", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
+    Pass("dce.2", dce.run),
+    Pass("fuse", fuse.run),  # last: it writes one tensor into another, which cse would take out again
+)
+DIFFERENTIATE, LOWER, EMIT = "differentiate", "lower", "emit"
+
+STAGES = (
+    *(step.stage for step in PREPARE),
+    DIFFERENTIATE,
+    *(step.stage for step in FINISH),
+    LOWER,
+    EMIT,
+)
+OPTIONAL = tuple(dict.fromkeys(step.name for step in (*PREPARE, *FINISH) if step.optional))
+"""The passes that may be switched off."""
+
+
+class Stage(NamedTuple):
+    """What there is after the pass of that name."""
+
+    name: str
+    graph: Graph
+
+
+def _through(passes: Sequence[Pass], graph: Graph, off: Collection[str]) -> Iterator[Stage]:
+    for step in passes:
+        if not (step.optional and step.name in off):
+            graph = step.run(graph)
+            verify.check(graph, step.stage)
+            yield Stage(step.stage, graph)
+
+
+def prepared(graph: Graph, off: Collection[str] = ()) -> Graph:
+    """What the definition computes, in extracted form: the stage `graph`."""
+    return _last(_through(PREPARE, graph, off))
+
+
+def finished(graph: Graph, off: Collection[str] = ()) -> Graph:
+    """The graph of an entry, ready for lowering."""
+    return _last(_through(FINISH, graph, off))
+
+
+def _last(stages: Iterator[Stage]) -> Graph:
+    *_, end = stages  # there is one: extract is never off
+    return end.graph
+
+
+# --- derivatives ------------------------------------------------------------------------------------------------------
+
+
+def gradient_targets(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, ...]:
+    """What is differentiated by: the parameters, and inputs.
+
+    A model is differentiated by the parameters that `minimize` moves (without it, by all), and by the inputs named in
+    `wrt` (`*`: all real ones). A layer, or a model without parameters, is differentiated by its inputs too.
+    """
+    parameters = tuple(tensor.id for tensor in graph.of_kind("parameter") if tensor.type == "real")
+    inputs = tuple(tensor.id for tensor in graph.of_kind("input") if tensor.type == "real")
+    if graph.loss is not None and graph.trainable:
+        parameters = graph.trainable
+    if "*" in wrt or (not wrt and (graph.loss is None or not parameters)):
+        return (*parameters, *inputs)
+    return tuple(dict.fromkeys((*parameters, *(name for name in (*inputs, *parameters) if name in wrt))))
+
+
+def differentiated(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, Graph] | None:
+    """The name of the entry and its graph, raw, of a prepared graph: None if there is nothing to differentiate.
+
+    value_and_grad computes the loss and its gradients and nothing else; vjp takes a cotangent for every real output.
+    """
+    targets = gradient_targets(graph, wrt)
+    if not targets:
+        return None
+    if graph.loss is not None:
+        result = reverse.differentiate(graph, graph.loss, targets)
+        entry = "value_and_grad"
+    else:
+        outputs = [output.tensor for output in graph.outputs if graph.tensors[output.tensor].type == "real"]
+        if not outputs:
+            return None
+        result = reverse.differentiate_vjp(graph, outputs, targets)
+        entry = "vjp"
+    result = replace(result, outputs=())
+    verify.check(result, DIFFERENTIATE)
+    return entry, result
+
+
+# --- the whole way ----------------------------------------------------------------------------------------------------
+
+
+def entries(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> dict[str, Graph]:
+    """The finished graph of every entry of the definition whose graph semantics gave."""
+    verify.check(graph, "semantics")
+    forward = prepared(graph, off)
+    result = {"forward": finished(_forward(forward), off)}
+    derivative = differentiated(forward, wrt)
+    if derivative is not None:
+        entry, raw = derivative
+        result[entry] = finished(raw, off)
+    return result
+
+
+def _forward(graph: Graph) -> Graph:
+    """Every output, and the loss under the name that it has."""
+    if graph.loss is None or any(output.tensor == graph.loss for output in graph.outputs):
+        return graph
+    return replace(graph, outputs=(Output(graph.loss, graph.loss), *graph.outputs))
+
+
+def program(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> Program:
+    """The loops of the definition."""
+    return lowered(entries(graph, wrt, off))
+
+
+def lowered(graphs: dict[str, Graph]) -> Program:
+    """The loops of the entries of one definition."""
+    result = lower(graphs)
+    loops_verify.check(result, LOWER)
+    return result
+
+
+def stages(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> Iterator[Stage]:
+    """The graph after every pass, on the way to the derivative; without one, on the way to the values."""
+    verify.check(graph, "semantics")
+    for stage in _through(PREPARE, graph, off):
+        graph = stage.graph
+        yield stage
+    derivative = differentiated(graph, wrt)
+    if derivative is not None:
+        graph = derivative[1]
+        yield Stage(DIFFERENTIATE, graph)
+    yield from _through(FINISH, graph, off)
