@@ -173,7 +173,7 @@ def suggestion(name: str, candidates: Iterable[str]) -> str | None:
     return None if close is None else f"did you mean `{close}`?"
 
 
-# --- rendering ---------------------------------------------------------------------------------------------------------
+# --- rendering --------------------------------------------------------------------------------------------------------
 
 _COLORS = {
     "error": "\x1b[1;31m",
