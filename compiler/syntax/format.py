@@ -16,7 +16,7 @@ from dlc.compiler.syntax.parse import grammar
 from dlc.compiler.syntax.spell import Speller
 from dlc.compiler.syntax.words import CLOSING, Token, cut
 
-WIDTH = 100
+WIDTH = 120
 INDENT = 4
 
 

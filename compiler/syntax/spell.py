@@ -24,6 +24,9 @@ _STRENGTHS: dict[type[ast.Expression], int] = {
 }
 _OPERATOR_STRENGTHS = {"or": OR, "and": AND, "not": NOT, "-": FACTOR, "//": TERM, "mod": TERM, "^": POWER}
 _MATH = {"*": "·", "<=": "≤", ">=": "≥", "!=": "≠", "in": "∈", "<-": "←", "sum": "Σ", "prod": "∏"}
+_WORDS = (ast.Name, ast.Number)
+_PLAIN_SUBSCRIPTS = (*_WORDS, ast.Size, ast.AllAxes)
+_SUBSCRIPT_FUNCTIONS = ("pad", "clamp", "wrap")
 _MATH_TYPES = ("TIMES", "LESS_EQUAL", "GREATER_EQUAL", "UNEQUAL", "IN", "UPDATE", "REDUCTION")
 
 
@@ -40,7 +43,7 @@ def ends_in_reduction(node: ast.Expression) -> bool:
     if isinstance(node, ast.Unary):
         return isinstance(node.operand, ast.Reduction | ast.Unary) and ends_in_reduction(node.operand)
     if isinstance(node, ast.Product):
-        return _stays_open(node.factors[-1], node.operators[-1])
+        return _last_stays_open(node)
     return isinstance(node, ast.Binary) and node.operator != "^" and _stays_open(node.right, node.operator)
 
 
@@ -51,6 +54,12 @@ def swallows_product(node: ast.Expression) -> bool:
     if isinstance(node, ast.Unary):
         return swallows_product(node.operand)
     return isinstance(node, ast.Product) or (isinstance(node, ast.Binary) and node.operator != "^")
+
+
+def _last_stays_open(node: ast.Product) -> bool:
+    """Where another factor is a reduction too, which needs parentheses, the last one gets them for symmetry."""
+    *others, last = node.factors
+    return _stays_open(last, node.operators[-1]) and not any(ends_in_reduction(factor) for factor in others)
 
 
 def _stays_open(last: ast.Expression, operator: str) -> bool:
@@ -193,12 +202,12 @@ class Speller:
 
     @expression.register
     def _(self, node: ast.Product) -> str:
-        written = [self.first_factor(node.factors[0])]
-        *middle, last = node.factors[1:]
-        written += [self.factor(factor, may_open=False) for factor in middle]
-        written.append(self.factor(last, _stays_open(last, node.operators[-1])))
-        between = " " if ends_in_reduction(node) else ""
-        signs = [f"{between}{self.sign(operator)}{between}" for operator in node.operators]
+        *others, last = node.factors
+        opens = _last_stays_open(node)
+        written = [*(self.factor(factor, may_open=False) for factor in others), self.factor(last, opens)]
+        divide = "/" if len(written) == 2 and " " not in "".join(written) else " / "
+        signs = [divide if operator == "/" else self.sign(operator) for operator in node.operators]
+        signs[-1] = _set_off(signs[-1]) if opens else signs[-1]
         return written[0] + "".join(sign + factor for sign, factor in zip(signs, written[1:], strict=True))
 
     @expression.register
@@ -207,16 +216,12 @@ class Speller:
             return f"{self.operand(node.left, ATOM)}^{self.exponent(node.right)}"
         left = self.expression(node.left) if _is_chain(node.left) else self.factor(node.left, may_open=False)
         opens = _stays_open(node.right, node.operator)
-        between = " " if node.operator == "mod" or opens else ""
-        return f"{left}{between}{node.operator}{between}{self.factor(node.right, opens)}"
-
-    def first_factor(self, node: ast.Expression) -> str:
-        """`a//b` may begin a product without parentheses; a product may not, it would lose its own."""
-        if isinstance(node, ast.Binary) and node.operator != "^" and not ends_in_reduction(node):
-            return self.expression(node)
-        return self.factor(node, may_open=False)
+        right = self.factor(node.right, opens)
+        tight = node.operator == "//" and all(isinstance(part, _WORDS) for part in (node.left, node.right))
+        return f"{left}{node.operator if tight else _set_off(node.operator)}{right}"
 
     def factor(self, node: ast.Expression, may_open: bool) -> str:
+        """A factor; `a // b` gets parentheses also where it might begin the product, for the reader's sake."""
         if may_open:
             return self.expression(node)
         return f"({self.expression(node)})" if ends_in_reduction(node) else self.operand(node, FACTOR)
@@ -265,16 +270,22 @@ class Speller:
 
     @expression.register
     def _(self, node: ast.Call) -> str:
+        function = self.expression(node.function)
+        if function in _SUBSCRIPT_FUNCTIONS and len(node.arguments) == 1 and not node.named:
+            return f"{function}({self.subscript(node.arguments[0].value)})"
         groups = [", ".join(self.argument(argument) for argument in group) for group in node.groups]
-        return f"{self.expression(node.function)}({_grouped(groups)})"
+        return f"{function}({_grouped(groups)})"
 
     def argument(self, node: ast.Argument) -> str:
         value = self.expression(node.value)
         return value if node.name is None else f"{node.name.text}={value}"
 
     def subscripts(self, nodes: tuple[ast.Subscript, ...]) -> str:
+        """`x[i,j]` and `h[t+1,d]`, but `x[u+p, v+q]` and `w[z[t], d]`."""
         written = [self.subscript(node) for node in nodes]
-        return f"[{(', ' if any(' ' in text for text in written) else ',').join(written)}]"
+        composed = [node for node in nodes if not isinstance(node, _PLAIN_SUBSCRIPTS)]
+        airy = len(composed) > 1 or any(not isinstance(node, ast.Sum | ast.Group) for node in composed)
+        return f"[{(', ' if airy or any(' ' in text for text in written) else ',').join(written)}]"
 
     def subscript(self, node: ast.Subscript) -> str:
         """`i+1` is written without spaces, larger sums with them."""
@@ -291,6 +302,10 @@ class Speller:
         written = [self.operand(operand, place) for operand in operands]
         signs = [self.sign(operator) for operator in operators]
         return written[0] + "".join(f" {sign} {text}" for sign, text in zip(signs, written[1:], strict=True))
+
+
+def _set_off(sign: str) -> str:
+    return f" {sign.strip()} "
 
 
 def _is_chain(node: ast.Expression) -> bool:
