@@ -47,7 +47,7 @@ class BadCharacter(Diagnostic):
 
     @property
     def message(self) -> str:
-        shown = f"`{self.character}`" if self.character.isprintable() else "this character"
+        shown = f"`{self.character}`" if self.character.isprintable() and self.character != "`" else "this character"
         return f"{shown} (U+{ord(self.character):04X}) does not belong to the language"
 
     @property

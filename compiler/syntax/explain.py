@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from dlc.compiler.diagnostics import Diagnostic, did_you_mean
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import errors
-from dlc.compiler.syntax.words import CLOSING, LINE_KEYWORDS, Token
+from dlc.compiler.syntax.vocabulary import CLOSING, HARD_KEYWORDS, LINE_KEYWORDS
+from dlc.compiler.syntax.words import Token
 
 _OPERATORS = frozenset(
     [
@@ -38,7 +39,6 @@ _OPERATORS = frozenset(
 _TRAILERS = frozenset(["LPAR", "LSQB", "DOT"])
 _EXPRESSION_STARTS = frozenset(["NAME", "NUMBER", "LPAR", "LSQB", "BAR", "MINUS", "NOT", "REDUCTION"])
 _OPERANDS = _EXPRESSION_STARTS - {"MINUS", "NOT"}
-_HARD_KEYWORDS = frozenset(["IF", "ELSE", "AND", "OR", "NOT", "IN", "MOD"])
 _HEADERS = frozenset(["LAYER", "MODEL", "OPTIMIZER"])
 _LINE_KEYWORDS = frozenset(word.upper() for word in LINE_KEYWORDS)
 _FOREIGN_STATEMENTS = {
@@ -52,6 +52,21 @@ _FOREIGN_STATEMENTS = {
     "let": "write the equation alone: `x = e`",
     "var": "write the equation alone: `x = e`",
 }
+
+_EXAMPLES = {
+    "USE": "use nn.linear: Linear, Conv2d",
+    "INDEX": "index B, I = 784",
+    "FN": "fn cube(x) = x^3",
+    "LAYER": "layer Scale(x[I]; a[I] = 1) -> y[I]:",
+    "MODEL": "model Mlp(x[B,P], target[B] in Y) -> loss:",
+    "OPTIMIZER": "optimizer Sgd(theta[..], g[..];; lr = 0.1):",
+    "PARAM": "param w[I,J] ~ normal(0, 0.02)",
+    "STATE": "state m[C] = 0",
+    "TOTAL": "total n = g[..]^2",
+    "MINIMIZE": "minimize loss over gen",
+    "CHECK": "check grad(y, x) == 2*x",
+}
+"""What to show when a line stops too early."""
 
 _DESCRIPTIONS = {
     "NAME": "a name",
@@ -121,7 +136,7 @@ def explain(refused: Refused) -> Diagnostic:
 
 
 def _unknown_statement(refused: Refused) -> Diagnostic | None:
-    """A line that begins with two names, or at the margin with something that only a body holds."""
+    """A line that begins with two names, or with a keyword and no name, or at the margin with something that only a body holds."""
     first, word = refused.tokens[0], refused.word
     if refused.number == 0 and not refused.in_body and word.type == "NAME":
         if word.text in LINE_KEYWORDS:
@@ -134,6 +149,8 @@ def _unknown_statement(refused: Refused) -> Diagnostic | None:
             ("`use`", "`index`", "`fn`", "`layer`", "`model`", "`optimizer`"),
             hint="an equation stands in the body of a layer or a model, indented",
         )
+    if refused.number == 1 and first.type == "NAME" and first.text in LINE_KEYWORDS:
+        return errors.UnknownStatement(first.span, first.text, f"`{first.text}` is followed by a name")
     if refused.number == 1 and first.type == "NAME" and word.type in ("NAME", "NUMBER"):
         return errors.UnknownStatement(first.span, first.text, _statement_hint(first.text))
     return None
@@ -184,7 +201,8 @@ def _wrong_equals(refused: Refused) -> Diagnostic | None:
     if word.type not in ("EQUALS", "TILDE", "UPDATE") or "EQUAL" not in refused.accepted:
         return None
     first = _first_equals(refused)
-    if first is not None and not refused.open_brackets:
+    before = {token.type for token in refused.tokens[: refused.number]}
+    if first is not None and not refused.open_brackets and not before & {"IF", "AND", "OR", "NOT"}:
         return errors.SecondEquals(word.span, first)
     return errors.WrongEquals(word.span, "==") if word.type == "EQUALS" else None
 
@@ -200,7 +218,7 @@ def _first_equals(refused: Refused) -> Span | None:
 
 def _keyword_as_name(refused: Refused) -> Diagnostic | None:
     word = refused.word
-    if word.type not in _HARD_KEYWORDS or "NAME" not in refused.accepted:
+    if word.type not in HARD_KEYWORDS or "NAME" not in refused.accepted:
         return None
     brackets = refused.open_brackets
     return errors.KeywordAsName(word.span, word.text, bool(brackets) and brackets[-1].text == "[")
@@ -220,11 +238,18 @@ def _missing_operator(refused: Refused) -> Diagnostic | None:
     previous, word = refused.previous, refused.word
     if previous is None or word.type not in _OPERANDS or "TIMES" not in refused.accepted:
         return None
-    return errors.MissingOperator(word.span, _ending_with(previous, refused), word.text)
+    after = _size_text(refused.tokens, refused.number) if word.type == "BAR" else word.span.text
+    return errors.MissingOperator(word.span, _ending_with(previous, refused), after)
+
+
+def _size_text(tokens: tuple[Token, ...], number: int) -> str:
+    return "".join(token.text for token in tokens[number : number + 3])
 
 
 def _ending_with(previous: Token, refused: Refused) -> str:
     """What stands before: a name with its subscripts reads better than its closing bracket."""
+    if previous.type == "BAR":
+        return _size_text(refused.tokens, refused.number - 3)
     depth = 0
     for number in range(refused.number - 1, -1, -1):
         token = refused.tokens[number]
@@ -295,7 +320,11 @@ def _hint(refused: Refused) -> str | None:
     in_subscript = bool(brackets) and brackets[-1].text == "["
     if word.type in ("COLON", "BLOCK") and in_subscript:
         return "a whole axis is written as its index set: `x[i, J]`"
-    if word.type == "NEWLINE" and "NAME" in refused.accepted:
+    if word.type == "NEWLINE" and previous is not None and previous.type in _OPERATORS:
+        return "inside `( )` and `[ ]` a formula may go on over several lines"
+    if word.type == "NEWLINE" and refused.tokens[0].type in _EXAMPLES:
+        return f"as in `{_EXAMPLES[refused.tokens[0].type]}`"
+    if word.type == "NEWLINE" and "NUMBER" in refused.accepted:
         return "inside `( )` and `[ ]` a formula may go on over several lines"
     if word.type == "SEMICOLON" and not brackets:
         return "write one statement per line"

@@ -14,7 +14,8 @@ from dlc.compiler.source import Source, Span
 from dlc.compiler.syntax import ast
 from dlc.compiler.syntax.parse import grammar
 from dlc.compiler.syntax.spell import Speller
-from dlc.compiler.syntax.words import CLOSING, Token, cut
+from dlc.compiler.syntax.vocabulary import CLOSING
+from dlc.compiler.syntax.words import Token, cut
 
 WIDTH = 120
 INDENT = 4

@@ -18,7 +18,8 @@ from dlc.compiler.source import Source, Span
 from dlc.compiler.syntax import ast, errors
 from dlc.compiler.syntax.explain import Refused, explain
 from dlc.compiler.syntax.tree import RefusalError, TreeBuilder
-from dlc.compiler.syntax.words import MAX_ERRORS, MAX_FILE, CommentWord, Line, Token, Vocabulary, cut
+from dlc.compiler.syntax.vocabulary import Vocabulary
+from dlc.compiler.syntax.words import MAX_ERRORS, MAX_FILE, CommentWord, Line, Token, cut
 
 if TYPE_CHECKING:
     from lark.parsers.lalr_interactive_parser import InteractiveParser

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import singledispatchmethod
 
 from dlc.compiler.syntax import ast
-from dlc.compiler.syntax.words import REDUCTIONS, Token
+from dlc.compiler.syntax.vocabulary import REDUCTIONS
+from dlc.compiler.syntax.words import Token
 
 # How strongly an expression holds together; an operand weaker than its place asks for is put in parentheses.
 CONDITIONAL, OR, AND, NOT, COMPARISON, SUM, TERM, FACTOR, POWER, ATOM = range(10)

@@ -15,67 +15,24 @@ from dataclasses import dataclass, field, replace
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.source import Source, Span
 from dlc.compiler.syntax import errors
+from dlc.compiler.syntax.vocabulary import (
+    CLOSING,
+    FOREIGN,
+    HARD_KEYWORDS,
+    LINE_KEYWORDS,
+    REDUCTIONS,
+    SYNONYMS,
+    Vocabulary,
+    canonical_number,
+    hint_for,
+    unrepresentable,
+)
 
 MAX_FILE = 1 << 20
 MAX_NUMBER = 64
 MAX_NAME = 128
 MAX_BRACKETS = 64
 MAX_ERRORS = 40
-
-SYNONYMS = {"·": "*", "⊙": "*", "≤": "<=", "≥": ">=", "≠": "!=", "∈": "in", "←": "<-", "→": "->"}
-SYNONYMS |= {"Σ": "sum", "∑": "sum", "∏": "prod"}
-"""Mathematical spellings; the tree knows only the ASCII ones."""
-
-LINE_KEYWORDS = ("use", "fn", "layer", "model", "optimizer", "index", "param", "state", "total", "minimize", "check")
-REDUCTIONS = ("sum", "prod", "max", "min", "mean", "logsumexp", "argmax", "argmin", "any", "all")
-CLOSING = {"(": ")", "[": "]"}
-
-_FOREIGN = {
-    "**": "a power is written `^`",
-    "&&": "write `and`",
-    "||": "write `or`",
-    "===": "write `==`",
-    "!==": "write `!=`",
-    "~=": "write `!=`",
-    "<>": "write `!=`",
-    "=<": "write `<=`",
-    "=>": "write `>=`",
-    ":=": "write `=`",
-    "+=": "write `x <- x + e` for a state, or add a term to the equation",
-    "-=": "write `x <- x - e` for a state, or add a term to the equation",
-    "*=": "write `x <- x * e` for a state, or add a factor to the equation",
-    "/=": "write `!=` to compare, or `x <- x / e` to update a state",
-    "!": "write `not`",
-    "%": "the remainder is written `mod`",
-    "&": "write `and`",
-    "@": "a matrix product is written with indices: `w[i,j]*x[j]`",
-    "×": "write `*`",
-    "÷": "write `/`",
-    "−": "write `-`, the hyphen of the keyboard",
-    "∧": "write `and`",
-    "∨": "write `or`",
-    "¬": "write `not`",
-}
-
-_HINTS = {
-    '"': "there are no strings in the language",
-    "“": "there are no strings in the language",
-    "”": "there are no strings in the language",
-    "'": "a prime follows its name: `i'`",
-    "’": "a prime is written with a straight quote: `i'`",
-    "{": "there are no braces: a body is indented, a subscript stands in `[ ]`",
-    "}": "there are no braces: a body is indented, a subscript stands in `[ ]`",
-    "\\": "inside `( )` and `[ ]` a line may go on without a sign",
-    "$": "formulas are written without `$`",
-    "∞": "write `inf`",
-    "√": "write `sqrt(..)`",
-    "∂": "a derivative is written `grad(e, x[i])`",
-    "∇": "a derivative is written `grad(e, x[i])`",
-    "ⁿ": "a power is written `^n`",
-    "\xa0": "this is a no-break space: write an ordinary one",
-    "\u3000": "this is a wide space: write an ordinary one",
-    "\x00": "is this a text file?",
-}
 
 _STATEMENT_AHEAD = re.compile(r"[ \t]*[^\W\d]\w*['′″]*[ \t]*(\[[^\[\]\n]*\])?[ \t]*(=(?!=)|<-|←)")
 _ITEM_AHEAD = re.compile(rf"({'|'.join(LINE_KEYWORDS)})[ \t]+[^\W\d]")
@@ -116,37 +73,6 @@ class Cut:
     lines: tuple[Line, ...]
     comments: tuple[CommentWord, ...]
     problems: tuple[Diagnostic, ...]
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The words of the grammar: one pattern for all of them, and the type of each spelling."""
-
-    pattern: re.Pattern[str]
-    types: dict[str, str]
-
-    @classmethod
-    def of_terminals(cls, patterns: dict[str, str]) -> Vocabulary:
-        """From the terminals of the grammar: their regular expressions by name."""
-        types: dict[str, str] = {}
-        for name, pattern in patterns.items():
-            if name not in ("NAME", "NUMBER"):
-                several = re.fullmatch(r"\(\?:(.*)\)", pattern)
-                spellings = several.group(1).split("|") if several else [pattern]
-                types |= {re.sub(r"\\(.)", r"\1", spelling): name for spelling in spellings}
-        signs = [spelling for spelling in types if not spelling[0].isalpha() and spelling not in "∑∏"]
-        parts = [
-            rf"(?P<NUMBER>{patterns['NUMBER']})",
-            rf"(?P<NAME>{patterns['NAME']}|[∑∏])",
-            rf"(?P<FOREIGN>{_any_of([sign for sign in _FOREIGN if len(sign) > 1])})",
-            rf"(?P<SIGN>{_any_of(signs)})",
-            rf"(?P<FOREIGN_SIGN>{_any_of([sign for sign in _FOREIGN if len(sign) == 1])})",
-        ]
-        return cls(re.compile("|".join(parts)), types)
-
-
-def _any_of(signs: list[str]) -> str:
-    return "|".join(re.escape(sign) for sign in sorted(signs, key=lambda sign: (-len(sign), sign)))
 
 
 def cut(source: Source, vocabulary: Vocabulary) -> Cut:
@@ -316,11 +242,11 @@ class _Cutter:
                 line.tokens.append(Token(self.vocabulary.types[span.text], SYNONYMS.get(span.text, span.text), span))
                 self.bracket(line.tokens[-1])
             case _:
-                self.complain(errors.ForeignOperator(span, _FOREIGN[span.text]))
+                self.complain(errors.ForeignOperator(span, FOREIGN[span.text]))
 
     def bad_character(self, place: int) -> None:
         character = self.text[place]
-        self.complain(errors.BadCharacter(self.span(place, place + 1), character, _hint(character)))
+        self.complain(errors.BadCharacter(self.span(place, place + 1), character, hint_for(character)))
 
     def bracket(self, token: Token) -> None:
         """Keep account of the open brackets."""
@@ -349,7 +275,7 @@ class _Cutter:
         text = unicodedata.normalize("NFKC", stem)
         text = SYNONYMS.get(text, text)
         kind = self.vocabulary.types.get(text, "NAME") if not primes else "NAME"
-        return Token(kind if kind in _HARD_KEYWORDS else "NAME", text + "'" * primes, span)
+        return Token(kind if kind in HARD_KEYWORDS else "NAME", text + "'" * primes, span)
 
     def number(self, span: Span) -> Token:
         """Numbers are written one way (`.5` is `0.5`), and must be representable."""
@@ -357,18 +283,15 @@ class _Cutter:
         if tail and tail.group() and not self.text.startswith("..", span.end):
             self.place = tail.end()
             whole = self.span(span.start, tail.end())
-            hint = (
-                f"write `{span.text}*{tail.group()}`"
-                if tail.group().isidentifier() and tail.group() not in "eE"
-                else None
-            )
+            meant = _FACTOR_AND_NAME.fullmatch(whole.text)
+            hint = f"write `{meant.group(1)}*{meant.group(2)}`" if meant else None
             self.complain(errors.BadNumber(whole, f"`{_shortened(whole.text)}` is not a number", hint))
             return Token("NUMBER", "0", whole)
         if len(span.text) > MAX_NUMBER:
             self.complain(errors.TooLong(span, "this number", len(span.text), MAX_NUMBER))
             return Token("NUMBER", "0", span)
-        text = _canonical_number(span.text)
-        reason = _unrepresentable(text)
+        text = canonical_number(span.text)
+        reason = unrepresentable(text)
         if reason:
             self.complain(
                 errors.BadNumber(span, f"`{span.text}` {reason}", "the limits are those of int64 and float64")
@@ -378,8 +301,8 @@ class _Cutter:
 
 _BLANKS = re.compile(r"[ \t\r]*")
 _WHITE = re.compile(r"[ \t\r\n]*")
+_FACTOR_AND_NAME = re.compile(r"([1-9][0-9.]*)((?![eE]$)[^\W\d_]\w*)")
 _NUMBER_TAIL = re.compile(r"[\w.]*")
-_HARD_KEYWORDS = ("IF", "ELSE", "AND", "OR", "NOT", "IN", "MOD")
 
 
 def _skip(pattern: re.Pattern[str], text: str, place: int) -> int:
@@ -390,37 +313,6 @@ def _skip(pattern: re.Pattern[str], text: str, place: int) -> int:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= MAX_NUMBER else f"{text[:20]}..."
-
-
-def _canonical_number(text: str) -> str:
-    mantissa, sign, exponent = text.lower().partition("e")
-    if mantissa.startswith("."):
-        mantissa = "0" + mantissa
-    if mantissa.endswith("."):
-        mantissa += "0"
-    return mantissa + sign + exponent
-
-
-def _unrepresentable(text: str) -> str | None:
-    if text.isdigit():
-        return "is too large for an integer" if int(text) >= 1 << 63 else None
-    value = float(text)
-    if value == float("inf"):
-        return "is too large for a real number"
-    if value == 0 and any(digit in "123456789" for digit in text.partition("e")[0]):
-        return "is too small for a real number"
-    return None
-
-
-def _hint(character: str) -> str | None:
-    if character in _HINTS:
-        return _HINTS[character]
-    plain = unicodedata.normalize("NFKC", character)
-    if plain.isdigit() and unicodedata.decomposition(character).startswith("<super>"):
-        return f"a power is written `^{plain}`"
-    if plain.isdigit() and plain.isascii():
-        return f"write `{plain}`"
-    return None
 
 
 def _classified(tokens: list[Token]) -> list[Token]:
