@@ -1,0 +1,258 @@
+"""Scalar expressions as Python that Numba compiles: one table row an operator.
+
+Every value has one of three types and keeps it.  A real constant is written ``real(0.1)``, where the module says
+``real = np.float32``, because a bare ``0.1`` would turn a float32 expression into float64; where real is float64 the bare
+number is the same and reads better.  Integers are int64, which is what indices and literals are to Numba.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
+
+# Binding strength, weakest first: the levels of Python's grammar.
+CHOICE, OR, AND, NOT, COMPARE, SUM, PRODUCT, UNARY, ATOM = range(9)
+
+_COMPARISONS = {"lt": "<", "le": "<=", "eq": "==", "ne": "!="}
+
+#: Operators that are calls: the name called for real arguments, and for integers (None: there is no such operator).
+#: Those of ``BUILTINS`` are Python's own, the others come from ``dlc.runtime.kernels``.
+CALLS: dict[str, tuple[str, str | None]] = {
+    "max": ("maximum", "max"),
+    "min": ("minimum", "min"),
+    "abs": ("abs", "abs"),
+    "sign": ("sign", "sign"),
+    "exp": ("exp", None),
+    "log": ("log", None),
+    "sqrt": ("sqrt", None),
+    "sin": ("sin", None),
+    "cos": ("cos", None),
+    "tan": ("tan", None),
+    "sinh": ("sinh", None),
+    "cosh": ("cosh", None),
+    "tanh": ("tanh", None),
+    "sigmoid": ("sigmoid", None),
+    "erf": ("erf", None),
+    "floor": ("floor", None),
+    "ceil": ("ceil", None),
+    "log1p": ("log1p", None),
+    "expm1": ("expm1", None),
+    "relu": ("relu", None),
+    "softplus": ("softplus", None),
+}
+BUILTINS = frozenset(("max", "min", "abs"))
+
+#: Integer powers up to this are written as products.
+_LONGEST_PRODUCT = 3
+
+
+@dataclass
+class Spelling:
+    """Writes expressions with the names of one function; remembers what the module has to import.
+
+    ``name`` gives the identifier of an index, a local, a size or a buffer; ``scalars`` are the rank-0 buffers that
+    come as plain numbers.
+    """
+
+    real: str  # float32 or float64
+    name: Callable[[Expr | str], str]
+    scalars: frozenset[str] = frozenset()
+    locals: Mapping[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def text(self, node: Expr, level: int = CHOICE) -> str:
+        """The expression, in parentheses where it binds weaker than ``level``."""
+        written, strength = self._spell(node)
+        return f"({written})" if strength < level else written
+
+    def element(self, buffer: str, subscripts: tuple[Expr, ...]) -> str:
+        """An element of a buffer; the only element of one without axes is its first."""
+        return f"{self.name(buffer)}[{', '.join(map(self.text, subscripts)) or '0'}]"
+
+    def call(self, function: str, *arguments: str) -> str:
+        if function not in BUILTINS:
+            self.used.add(function)
+        return f"{function}({', '.join(arguments)})"
+
+    # -- kinds of nodes -----------------------------------------------------------------------------------------------
+
+    def _spell(self, node: Expr) -> tuple[str, int]:
+        match node:
+            case Const(value=value):
+                return self._constant(value)
+            case Size() | Index():
+                return self.name(node), ATOM
+            case Read():
+                return self._read(node), ATOM
+            case Select():
+                yes, no = self.text(node.yes, OR), self.text(node.no, CHOICE)
+                return f"{yes} if {self.text(node.cond, OR)} else {no}", CHOICE
+            case Op():
+                return _OPERATORS[node.name](self, node)
+        raise TypeError(f"{type(node).__name__} has no spelling")
+
+    def _read(self, node: Read) -> str:
+        if not node.subscripts and (node.tensor in self.locals or node.tensor in self.scalars):
+            return self.locals.get(node.tensor) or self.name(node.tensor)
+        return self.element(node.tensor, node.subscripts)
+
+    def _constant(self, value: float | int | bool) -> tuple[str, int]:
+        if isinstance(value, bool):
+            return repr(value), ATOM
+        if isinstance(value, int):
+            return repr(value), UNARY if value < 0 else ATOM
+        if math.isnan(value) or math.isinf(value):
+            text = "np.nan" if math.isnan(value) else "np.inf" if value > 0 else "-np.inf"
+        elif self.real == "float32" and value.is_integer() and abs(value) < 1 << 24 and repr(value) != "-0.0":
+            text = str(int(value))
+        else:
+            text = repr(value)
+        if self.real == "float32":
+            self.used.add("real")
+            return f"real({text})", ATOM
+        return text, UNARY if text.startswith("-") else ATOM
+
+    # -- operators ----------------------------------------------------------------------------------------------------
+
+    def _add(self, node: Op) -> tuple[str, int]:
+        first, *rest = _positive_first(node)
+        written = self.text(first, PRODUCT)
+        for term in rest:
+            negated = _negated(term)
+            sign, shown = (" - ", negated) if negated is not None else (" + ", term)
+            written += sign + self.text(shown, PRODUCT)
+        return written, SUM
+
+    def _mul(self, node: Op) -> tuple[str, int]:
+        """Quotients among the factors stand in parentheses, so that nothing is divided in another order."""
+        return "*".join(self.text(factor, UNARY) for factor in node.args), PRODUCT
+
+    def _neg(self, node: Op) -> tuple[str, int]:
+        """The sign of a product or of a quotient of reals may stand before it."""
+        (arg,) = node.args
+        if isinstance(arg, Op) and arg.name in ("mul", "div"):
+            return f"-{self.text(arg, PRODUCT)}", PRODUCT
+        return f"-{self.text(arg, UNARY)}", UNARY
+
+    def _quotient(self, node: Op) -> tuple[str, int]:
+        left, right = node.args
+        shown = self.text(left, UNARY if isinstance(left, Op) and left.name != "mul" else PRODUCT)
+        return f"{shown}{_QUOTIENTS[node.name]}{self.text(right, UNARY)}", PRODUCT
+
+    def _compare(self, node: Op) -> tuple[str, int]:
+        left, right = (self.text(arg, SUM) for arg in node.args)
+        return f"{left} {_COMPARISONS[node.name]} {right}", COMPARE
+
+    def _and(self, node: Op) -> tuple[str, int]:
+        """Comparisons that share a side are chained: ``0 <= i < n``."""
+        parts: list[str] = []
+        end: Expr | None = None
+        for arg in node.args:
+            ordered = isinstance(arg, Op) and arg.name in ("lt", "le")
+            if ordered and arg.children[0] is end and isinstance(end, Index | Const | Size | Read):
+                parts[-1] += f" {_COMPARISONS[arg.name]} {self.text(arg.children[1], SUM)}"
+            else:
+                parts.append(self.text(arg, NOT))
+            end = arg.children[1] if ordered else None
+        return " and ".join(parts), AND if len(parts) > 1 else COMPARE
+
+    def _or(self, node: Op) -> tuple[str, int]:
+        return " or ".join(self.text(arg, AND) for arg in node.args), OR
+
+    def _not(self, node: Op) -> tuple[str, int]:
+        return f"not {self.text(node.args[0], NOT)}", NOT
+
+    def _real(self, node: Op) -> tuple[str, int]:
+        self.used.add("real")
+        return f"real({self.text(node.args[0])})", ATOM
+
+    def _stop(self, node: Op) -> tuple[str, int]:
+        return self._spell(node.args[0])
+
+    def _call(self, node: Op) -> tuple[str, int]:
+        function, for_integers = CALLS[node.name]
+        if node.args[0].type == "int":
+            assert for_integers is not None, node.name
+            function = for_integers
+        return self.call(function, *map(self.text, node.args)), ATOM
+
+    def _pow(self, node: Op) -> tuple[str, int]:
+        base, exponent = node.args
+        count = _whole_number(exponent)
+        if count is not None and 2 <= count <= _LONGEST_PRODUCT and _is_short(base):
+            return "*".join([self.text(base, ATOM)] * count), PRODUCT
+        if count is not None:
+            return self._integer_power(base, count)
+        if exponent.type == "int":
+            return self.call("ipow", self.text(base), self.text(exponent)), ATOM
+        return self.call("power", self.text(base), self.text(exponent)), ATOM
+
+    def _integer_power(self, base: Expr, count: int) -> tuple[str, int]:
+        if count >= 0:
+            return self.call("ipow", self.text(base), str(count)), ATOM
+        one, _ = self._constant(1.0)
+        below = self.text(base, UNARY) if count == -1 else self.call("ipow", self.text(base), str(-count))
+        return f"{one} / {below}", PRODUCT
+
+
+_QUOTIENTS = {"div": " / ", "floordiv": " // ", "mod": " % "}
+
+_OPERATORS: dict[str, Callable[[Spelling, Op], tuple[str, int]]] = {
+    "add": Spelling._add,
+    "mul": Spelling._mul,
+    "neg": Spelling._neg,
+    "div": Spelling._quotient,
+    "floordiv": Spelling._quotient,
+    "mod": Spelling._quotient,
+    "lt": Spelling._compare,
+    "le": Spelling._compare,
+    "eq": Spelling._compare,
+    "ne": Spelling._compare,
+    "and": Spelling._and,
+    "or": Spelling._or,
+    "not": Spelling._not,
+    "real": Spelling._real,
+    "stop": Spelling._stop,
+    "pow": Spelling._pow,
+    **dict.fromkeys(CALLS, Spelling._call),
+}
+
+
+def _positive_first(node: Op) -> tuple[Expr, ...]:
+    """``stop - start`` rather than ``-start + stop``, where that does not change the order of a real sum."""
+    args = node.args
+    place = next((n for n, term in enumerate(args) if _negated(term) is None), 0)
+    if node.type == "real" and len(args) > 2:
+        return args
+    return (args[place], *args[:place], *args[place + 1 :])
+
+
+def _negated(term: Expr) -> Expr | None:
+    """What is subtracted, if adding the term is a subtraction."""
+    if isinstance(term, Op) and term.name == "neg":
+        return term.args[0]
+    if isinstance(term, Const) and not isinstance(term.value, bool) and -(2**63) < term.value < 0:
+        return Const(-term.value)
+    if isinstance(term, Op) and term.name == "mul" and isinstance(term.args[0], Const):
+        first = _negated(term.args[0])
+        if first is None:
+            return None
+        return Op("mul", (first, *term.args[1:]))
+    return None
+
+
+def _whole_number(exponent: Expr) -> int | None:
+    """The exponent as an integer, if it is a constant that is one (and small enough for products to be exact)."""
+    if isinstance(exponent, Const) and float(exponent.value).is_integer() and abs(exponent.value) <= 64:
+        return int(exponent.value)
+    return None
+
+
+def _is_short(base: Expr) -> bool:
+    """Whether writing the base twice costs the reader nothing: a name, or an element at plain indices."""
+    if isinstance(base, Read):
+        return all(isinstance(subscript, Index | Const | Size) for subscript in base.subscripts)
+    return isinstance(base, Index | Size)

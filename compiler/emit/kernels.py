@@ -1,0 +1,286 @@
+"""Kernels as Python functions, one function for all kernels that differ by names alone.
+
+A kernel takes, in this order: the part of its loop that it runs (``start``, ``stop``), the number of the running shard, the
+sizes it mentions, and its buffers in the order in which it touches them, those it writes last.  A scalar that it only
+reads is passed as a number.  The canonical text (all names replaced by numbers) tells whether two kernels are the same
+function, which is then compiled once and called with other views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from dlc.compiler.emit.expressions import Spelling
+from dlc.compiler.emit.names import Names
+from dlc.compiler.emit.writer import Writer
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Size, walk
+from dlc.compiler.ir.loops import (
+    SHARD,
+    SHARDS,
+    START,
+    STOP,
+    Buffer,
+    For,
+    If,
+    Kernel,
+    Let,
+    Matmul,
+    Operand,
+    Statement,
+    Store,
+    Update,
+    Var,
+    expressions,
+    statements,
+    written,
+)
+
+#: Functions whose loops gain from the widest vectors of the host.
+_WIDE = frozenset(("exp", "log", "tanh", "sigmoid", "erf", "expm1", "log1p", "softplus", "sin", "cos", "sinh", "cosh"))
+_RUNNING = (START.tensor, STOP.tensor, SHARD.tensor)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a kernel takes; ``scalars`` are the buffers passed as numbers."""
+
+    running: tuple[str, ...]
+    sizes: tuple[str, ...]
+    buffers: tuple[str, ...]
+    scalars: frozenset[str]
+
+
+def signature(kernel: Kernel, buffers: Mapping[str, Buffer]) -> Signature:
+    locals_ = set(local_names(kernel))
+    names: dict[str, None] = {}
+    sizes: dict[str, None] = {}
+    outputs: dict[str, None] = {}
+    for statement in statements(kernel.body):
+        for node in walk(*_written_expressions(statement, buffers)):
+            if isinstance(node, Size):
+                sizes[node.name] = None
+            elif isinstance(node, Read) and node.tensor not in locals_:
+                names[node.tensor] = None
+        if isinstance(statement, Matmul):
+            names.update({statement.a.buffer: None, statement.b.buffer: None})
+        output = written(statement)
+        if output is not None:
+            outputs[output] = None
+    running = tuple(name for name in _RUNNING if name in names)
+    reads = [name for name in names if name not in outputs and name not in _RUNNING]
+    scalars = frozenset(name for name in reads if not buffers[name].sizes)
+    return Signature(running, tuple(sizes), (*reads, *outputs), scalars)
+
+
+def local_names(kernel: Kernel) -> Iterator[str]:
+    for statement in statements(kernel.body):
+        if isinstance(statement, Let | Var):
+            yield statement.name
+
+
+def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) -> Iterator[Expr]:
+    """The expressions that the text of the statement shows."""
+    if not isinstance(statement, Matmul):
+        yield from expressions(statement)
+        return
+    yield from (statement.m, statement.n, statement.k, statement.c.row)
+    yield _leading(statement.a, statement.m, statement.k)[1]
+    yield _leading(statement.b, statement.k, statement.n)[1]
+    for operand in (statement.a, statement.b, statement.c):
+        yield from decomposed(operand.offset, buffers[operand.buffer].sizes)
+
+
+class _KernelNames:
+    """Identifiers inside one kernel.  ``plain`` replaces every name by a letter and a number."""
+
+    def __init__(self, module: Names, sign: Signature, kernel: Kernel, plain: bool) -> None:
+        self._plain = plain
+        self._scope = Names(parent=module)
+        self._known: dict[Expr | str, str] = {}
+        for name in sign.running:
+            self._known[name] = self._fresh(name, "r")
+        for name in sign.sizes:
+            self._known[Size(name)] = self._fresh("shards" if Size(name) is SHARDS else name, "s")
+        for name in sign.buffers:
+            self._known[name] = self._fresh(name, "b")
+        self.locals = {name: self._fresh(name, "v") for name in dict.fromkeys(local_names(kernel))}
+        self.locals.update({name: self._known[name] for name in sign.running})
+
+    def __call__(self, key: Expr | str) -> str:
+        return self._known[key]
+
+    def _fresh(self, name: str, letter: str) -> str:
+        return self._scope.fresh(letter if self._plain else name)
+
+    def enter(self, index: Index) -> str:
+        self._known[index] = self._fresh(index.hint, "i")
+        return self._known[index]
+
+    def leave(self, index: Index) -> None:
+        self._scope.release(self._known.pop(index))
+
+
+class _Body:
+    """Writes the statements of a kernel."""
+
+    def __init__(self, names: _KernelNames, sign: Signature, buffers: Mapping[str, Buffer], real: str) -> None:
+        self._names = names
+        self._buffers = buffers
+        self.spelling = Spelling(real, names, sign.scalars, names.locals)
+        self.writer = Writer()
+
+    def write(self, body: tuple[Statement, ...]) -> None:
+        for statement in body:
+            self._statement(statement)
+
+    def _statement(self, statement: Statement) -> None:
+        text, line = self.spelling.text, self.writer.line
+        match statement:
+            case For():
+                self._loop(statement)
+            case If(cond=cond, body=body):
+                with self.writer.block(f"if {text(cond)}:"):
+                    self.write(body)
+            case Let(name=name, value=value) | Var(name=name, value=value):
+                line(f"{self._names.locals[name]} = {_parenthesised(text(value))}")
+            case Update(name=name, value=value):
+                self._assign(self._names.locals[name], Read(name, (), value.type), value)
+            case Store(buffer=buffer, subscripts=subscripts, value=value):
+                self._assign(self.spelling.element(buffer, subscripts), Read(buffer, subscripts, value.type), value)
+            case Matmul():
+                line(self._matmul(statement))
+
+    def _loop(self, loop: For) -> None:
+        start = "" if loop.start is Const(0) else f"{self.spelling.text(loop.start)}, "
+        stop = self.spelling.text(loop.stop)
+        with self.writer.block(f"for {self._names.enter(loop.index)} in range({start}{stop}):"):
+            self.write(loop.body)
+        self._names.leave(loop.index)
+
+    def _assign(self, target: str, old: Expr, value: Expr) -> None:
+        """``target = value``, as ``target += rest`` where the value is the old one plus something."""
+        if isinstance(value, Op) and value.name == "add" and value.args[0] is old:
+            rest = value.args[1] if len(value.args) == 2 else Op("add", value.args[1:])
+            if old not in set(walk(rest)):
+                self.writer.line(f"{target} += {_parenthesised(self.spelling.text(rest))}")
+                return
+        self.writer.line(f"{target} = {_parenthesised(self.spelling.text(value))}")
+
+    # -- matrix products ----------------------------------------------------------------------------------------------
+
+    def _matmul(self, product: Matmul) -> str:
+        """``gemm(transposed a, transposed b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)``."""
+        text, call = self.spelling.text, self.spelling.call
+        m, n, k = (text(extent) for extent in (product.m, product.n, product.k))
+        a_order, a_step = _leading(product.a, product.m, product.k)
+        b_order, b_step = _leading(product.b, product.k, product.n)
+        beta = "1.0" if product.accumulate else "0.0"
+        a, b, c = (self._address(operand) for operand in (product.a, product.b, product.c))
+        for name in (a_order, b_order):
+            self.spelling.used.add(name)
+        steps = (text(a_step), text(b_step), text(product.c.row))
+        return call(
+            "gemm", a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2]
+        )
+
+    def _address(self, operand: Operand) -> str:
+        sizes = self._buffers[operand.buffer].sizes
+        subscripts = [self.spelling.text(part) for part in decomposed(operand.offset, sizes)] or ["0"]
+        return self.spelling.call("address", self._names(operand.buffer), *subscripts)
+
+
+def _leading(operand: Operand, rows: Expr, columns: Expr) -> tuple[str, Expr]:
+    """How the BLAS sees an operand: its rows (``AS_IS``) or its columns (``TRANSPOSED``) are contiguous, and their distance."""
+    row, column = known(operand.row), known(operand.column)
+    if column == 1 and (row != 1 or known(rows) != 1):
+        return "AS_IS", operand.row
+    if row == 1 or known(rows) == 1:
+        return "TRANSPOSED", operand.column
+    if known(columns) == 1:
+        return "AS_IS", operand.row
+    raise ValueError(f"neither the rows nor the columns of an operand in {operand.buffer} are contiguous")
+
+
+def decomposed(offset: Expr, sizes: tuple[Expr, ...]) -> list[Expr]:
+    """Subscripts whose row-major position is ``offset``; the last ones may exceed their axes."""
+    strides: list[Polynomial] = []
+    step = Polynomial.constant(1)
+    for size in reversed(sizes):
+        strides.insert(0, step)
+        step = step * polynomial(size)
+    rest = polynomial(offset)
+    subscripts: list[Expr] = []
+    for stride in strides:
+        whole, rest = rest.divide(stride)
+        subscripts.append(whole.expression())
+    return subscripts
+
+
+def _parenthesised(text: str) -> str:
+    """Long right sides stand in parentheses, inside which the writer may break the line."""
+    return f"({text})" if len(text) > 80 else text
+
+
+# -- functions ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Function:
+    """An emitted kernel: its name, its text from ``def`` on, what it imports, and the formulas above it."""
+
+    name: str
+    head: str
+    body: tuple[str, ...]
+    used: frozenset[str]
+    formulas: tuple[str, ...]
+
+    @property
+    def is_wide(self) -> bool:
+        return bool(self.used & _WIDE)
+
+
+class Functions:
+    """The kernels of a module, each different one once.
+
+    ``names`` holds those of the module; ``imported`` only what a kernel may use of it, so that a tensor may be called as
+    another kernel is.
+    """
+
+    def __init__(self, names: Names, imported: Names, real: str) -> None:
+        self._names, self._imported = names, imported
+        self._real = real
+        self._by_text: dict[tuple[str, tuple[str, ...]], str] = {}
+        self.functions: dict[str, Function] = {}
+
+    def add(self, kernel: Kernel, buffers: Mapping[str, Buffer]) -> str:
+        """The name of the function that is this kernel."""
+        sign = signature(kernel, buffers)
+        key = self._written(kernel, sign, buffers, plain=True)[:2]
+        if key in self._by_text:
+            self._mention(self._by_text[key], kernel)
+            return self._by_text[key]
+        name = self._names.fresh(f"compute_{kernel.name}")
+        self._by_text[key] = name
+        arguments, body, used = self._written(kernel, sign, buffers, plain=False)
+        self.functions[name] = Function(name, f"def {name}({arguments}):", body, used, kernel.formulas)
+        return name
+
+    def _written(
+        self, kernel: Kernel, sign: Signature, buffers: Mapping[str, Buffer], plain: bool
+    ) -> tuple[str, tuple[str, ...], frozenset[str]]:
+        """The parameters, the statements, and the names that they use of the module."""
+        names = _KernelNames(self._imported, sign, kernel, plain)
+        body = _Body(names, sign, buffers, self._real)
+        body.write(kernel.body)
+        sizes = [names(Size(size)) for size in sign.sizes]
+        arguments = (*map(names, sign.running), *sizes, *map(names, sign.buffers))
+        return ", ".join(arguments), tuple(body.writer.written), frozenset(body.spelling.used)
+
+    def _mention(self, name: str, kernel: Kernel) -> None:
+        """Add the formulas of another kernel that is the same function."""
+        known_function = self.functions[name]
+        more = tuple(formula for formula in kernel.formulas if formula not in known_function.formulas)
+        if more:
+            self.functions[name] = replace(known_function, formulas=(*known_function.formulas, *more))

@@ -1,0 +1,68 @@
+"""The ``.pyi`` file beside a module: what a type checker and an editor know of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlc.compiler.emit.names import identifier
+from dlc.compiler.emit.writer import Writer, literal
+from dlc.compiler.ir.loops import Program, Value
+
+_NUMBERS = {"real": "float", "int": "int", "bool": "bool"}
+
+
+def stub(programs: Sequence[Program], classes: Sequence[str], real: str) -> str:
+    writer = Writer()
+    writer.lines(("from collections.abc import Mapping", "from typing import Any", ""))
+    writer.lines(("import numpy as np", "from numpy.typing import ArrayLike, NDArray", ""))
+    writer.lines(("from dlc.runtime.model import Model", "from dlc.runtime.results import Gradients, Outputs"))
+    for program, name in zip(programs, classes, strict=True):
+        _outputs(writer, program, name, real)
+        _class(writer, program, name, real)
+    return writer.text()
+
+
+def _outputs(writer: Writer, program: Program, name: str, real: str) -> None:
+    writer.blank(2)
+    with writer.block(f"class {name}Outputs(Outputs):"):
+        entry = program.entries[0] if program.entries else None
+        found = [result for result in entry.results if _plain(result.name)] if entry is not None else []
+        for result in found:
+            buffer = program.buffers[result.buffer]
+            dtype = {"real": f"np.{real}", "int": "np.int64", "bool": "np.bool_"}[buffer.type]
+            writer.line(f"{result.name}: {f'NDArray[{dtype}]' if buffer.sizes else dtype}")
+        if not found:
+            writer.line("...")
+
+
+def _class(writer: Writer, program: Program, name: str, real: str) -> None:
+    values = {role: [v for v in program.values if v.role == role] for role in ("input", "hyper")}
+    hypers = [value for value in values["hyper"] if _plain(value.name)]
+    entries = {entry.name for entry in program.entries}
+    inputs = _arguments(values["input"])
+    writer.blank(2)
+    with writer.block(f"class {name}(Model):"):
+        writer.lines(f"{value.name}: {_NUMBERS[value.type]}" for value in hypers)
+        given = [f"{v.name}: {_NUMBERS[v.type]} = ..." for v in hypers]
+        sizes = "sizes: Mapping[str, int] | None = None"
+        writer.line(f"def __init__(self, seed: int = 0, *, {', '.join([sizes, *given])}) -> None: ...")
+        if "forward" in entries:
+            writer.line(f"def forward(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {name}Outputs: ...")
+        if "value_and_grad" in entries:
+            result = f"tuple[np.{real}, Gradients]"
+            writer.line(
+                f"def value_and_grad(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {result}: ..."
+            )
+        if "vjp" in entries:
+            writer.line(f"def vjp(self, cotangents: Any, /{inputs}) -> tuple[{name}Outputs, Gradients]: ...")
+
+
+def _arguments(inputs: Sequence[Value]) -> str:
+    """``, *, x: ArrayLike, target: ArrayLike``; every one may be left out in favour of the mapping."""
+    plain = [f"{value.name}: ArrayLike = ..." for value in inputs if _plain(value.name)]
+    return f", *, {', '.join(plain)}" if plain else ""
+
+
+def _plain(name: str) -> bool:
+    """Whether the name can be written in Python as it is."""
+    return identifier(name) == name and literal(name) == f'"{name}"'

@@ -1,0 +1,79 @@
+"""Parameters in a file: safetensors, one tensor a parameter under its dotted name.
+
+A file is written beside its final place and then moved there, so that a crash leaves either the old one or the new one.
+Reading converts between float32 and float64 and checks every name and shape before anything is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlc.runtime.errors import CheckpointError, ParameterError, listed
+from dlc.runtime.parameters import Parameters
+
+_MOST_NAMES = 5  # listed in a message
+
+
+def save(path: str | os.PathLike[str], parameters: Parameters, metadata: Mapping[str, str]) -> None:
+    """Write all parameters, and ``metadata`` as strings."""
+    from safetensors.numpy import save as serialised
+
+    data = serialised({name: np.ascontiguousarray(value) for name, value in parameters.items()}, dict(metadata))
+    write_atomically(Path(path), data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | os.PathLike[str], parameters: Parameters) -> None:
+    """Set all parameters from a file.  Raises CheckpointError, with the model unchanged, if it does not fit."""
+    found = _read(path)
+    _check_names(path, set(found), set(parameters))
+    try:
+        parameters.update(found)
+    except ParameterError as error:
+        raise CheckpointError(f"{os.fspath(path)} does not fit: {error}") from None
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no file {os.fspath(path)}")
+    try:
+        return load_file(path)
+    except (SafetensorError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{os.fspath(path)} is no safetensors file that can be read: {error}") from None
+
+
+def _check_names(path: str | os.PathLike[str], found: set[str], known: set[str]) -> None:
+    problems = []
+    if known - found:
+        problems.append(f"it has no {_some(known - found)}")
+    if found - known:
+        problems.append(f"the model has no {_some(found - known)}")
+    if problems:
+        raise CheckpointError(f"{os.fspath(path)} does not fit: {'; '.join(problems)}")
+
+
+def _some(names: set[str]) -> str:
+    ordered = sorted(names)
+    more = len(ordered) - _MOST_NAMES
+    return listed([*ordered[:_MOST_NAMES], f"{more} more"] if more > 0 else ordered)

@@ -1,0 +1,160 @@
+"""A call made ready: for one entry and one set of sizes, everything that does not change from call to call.
+
+A *plan* knows the shapes of all arrays, where intermediate ones lie in the workspace, and in how many shards each region
+runs.  An *execution* is a workspace with its table, used by one call at a time; concurrent calls take one each.  So a
+call has only to write the addresses of what is new: the inputs, and the fresh arrays that it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dlc.runtime.declarations import SHARDS, VJP, Declaration, Entry, Sizes, Step, evaluated, shape_of
+from dlc.runtime.parameters import ALIGNMENT, Layout
+from dlc.runtime.workspace import placed
+
+Vector = np.ndarray[Any, Any]
+
+#: A region of fewer scalar operations than this is run by one thread: waking the others takes longer.
+PARALLEL_WORK = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The table that regions read, and the workspace that it points into."""
+
+    table: Vector
+    workspace: Vector
+
+
+class Plan:
+    """What is known of an entry's calls once the sizes are; ``hypers`` are arrays that hold one number each."""
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        entry: Entry,
+        sizes: Sizes,
+        threads: int,
+        layout: Layout,
+        parameters: Vector,
+        hypers: Mapping[str, Vector],
+    ) -> None:
+        from dlc.runtime.kernels import Program  # loads Numba, which importing a module of models need not
+
+        self.sizes = sizes
+        known = {**sizes, SHARDS: _shards(entry, sizes, threads)}
+        self.program = Program([(step.region, _shards_of(step, known)) for step in entry.steps])
+        arrays = {array.name: array for array in (*declaration.given, *declaration.arrays)}
+        self._dtypes = {name: declaration.dtype(array.type) for name, array in arrays.items()}
+        self._shapes = {name: shape_of(arrays[name], known) for name in _mentioned(declaration, entry)}
+        self.slots = {name: array.slot for name, array in arrays.items()}
+        self._known = known
+        self._fixed = (*declaration.sizes, SHARDS)
+        self._hypers, self._parameters, self._layout = hypers, parameters, layout
+        self._plan_workspace(entry)
+        self._plan_outputs(declaration, entry)
+        values = (*declaration.inputs, *declaration.cotangents)
+        self.bounded = [(v.name, evaluated(v.bound, known), v.bound_set) for v in values if v.bound is not None]
+        self.defaults = {
+            value.name: np.full(shape_of(value, known), value.default, declaration.dtype(value.type))
+            for value in (*declaration.inputs, *(declaration.cotangents if entry.name == VJP else ()))
+            if value.default is not None
+        }
+        self._idle: list[Execution] = []
+
+    def _plan_workspace(self, entry: Entry) -> None:
+        sizes = {name: self._bytes(name) for name in entry.workspace}
+        self._offsets, self._length = placed(sizes, entry.workspace)
+
+    def _plan_outputs(self, declaration: Declaration, entry: Entry) -> None:
+        """``fresh``: arrays made anew by every call; ``gradient_slots``: places in the flat gradient buffer; ``copies``:
+        gradients of parameters that are computed elsewhere and have to be copied there."""
+        given = {array.name for array in declaration.given}
+        homes: dict[str, str] = {}
+        self.copies: list[tuple[str, str]] = []
+        self.other_gradients: dict[str, str] = {}
+        wanted = dict.fromkeys(entry.results.values())
+        for name, source in entry.gradients.items():
+            if name not in self._layout.parameters:
+                self.other_gradients[name] = source
+                wanted[source] = None
+            elif source in given or source in entry.results.values() or source in homes:
+                self.copies.append((name, source))
+            else:
+                homes[source] = name
+        item = self._layout.dtype.itemsize
+        self.gradient_slots = [
+            (self.slots[source], self._layout.offsets[name] * item) for source, name in homes.items()
+        ]
+        self.gradient_homes = homes
+        self.fresh = [
+            (source, self._shapes[source], self._dtypes[source])
+            for source in wanted
+            if source not in given and source not in homes
+        ]
+        self.made = frozenset(name for name, _, _ in self.fresh)
+        self.results = list(entry.results.items())
+        self.absent = [name for name in self._layout.parameters if entry.gradients and name not in entry.gradients]
+
+    def _bytes(self, name: str) -> int:
+        return prod(self._shapes[name]) * self._dtypes[name].itemsize
+
+    # -- executions -----------------------------------------------------------------------------------------------------
+
+    def take(self) -> Execution:
+        """An execution that no other call uses."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._execution()
+
+    def give_back(self, execution: Execution) -> None:
+        self._idle.append(execution)
+
+    def _execution(self) -> Execution:
+        table = np.zeros(max((slot for slot in self.slots.values()), default=0) + len(self._fixed) + 1, np.int64)
+        for slot, size in enumerate(self._fixed):
+            table[slot] = self._known[size]
+        workspace = np.empty(self._length + ALIGNMENT, np.uint8)
+        start = address(workspace)
+        start += -start % ALIGNMENT
+        for name, offset in self._offsets.items():
+            table[self.slots[name]] = start + offset
+        base = address(self._parameters)
+        for name, offset in self._layout.offsets.items():
+            table[self.slots[name]] = base + offset * self._layout.dtype.itemsize
+        for name, value in self._hypers.items():
+            table[self.slots[name]] = address(value)
+        return Execution(table, workspace)
+
+
+def address(array: Vector) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _mentioned(declaration: Declaration, entry: Entry) -> list[str]:
+    """The arrays whose shapes an entry needs."""
+    names = [*entry.workspace, *entry.results.values(), *entry.gradients.values()]
+    return list(dict.fromkeys(names))
+
+
+def _shards(entry: Entry, sizes: Sizes, threads: int) -> int:
+    """As many shards as threads, or one where no region has enough work to share."""
+    probe = {**sizes, SHARDS: threads}
+    return threads if any(_is_worth(step, probe) for step in entry.steps) else 1
+
+
+def _shards_of(step: Step, sizes: Sizes) -> int:
+    if not step.parallel:
+        return 1
+    return sizes[SHARDS] if step.all_shards or _is_worth(step, sizes) else 1
+
+
+def _is_worth(step: Step, sizes: Sizes) -> bool:
+    return step.parallel and (step.work is None or evaluated(step.work, sizes) >= PARALLEL_WORK)

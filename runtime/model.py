@@ -1,0 +1,233 @@
+"""Models: what a compiled module's classes are.
+
+::
+
+    model = module.Mlp(seed=0, p=0.3)
+    out = model.forward(x=x, target=t)                    # out.loss, out.logits
+    loss, grads = model.value_and_grad(x=x, target=t)     # grads["fc1.w"]
+    outputs, grads = layer.vjp({"y": dy}, x=x)            # of a layer
+    model.save("m.safetensors"); model.load("m.safetensors")
+
+Several threads may call one model at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from unicodedata import normalize
+
+import numpy as np
+
+from dlc.runtime import checkpoint
+from dlc.runtime.boundary import accepted
+from dlc.runtime.calls import EntryCall
+from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, VJP, Array, Declaration, Hyper, Input
+from dlc.runtime.errors import InputError, listed, suggestion
+from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise
+from dlc.runtime.results import Gradients, Outputs
+
+Vector = np.ndarray[Any, Any]
+
+
+class Model:
+    """The base of every compiled class, which adds its ``declaration``."""
+
+    declaration: ClassVar[Declaration]
+    params: Parameters
+
+    def __init__(self, seed: int = 0, *, sizes: Mapping[str, int] | None = None, **hypers: Any) -> None:
+        """Initialise the parameters from ``seed``; set hyper-parameters by name.
+
+        ``sizes`` fixes sizes that only the inputs would tell: needed where the shape of a parameter depends on one.
+        """
+        self._prepare(sizes or {})
+        for name, value in hypers.items():
+            self.set_hyper(name, value)
+        initialise(self.params, self._fixed, seed)
+
+    def _prepare(self, sizes: Mapping[str, int]) -> None:
+        declaration = self.declaration
+        self._fixed = _checked_sizes(declaration, sizes)
+        self._layout = Layout(declaration, self._fixed)
+        self.params = Parameters(self._layout, aligned_zeros(self._layout.length, self._layout.dtype))
+        self._hypers = {
+            hyper.name: np.array(0 if hyper.default is None else hyper.default, declaration.dtype(hyper.type))
+            for hyper in declaration.hypers
+        }
+        self._calls = [
+            EntryCall(declaration, entry, self._layout, self.params.flat, self._hypers, self._fixed)
+            for entry in declaration.entries
+        ]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for hyper in cls.__dict__["declaration"].hypers if "declaration" in cls.__dict__ else ():
+            if not hasattr(cls, hyper.name):
+                setattr(cls, hyper.name, _hyper_property(hyper))
+
+    # -- calls ----------------------------------------------------------------------------------------------------------
+
+    def forward(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> Outputs:
+        """The outputs, and the loss if all that it needs is given.  Inputs are given by name, or as a mapping."""
+        values = self._given(given, inputs)
+        calls = [call for call in self._calls if call.entry.name.split(".")[0] == FORWARD]
+        if not calls:
+            raise InputError(f"{self.declaration.name} has no output to compute")
+        fitting = [call for call in calls if all(name in values for name in call.required)]
+        return (fitting or calls)[0].outputs(values)
+
+    def value_and_grad(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> tuple[Any, Gradients]:
+        """The loss and its gradients with respect to the parameters, and to the inputs it was compiled for."""
+        call = self._call(VALUE_AND_GRAD, "it has no loss: differentiate it with vjp")
+        outputs, gradients = call.with_gradients(self._given(given, inputs))
+        return outputs[call.entry.loss or next(iter(outputs))], gradients
+
+    def vjp(self, cotangents: Any, /, **inputs: Any) -> tuple[Outputs, Gradients]:
+        """The outputs, and the gradients of the sum of ``cotangents[y] * y`` over all outputs y.
+
+        ``cotangents`` maps outputs to arrays of their shapes; those left out count as 0.  Where there is one output, its
+        array alone will do.
+        """
+        call = self._call(VJP, "it has a loss: differentiate it with value_and_grad")
+        values = self._given(None, inputs)
+        outputs, gradients = call.with_gradients({**values, **self._weights(cotangents)})
+        if not call.entry.results:
+            outputs = self.forward(values)
+        return outputs, gradients
+
+    def _call(self, entry: str, otherwise: str) -> EntryCall:
+        for call in self._calls:
+            if call.entry.name == entry:
+                return call
+        raise InputError(f"{self.declaration.name} has no {entry}: {otherwise}")
+
+    def _given(self, given: Mapping[str, Any] | None, inputs: dict[str, Any]) -> dict[str, Any]:
+        if given is not None and not isinstance(given, Mapping):
+            raise InputError(f"inputs are given by name: {self.declaration.name}.forward({_example(self.declaration)})")
+        values = {**given, **inputs} if given else inputs
+        cotangents = [value.name for value in self.declaration.cotangents if value.name in values]
+        if cotangents:
+            raise InputError(f"there is no input {cotangents[0]}")
+        if all(map(str.isascii, values)):
+            return values
+        # Python normalises the names of arguments, as it does all identifiers
+        names = {normalize("NFKC", value.name): value.name for value in self.declaration.inputs}
+        return {names.get(name, name): value for name, value in values.items()}
+
+    def _weights(self, cotangents: Any) -> dict[str, Any]:
+        known = {value.output: value.name for value in self.declaration.cotangents}
+        if not isinstance(cotangents, Mapping):
+            if len(known) != 1:
+                raise InputError(f"cotangents are given by output: a mapping with {listed(known, 'or')}")
+            cotangents = {next(iter(known)): cotangents}
+        for output in cotangents:
+            if output not in known:
+                found = suggestion(output, known) or f": there are {listed(known)}"
+                raise InputError(f"there is no output {output} to give a cotangent for{found}")
+        return {known[output]: value for output, value in cotangents.items()}
+
+    # -- hyper-parameters and sizes -------------------------------------------------------------------------------------
+
+    def set_hyper(self, name: str, value: Any) -> None:
+        """Set a hyper-parameter, as ``model.p = value`` does."""
+        declared = {hyper.name: hyper for hyper in self.declaration.hypers}
+        if name not in declared:
+            kinds = f"hyper-parameters are {listed(declared)}" if declared else "it has no hyper-parameters"
+            if name in self.declaration.sizes:
+                kinds = f"sizes are given as sizes={{{name!r}: ..}}"
+            raise InputError(f"{self.declaration.name} has no {name}{suggestion(name, declared) or f': {kinds}'}")
+        array = accepted(name, value, declared[name].type, self._hypers[name].dtype)
+        if array.ndim:
+            raise InputError(f"{name} should be a single number; what was given has shape {array.shape}")
+        self._hypers[name][...] = array
+
+    @property
+    def hypers(self) -> dict[str, Any]:
+        """The hyper-parameters that may be changed, by name."""
+        return {name: value.item() for name, value in self._hypers.items()}
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """The size of every index set that was left open when compiling: None where each call tells it."""
+        return {name: self._fixed.get(name) for name in self.declaration.sizes}
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What ``forward`` takes: ``{"x": "float32[B, 784]", "target": "int64[B] in Y"}``."""
+        return {value.name: _described(value, self.declaration) for value in self.declaration.inputs}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A misspelled hyper-parameter is an error; a class derived by hand may have attributes of its own."""
+        own = "declaration" in type(self).__dict__
+        if own and not name.startswith("_") and name != "params" and not hasattr(type(self), name):
+            known = [*(hyper.name for hyper in self.declaration.hypers), "params"]
+            raise AttributeError(f"{self.declaration.name} has no attribute {name}{suggestion(name, known)}")
+        object.__setattr__(self, name, value)
+
+    # -- files and copies -----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters to a safetensors file."""
+        metadata = {"model": self.declaration.name, "spec": self.declaration.spec, "format": "dlc"}
+        checkpoint.save(path, self.params, metadata)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Set the parameters from a safetensors file; float32 and float64 are converted into each other."""
+        checkpoint.load(path, self.params)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"sizes": self._fixed, "hypers": self.hypers, "params": {n: v.copy() for n, v in self.params.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._prepare(state["sizes"])
+        for name, value in state["hypers"].items():
+            self.set_hyper(name, value)
+        self.params.update(state["params"])
+
+    def __repr__(self) -> str:
+        declaration = self.declaration
+        count = self.params.count
+        lines = [
+            f"{declaration.name}({', '.join(f'{name}={value}' for name, value in self.hypers.items())})",
+            f"  inputs      {', '.join(f'{name}: {text}' for name, text in self.inputs.items()) or 'none'}",
+            f"  parameters  {count:,} in {len(self.params)} arrays of {declaration.real}",
+        ]
+        return "\n".join(lines)
+
+
+def _hyper_property(hyper: Hyper) -> property:
+    def read(self: Model) -> Any:
+        return self._hypers[hyper.name].item()
+
+    def write(self: Model, value: Any) -> None:
+        self.set_hyper(hyper.name, value)
+
+    return property(read, write, doc=hyper.doc or None)
+
+
+def _checked_sizes(declaration: Declaration, sizes: Mapping[str, int]) -> dict[str, int]:
+    for name, value in sizes.items():
+        if name not in declaration.sizes:
+            known = f": open sizes are {listed(declaration.sizes)}" if declaration.sizes else ": all sizes are fixed"
+            raise InputError(f"{declaration.name} has no size {name}{suggestion(name, declaration.sizes) or known}")
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise InputError(f"the size of {name} should be a whole number, at least 1, and not {value!r}")
+    return {name: int(value) for name, value in sizes.items()}
+
+
+def _described(value: Array, declaration: Declaration) -> str:
+    """``float32[B, 784]``."""
+    sets = getattr(value, "sets", ())
+    axes = [
+        str(size) if isinstance(size, int | str) else (sets[axis] if axis < len(sets) else "..")
+        for axis, size in enumerate(value.sizes)
+    ]
+    text = f"{declaration.dtype(value.type)}[{', '.join(axes)}]" if axes else str(declaration.dtype(value.type))
+    bound_set = value.bound_set if isinstance(value, Input) else ""
+    return f"{text} in {bound_set}" if bound_set else text
+
+
+def _example(declaration: Declaration) -> str:
+    return ", ".join(f"{value.name}=.." for value in declaration.inputs)

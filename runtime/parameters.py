@@ -1,0 +1,147 @@
+"""The parameters of a model: one flat buffer, and a NumPy view of it under every dotted name.
+
+Every parameter begins at a multiple of 64 bytes, as vector loads like it; the gaps are zero and stay so, which lets an
+optimiser run over the whole buffer.  Gradients have the same layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dlc.runtime.boundary import accepted
+from dlc.runtime.declarations import Declaration, Parameter, Size, Sizes, evaluated, shape_of
+from dlc.runtime.errors import InputError, ParameterError, listed, suggestion
+from dlc.runtime.initialisers import INITIALISERS, Draw, generator
+
+Vector = np.ndarray[Any, Any]
+
+ALIGNMENT = 64
+
+
+def aligned_zeros(count: int, dtype: np.dtype[Any]) -> Vector:
+    """``count`` zeros whose address is a multiple of 64 bytes."""
+    raw = np.zeros(count * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count * dtype.itemsize].view(dtype)
+
+
+class Layout:
+    """Where each parameter lies in the flat buffer: ``offsets`` and ``length`` count elements."""
+
+    def __init__(self, declaration: Declaration, sizes: Sizes) -> None:
+        self.dtype = declaration.dtype("real")
+        self.parameters = {parameter.name: parameter for parameter in declaration.parameters}
+        self.shapes = {name: _shape(parameter, sizes) for name, parameter in self.parameters.items()}
+        self.offsets: dict[str, int] = {}
+        step = ALIGNMENT // self.dtype.itemsize
+        self.length = 0
+        for name, shape in self.shapes.items():
+            self.offsets[name] = self.length
+            self.length += -(-prod(shape) // step) * step
+
+    def view(self, flat: Vector, name: str) -> Vector:
+        start, shape = self.offsets[name], self.shapes[name]
+        return flat[start : start + prod(shape)].reshape(shape)
+
+
+def _shape(parameter: Parameter, sizes: Sizes) -> tuple[int, ...]:
+    try:
+        shape = shape_of(parameter, sizes)
+    except KeyError as error:
+        size = error.args[0]
+        raise ParameterError(
+            f"the shape of {parameter.name} depends on the size of {size}: give it when compiling, or when the model is "
+            f"made, sizes={{{size!r}: ..}}"
+        ) from None
+    if any(length < 1 for length in shape):
+        raise ParameterError(f"{parameter.name} has shape {shape}: every size must be at least 1")
+    return shape
+
+
+class Parameters(Mapping[str, Vector]):
+    """``parameters["fc1.w"]`` is a view: writing into it changes the model.  Assigning copies: ``parameters["fc1.w"] = w``."""
+
+    def __init__(self, layout: Layout, flat: Vector) -> None:
+        self.layout = layout
+        self.flat = flat
+        self._views = {name: layout.view(flat, name) for name in layout.parameters}
+
+    def __getitem__(self, name: str) -> Vector:
+        try:
+            return self._views[name]
+        except KeyError:
+            raise KeyError(self._unknown(name)) from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._views:
+            raise ParameterError(self._unknown(name))
+        self._views[name][...] = fitting(name, value, self.layout.shapes[name], self.layout.dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {self.flat.dtype}{list(shape)}" for name, shape in self.layout.shapes.items()]
+        return "\n".join(lines) or "no parameters"
+
+    @property
+    def count(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(prod(shape) for shape in self.layout.shapes.values())
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Set several parameters; none is changed if one does not fit."""
+        unknown = [name for name in values if name not in self._views]
+        if unknown:
+            raise ParameterError(self._unknown(unknown[0]))
+        shapes, dtype = self.layout.shapes, self.layout.dtype
+        fitted = {name: fitting(name, value, shapes[name], dtype) for name, value in values.items()}
+        for name, value in fitted.items():
+            self._views[name][...] = value
+
+    def _unknown(self, name: object) -> str:
+        known = list(self._views)
+        found = suggestion(name, known) if isinstance(name, str) else ""
+        return f"there is no parameter {name}{found or _known(known)}"
+
+
+def _known(names: Sequence[str]) -> str:
+    return f"; there are {listed(names)}" if names else ""
+
+
+def fitting(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Vector:
+    """``value`` as an array of exactly that shape.  Raises ParameterError."""
+    try:
+        array = accepted(name, value, "real", dtype)
+    except InputError as error:
+        raise ParameterError(str(error)) from None
+    if array.shape != shape:
+        raise ParameterError(f"{name} has shape {shape}; what was given has shape {array.shape}")
+    return array
+
+
+def initialise(parameters: Parameters, sizes: Sizes, seed: int) -> None:
+    """Set every parameter to what the spec says it starts from."""
+    for name, parameter in parameters.layout.parameters.items():
+        rule, *arguments = parameter.initialiser or ("zeros",)
+        shape = parameters.layout.shapes[name]
+        fans = (_fan(parameter.fan_in, sizes), _fan(parameter.fan_out, sizes))
+        draw = Draw(generator(seed, name), shape, tuple(arguments), fans)
+        try:
+            parameters[name][...] = INITIALISERS[rule](draw)
+        except ParameterError as error:
+            raise ParameterError(f"{name} cannot be initialised: {error}") from None
+
+
+def _fan(size: Size | None, sizes: Sizes) -> int | None:
+    try:
+        return None if size is None else evaluated(size, sizes)
+    except KeyError:
+        return None
