@@ -1,0 +1,514 @@
+"""Keep exponentials from overflowing, and differences of them from cancelling, without being asked.
+
+A quantity built from exponentials is kept as a mantissa and a scale, ``value = top/bottom * exp(scale)``:
+
+    exp(u)                1, scale u
+    a*b, a/b, a^n         scales add, subtract, multiply by n
+    sum[j] a[j]           m = max[j] scale[j];  sum[j] a[j]*exp(scale[j] - m), scale m
+    1 + exp(u)            1, scale softplus(u)
+    sigmoid(u)            1, scale -softplus(-u)
+
+It is used where it matters: a quotient by such a quantity subtracts its scale inside the numerator, where it cancels
+exactly, and a logarithm gives ``log(top/bottom) + scale``.  Tensors are seen through: the logarithm of an element of a
+softmax, computed by a layer of its own, is the element before it minus a logarithm of a sum.  The maximum is a
+constant for derivatives, since the value does not depend on it.  It is kept finite, so that a row that is all -inf, or
+a mask that leaves nothing, gives what the mathematics says and no nan of its own.
+
+Products of exponentials become one.  A table of patterns rewrites what loses digits: ``log(1 + x)``, ``exp(x) - 1``,
+``1 - sigmoid(x)``, ``2*sigmoid(x) - 1``, and the variance ``E[x²] - E[x]²`` (see ``ir/precise.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from dlc.compiler.ir.conditions import conjunction, guarded, is_zero
+from dlc.compiler.ir.expr import (
+    TRUE,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    free_indices,
+    op,
+    reads,
+    refresh,
+    rename_bound,
+    substitute,
+)
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered, unique, whole
+from dlc.compiler.ir.linear import Linear
+from dlc.compiler.ir.precise import precise
+
+NAME = "stabilise"
+
+_ONE, _ZERO = Const(1.0), Const(0.0)
+_GREATEST = 1e38  # a finite float32: what scales are kept below
+_CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "real", "stop", "relu", "lt", "le", "eq", "ne", "and"))
+_MOST_NODES = 24  # of a scale or mantissa that is copied into the reader of a tensor instead of held in one
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """``Select(guard, top/bottom * exp(scale), 0)``; ``bounded`` if it cannot overflow as it stands (a quotient)."""
+
+    scale: Linear
+    top: Expr = _ONE
+    bottom: Expr = _ONE
+    guard: Expr = TRUE
+    bounded: bool = False
+
+    @property
+    def is_pure(self) -> bool:
+        return self.top is _ONE and self.bottom is _ONE and self.guard is TRUE
+
+    @property
+    def mantissa(self) -> Expr:
+        return _quotient(self.top, self.bottom)
+
+    @property
+    def unguarded(self) -> Scaled:
+        """The same with the guard in the mantissa."""
+        if self.guard is TRUE:
+            return self
+        scale = Linear.of(guarded(self.guard, self.scale.expression()))
+        return Scaled(scale, guarded(self.guard, self.mantissa), bounded=self.bounded)
+
+
+def run(graph: Graph) -> Graph:
+    stabiliser = _Stabiliser(graph)
+    for name in ordered(graph):
+        stabiliser.visit(graph.tensors[name])
+    result = graph.with_tensors(tensor for name in graph.tensors for tensor in stabiliser.result[name])
+    return _without_unread(result, graph)
+
+
+def _without_unread(result: Graph, before: Graph) -> Graph:
+    """Without the tensors made for a mantissa or a scale that was not asked for in the end."""
+    needed = list(before.tensors)
+    seen = set(needed)
+    while needed:
+        for equation in result.tensors[needed.pop()].equations:
+            new = [node.tensor for node in reads(equation.value) if node.tensor not in seen]
+            seen.update(new)
+            needed.extend(new)
+    return result.with_tensors(tensor for tensor in result.tensors.values() if tensor.id in seen)
+
+
+class _Stabiliser:
+    """``result`` has, for each tensor, what comes of it: the tensors of its mantissa and scale, and itself."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.names: dict[str, object] = dict(graph.tensors)
+        self.result: dict[str, list[Tensor]] = {}
+        self.values: dict[str, Equation] = {}  # of tensors with one equation: the stable one
+        self.of_tensor: dict[str, Scaled | None] = {}
+        self.parts: dict[tuple[str, str], str] = {}  # a tensor and one of scale, top, bottom -> what holds that
+        self._stable: dict[Expr, Expr] = {}
+        self._scaled: dict[Expr, Scaled | None] = {}
+
+    def visit(self, tensor: Tensor) -> None:
+        self.result[tensor.id] = []
+        equations = tuple(replace(e, value=self.stable(e.value)) for e in tensor.equations)
+        self.result[tensor.id].append(tensor if equations == tensor.equations else replace(tensor, equations=equations))
+        if len(equations) == 1 and equations[0].is_whole:
+            self.values[tensor.id] = equations[0]
+
+    # -- values -----------------------------------------------------------------------------------------------------
+
+    def stable(self, node: Expr) -> Expr:
+        """The value, computed without overflow on the way."""
+        if node.type != "real" and not node.children:
+            return node
+        if node not in self._stable:
+            self._stable[node] = self._made_stable(node)
+        return self._stable[node]
+
+    def _made_stable(self, node: Expr) -> Expr:
+        match node:
+            case Op(name="log", args=(arg,)):
+                scaled = self.scaled(arg)
+                if scaled is not None and scaled.scale:
+                    return _logarithm(scaled)
+            case Op(name="div", args=(over, under)):
+                quotient = self._stable_quotient(over, under)
+                if quotient is not None:
+                    return quotient
+            case Op(name="mul"):
+                product = self._stable_product(node)
+                if product is not None:
+                    return product
+        children = tuple(self.stable(child) for child in node.children)
+        rebuilt = node if children == node.children else node.rebuild(children)
+        return precise(rebuilt, self.definition)
+
+    def definition(self, node: Expr) -> Expr:
+        """What an element of a tensor is computed from, one step back."""
+        if not isinstance(node, Read) or node.tensor not in self.values:
+            return node
+        return inlined(self.values[node.tensor], node.subscripts)
+
+    def _stable_quotient(self, over: Expr, under: Expr) -> Expr | None:
+        if isinstance(over, Op) and isinstance(under, Op) and (over.name, under.name) == ("sinh", "cosh"):
+            return op("tanh", self.stable(over.args[0])) if over.args == under.args else None
+        hyperbolic = self._tangent(over, under)
+        if hyperbolic is not None:
+            return hyperbolic
+        below = self.scaled(under)
+        if below is None or below.bounded or not below.scale:
+            return None
+        if below.is_pure and self.scaled(over) is None and not _is_softplus(below.scale):
+            return None  # x/exp(u) is what it is
+        below = below.unguarded
+        above = self.shifted(over, -below.scale)
+        return (
+            op("div", op("mul", above, below.bottom), below.top)
+            if below.bottom is not _ONE
+            else _quotient(above, below.top)
+        )
+
+    def _tangent(self, over: Expr, under: Expr) -> Expr | None:
+        """(exp(a) - exp(b)) / (exp(a) + exp(b)) = tanh((a - b)/2), and exp(a) / (exp(a) + exp(b)) = sigmoid(a - b)"""
+        below = self._exponents(under)
+        if below is None or [sign for sign, _ in below] != [1, 1]:
+            return None
+        a, b = (exponent for _, exponent in below)
+        above = self._exponents(over)
+        if above is not None and sorted(sign for sign, _ in above) == [-1, 1]:
+            plus, minus = (next(e for sign, e in above if sign == wanted) for wanted in (1, -1))
+            for first, second in ((a, b), (b, a)):
+                if not (plus - first) and not (minus - second):
+                    return op("tanh", (first - second).times(0.5).expression())
+        numerator = self.scaled(over)
+        if numerator is None or not numerator.is_pure:
+            return None
+        for first, second in ((a, b), (b, a)):
+            if not (numerator.scale - first):
+                return op("sigmoid", (first - second).expression())
+        return None
+
+    def _exponents(self, node: Expr) -> list[tuple[int, Linear]] | None:
+        """The signs and exponents of a sum of two bare exponentials, of which one may be 1."""
+        node = self._looked_through(node)
+        if not (isinstance(node, Op) and node.name == "add" and len(node.args) == 2):
+            return None
+        result: list[tuple[int, Linear]] = []
+        for term in node.args:
+            sign = -1 if isinstance(term, Op) and term.name == "neg" else 1
+            bare = term.args[0] if sign < 0 and isinstance(term, Op) else term
+            if isinstance(bare, Const) and abs(bare.value) == 1:
+                result.append((sign if bare.value > 0 else -sign, Linear()))
+                continue
+            scaled = self.scaled(bare)
+            if scaled is None or not scaled.is_pure or scaled.bounded:
+                return None
+            result.append((sign, scaled.scale))
+        return result
+
+    def _looked_through(self, node: Expr) -> Expr:
+        """The sum that an element stands for, if it is a short one."""
+        defined = self.definition(node)
+        return defined if isinstance(defined, Op) and defined.name == "add" else node
+
+    def _stable_product(self, node: Op) -> Expr | None:
+        """exp(a)*exp(b) = exp(a + b), where that needs no more exponentials."""
+        parts = [(arg, self.scaled(arg)) for arg in node.args]
+        chosen = [(arg, s) for arg, s in parts if s is not None and s.scale and not s.bounded and s.guard is TRUE]
+        if len(chosen) < 2:
+            return None
+        depends = [set(free_indices(arg)) for arg, _ in chosen]
+        if set().union(*depends) not in depends:
+            return None
+        exponent = Linear.collected(part for _, s in chosen for part in s.scale.terms)
+        others = [self.stable(arg) for arg, s in parts if not any(arg is other for other, _ in chosen)]
+        return _product((*others, *(s.mantissa for _, s in chosen), _exponential(exponent)))
+
+    # -- mantissa and scale -------------------------------------------------------------------------------------------
+
+    def scaled(self, node: Expr) -> Scaled | None:
+        """Mantissa and scale of what is built from exponentials; None for anything else."""
+        if node.type != "real":
+            return None
+        if node not in self._scaled:
+            self._scaled[node] = self._made_scaled(node)
+        return self._scaled[node]
+
+    def _made_scaled(self, node: Expr) -> Scaled | None:
+        match node:
+            case Op(name="exp", args=(arg,)):
+                return Scaled(Linear.of(self.stable(arg)))
+            case Op(name="sigmoid", args=(arg,)):
+                return _scaled_sigmoid(self.stable(arg))
+            case Op(name="cosh" | "sinh"):
+                assert isinstance(node, Op)
+                return self.scaled(_expanded(node))
+            case Op(name="mul"):
+                return self._scaled_product(node)
+            case Op(name="div", args=(over, under)):
+                return self._scaled_quotient(node, over, under)
+            case Op(name="neg", args=(arg,)):
+                scaled = self.scaled(arg)
+                return scaled and replace(scaled, top=op("neg", scaled.top))
+            case Op(name="sqrt", args=(arg,)):
+                return self._scaled_power(arg, 0.5)
+            case Op(name="pow", args=(arg, Const(value=value))):
+                return self._scaled_power(arg, float(value))
+            case Op(name="add"):
+                return self._scaled_terms(node)
+            case Select():
+                return self._scaled_choice(node)
+            case Reduce(op="sum"):
+                return self._scaled_sum(node)
+            case Reduce(op="prod"):
+                return self._scaled_prod(node)
+            case Read():
+                return self._scaled_element(node)
+        return None
+
+    def _scaled_product(self, node: Op) -> Scaled | None:
+        parts = [self.scaled(arg) for arg in node.args]
+        if not any(parts):
+            return None
+        kept = [part or Scaled(Linear(), self.stable(arg)) for part, arg in zip(parts, node.args, strict=True)]
+        return Scaled(
+            Linear.collected(term for part in kept for term in part.scale.terms),
+            _product(part.top for part in kept),
+            _product(part.bottom for part in kept),
+            conjunction(part.guard for part in kept),
+            all(part.bounded for part in parts if part is not None),
+        )
+
+    def _scaled_quotient(self, node: Op, over: Expr, under: Expr) -> Scaled | None:
+        tangent = self._tangent(over, under)
+        if tangent is not None:
+            return self.scaled(tangent)
+        above, below = self.scaled(over), self.scaled(under)
+        if above is None and below is None:
+            return None
+        above = above or Scaled(Linear(), self.stable(over))
+        below = (below or Scaled(Linear(), self.stable(under))).unguarded
+        bounded = above.bounded or (bool(below.scale) and (not below.is_pure or _is_softplus(below.scale)))
+        top, bottom = _product((above.top, below.bottom)), _product((above.bottom, below.top))
+        return Scaled(above.scale - below.scale, top, bottom, above.guard, bounded)
+
+    def _scaled_power(self, base: Expr, exponent: float) -> Scaled | None:
+        scaled = self.scaled(base)
+        if scaled is None or exponent <= 0:
+            return None
+        scaled = scaled.unguarded
+
+        def power(x: Expr) -> Expr:
+            if x is _ONE:
+                return x
+            return op("sqrt", x) if exponent == 0.5 else op("pow", x, _exponent(exponent))
+
+        return Scaled(scaled.scale.times(exponent), power(scaled.top), power(scaled.bottom), bounded=scaled.bounded)
+
+    def _scaled_terms(self, node: Op) -> Scaled | None:
+        stable = op("add", *map(self.stable, node.args))
+        changed = precise(stable, self.definition)
+        if changed is not stable:
+            return self.scaled(changed)
+        parts = [self.scaled(arg) for arg in node.args]
+        found = [part for part in parts if part is not None]
+        if not found or (len(found) < len(parts) and all(part.bounded for part in found)):
+            return None
+        kept = [
+            (part or Scaled(Linear(), self.stable(arg))).unguarded for part, arg in zip(parts, node.args, strict=True)
+        ]
+        if len(kept) == 2 and all(part.is_pure for part in kept):
+            for one, other in (kept, kept[::-1]):
+                if not one.scale:
+                    return Scaled(Linear.of(op("softplus", other.scale.expression())))
+        scales = [part.scale for part in kept]
+        if all(not (scale - scales[0]) for scale in scales):
+            return Scaled(scales[0], op("add", *(part.mantissa for part in kept)))
+        exponents = [scale.expression() for scale in scales]
+        top = exponents[0]
+        for exponent in exponents[1:]:
+            top = op("max", top, exponent)
+        greatest = Linear.of(op("stop", _finite(top)))
+        return Scaled(
+            greatest,
+            op("add", *(_product((part.mantissa, _exponential(part.scale - greatest))) for part in kept)),
+        )
+
+    def _scaled_choice(self, node: Select) -> Scaled | None:
+        yes, no = self.scaled(node.yes), self.scaled(node.no)
+        cond = self.stable(node.cond)
+        if is_zero(node.no):
+            return yes and replace(yes, guard=conjunction((cond, yes.guard)))
+        if yes is None and no is None:
+            return None
+        a = (yes or Scaled(Linear(), self.stable(node.yes))).unguarded
+        b = (no or Scaled(Linear(), self.stable(node.no))).unguarded
+        scale = Linear.of(Select(cond, a.scale.expression(), b.scale.expression()))
+        return Scaled(scale, Select(cond, a.mantissa, b.mantissa), bounded=a.bounded and b.bounded)
+
+    def _scaled_sum(self, node: Reduce) -> Scaled | None:
+        body = self.scaled(node.body)
+        if body is None:
+            return None
+        inner, outer = body.scale.parted(node.indices)
+        if not inner:
+            return Scaled(outer, Reduce("sum", node.indices, guarded(body.guard, body.mantissa)))
+        names = {index: refresh(index) for index in node.indices}
+        exponents = rename_bound(guarded(body.guard, _finite(inner.expression()), Const(-inf)))
+        greatest = op("stop", Reduce("max", tuple(names.values()), substitute(exponents, names)))  # type: ignore[arg-type]  # an index is an expression
+        shifted = _exponential(inner - Linear.of(greatest))
+        terms = guarded(body.guard, _product((body.mantissa, shifted)))
+        return Scaled(outer + Linear.of(greatest), Reduce("sum", node.indices, terms))
+
+    def _scaled_prod(self, node: Reduce) -> Scaled | None:
+        body = self.scaled(node.body)
+        if body is None or not body.scale:
+            return None
+        body = body.unguarded
+        mantissa = _ONE if body.is_pure else Reduce("prod", node.indices, body.mantissa)
+        return Scaled(Linear.of(Reduce("sum", node.indices, body.scale.expression())), mantissa, bounded=body.bounded)
+
+    # -- elements of tensors ------------------------------------------------------------------------------------------
+
+    def _scaled_element(self, node: Read) -> Scaled | None:
+        tensor = self.graph.tensors[node.tensor]
+        if len(tensor.equations) != 1 or not tensor.equations[0].is_whole:
+            return None
+        equation = tensor.equations[0]
+        if tensor.id not in self.of_tensor:
+            self.of_tensor[tensor.id] = self.scaled(equation.value)
+        scaled = self.of_tensor[tensor.id]
+        if scaled is None or not scaled.scale:
+            return None
+        scaled = scaled.unguarded
+        place = dict(zip(equation.indices, node.subscripts, strict=True))
+        return Scaled(
+            Linear.of(self._element_of(tensor, equation, "scale", scaled.scale.expression(), place)),
+            self._element_of(tensor, equation, "top", scaled.top, place),
+            self._element_of(tensor, equation, "bottom", scaled.bottom, place),
+            bounded=scaled.bounded,
+        )
+
+    def _element_of(self, tensor: Tensor, equation: Equation, part: str, value: Expr, place: dict[Index, Expr]) -> Expr:
+        """A part of the element: copied if it is light, else read from a tensor that holds the part."""
+        if _is_light(value, place):
+            return substitute(rename_bound(value), place)  # type: ignore[arg-type]  # an index is an expression
+        axes = tuple(index for index in equation.indices if index in free_indices(value))
+        if (tensor.id, part) not in self.parts:
+            name = unique(f"{tensor.id}.{part}", self.names)
+            self.names[name] = name
+            self.parts[tensor.id, part] = name
+            self.result[tensor.id].insert(-1, whole(name, axes, value, equation.span))
+        return Read(self.parts[tensor.id, part], tuple(place[axis] for axis in axes), "real")
+
+    # -- products with an exponential -------------------------------------------------------------------------------
+
+    def shifted(self, node: Expr, shift: Linear) -> Expr:
+        """node * exp(shift), the shift taken into the exponentials of the node."""
+        match node:
+            case Reduce(op="sum") if self.scaled(node) is not None:
+                return Reduce("sum", node.indices, self.shifted(node.body, shift))
+            case Op(name="add", args=args) if self.scaled(node) is not None:
+                return op("add", *(self.shifted(arg, shift) for arg in args))
+            case Op(name="neg", args=(arg,)):
+                return op("neg", self.shifted(arg, shift))
+            case Select(cond=cond, yes=yes, no=no) if self.scaled(node) is not None:
+                return Select(self.stable(cond), self.shifted(yes, shift), self.shifted(no, shift))
+            case Const() if is_zero(node):
+                return node
+        scaled = self.scaled(node)
+        if scaled is None:
+            return _product((self.stable(node), _exponential(shift)))
+        value = _product((scaled.mantissa, _exponential(scaled.scale + shift)))
+        return guarded(scaled.guard, value)
+
+
+# -- building -------------------------------------------------------------------------------------------------------
+
+
+def _product(factors: Iterable[Expr]) -> Expr:
+    kept = [factor for factor in factors if factor is not _ONE]
+    return op("mul", *kept) if kept else _ONE
+
+
+def _quotient(top: Expr, bottom: Expr) -> Expr:
+    return top if bottom is _ONE else op("div", top, bottom)
+
+
+def _exponent(value: float) -> Const:
+    return Const(int(value)) if value.is_integer() else Const(value)
+
+
+def _exponential(exponent: Linear) -> Expr:
+    """exp of it; exp(-softplus(u)) = sigmoid(-u) and exp(u - softplus(u)) = sigmoid(u)"""
+    if not exponent:
+        return _ONE
+    for term, factor in exponent.terms:
+        if isinstance(term, Op) and term.name == "softplus" and factor == -1:
+            argument = Linear.of(term.args[0])
+            rest = exponent + Linear(((term, 1.0),))
+            if not rest:
+                return op("sigmoid", (-argument).expression())
+            if not (rest - argument):
+                return op("sigmoid", argument.expression())
+    return op("exp", exponent.expression())
+
+
+def _scaled_sigmoid(argument: Expr) -> Scaled:
+    return Scaled(-Linear.of(op("softplus", (-Linear.of(argument)).expression())), bounded=True)
+
+
+def _is_softplus(scale: Linear) -> bool:
+    return len(scale.terms) == 1 and isinstance(scale.terms[0][0], Op) and scale.terms[0][0].name == "softplus"
+
+
+def _expanded(node: Op) -> Expr:
+    """cosh x = (exp x + exp -x)/2;  sinh x = (exp x - exp -x)/2"""
+    (arg,) = node.args
+    other = op("exp", op("neg", arg))
+    both = op("add", op("exp", arg), other if node.name == "cosh" else op("neg", other))
+    return op("mul", Const(0.5), both)
+
+
+def _finite(scale: Expr) -> Expr:
+    return op("max", op("min", scale, Const(_GREATEST)), Const(-_GREATEST))
+
+
+def _logarithm(scaled: Scaled) -> Expr:
+    """log(top/bottom) + scale"""
+    exponent = scaled.scale.expression()
+    if scaled.top is _ONE and scaled.bottom is not _ONE:
+        value = op("add", exponent, op("neg", op("log", scaled.bottom)))
+    elif scaled.is_pure or scaled.mantissa is _ONE:
+        value = exponent
+    else:
+        value = op("add", exponent, op("log", scaled.mantissa))
+    return guarded(scaled.guard, value, Const(-inf))
+
+
+def _is_light(value: Expr, place: dict[Index, Expr]) -> bool:
+    """Whether a copy of the value costs little: its sums will be shared, and the rest is cheap."""
+    count = 0
+    stack: list[Expr] = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Reduce):
+            if not _only_moves(free_indices(node), place):
+                return False
+            continue
+        count += 1
+        if isinstance(node, Op) and node.type == "real" and node.name not in _CHEAP:
+            return False
+        stack.extend(node.children)
+    return count <= _MOST_NODES
+
+
+def _only_moves(indices: Sequence[Index], place: dict[Index, Expr]) -> bool:
+    """Whether the indices of a tensor become indices, each another one."""
+    targets = [place.get(index, index) for index in indices]
+    return len(set(targets)) == len(targets) and all(isinstance(target, Index) for target in targets)
