@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from dlc.compiler.grad import reverse
 from dlc.compiler.ir import loops_verify, verify
+from dlc.compiler.ir.expr import reads
 from dlc.compiler.ir.graph import Graph, Output
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
@@ -125,13 +126,14 @@ def gradient_targets(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, ...]
 def differentiated(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, Graph] | None:
     """The name of the entry and its graph, raw, of a prepared graph: None if there is nothing to differentiate.
 
-    value_and_grad computes the loss and its gradients and nothing else; vjp takes a cotangent for every real output.
+    value_and_grad computes the loss and its gradients and nothing else; vjp takes a cotangent for every real output,
+    and gives the outputs too.
     """
     targets = gradient_targets(graph, wrt)
     if not targets:
         return None
     if graph.loss is not None:
-        result = reverse.differentiate(graph, graph.loss, targets)
+        result = replace(reverse.differentiate(graph, graph.loss, targets), outputs=())
         entry = "value_and_grad"
     else:
         outputs = [output.tensor for output in graph.outputs if graph.tensors[output.tensor].type == "real"]
@@ -139,7 +141,6 @@ def differentiated(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, Graph]
             return None
         result = reverse.differentiate_vjp(graph, outputs, targets)
         entry = "vjp"
-    result = replace(result, outputs=())
     verify.check(result, DIFFERENTIATE)
     return entry, result
 
@@ -150,20 +151,43 @@ def differentiated(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, Graph]
 def entries(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> dict[str, Graph]:
     """The finished graph of every entry of the definition whose graph semantics gave."""
     verify.check(graph, "semantics")
-    forward = prepared(graph, off)
-    result = {"forward": finished(_forward(forward), off)}
-    derivative = differentiated(forward, wrt)
+    ready = prepared(graph, off)
+    result = {name: finished(entry, off) for name, entry in _forward(ready)}
+    derivative = differentiated(ready, wrt)
     if derivative is not None:
         entry, raw = derivative
         result[entry] = finished(raw, off)
     return result
 
 
-def _forward(graph: Graph) -> Graph:
-    """Every output, and the loss under the name that it has."""
-    if graph.loss is None or any(output.tensor == graph.loss for output in graph.outputs):
-        return graph
-    return replace(graph, outputs=(Output(graph.loss, graph.loss), *graph.outputs))
+def _forward(graph: Graph) -> Iterator[tuple[str, Graph]]:
+    """Everything that the model computes; and apart from it, the outputs that need fewer inputs than the loss.
+
+    So a classifier can be asked for its logits without the target.
+    """
+    if graph.loss is None:
+        yield "forward", graph
+        return
+    named = [output for output in graph.outputs if output.tensor == graph.loss]
+    outputs = tuple(output for output in graph.outputs if output.tensor != graph.loss)
+    yield "forward", replace(graph, outputs=(*(named or [Output(graph.loss, graph.loss)]), *outputs))
+    inputs = _inputs_of(graph, [graph.loss])
+    fewer = tuple(output for output in outputs if _inputs_of(graph, [output.tensor]) < inputs)
+    if fewer:
+        yield "forward.outputs", replace(graph, outputs=fewer, loss=None)
+
+
+def _inputs_of(graph: Graph, roots: Sequence[str]) -> set[str]:
+    """The inputs that these tensors depend on."""
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            equations = graph.tensors[name].equations
+            waiting += [node.tensor for e in equations for node in reads(e.value, *e.subscripts)]
+    return {name for name in found if graph.tensors[name].kind == "input"}
 
 
 def program(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> Program:

@@ -1,0 +1,96 @@
+"""From the text of a spec to the text of its module: the front end, the pipeline and the back end, one after the other.
+
+Nothing is read here but the files that the spec uses, and nothing is written. All errors of all definitions are
+reported together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, TypeVar
+
+import dlc
+from dlc.compiler import options, pipeline, semantics
+from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity
+from dlc.compiler.emit import emit
+from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.loops import Program
+from dlc.compiler.options import Options
+from dlc.compiler.sources import Spec
+from dlc.compiler.syntax import ast
+from dlc.compiler.syntax.parse import parse
+
+Made = TypeVar("Made")
+
+
+class ModuleText(NamedTuple):
+    """The generated module, and the declarations of its types for checkers and editors."""
+
+    python: str
+    stub: str
+
+
+def graphs(spec: Spec, chosen: Options) -> tuple[Graph, ...]:
+    """The graph of every definition that is meant, as semantics gives it; raises `CompileError` with all errors."""
+    file = parse(spec.source)
+    definitions = options.chosen(file, chosen)
+    options.check_names(file, definitions, chosen)
+    loader = semantics.Loader()
+
+    def elaborated(item: ast.Layer | ast.Model) -> Graph:
+        sizes, hypers = options.sizes_for(file, item, chosen), options.hypers_for(item, chosen)
+        return semantics.elaborate(file, item.name.text, loader, sizes, hypers)
+
+    found = _each(definitions, elaborated)
+    options.check_wrt(found, chosen.wrt)
+    return found
+
+
+def _each(items: Sequence[ast.Layer | ast.Model], make: Callable[[ast.Layer | ast.Model], Made]) -> tuple[Made, ...]:
+    """What is made of each, or the errors of all."""
+    made: list[Made] = []
+    problems: list[Diagnostic] = []
+    for item in items:
+        try:
+            made.append(make(item))
+        except CompileError as error:
+            problems.extend(error.diagnostics)
+    if problems:
+        raise CompileError(problems)
+    return tuple(made)
+
+
+def programs(spec: Spec, chosen: Options, off: Collection[str] = ()) -> tuple[Program, ...]:
+    """The loops of every definition that is meant."""
+    return tuple(pipeline.program(graph, chosen.wrt, off) for graph in graphs(spec, chosen))
+
+
+def module_text(spec: Spec, chosen: Options, kernels: str = "", off: Collection[str] = ()) -> ModuleText:
+    """The module as text: the same for the same spec and options, byte by byte.
+
+    `kernels` is the fingerprint of the runtime's kernels: a module that has one refuses to run with others.
+    """
+    return ModuleText(*emit(programs(spec, chosen, off), chosen.dtype, spec.path.name, _header(chosen), kernels))
+
+
+def _header(chosen: Options) -> dict[str, str]:
+    """What the module says of how it was made."""
+    values = (*sorted(chosen.sizes.items()), *sorted(chosen.hyper.items()))
+    lines = {"compiler": f"dlc {dlc.__version__}"}
+    if values:
+        lines["fixed"] = ", ".join(f"{name} = {value}" for name, value in values)
+    if chosen.wrt:
+        lines["gradients"] = ", ".join(chosen.wrt)
+    return lines
+
+
+def problems(spec: Spec) -> list[Diagnostic]:
+    """Every error and warning of the spec: of its syntax, or of the meaning of all its definitions."""
+    try:
+        file = parse(spec.source)
+    except CompileError as error:
+        return list(error.diagnostics)
+    found = list(semantics.check(file, semantics.Loader()))
+    if not any(problem.severity is Severity.ERROR for problem in found) and not file.definitions and not file.functions:
+        found.append(options.NothingToCompile(None, spec.source.name))
+    return found

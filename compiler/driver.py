@@ -1,0 +1,230 @@
+"""What can be done with a spec: compile it to a module on disk, load that, check it, print it, train it.
+
+The command line and `dlc.compile` call these functions, which turn a name into a spec (`sources.read`), look for
+what was done before (`store`), and do the rest. Every mistake of a user's comes out as `CompileError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import keyword
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dlc.compiler import files, sources, store
+from dlc.compiler.options import Number, Options
+from dlc.compiler.sources import Spec
+from dlc.runtime.kernels_fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from dlc.compiler.diagnostics import Diagnostic
+
+
+@dataclass(frozen=True)
+class CompiledFile:
+    """A module on disk; `key` tells everything that it depends on."""
+
+    path: Path
+    key: str
+
+
+def compile_spec(
+    spec: str | Path,
+    out: str | Path | None = None,
+    dtype: str = "float32",
+    sizes: Mapping[str, int] | None = None,
+    wrt: str | Iterable[str] | None = None,
+    hyper: Mapping[str, Number] | None = None,
+    model: str | None = None,
+) -> CompiledFile:
+    """Compile a spec to a Python module in the folder `out`, or in the cache, with machine code beside it.
+
+    `spec` is the path of a `.dl` file or the dotted name of a module of the spec path; `sizes` and `hyper` fix index
+    sets and hyper-parameters; `wrt` names inputs to differentiate by besides the parameters (`*`: all); `model` is the
+    only definition to compile. Raises `CompileError`.
+    """
+    compiled, _ = _compile_and_import(sources.read(spec), out, Options.of(dtype, sizes, wrt, hyper, model))
+    return compiled
+
+
+def load(
+    spec: str | Path,
+    out: str | Path | None = None,
+    dtype: str = "float32",
+    sizes: Mapping[str, int] | None = None,
+    wrt: str | Iterable[str] | None = None,
+    hyper: Mapping[str, Number] | None = None,
+    model: str | None = None,
+) -> Any:
+    """Compile a spec, or find what was compiled before, and give the class of its model; see `compile_spec`.
+
+    Of a file with several models, or several layers and no model, the module comes back, which has a class for each.
+    """
+    _, module = _compile_and_import(sources.read(spec), out, Options.of(dtype, sizes, wrt, hyper, model))
+    return _only_class(module)
+
+
+def _only_class(module: ModuleType) -> Any:
+    classes = [getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)]
+    return classes[0] if len(classes) == 1 else module
+
+
+def _compile_and_import(spec: Spec, out: str | Path | None, options: Options) -> tuple[CompiledFile, ModuleType]:
+    key = _key(spec, options)
+    if out is None:
+        path = _stored(spec, options, key)
+        return CompiledFile(path, key), _imported_once_compiled(path, key, key)
+    text = _stored(spec, options, key).read_text(encoding="utf-8")
+    target = Path(out) / _file_name(spec)
+    identity = hashlib.sha256(f"{target.resolve()}\n{key}".encode("utf-8", "surrogatepass")).hexdigest()
+    with store.lock(hashlib.sha256(str(target.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:32]):
+        stub = _stored(spec, options, key).with_suffix(".pyi").read_text(encoding="utf-8")
+        _write_module(target, text, stub)
+        return CompiledFile(target, key), _imported(target, identity)
+
+
+def _key(spec: Spec, options: Options) -> str:
+    texts = [(found.path.name, found.source.text) for found in sources.used_files(spec)]
+    return store.key_of({"files": texts, "options": options.described()})
+
+
+def _file_name(spec: Spec) -> str:
+    """`lenet.py` for `lenet.dl`; what is no name in Python is made one."""
+    stem = re.sub(r"\W", "_", spec.path.stem, flags=re.ASCII).lstrip("_") or "module"
+    if stem[0].isdigit() or keyword.iskeyword(stem):
+        stem = f"spec_{stem}"
+    return f"{stem}.py"
+
+
+def _stored(spec: Spec, options: Options, key: str) -> Path:
+    """The module in the store, compiled by this process if no other has done it; others wait meanwhile."""
+    folder = store.find(key)
+    if folder is None:
+        with store.lock(key):
+            folder = store.find(key)
+            if folder is None:
+                from dlc.compiler import compilation  # loads the parser, which a module that is found does not need
+
+                text = compilation.module_text(spec, options, fingerprint())
+                name = Path(_file_name(spec))
+                folder = store.add(key, {str(name): text.python, str(name.with_suffix(".pyi")): text.stub})
+    return folder / _file_name(spec)
+
+
+def _write_module(target: Path, text: str, stub: str) -> None:
+    """Replace the module and its stub where they differ.
+
+    A module that stays as it is keeps its time of change, by which Numba knows its code; of one that changes, Python's
+    own bytecode is removed, because a change within a second that keeps the length would go unseen.
+    """
+    for path, content in ((target.with_suffix(".pyi"), stub), (target, text)):
+        try:
+            same = path.read_bytes() == content.encode()
+        except OSError:
+            same = False
+        if same:
+            continue
+        files.write_text(path, content)
+        Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
+
+
+# --- importing --------------------------------------------------------------------------------------------------------
+
+_importing = threading.RLock()
+
+
+def _imported_once_compiled(path: Path, key: str, identity: str) -> ModuleType:
+    """The module in the store; the first process to import it makes the machine code, and the others wait for that."""
+    mark = path.parent / store.COMPILED
+    if mark.exists():
+        return _imported(path, identity)
+    with store.lock(key):
+        module = _imported(path, identity)
+        mark.touch()
+        return module
+
+
+def _imported(path: Path, identity: str) -> ModuleType:
+    """The module under a name of its own, so that two versions do not meet; once in a process."""
+    name = f"{path.stem}_{identity[:16]}"
+    with _importing:
+        if name in sys.modules:
+            return sys.modules[name]
+        found = importlib.util.spec_from_file_location(name, path)
+        if found is None or found.loader is None:
+            raise ImportError(f"{path} cannot be imported")
+        module = importlib.util.module_from_spec(found)
+        sys.modules[name] = module
+        try:
+            found.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+
+# --- looking at a spec ------------------------------------------------------------------------------------------------
+
+
+def check(spec: str | Path) -> list[Diagnostic]:
+    """Everything that is wrong with the spec; raises `CompileError` only if it cannot be read."""
+    from dlc.compiler import compilation
+
+    return compilation.problems(sources.read(spec))
+
+
+def pass_names() -> tuple[str, ...]:
+    """Every stage that `trace_passes` gives, in order."""
+    from dlc.compiler import pipeline
+
+    return pipeline.STAGES
+
+
+def trace_passes(spec: str | Path, stop_after: str | None = None, **options: Any) -> Iterator[tuple[str, str]]:
+    """The program as text after every pass, up to `stop_after`; of several definitions, one after the other."""
+    from dlc.compiler import listing
+
+    return listing.passes(sources.read(spec), Options.of(**options), stop_after)
+
+
+def print_stages(spec: str | Path, stage: str, **options: Any) -> str:
+    """The spec at a stage: `ast`, `sums`, `graph`, `grad`, `loops` or `python`."""
+    from dlc.compiler import listing
+
+    return listing.stage(sources.read(spec), stage, Options.of(**options))
+
+
+def gradient_text(spec: str | Path, of: str, wrt: str, **options: Any) -> str:
+    """The derivative of one tensor of a definition with respect to another, as equations of the language."""
+    from dlc.compiler import listing
+
+    return listing.derivative(sources.read(spec), of, wrt, Options.of(**options))
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def train(
+    spec: str | Path,
+    data: str,
+    epochs: int = 10,
+    optimizer: str = "adam",
+    lr: float | None = None,
+    batch: int = 64,
+    seed: int = 0,
+    save: Path | None = None,
+    **options: Any,
+) -> None:
+    """Train the model of a spec and print how it goes; see `dlc.runtime.training`. Raises `CompileError`."""
+    from dlc.compiler import teaching
+
+    teaching.train(
+        load(spec, **options), spec, data, epochs=epochs, optimizer=optimizer, lr=lr, batch=batch, seed=seed, save=save
+    )

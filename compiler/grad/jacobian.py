@@ -1,0 +1,87 @@
+"""Derivatives of tensors: a graph with every element of ``∂of[i]/∂wrt[j]``, symbolically.
+
+The reverse walk gives ``Σ_i s[i]·∂of[i]/∂wrt[j]`` for a seed ``s``. With the seed ``s[i] = [i = i*]`` that is the
+derivative of the element ``i*``, so every tensor that depends on the seed is given the axes of ``i*`` and the seed's reads become
+deltas, which the pass ``deltas`` solves. This costs as many walks as ``of`` has elements if it is computed so, and is
+meant for reading: models use vector-Jacobian products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dlc.compiler.grad.reverse import differentiate
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, op, reads, refresh, transform
+from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, axes_of, ordered, unique, whole
+
+_ONE, _NOTHING = Const(1.0), Const(0.0)
+
+
+def jacobian(graph: Graph, of: str, wrt: str) -> Graph:
+    """The extracted graph with the derivative of ``of`` by ``wrt`` as its one output.
+
+    The derivative has the axes of ``of``, then those of ``wrt``.
+    """
+    target = graph.tensors[of]
+    if not target.rank:
+        return _alone(differentiate(graph, of, [wrt]))
+    seed = Tensor(unique("seed", graph.tensors), target.sizes, "real", "cotangent", sets=target.sets)
+    seeded = replace(graph, tensors={**graph.tensors, seed.id: seed})
+    return _alone(_lifted(differentiate(seeded, of, [wrt], seed=seed.id), seed))
+
+
+def _alone(graph: Graph) -> Graph:
+    (gradient,) = graph.gradients
+    return replace(graph, outputs=(Output("derivative", gradient.adjoint),), loss=None, gradients=())
+
+
+def _lifted(graph: Graph, seed: Tensor) -> Graph:
+    """The tensors that depend on the seed with its axes in front, the seed itself gone."""
+    lifted: dict[str, Tensor] = {}
+    for name in ordered(graph):
+        tensor = graph.tensors[name]
+        if any(_depends(equation, lifted, seed) for equation in tensor.equations):
+            sets = (*(seed.sets or ("",) * seed.rank), *(tensor.sets or ("",) * tensor.rank))
+            equations = tuple(_with_axes(equation, seed, lifted, name) for equation in tensor.equations)
+            sizes = (*seed.sizes, *tensor.sizes)
+            lifted[name] = replace(tensor, sizes=sizes, equations=equations, sets=sets if all(sets) else ())
+    tensors = {name: lifted.get(name, tensor) for name, tensor in graph.tensors.items() if name != seed.id}
+    (gradient,) = graph.gradients
+    if gradient.adjoint == seed.id:  # the derivative of a tensor by itself
+        tensors[seed.id] = _identity(seed)
+    elif gradient.adjoint not in lifted:  # a constant, which is 0: something that does not depend on the seed
+        tensor = tensors[gradient.adjoint]
+        axes = tuple(map(refresh, (*axes_of(seed), *axes_of(tensor))))
+        tensors[gradient.adjoint] = whole(gradient.adjoint, axes, _NOTHING)
+    return replace(graph, tensors=tensors)
+
+
+def _depends(equation: Equation, lifted: Mapping[str, Tensor], seed: Tensor) -> bool:
+    return any(node.tensor in lifted or node.tensor == seed.id for node in reads(equation.value))
+
+
+def _with_axes(equation: Equation, seed: Tensor, lifted: Mapping[str, Tensor], name: str) -> Equation:
+    axes = tuple(map(refresh, axes_of(seed)))
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Read):
+            return None
+        if node.tensor == seed.id:
+            return _delta(axes, node.subscripts)
+        if node.tensor in lifted or node.tensor == name:
+            return Read(node.tensor, (*axes, *node.subscripts), node.type)
+        return None
+
+    indices, subscripts = (*axes, *equation.indices), (*axes, *equation.subscripts)
+    return replace(equation, indices=indices, subscripts=subscripts, value=transform(equation.value, change))
+
+
+def _delta(axes: tuple[Index, ...], subscripts: tuple[Expr, ...]) -> Expr:
+    equal = [op("eq", axis, subscript) for axis, subscript in zip(axes, subscripts, strict=True)]
+    return Select(op("and", *equal), _ONE, _NOTHING)
+
+
+def _identity(seed: Tensor) -> Tensor:
+    left, right = axes_of(seed), tuple(map(refresh, axes_of(seed)))
+    return whole(seed.id, (*left, *right), _delta(left, right))
