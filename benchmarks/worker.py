@@ -1,0 +1,58 @@
+"""One implementation of one workload in a process of its own, which measures when it is told to.
+
+    python -m benchmarks.worker WORKLOAD IMPLEMENTATION THREADS RESULTS.npz NAME=SIZE ...
+
+It speaks lines of JSON behind a mark, for libraries print too: first `{"ready": seconds of set-up}` or
+`{"failed": why}`; then, for each number of steps that it reads, `{"median": .., "least": ..}` in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workload import Step, load
+
+MARK = "@benchmark "
+_WARM_UP = 0.1  # the share of the steps that is run before measuring
+
+
+def main() -> None:
+    name, implementation, threads, results, *pairs = sys.argv[1:]
+    sizes = {name: int(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    start = time.perf_counter()
+    try:
+        step = load(name).step(implementation, sizes, int(threads))
+        found = [np.asarray(value).astype(np.float64) for value in step()]  # copies: a step may reuse its arrays
+    except Exception as error:
+        _say({"failed": f"{type(error).__name__}: {error}".splitlines()[0], "missing": isinstance(error, ImportError)})
+        return
+    ready = time.perf_counter() - start
+    np.savez(results, *found)
+    _say({"ready": ready})
+    for line in sys.stdin:
+        _say(_turn(step, int(line)))
+
+
+def _turn(step: Step, count: int) -> dict[str, float]:
+    for _ in range(max(2, int(count * _WARM_UP))):
+        step()
+    seconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return {"median": statistics.median(seconds), "least": min(seconds)}
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(MARK + json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    main()

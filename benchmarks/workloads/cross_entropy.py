@@ -1,0 +1,39 @@
+"""Softmax and cross-entropy of many classes, differentiated by the scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workload import Array, Named, Workload
+
+
+def numbers(batch: int, classes: int) -> dict[str, Array]:
+    random = np.random.default_rng(0)
+    return {
+        "o": random.standard_normal((batch, classes), dtype=np.float32),
+        "target": random.integers(0, classes, batch),
+    }
+
+
+def torch_loss(torch: Any, n: Named) -> Any:
+    return torch.nn.functional.cross_entropy(n.o, n.target)
+
+
+def jax_loss(jax: Any, n: Named) -> Any:
+    return -jax.numpy.mean(jax.numpy.take_along_axis(jax.nn.log_softmax(n.o), n.target[:, None], 1))
+
+
+WORKLOAD = Workload(
+    name="cross_entropy",
+    title="Softmax and cross-entropy",
+    spec=str(Path(__file__).with_suffix(".dl")),
+    definition="Loss",
+    sizes={"batch": (4096,), "classes": (1000,)},
+    numbers=numbers,
+    wrt=["o"],
+    torch=torch_loss,
+    jax=jax_loss,
+)
