@@ -1,1 +1,95 @@
-"""Kernels that every compiled module shares: elementary functions and matrix products, compiled once for a host."""
+"""Kernels that every compiled module shares: elementary functions and matrix products, compiled once for a host.
+
+Emitted modules import everything from here. `gemm_f32` and `gemm_f64` are loaded when they are first asked for: they
+are large, and a module needs one of them at most.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dlc.runtime.kernels.compilation import EXACT_FLAGS, FLAGS, kernel, noalias, region, vector_bits, wide
+from dlc.runtime.kernels.error_function import erf
+from dlc.runtime.kernels.exponential import exp, expm1, log, log1p
+from dlc.runtime.kernels.hyperbolic import cosh, sigmoid, sinh, softplus, tanh
+from dlc.runtime.kernels.parallel import Program, get_num_threads, set_num_threads
+from dlc.runtime.kernels.primitives import (
+    absolute,
+    ceil,
+    copysign,
+    floor,
+    fma,
+    like,
+    maximum,
+    minimum,
+    power,
+    relu,
+    rint,
+    sign,
+    sqrt,
+)
+from dlc.runtime.kernels.trigonometric import cos, sin, tan
+from dlc.runtime.kernels.views import View, address, b1, f32, f32_at, f64, f64_at, i32, i64, size, u8
+
+if TYPE_CHECKING:
+    gemm_f32: Any
+    gemm_f64: Any
+
+__all__ = [
+    "FLAGS",
+    "EXACT_FLAGS",
+    "kernel",
+    "region",
+    "wide",
+    "noalias",
+    "vector_bits",
+    "View",
+    "f32",
+    "f64",
+    "i32",
+    "i64",
+    "u8",
+    "b1",
+    "f32_at",
+    "f64_at",
+    "size",
+    "address",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "tanh",
+    "sinh",
+    "cosh",
+    "sigmoid",
+    "softplus",
+    "relu",
+    "erf",
+    "sin",
+    "cos",
+    "tan",
+    "sqrt",
+    "floor",
+    "ceil",
+    "rint",
+    "sign",
+    "absolute",
+    "copysign",
+    "power",
+    "fma",
+    "like",
+    "maximum",
+    "minimum",
+    "gemm_f32",
+    "gemm_f64",
+    "Program",
+    "set_num_threads",
+    "get_num_threads",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("gemm_f32", "gemm_f64"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dlc.runtime.kernels.gemm import gemm_of
+
+    globals()[name] = found = gemm_of(name)
+    return found

@@ -1,0 +1,278 @@
+"""Matrix products of row-major operands: C = alpha * op(A).op(B) + beta * C.
+
+Compiled once per host for float32 and float64, cached, and called by symbol, so that a kernel that uses it compiles no
+code of it. Columns are taken in panels as wide as the register tile and k in blocks that stay in cache; B is read in
+place, or copied to a panel on the stack where it is transposed, where its last columns do not fill a vector, or where
+its rows lie a multiple of 1 KiB apart (they fall on few lines of the cache). Products with one row or one column, and
+tiny ones, are loops. BLAS takes what it does better: see `_suits_blas`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from dlc.runtime.kernels.blas import GEMM_SYMBOLS
+from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, native, wide
+from dlc.runtime.kernels.primitives import call, is_real, like, suffix
+from dlc.runtime.kernels.tile import (
+    DEPTH,
+    block_memory,
+    flat,
+    full_tile,
+    height,
+    itemsize,
+    lanes,
+    load_tiles,
+    narrow_tile,
+    panel_memory,
+    transpose_block,
+    width,
+)
+
+#: Up to as many multiplications are plain loops.
+TINY = 216
+INT32_MAX = 2**31 - 1
+NO, YES = ord("N"), ord("T")
+
+
+def gemm_symbol(real: Any) -> str:
+    return f"dlc_gemm_{suffix(real)}"
+
+
+def internal(function) -> Any:
+    return numba.njit(**FLAGS, **INTERNAL)(function)
+
+
+@intrinsic
+def blas_product(typing_context, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """BLAS's own gemm: column-major, every argument passed by address; operands are given as addresses here."""
+    if not is_real(alpha, beta):
+        return None
+
+    def codegen(context, builder, sig, args):
+        byte, integer, scalar = ir.IntType(8), ir.IntType(32), args[5].type
+        # None marks the operands, which are addresses already.
+        kinds = [byte, byte, *[integer] * 3, scalar, None, integer, None, integer, scalar, None, integer]
+        by_address = []
+        for value, kind in zip(args, kinds, strict=True):
+            if kind is None:
+                by_address.append(builder.inttoptr(value, scalar.as_pointer()))
+                continue
+            narrow = builder.trunc(value, kind) if isinstance(kind, ir.IntType) else value
+            by_address.append(cgutils.alloca_once_value(builder, narrow))
+        call(builder, GEMM_SYMBOLS[suffix(alpha)], ir.VoidType(), by_address)
+        return context.get_dummy_value()
+
+    operand = [types.int64, types.int64]
+    return types.void(*[types.int64] * 5, alpha, *operand, *operand, alpha, *operand), codegen
+
+
+@internal
+def scale(m, n, beta, c, ldc):
+    """c = beta*c"""
+    x, zero = flat(c, beta), like(0.0, beta)
+    for i in range(m):
+        for j in range(n):
+            x[i * ldc + j] = zero if beta == zero else beta * x[i * ldc + j]
+
+
+@internal
+def tiny(m, n, k, alpha, a, row_a, column_a, b, row_b, column_b, beta, c, ldc):
+    x, y, z, zero = flat(a, alpha), flat(b, alpha), flat(c, alpha), like(0.0, alpha)
+    for i in range(m):
+        for j in range(n):
+            s = zero
+            for l in range(k):  # noqa: E741
+                s += x[i * row_a + l * column_a] * y[l * row_b + j * column_b]
+            before = zero if beta == zero else beta * z[i * ldc + j]
+            z[i * ldc + j] = before + alpha * s
+
+
+@internal
+def dots(m, k, alpha, a, lda, b, step_b, beta, c, step_c):
+    """c[i] = beta*c[i] + alpha * sum_l a[i,l]*b[l], the rows of a contiguous"""
+    wide()
+    x, y, z, zero = flat(a, alpha), flat(b, alpha), flat(c, alpha), like(0.0, alpha)
+    for i in range(m):
+        s = zero
+        if step_b == 1:
+            for l in range(k):  # noqa: E741
+                s += x[i * lda + l] * y[l]
+        else:
+            for l in range(k):  # noqa: E741
+                s += x[i * lda + l] * y[l * step_b]
+        before = zero if beta == zero else beta * z[i * step_c]
+        z[i * step_c] = before + alpha * s
+
+
+@internal
+def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
+    """c[j] += alpha * sum_l a[l]*b[l,j], the rows of b contiguous, as c is; four rows at a time"""
+    wide()
+    x, y, z = flat(a, alpha), flat(b, alpha), flat(c, alpha)
+    whole = k // 4 * 4
+    for l in range(0, whole, 4):  # noqa: E741
+        p, q = alpha * x[l * step_a], alpha * x[(l + 1) * step_a]
+        r, s = alpha * x[(l + 2) * step_a], alpha * x[(l + 3) * step_a]
+        for j in range(n):
+            left = p * y[l * ldb + j] + q * y[(l + 1) * ldb + j]
+            z[j] += left + (r * y[(l + 2) * ldb + j] + s * y[(l + 3) * ldb + j])
+    for l in range(whole, k):  # noqa: E741
+        p = alpha * x[l * step_a]
+        for j in range(n):
+            z[j] += p * y[l * ldb + j]
+
+
+@internal
+def pack_rows(depth, columns, b, ldb, panel, one):
+    """panel[l,j] = b[l,j], and 0 beyond the last column"""
+    source, target = flat(b, one), flat(panel, one)
+    for l in range(depth):  # noqa: E741
+        for j in range(columns):
+            target[l * width(one) + j] = source[l * ldb + j]
+        for j in range(columns, width(one)):
+            target[l * width(one) + j] = like(0.0, one)
+
+
+@internal
+def pack_columns(depth, columns, b, ldb, panel, one):
+    """panel[l,j] = b[j,l], and 0 beyond the last column"""
+    source, target = flat(b, one), flat(panel, one)
+    block, size = lanes(one), itemsize(one)
+    whole_columns, whole_depth = columns // block * block, depth // block * block
+    for j in range(0, whole_columns, block):
+        for l in range(0, whole_depth, block):  # noqa: E741
+            transpose_block(b + size * (j * ldb + l), ldb, panel + size * (l * width(one) + j), width(one), one)
+        for l in range(whole_depth, depth):  # noqa: E741
+            for i in range(j, j + block):
+                target[l * width(one) + i] = source[i * ldb + l]
+    for l in range(depth):  # noqa: E741
+        for j in range(whole_columns, columns):
+            target[l * width(one) + j] = source[j * ldb + l]
+        for j in range(columns, width(one)):
+            target[l * width(one) + j] = like(0.0, one)
+
+
+@internal
+def add_block(rows, columns, alpha, block, beta, c, ldc):
+    """c = beta*c + alpha*block, for a tile that sticks out"""
+    source, target, zero = flat(block, alpha), flat(c, alpha), like(0.0, alpha)
+    for i in range(rows):
+        for j in range(columns):
+            before = zero if beta == zero else beta * target[i * ldc + j]
+            target[i * ldc + j] = before + alpha * source[i * width(alpha) + j]
+
+
+@internal
+def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta, c, ldc):
+    """One panel of columns: tiles of nearly equal height, from the first row to the last."""
+    one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
+    block = block_memory(alpha)
+    tiles = (m + height(alpha) - 1) // height(alpha)
+    low, taller = m // tiles, m % tiles
+    i = 0
+    for t in range(tiles):
+        rows = low + 1 if t < taller else low
+        first_a, first_c = a + size * i * row_a, c + size * i * ldc
+        whole = columns == width(alpha) or columns == lanes(alpha)
+        target, step = (first_c, ldc) if whole else (block, width(alpha))
+        scale_new, scale_old = (alpha, beta) if whole else (one, zero)
+        if columns > lanes(alpha):
+            full_tile(rows, first_a, row_a, column_a, b, row_b, depth, target, step, scale_new, scale_old)
+        else:
+            narrow_tile(rows, first_a, row_a, column_a, b, row_b, depth, target, step, scale_new, scale_old)
+        if not whole:
+            add_block(rows, columns, alpha, block, beta, first_c, ldc)
+        i += rows
+
+
+@internal
+def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
+    one, size = like(1.0, alpha), itemsize(alpha)
+    panel = panel_memory(alpha)
+    crowded = m > 3 * height(alpha) and size * ldb % 1024 == 0
+    for start in range(0, k, DEPTH):
+        depth = min(DEPTH, k - start)
+        kept = beta if start == 0 else one
+        first_a = a + size * start * column_a
+        for j in range(0, n, width(alpha)):
+            columns = min(width(alpha), n - j)
+            whole = columns == width(alpha) or columns == lanes(alpha)
+            first_b = b + size * (j * ldb + start if tb else start * ldb + j)
+            packed = tb or crowded or not whole
+            if tb:
+                pack_columns(depth, columns, first_b, ldb, panel, one)
+            elif packed:
+                pack_rows(depth, columns, first_b, ldb, panel, one)
+            operand, row_b = (panel, width(alpha)) if packed else (first_b, ldb)
+            first_c = c + size * j
+            column_of_tiles(m, columns, depth, alpha, first_a, row_a, column_a, operand, row_b, kept, first_c, ldc)
+
+
+def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """The C function behind `gemm`: operands are addresses, ta and tb are 0 or 1."""
+    if m <= 0 or n <= 0:
+        return
+    row_a, column_a = (1, lda) if ta else (lda, 1)
+    row_b, column_b = (1, ldb) if tb else (ldb, 1)
+    if k <= 0 or alpha == like(0.0, alpha):
+        scale(m, n, beta, c, ldc)
+    elif n == 1 and not ta:
+        dots(m, k, alpha, a, lda, b, row_b, beta, c, ldc)
+    elif m == 1 and tb:
+        dots(n, k, alpha, b, ldb, a, column_a, beta, c, 1)
+    elif m == 1:
+        scale(1, n, beta, c, ldc)
+        sums_of_rows(n, k, alpha, a, column_a, b, ldb, c)
+    elif n == 1 and ldc == 1:
+        scale(1, m, beta, c, 1)
+        sums_of_rows(m, k, alpha, b, row_b, a, lda, c)
+    elif m * n * k <= TINY:
+        tiny(m, n, k, alpha, a, row_a, column_a, b, row_b, column_b, beta, c, ldc)
+    else:
+        tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc)
+
+
+def load_gemm(real: Any) -> Any:
+    """Compile the product for one real type, or load it, and make it known by its symbol."""
+    load_tiles(real)
+    operand = [types.int64, types.int64]
+    function = native(types.void(*[types.int64] * 5, real, *operand, *operand, real, *operand))(product)
+    llvm.add_symbol(gemm_symbol(real), function.address)
+    return function
+
+
+def gemm_of(name: str) -> Any:
+    """`gemm_f32` or `gemm_f64` for use in kernels, with its C function ready."""
+    real = {"gemm_f32": types.float32, "gemm_f64": types.float64}[name]
+    load_gemm(real)
+
+    @intrinsic
+    def gemm(typing_context, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        """C = alpha * op(A).op(B) + beta * C, where op(A) is m by k, op(B) is k by n, and C is m by n, all row-major.
+
+        `a`, `b` and `c` are element addresses, as `address(view, i, j)` gives them; lda, ldb and ldc count the elements
+        from one stored row to the next. If `ta`, A is stored as its transpose, k by m; likewise `tb`, n by k. Where
+        beta is 0, C is written and not read. C overlaps neither A nor B.
+        """
+        pointer = types.CPointer(real)
+        if not all(operand == pointer for operand in (a, b, c)):
+            return None
+
+        def codegen(context, builder, sig, args):
+            word = ir.IntType(64)
+            values = [builder.ptrtoint(v, word) if isinstance(v.type, ir.PointerType) else v for v in args]
+            call(builder, gemm_symbol(real), ir.VoidType(), values)
+            return context.get_dummy_value()
+
+        size = types.int64
+        return types.void(*[size] * 5, real, pointer, size, pointer, size, real, pointer, size), codegen
+
+    return gemm
