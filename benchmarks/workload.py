@@ -1,8 +1,8 @@
 """What is measured: a spec, the numbers that it is given, and the same formula in PyTorch (and in JAX).
 
 Every implementation gets the same float32 numbers and gives the same list: the value (the loss of a model, the output
-`y` of a layer) and the derivatives by `wrt`, in that order; a layer's are those of the sum of `d_y * y`. A step computes
-all of them anew.
+`y` of a layer) and the derivatives by `wrt`, in that order; a layer's are those of the sum of `d_y * y`. A step
+computes all of them anew.
 """
 
 from __future__ import annotations
