@@ -140,7 +140,7 @@ class EntryCall:
 
     def _check_names(self, given: Mapping[str, Any]) -> None:
         known = [name for name, _, _ in self._values]
-        takes = f"{self._declaration.name} takes {listed(known)}" if known else f"{self._declaration.name} takes nothing"
+        takes = f"{self._declaration.name} takes {listed(known) if known else 'nothing'}"
         for name in given:
             if name not in known:
                 raise InputError(f"there is no input {name}{suggestion(name, known) or f': {takes}'}")

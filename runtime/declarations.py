@@ -2,8 +2,8 @@
 
 A *size* is a number, the name of an index set whose size the inputs tell, or a function of all sizes
 (``lambda n: 2*n["T"] + 1``) that is given a mapping from names to numbers; ``n[SHARDS]`` is the number of shards.
-Every array has a *slot*: the place of its address in the table that regions read.  The first slots hold the sizes in their
-order, and the number of shards after them.
+Every array has a *slot*: the place of its address in the table that regions read.  The first slots hold the sizes in
+their order, and the number of shards after them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Array:
 
 @dataclass(frozen=True)
 class Input(Array):
-    """``sets`` names the index set of each axis; integers lie in ``0 .. bound-1``, which are the elements of ``bound_set``."""
+    """``sets`` names the index set of each axis; integers lie in ``0 .. bound-1``, the elements of ``bound_set``."""
 
     sets: tuple[str, ...] = ()
     bound: Size | None = None

@@ -1,7 +1,7 @@
 """A call made ready: for one entry and one set of sizes, everything that does not change from call to call.
 
-A *plan* knows the shapes of all arrays, where intermediate ones lie in the workspace, and in how many shards each region
-runs.  An *execution* is a workspace with its table, used by one call at a time; concurrent calls take one each.  So a
+A *plan* knows the shapes of all arrays, where intermediate ones lie in the workspace, and in how many shards each
+region runs.  An *execution* is a workspace with its table, used by one call at a time; concurrent calls take one each.  So a
 call has only to write the addresses of what is new: the inputs, and the fresh arrays that it returns.
 """
 
@@ -73,8 +73,8 @@ class Plan:
         self._offsets, self._length = placed(sizes, entry.workspace)
 
     def _plan_outputs(self, declaration: Declaration, entry: Entry) -> None:
-        """``fresh``: arrays made anew by every call; ``gradient_slots``: places in the flat gradient buffer; ``copies``:
-        gradients of parameters that are computed elsewhere and have to be copied there."""
+        """``fresh``: arrays made anew by every call; ``gradient_slots``: places in the flat gradient buffer;
+        ``copies``: gradients of parameters that are computed elsewhere and have to be copied there."""
         given = {array.name for array in declaration.given}
         homes: dict[str, str] = {}
         self.copies: list[tuple[str, str]] = []
@@ -105,7 +105,7 @@ class Plan:
     def _bytes(self, name: str) -> int:
         return prod(self._shapes[name]) * self._dtypes[name].itemsize
 
-    # -- executions -----------------------------------------------------------------------------------------------------
+    # -- executions ---------------------------------------------------------------------------------------------------
 
     def take(self) -> Execution:
         """An execution that no other call uses."""

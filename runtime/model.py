@@ -67,7 +67,7 @@ class Model:
             if not hasattr(cls, hyper.name):
                 setattr(cls, hyper.name, _hyper_property(hyper))
 
-    # -- calls ----------------------------------------------------------------------------------------------------------
+    # -- calls --------------------------------------------------------------------------------------------------------
 
     def forward(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> Outputs:
         """The outputs, and the loss if all that it needs is given.  Inputs are given by name, or as a mapping."""
@@ -87,8 +87,8 @@ class Model:
     def vjp(self, cotangents: Any, /, **inputs: Any) -> tuple[Outputs, Gradients]:
         """The outputs, and the gradients of the sum of ``cotangents[y] * y`` over all outputs y.
 
-        ``cotangents`` maps outputs to arrays of their shapes; those left out count as 0.  Where there is one output, its
-        array alone will do.
+        ``cotangents`` maps outputs to arrays of their shapes; those left out count as 0.  Where there is one output,
+        its array alone will do.
         """
         call = self._call(VJP, "it has a loss: differentiate it with value_and_grad")
         values = self._given(None, inputs)
@@ -128,7 +128,7 @@ class Model:
                 raise InputError(f"there is no output {output} to give a cotangent for{found}")
         return {known[output]: value for output, value in cotangents.items()}
 
-    # -- hyper-parameters and sizes -------------------------------------------------------------------------------------
+    # -- hyper-parameters and sizes -----------------------------------------------------------------------------------
 
     def set_hyper(self, name: str, value: Any) -> None:
         """Set a hyper-parameter, as ``model.p = value`` does."""
@@ -166,7 +166,7 @@ class Model:
             raise AttributeError(f"{self.declaration.name} has no attribute {name}{suggestion(name, known)}")
         object.__setattr__(self, name, value)
 
-    # -- files and copies -----------------------------------------------------------------------------------------------
+    # -- files and copies ---------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters to a safetensors file."""

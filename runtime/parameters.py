@@ -54,8 +54,8 @@ def _shape(parameter: Parameter, sizes: Sizes) -> tuple[int, ...]:
     except KeyError as error:
         size = error.args[0]
         raise ParameterError(
-            f"the shape of {parameter.name} depends on the size of {size}: give it when compiling, or when the model is "
-            f"made, sizes={{{size!r}: ..}}"
+            f"the shape of {parameter.name} depends on the size of {size}: give it when compiling, or when the model "
+            f"is made, sizes={{{size!r}: ..}}"
         ) from None
     if any(length < 1 for length in shape):
         raise ParameterError(f"{parameter.name} has shape {shape}: every size must be at least 1")
@@ -63,7 +63,7 @@ def _shape(parameter: Parameter, sizes: Sizes) -> tuple[int, ...]:
 
 
 class Parameters(Mapping[str, Vector]):
-    """``parameters["fc1.w"]`` is a view: writing into it changes the model.  Assigning copies: ``parameters["fc1.w"] = w``."""
+    """``parameters["fc1.w"]`` is a view: writing into it changes the model.  ``parameters["fc1.w"] = w`` copies."""
 
     def __init__(self, layout: Layout, flat: Vector) -> None:
         self.layout = layout

@@ -1,6 +1,7 @@
 """The sizes of index sets, found from the shapes of what a caller gives.
 
-A size that inputs tell must be told alike by all of them; whatever else has a shape must then have the one that follows.
+A size that inputs tell must be told alike by all of them; whatever else has a shape must then have the one that
+follows.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ Life = tuple[int, int]  # the first and the last step that touch an array
 def placed(bytes_of: Mapping[str, int], lives: Mapping[str, Life]) -> tuple[dict[str, int], int]:
     """The offset of every array in bytes, a multiple of 64, and the length of the block.
 
-    Greatest first, each at the lowest place that is free for all its life: within a few percent of the least possible for
-    the shapes that occur in networks, and quick.
+    Greatest first, each at the lowest place that is free for all its life: within a few percent of the least possible
+    for the shapes that occur in networks, and quick.
     """
     offsets: dict[str, int] = {}
     length = 0

@@ -12,7 +12,7 @@ from dlc.compiler.emit.writer import Writer, literal
 from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.expr import Expr, Size
 from dlc.compiler.ir.graph import Initialiser
-from dlc.compiler.ir.loops import SHARDS, Entry, Program, Value
+from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Value
 
 GIVEN = ("input", "cotangent", "parameter", "hyper")
 _SHARDS = "SHARDS"
@@ -71,7 +71,7 @@ class DeclarationWriter:
             self._listed("cotangents", [self._cotangent(v, outputs) for v in self._values("cotangent")])
             self._listed("parameters", [self._parameter(v) for v in self._values("parameter")])
             self._listed("hypers", [self._hyper(v) for v in self._values("hyper")])
-            self._listed("arrays", [self._array(id) for id, b in program.buffers.items() if b.role not in GIVEN])
+            self._listed("arrays", [self._array(b) for b in program.buffers.values() if b.role not in GIVEN])
             self._listed("requirements", [self._requirement(r.value, r.message) for r in program.requirements])
             with self._call("entries=", "(", "),"):
                 for entry in program.entries:
@@ -82,9 +82,8 @@ class DeclarationWriter:
     def _values(self, role: str) -> list[Value]:
         return [value for value in self.program.values if value.role == role]
 
-    def _array(self, id: str) -> str:
-        buffer = self.program.buffers[id]
-        return self._text("Array", id, buffer.sizes, buffer.type)
+    def _array(self, buffer: Buffer) -> str:
+        return self._text("Array", buffer.id, buffer.sizes, buffer.type)
 
     def _input(self, value: Value) -> str:
         default = () if value.default is None else (f"default={_number(value.default)}",)

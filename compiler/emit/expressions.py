@@ -1,8 +1,8 @@
 """Scalar expressions as Python that Numba compiles: one table row an operator.
 
 Every value has one of three types and keeps it.  A real constant is written ``real(0.1)``, where the module says
-``real = np.float32``, because a bare ``0.1`` would turn a float32 expression into float64; where real is float64 the bare
-number is the same and reads better.  Integers are int64, which is what indices and literals are to Numba.
+``real = np.float32``, because a bare ``0.1`` would turn a float32 expression into float64; where real is float64 the
+bare number is the same and reads better.  Integers are int64, which is what indices and literals are to Numba.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from dlc.compiler.emit import powers
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
 
 # Binding strength, weakest first: the levels of Python's grammar.
@@ -18,13 +19,12 @@ CHOICE, OR, AND, NOT, COMPARE, SUM, PRODUCT, UNARY, ATOM = range(9)
 
 _COMPARISONS = {"lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 
-#: Operators that are calls: the name called for real arguments, and for integers (None: there is no such operator).
-#: Those of ``BUILTINS`` are Python's own, the others come from ``dlc.runtime.kernels``.
+#: Operators that are calls of ``dlc.runtime.kernels``: the function for real arguments, and the one for integers.
 CALLS: dict[str, tuple[str, str | None]] = {
-    "max": ("maximum", "max"),
-    "min": ("minimum", "min"),
-    "abs": ("abs", "abs"),
-    "sign": ("sign", "sign"),
+    "max": ("maximum", "maximum"),
+    "min": ("minimum", "minimum"),
+    "abs": ("absolute", "absolute"),
+    "sign": ("sign", None),
     "exp": ("exp", None),
     "log": ("log", None),
     "sqrt": ("sqrt", None),
@@ -43,9 +43,7 @@ CALLS: dict[str, tuple[str, str | None]] = {
     "relu": ("relu", None),
     "softplus": ("softplus", None),
 }
-BUILTINS = frozenset(("max", "min", "abs"))
-
-#: Integer powers up to this are written as products.
+#: Powers up to this of a name are written as products.
 _LONGEST_PRODUCT = 3
 
 
@@ -73,8 +71,7 @@ class Spelling:
         return f"{self.name(buffer)}[{', '.join(map(self.text, subscripts)) or '0'}]"
 
     def call(self, function: str, *arguments: str) -> str:
-        if function not in BUILTINS:
-            self.used.add(function)
+        self.used.add(function)
         return f"{function}({', '.join(arguments)})"
 
     # -- kinds of nodes -----------------------------------------------------------------------------------------------
@@ -175,7 +172,9 @@ class Spelling:
     def _call(self, node: Op) -> tuple[str, int]:
         function, for_integers = CALLS[node.name]
         if node.args[0].type == "int":
-            assert for_integers is not None, node.name
+            if for_integers is None:
+                shown = self.text(node.args[0], SUM)
+                return f"({shown} > 0) - ({shown} < 0)", SUM
             function = for_integers
         return self.call(function, *map(self.text, node.args)), ATOM
 
@@ -186,16 +185,21 @@ class Spelling:
             return "*".join([self.text(base, ATOM)] * count), PRODUCT
         if count is not None:
             return self._integer_power(base, count)
-        if exponent.type == "int":
-            return self.call("ipow", self.text(base), self.text(exponent)), ATOM
-        return self.call("power", self.text(base), self.text(exponent)), ATOM
+        if base.type == "int":
+            return self.call(powers.VARIABLE, self.text(base), self.text(exponent)), ATOM
+        shown = self.text(exponent) if exponent.type == "real" else self._real(Op("real", (exponent,)))[0]
+        return self.call("power", self.text(base), shown), ATOM
 
     def _integer_power(self, base: Expr, count: int) -> tuple[str, int]:
-        if count >= 0:
-            return self.call("ipow", self.text(base), str(count)), ATOM
-        one, _ = self._constant(1.0)
-        below = self.text(base, UNARY) if count == -1 else self.call("ipow", self.text(base), str(-count))
-        return f"{one} / {below}", PRODUCT
+        if count < 0:
+            one, _ = self._constant(1.0)
+            below, strength = self._integer_power(base, -count)
+            return f"{one} / {below if strength == ATOM else f'({below})'}", PRODUCT
+        if count == 0:
+            return self._constant(1 if base.type == "int" else 1.0)
+        if count == 1:
+            return self._spell(base)
+        return self.call(powers.name(count), self.text(base)), ATOM
 
 
 _QUOTIENTS = {"div": " / ", "floordiv": " // ", "mod": " % "}
@@ -246,7 +250,7 @@ def _negated(term: Expr) -> Expr | None:
 
 def _whole_number(exponent: Expr) -> int | None:
     """The exponent as an integer, if it is a constant that is one (and small enough for products to be exact)."""
-    if isinstance(exponent, Const) and float(exponent.value).is_integer() and abs(exponent.value) <= 64:
+    if isinstance(exponent, Const) and float(exponent.value).is_integer() and abs(exponent.value) <= powers.GREATEST:
         return int(exponent.value)
     return None
 

@@ -1,8 +1,8 @@
 """Kernels as Python functions, one function for all kernels that differ by names alone.
 
-A kernel takes, in this order: the part of its loop that it runs (``start``, ``stop``), the number of the running shard, the
-sizes it mentions, and its buffers in the order in which it touches them, those it writes last.  A scalar that it only
-reads is passed as a number.  The canonical text (all names replaced by numbers) tells whether two kernels are the same
+A kernel takes, in this order: the part of its loop that it runs (``start``, ``stop``), the number of the running shard,
+the sizes it mentions, and its buffers in the order in which it touches them, those it writes last.  A scalar that it
+only reads is passed as a number.  The canonical text (all names replaced by numbers) tells whether two kernels are the same
 function, which is then compiled once and called with other views.
 """
 
@@ -171,7 +171,7 @@ class _Body:
     # -- matrix products ----------------------------------------------------------------------------------------------
 
     def _matmul(self, product: Matmul) -> str:
-        """``gemm(transposed a, transposed b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)``."""
+        """``gemm(how a, how b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)``: c = alpha*a.b + beta*c."""
         text, call = self.spelling.text, self.spelling.call
         m, n, k = (text(extent) for extent in (product.m, product.n, product.k))
         a_order, a_step = _leading(product.a, product.m, product.k)
@@ -181,9 +181,8 @@ class _Body:
         for name in (a_order, b_order):
             self.spelling.used.add(name)
         steps = (text(a_step), text(b_step), text(product.c.row))
-        return call(
-            "gemm", a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2]
-        )
+        gemm = {"float32": "gemm_f32", "float64": "gemm_f64"}[self.spelling.real]
+        return call(gemm, a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2])
 
     def _address(self, operand: Operand) -> str:
         sizes = self._buffers[operand.buffer].sizes
@@ -192,7 +191,7 @@ class _Body:
 
 
 def _leading(operand: Operand, rows: Expr, columns: Expr) -> tuple[str, Expr]:
-    """How the BLAS sees an operand: its rows (``AS_IS``) or its columns (``TRANSPOSED``) are contiguous, and their distance."""
+    """How a product reads an operand: its rows (``AS_IS``) or columns (``TRANSPOSED``) are contiguous; their distance."""
     row, column = known(operand.row), known(operand.column)
     if column == 1 and (row != 1 or known(rows) != 1):
         return "AS_IS", operand.row
@@ -244,8 +243,8 @@ class Function:
 class Functions:
     """The kernels of a module, each different one once.
 
-    ``names`` holds those of the module; ``imported`` only what a kernel may use of it, so that a tensor may be called as
-    another kernel is.
+    ``names`` holds those of the module; ``imported`` only what a kernel may use of it, so that a tensor may be called
+    as another kernel is.
     """
 
     def __init__(self, names: Names, imported: Names, real: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from dlc.compiler.emit import kernels, regions
+from dlc.compiler.emit import kernels, powers, regions
 from dlc.compiler.emit.declarations import DeclarationWriter
 from dlc.compiler.emit.names import Names
 from dlc.compiler.emit.stub import stub
@@ -19,17 +19,20 @@ from dlc.compiler.ir.loops import Program, Value
 
 Real = Literal["float32", "float64"]
 
+#: How a matrix product reads an operand.
+_ORDERS = ("AS_IS", "TRANSPOSED")
+
 #: Names that the module takes from elsewhere, by where; what is not listed is no name that generated code may use.
 IMPORTS: dict[str, tuple[str, ...]] = {
     "dlc.runtime.declarations": (
         "Array", "Cotangent", "Declaration", "Entry", "Hyper", "Input", "Parameter", "Requirement", "SHARDS", "Step",
     ),
     "dlc.runtime.kernels": (
-        "AS_IS", "TRANSPOSED", "absolute", "address", "b1", "ceil", "cos", "cosh", "erf", "exp", "expm1", "f32", "f64", "floor", "gemm", "i64",
-        "ipow", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power", "region", "relu", "sigmoid", "sign",
-        "sin", "sinh", "size", "softplus", "sqrt", "tan", "tanh", "wide",
+        "absolute", "address", "b1", "ceil", "cos", "cosh", "erf", "exp", "expm1", "f32", "f64", "floor", "gemm_f32",
+        "gemm_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power", "region", "relu",
+        "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan", "tanh", "wide",
     ),
-    "dlc.runtime.loader": ("require_kernels",),
+    "dlc.runtime.compatibility": ("require_kernels",),
     "dlc.runtime.model": ("Model",),
 }  # fmt: skip
 
@@ -40,7 +43,8 @@ def emit(
     """The text of the ``.py`` file and of the ``.pyi`` file.
 
     ``header`` says in the module's docstring where it comes from; ``spec`` is the name of the spec, which files of
-    parameters repeat; ``fingerprint`` is that of the runtime's kernels, compared when the module is imported (not if empty).
+    parameters repeat; ``fingerprint`` is that of the runtime's kernels, compared when the module is imported (not if
+    it is empty).
     """
     module = _Module(programs, real, header, spec, fingerprint)
     return module.text(), stub(programs, module.classes, real)
@@ -49,7 +53,7 @@ def emit(
 class _Module:
     def __init__(self, programs: Sequence[Program], real: Real, header: str, spec: str, fingerprint: str) -> None:
         taken = [name for names in IMPORTS.values() for name in names]
-        imported = Names((*taken, "real"))
+        imported = Names((*taken, *powers.NAMES, "real", *_ORDERS))
         self._names = Names(("table", "shard", "shards", "n"), imported)
         self._programs, self._real, self._spec = programs, real, spec
         self._header, self._fingerprint = header, fingerprint
@@ -82,7 +86,7 @@ class _Module:
         for module, names in IMPORTS.items():
             used = [name for name in names if name in self._used]
             if used:
-                writer.line(f"from {module} import {', '.join(used)}" if len(used) < 9 else _imports(module, used))
+                writer.line(f"from {module} import {', '.join(used)}" if len(used) < 10 else _imports(module, used))
         writer.blank()
         if self._fingerprint:
             writer.line(f"require_kernels({literal(self._fingerprint)}, __name__)")
@@ -90,6 +94,11 @@ class _Module:
         writer.line(f"__all__ = [{', '.join(map(literal, self.classes))}]")
         writer.blank()
         writer.line(f"real = np.{self._real}")
+        if not self._used.isdisjoint(_ORDERS):
+            writer.line(f"{', '.join(_ORDERS)} = 0, 1  # how a matrix product reads an operand")
+        for name in filter(self._used.__contains__, powers.NAMES):
+            writer.blank(2)
+            writer.include(("@kernel", *powers.lines(name)))
         return writer
 
     def _about(self) -> Iterable[str]:

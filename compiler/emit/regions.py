@@ -91,7 +91,7 @@ class RegionWriter:
         kernels = [self._program.kernels[kernel] for kernel in region.kernels]
         signatures = [signature(kernel, self._program.buffers) for kernel in kernels]
         scope = _Scope(self._module, self._real)
-        views = [self._view(self._program.buffers[id], scope) for id in _all_buffers(signatures)]
+        views = [self._view(self._program.buffers[name], scope) for name in _all_buffers(signatures)]
         parts = self._parts(kernels, signatures, scope)
         calls = [self._call(kernel, sign, scope) for kernel, sign in zip(kernels, signatures, strict=True)]
         sizes = [f"{scope(Size(size))} = size(table, {self._slots[size]})" for size in scope.sizes]
@@ -130,12 +130,12 @@ class RegionWriter:
             running.update(zip((START.tensor, STOP.tensor), scope.part(kernel.split), strict=True))
         arguments = [running[name] for name in sign.running]
         arguments += [scope.text(Size(size)) for size in sign.sizes]
-        arguments += [f"{scope(id)}[0]" if id in sign.scalars else scope(id) for id in sign.buffers]
+        arguments += [f"{scope(name)}[0]" if name in sign.scalars else scope(name) for name in sign.buffers]
         return f"{self._functions[kernel.name]}({', '.join(arguments)})"
 
 
 def _all_buffers(signatures: list[Signature]) -> list[str]:
-    return list(dict.fromkeys(id for sign in signatures for id in sign.buffers))
+    return list(dict.fromkeys(name for sign in signatures for name in sign.buffers))
 
 
 class _Scope:
@@ -154,9 +154,9 @@ class _Scope:
             self._known[key] = self._names.fresh("all_shards" if key is SHARDS else key.name)
         return self._known[key]
 
-    def view(self, id: str) -> str:
-        self._known[id] = self._names.fresh(id)
-        return self._known[id]
+    def view(self, buffer: str) -> str:
+        self._known[buffer] = self._names.fresh(buffer)
+        return self._known[buffer]
 
     def text(self, size: Expr, level: int = CHOICE) -> str:
         return self.spelling.text(size, level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 WIDTH = 110  # lines are broken beyond this
 _INDENT = "    "
@@ -165,7 +166,7 @@ def _split(body: str) -> list[str]:
         if cuts:
             places = [at + len(mark) if mark == ", " else at for at in cuts]
             edges = [0, *places, len(body)]
-            return [part for part in (body[a:b] for a, b in zip(edges, edges[1:], strict=False)) if part]
+            return [part for part in (body[a:b] for a, b in pairwise(edges)) if part]
     return [body]
 
 
