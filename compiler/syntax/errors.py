@@ -368,6 +368,20 @@ class UnknownStatement(Diagnostic):
 
 
 @dataclass(frozen=True)
+class MissingName(Diagnostic):
+    """A line that begins with a keyword that nothing follows, or not a name."""
+
+    code: ClassVar[str] = "DL027"
+    title: ClassVar[str] = "missing name"
+
+    keyword: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.keyword}` is followed by a name"
+
+
+@dataclass(frozen=True)
 class NestedTooDeep(Diagnostic):
     code: ClassVar[str] = "DL020"
     title: ClassVar[str] = "nested too deep"

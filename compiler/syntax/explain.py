@@ -136,11 +136,11 @@ def explain(refused: Refused) -> Diagnostic:
 
 
 def _unknown_statement(refused: Refused) -> Diagnostic | None:
-    """A line that begins with two names, or with a keyword and no name, or at the margin with something that only a body holds."""
+    """A line that begins with two names, with a keyword and no name, or at the margin with what only a body holds."""
     first, word = refused.tokens[0], refused.word
     if refused.number == 0 and not refused.in_body and word.type == "NAME":
         if word.text in LINE_KEYWORDS:
-            return errors.UnknownStatement(word.span, word.text, f"`{word.text}` is followed by a name")
+            return errors.MissingName(word.span, word.text)
         if word.text in _FOREIGN_STATEMENTS or _begins_two_names(refused.tokens):
             return errors.UnknownStatement(word.span, word.text, _statement_hint(word.text))
         return errors.UnexpectedWord(
@@ -150,7 +150,7 @@ def _unknown_statement(refused: Refused) -> Diagnostic | None:
             hint="an equation stands in the body of a layer or a model, indented",
         )
     if refused.number == 1 and first.type == "NAME" and first.text in LINE_KEYWORDS:
-        return errors.UnknownStatement(first.span, first.text, f"`{first.text}` is followed by a name")
+        return errors.MissingName(first.span, first.text)
     if refused.number == 1 and first.type == "NAME" and word.type in ("NAME", "NUMBER"):
         return errors.UnknownStatement(first.span, first.text, _statement_hint(first.text))
     return None

@@ -62,7 +62,8 @@ def test_every_code_is_pinned_by_a_golden_file() -> None:
 
 
 def test_all_lines_report_in_one_run() -> None:
-    found = refusal("layer F(x) -> y:\n    y = = 1\n    z = x\n    u = (1\n    v = 2 x\n\nlayr G(x):\n    y = 1\n    y = 1 +\n")
+    lines = ["layer F(x) -> y:", "    y = = 1", "    z = x", "    u = (1", "    v = 2 x", "", "layr G(x):", "    y = 1"]
+    found = refusal("\n".join([*lines, "    y = 1 +", ""]))
     assert [diagnostic.span.line for diagnostic in found.diagnostics if diagnostic.span] == [2, 4, 5, 7, 9]
 
 
