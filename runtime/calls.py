@@ -14,7 +14,7 @@ import numpy as np
 
 from dlc.runtime.boundary import accepted, check_bound
 from dlc.runtime.declarations import VJP, Declaration, Entry
-from dlc.runtime.errors import InputError, listed, suggestion
+from dlc.runtime.errors import InputError, listed
 from dlc.runtime.execution import Plan, address
 from dlc.runtime.parameters import Layout, aligned_zeros
 from dlc.runtime.results import Gradients, Outputs
@@ -47,23 +47,23 @@ class EntryCall:
         values = (*declaration.inputs, *(declaration.cotangents if entry.name == VJP else ()))
         self._values = [(v.name, v.type, declaration.dtype(v.type)) for v in values]
         self._plans: dict[tuple[Any, ...], Plan] = {}
-        self._buffers: list[Vector] = []
+        self._buffers: list[tuple[Vector, int]] = []
         needed = set(entry.inputs)
-        self.required = [v.name for v in values if v.name in needed and v.default is None]
+        self.required = frozenset(v.name for v in values if v.name in needed and v.default is None)
 
     # -- what a call gives --------------------------------------------------------------------------------------------
 
     def outputs(self, given: Mapping[str, Any]) -> Outputs:
         arrays = self._accepted(given)
-        plan = self._plan(given, arrays)
-        self._execute(plan, arrays, None)
+        plan = self._plan(arrays)
+        self._execute(plan, arrays, 0)
         return self._outputs(plan, arrays, None)
 
     def with_gradients(self, given: Mapping[str, Any]) -> tuple[Outputs, Gradients]:
         arrays = self._accepted(given)
-        plan = self._plan(given, arrays)
-        flat = self._gradient_buffer()
-        self._execute(plan, arrays, flat)
+        plan = self._plan(arrays)
+        flat, base = self._gradient_buffer()
+        self._execute(plan, arrays, base)
         outputs = self._outputs(plan, arrays, flat)
         for name, source in plan.copies:
             self._layout.view(flat, name)[...] = self._found(source, plan, arrays, flat)
@@ -73,40 +73,40 @@ class EntryCall:
             name: _own(self._found(source, plan, arrays, flat), source in plan.made)
             for name, source in plan.other_gradients.items()
         }
-        self._keep(flat)
+        self._keep(flat, base)
         return outputs, Gradients(self._layout, flat, others)
 
     # -- a call -------------------------------------------------------------------------------------------------------
 
     def _accepted(self, given: Mapping[str, Any]) -> dict[str, Vector]:
         """What is given as arrays that kernels can read, in the order of declaration."""
-        return {
-            name: accepted(name, given[name], type_, dtype) for name, type_, dtype in self._values if name in given
-        }
+        return {name: accepted(name, given[name], type_, dtype) for name, type_, dtype in self._values if name in given}
 
-    def _plan(self, given: Mapping[str, Any], arrays: Mapping[str, Vector]) -> Plan:
+    def _plan(self, arrays: Mapping[str, Vector]) -> Plan:
         key = (get_num_threads(), *((name, array.shape) for name, array in arrays.items()))
-        plan = self._plans.get(key) if len(arrays) == len(given) else None
-        return plan or self._new_plan(key, given, arrays)
+        return self._plans.get(key) or self._new_plan(key, arrays)
 
-    def _execute(self, plan: Plan, arrays: dict[str, Vector], flat: Vector | None) -> None:
-        """Run the plan; ``arrays`` then holds all that was given and made."""
+    def _execute(self, plan: Plan, arrays: dict[str, Vector], base: int) -> None:
+        """Run the plan; ``arrays`` then holds all that was given and made.  ``base`` is the gradient buffer's address."""
         for name, default in plan.defaults.items():
             arrays.setdefault(name, default)
         for name, bound, bound_set in plan.bounded:
             if name in arrays:
                 check_bound(name, arrays[name], bound, bound_set)
-        for name, shape, dtype in plan.fresh:
+        for name, shape, dtype in plan.large:
             arrays[name] = np.empty(shape, dtype)
         execution = plan.take()
-        table, slots = execution.table, plan.slots
+        table, slots, small = execution.table, plan.slots, execution.small
         for name, array in arrays.items():
-            table[slots[name]] = array.__array_interface__["data"][0]
-        if flat is not None:
-            base = address(flat)
-            for slot, offset in plan.gradient_slots:
-                table[slot] = base + offset
+            if name in small:
+                small[name][...] = array
+            else:
+                table[slots[name]] = address(array)
+        for slot, offset in plan.gradient_slots:
+            table[slot] = base + offset
         plan.program(table)
+        for name, shape, _ in plan.small:
+            arrays[name] = small[name].copy() if shape else small[name][()]
         plan.give_back(execution)
 
     def _outputs(self, plan: Plan, arrays: Mapping[str, Vector], flat: Vector | None) -> Outputs:
@@ -128,8 +128,8 @@ class EntryCall:
 
     # -- plans --------------------------------------------------------------------------------------------------------
 
-    def _new_plan(self, key: tuple[Any, ...], given: Mapping[str, Any], arrays: Mapping[str, Vector]) -> Plan:
-        self._check_names(given)
+    def _new_plan(self, key: tuple[Any, ...], arrays: Mapping[str, Vector]) -> Plan:
+        self._check_missing(arrays)
         shapes = {name: array.shape for name, array in arrays.items()}
         sizes = bound_sizes(self._declaration, shapes, self._fixed)
         plan = Plan(self._declaration, self.entry, sizes, key[0], self._layout, self._flat, self._hypers)
@@ -138,32 +138,30 @@ class EntryCall:
         self._plans[key] = plan
         return plan
 
-    def _check_names(self, given: Mapping[str, Any]) -> None:
+    def _check_missing(self, given: Mapping[str, Any]) -> None:
         known = [name for name, _, _ in self._values]
         takes = f"{self._declaration.name} takes {listed(known) if known else 'nothing'}"
-        for name in given:
-            if name not in known:
-                raise InputError(f"there is no input {name}{suggestion(name, known) or f': {takes}'}")
-        missing = [name for name in self.required if name not in given]
+        missing = [name for name in known if name in self.required and name not in given]
         if missing:
             raise InputError(f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} missing: {takes}")
 
     # -- gradient buffers ---------------------------------------------------------------------------------------------
 
-    def _gradient_buffer(self) -> Vector:
-        """A buffer that nobody else holds a view of."""
+    def _gradient_buffer(self) -> tuple[Vector, int]:
+        """A buffer that nobody else holds a view of, and its address."""
         for _ in range(len(self._buffers)):
             try:
-                flat = self._buffers.pop(0)
+                flat, base = self._buffers.pop(0)
             except IndexError:  # another thread was quicker
                 break
             if _references(flat) == _UNSHARED:
-                return flat
-            self._keep(flat)
-        return aligned_zeros(self._layout.length, self._layout.dtype)
+                return flat, base
+            self._keep(flat, base)
+        flat = aligned_zeros(self._layout.length, self._layout.dtype)
+        return flat, address(flat)
 
-    def _keep(self, flat: Vector) -> None:
-        self._buffers.append(flat)
+    def _keep(self, flat: Vector, base: int) -> None:
+        self._buffers.append((flat, base))
         del self._buffers[:-MOST_BUFFERS]
 
 
@@ -180,8 +178,8 @@ def _references(flat: Vector) -> tuple[int, int]:
 
 
 def _unshared() -> tuple[int, int]:
-    buffers = [aligned_zeros(1, np.dtype(np.float32))]
-    flat = buffers.pop(0)
+    buffers = [(aligned_zeros(1, np.dtype(np.float32)), 0)]
+    flat, _ = buffers.pop(0)
     return _references(flat)
 
 

@@ -1,8 +1,8 @@
 """A call made ready: for one entry and one set of sizes, everything that does not change from call to call.
 
 A *plan* knows the shapes of all arrays, where intermediate ones lie in the workspace, and in how many shards each
-region runs.  An *execution* is a workspace with its table, used by one call at a time; concurrent calls take one each.  So a
-call has only to write the addresses of what is new: the inputs, and the fresh arrays that it returns.
+region runs.  An *execution* is a workspace with its table, used by one call at a time; concurrent calls take one
+each.  So a call has only to write the addresses of what is new: the inputs, and the fresh arrays that it returns.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ Vector = np.ndarray[Any, Any]
 
 #: A region of fewer scalar operations than this is run by one thread: waking the others takes longer.
 PARALLEL_WORK = 1 << 15
+#: Arrays of at most so many bytes are copied rather than pointed to.
+SMALL = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The table that regions read, and the workspace that it points into."""
+    """The table that regions read, the workspace that it points into, and the ``small`` arrays that stay in place:
+    copying what is given into them, and results out of them, is quicker than asking NumPy for an address."""
 
     table: Vector
     workspace: Vector
+    small: Mapping[str, Vector]
 
 
 class Plan:
@@ -66,6 +70,8 @@ class Plan:
             for value in (*declaration.inputs, *(declaration.cotangents if entry.name == VJP else ()))
             if value.default is not None
         }
+        given = [(value.name, shape_of(value, known), declaration.dtype(value.type)) for value in values]
+        self._small_inputs = [(name, shape, dtype) for name, shape, dtype in given if _bytes(shape, dtype) <= SMALL]
         self._idle: list[Execution] = []
 
     def _plan_workspace(self, entry: Entry) -> None:
@@ -73,8 +79,8 @@ class Plan:
         self._offsets, self._length = placed(sizes, entry.workspace)
 
     def _plan_outputs(self, declaration: Declaration, entry: Entry) -> None:
-        """``fresh``: arrays made anew by every call; ``gradient_slots``: places in the flat gradient buffer;
-        ``copies``: gradients of parameters that are computed elsewhere and have to be copied there."""
+        """``large``, ``small``: arrays made anew by every call; ``gradient_slots``: places in the flat gradient
+        buffer; ``copies``: gradients of parameters that are computed elsewhere and have to be copied there."""
         given = {array.name for array in declaration.given}
         homes: dict[str, str] = {}
         self.copies: list[tuple[str, str]] = []
@@ -93,17 +99,19 @@ class Plan:
             (self.slots[source], self._layout.offsets[name] * item) for source, name in homes.items()
         ]
         self.gradient_homes = homes
-        self.fresh = [
+        fresh = [
             (source, self._shapes[source], self._dtypes[source])
             for source in wanted
             if source not in given and source not in homes
         ]
-        self.made = frozenset(name for name, _, _ in self.fresh)
+        self.made = frozenset(name for name, _, _ in fresh)
+        self.large = [array for array in fresh if self._bytes(array[0]) > SMALL]
+        self.small = [array for array in fresh if self._bytes(array[0]) <= SMALL]
         self.results = list(entry.results.items())
         self.absent = [name for name in self._layout.parameters if entry.gradients and name not in entry.gradients]
 
     def _bytes(self, name: str) -> int:
-        return prod(self._shapes[name]) * self._dtypes[name].itemsize
+        return _bytes(self._shapes[name], self._dtypes[name])
 
     # -- executions ---------------------------------------------------------------------------------------------------
 
@@ -131,7 +139,14 @@ class Plan:
             table[self.slots[name]] = base + offset * self._layout.dtype.itemsize
         for name, value in self._hypers.items():
             table[self.slots[name]] = address(value)
-        return Execution(table, workspace)
+        small = {name: np.empty(shape, dtype) for name, shape, dtype in (*self.small, *self._small_inputs)}
+        for name, value in small.items():
+            table[self.slots[name]] = address(value)
+        return Execution(table, workspace, small)
+
+
+def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return prod(shape) * dtype.itemsize
 
 
 def address(array: Vector) -> int:

@@ -56,10 +56,13 @@ class Model:
             hyper.name: np.array(0 if hyper.default is None else hyper.default, declaration.dtype(hyper.type))
             for hyper in declaration.hypers
         }
-        self._calls = [
+        calls = [
             EntryCall(declaration, entry, self._layout, self.params.flat, self._hypers, self._fixed)
             for entry in declaration.entries
         ]
+        self._calls = {call.entry.name: call for call in calls}
+        self._forwards = [call for call in calls if call.entry.name.split(".")[0] == FORWARD]
+        self._input_names = frozenset(value.name for value in declaration.inputs)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -72,11 +75,12 @@ class Model:
     def forward(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> Outputs:
         """The outputs, and the loss if all that it needs is given.  Inputs are given by name, or as a mapping."""
         values = self._given(given, inputs)
-        calls = [call for call in self._calls if call.entry.name.split(".")[0] == FORWARD]
-        if not calls:
+        for call in self._forwards:
+            if call.required <= values.keys():
+                return call.outputs(values)
+        if not self._forwards:
             raise InputError(f"{self.declaration.name} has no output to compute")
-        fitting = [call for call in calls if all(name in values for name in call.required)]
-        return (fitting or calls)[0].outputs(values)
+        return self._forwards[0].outputs(values)
 
     def value_and_grad(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> tuple[Any, Gradients]:
         """The loss and its gradients with respect to the parameters, and to the inputs it was compiled for."""
@@ -98,23 +102,24 @@ class Model:
         return outputs, gradients
 
     def _call(self, entry: str, otherwise: str) -> EntryCall:
-        for call in self._calls:
-            if call.entry.name == entry:
-                return call
-        raise InputError(f"{self.declaration.name} has no {entry}: {otherwise}")
+        if entry not in self._calls:
+            raise InputError(f"{self.declaration.name} has no {entry}: {otherwise}")
+        return self._calls[entry]
 
     def _given(self, given: Mapping[str, Any] | None, inputs: dict[str, Any]) -> dict[str, Any]:
         if given is not None and not isinstance(given, Mapping):
             raise InputError(f"inputs are given by name: {self.declaration.name}.forward({_example(self.declaration)})")
         values = {**given, **inputs} if given else inputs
-        cotangents = [value.name for value in self.declaration.cotangents if value.name in values]
-        if cotangents:
-            raise InputError(f"there is no input {cotangents[0]}")
-        if all(map(str.isascii, values)):
+        if values.keys() <= self._input_names:
             return values
         # Python normalises the names of arguments, as it does all identifiers
-        names = {normalize("NFKC", value.name): value.name for value in self.declaration.inputs}
-        return {names.get(name, name): value for name, value in values.items()}
+        names = {normalize("NFKC", name): name for name in sorted(self._input_names)}
+        values = {names.get(name, name): value for name, value in values.items()}
+        for name in values:
+            if name not in self._input_names:
+                takes = f": {self.declaration.name} takes {listed(self.inputs) if self.inputs else 'nothing'}"
+                raise InputError(f"there is no input {name}{suggestion(name, self.inputs) or takes}")
+        return values
 
     def _weights(self, cotangents: Any) -> dict[str, Any]:
         known = {value.output: value.name for value in self.declaration.cotangents}
