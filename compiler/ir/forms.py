@@ -6,7 +6,7 @@ reduction, or a *reduction*, which has one, at its root, over a body that holds 
 
 from __future__ import annotations
 
-from dlc.compiler.ir.expr import Expr, Reduce, walk
+from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, Select, free_indices, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 
@@ -32,6 +32,24 @@ def is_map(equation: Equation) -> bool:
 
 def is_reduction(equation: Equation) -> bool:
     return isinstance(equation.value, Reduce) and not _reductions(equation.value.body)
+
+
+def is_contraction(equation: Equation) -> bool:
+    """Whether the equation is a product of two matrices, or many: a sum of products of two factors.
+
+    The summed indices occur in both factors, and each factor has an index of its own on the left: rows and columns.
+    """
+    value = equation.value
+    if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
+        return False
+    body = value.body
+    if isinstance(body, Select) and isinstance(body.no, Const) and body.no.value == 0:
+        body = body.yes
+    if not (isinstance(body, Op) and body.name == "mul" and len(body.args) == 2):
+        return False
+    left, right = (set(free_indices(factor)) for factor in body.args)
+    summed, free = set(value.indices), set(equation.indices)
+    return summed <= left & right and bool((left - right) & free) and bool((right - left) & free)
 
 
 def _reductions(*roots: Expr) -> list[Reduce]:

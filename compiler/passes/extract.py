@@ -11,12 +11,10 @@ identity)``.  If a read is in range only because of another part, the tensor get
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import Polynomial
 from dlc.compiler.ir.alike import key
-from dlc.compiler.ir.bounds import facts_of, within
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, negation
 from dlc.compiler.ir.expr import (
     TRUE,
@@ -29,11 +27,11 @@ from dlc.compiler.ir.expr import (
     free_indices,
     identity_of,
     op,
-    reads,
     walk,
 )
 from dlc.compiler.ir.forms import is_reduction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered, unique, whole
+from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "extract"
 
@@ -136,7 +134,7 @@ class _EquationVisit:
     def _extracted(self, node: Reduce, guards: tuple[Expr, ...]) -> Expr:
         available = set(free_indices(node))
         kept = [cond for cond in guards if set(free_indices(cond)) <= available]
-        if len(kept) < len(guards) and not self._is_safe(node, kept):
+        if len(kept) < len(guards) and not reads_in_range(node.body, self.extraction.sizes, kept):
             kept = list(guards)
         return self.extraction.tensor_of(self._guarded(node, kept), self.order, self.tensor, self.equation)
 
@@ -151,16 +149,6 @@ class _EquationVisit:
         body = guarded(cond, node.body, identity_of(node.op, node.body.type))
         return Reduce(node.op, node.indices, body)
 
-    def _is_safe(self, node: Reduce, guards: list[Expr]) -> bool:
-        """Whether every read stays in range where ``guards`` hold; what depends on data is checked when it arrives."""
-        facts = [fact for cond in guards for fact in facts_of(cond)]
-        return all(
-            within(subscript, size, known)
-            for read, known in _reads_with_facts(node.body, facts)
-            for subscript, size in zip(read.subscripts, self.extraction.sizes[read.tensor], strict=True)
-            if not reads(subscript)
-        )
-
 
 def _holding_reductions(value: Expr) -> set[Expr]:
     result: set[Expr] = set()
@@ -168,20 +156,3 @@ def _holding_reductions(value: Expr) -> set[Expr]:
         if isinstance(node, Reduce) or any(child in result for child in node.children):
             result.add(node)
     return result
-
-
-def _reads_with_facts(node: Expr, facts: list[Polynomial]) -> Iterator[tuple[Read, list[Polynomial]]]:
-    match node:
-        case Select(cond=cond, yes=yes, no=no):
-            yield from _reads_with_facts(cond, facts)
-            yield from _reads_with_facts(yes, facts + facts_of(cond))
-            yield from _reads_with_facts(no, facts + facts_of(cond, False))
-        case Op(name="and" | "or", args=args):
-            for position, arg in enumerate(args):
-                earlier = [fact for cond in args[:position] for fact in facts_of(cond, node.name == "and")]
-                yield from _reads_with_facts(arg, facts + earlier)
-        case _:
-            if isinstance(node, Read):
-                yield node, facts
-            for child in node.children:
-                yield from _reads_with_facts(child, facts)

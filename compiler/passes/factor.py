@@ -1,0 +1,310 @@
+"""Order the products inside sums: less work, and sums of products of two, which become matrix products.
+
+Three steps for each sum, in this order.  What does not depend on a summed index moves out: ``sum[j] a[i]*b[i,j]`` is
+``a[i]*sum[j] b[i,j]``.  What alone depends on one is summed alone: ``sum[j,k] a[i,j]*b[j,k]`` is ``sum[j] a[i,j]*
+(sum[k] b[j,k])``.  A product of three or more is contracted in pairs, in the order that opt_einsum finds cheapest for
+the sizes (one that is not known counts as 64), if that saves work or gives a matrix product; each pair but the last
+becomes a tensor of its own.
+
+A condition goes with the pair that has its indices.  A factor leaves a condition only where its reads are in range
+without it, and moves out of a sum whose condition might never hold only if it cannot turn the empty sum into a nan.
+
+Left out: multiplying out sums inside products, which pays rarely and costs digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.bounds import decide
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
+from dlc.compiler.ir.expr import (
+    TRUE,
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Size,
+    free_indices,
+    op,
+    substitute,
+    transform,
+    walk,
+)
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
+from dlc.compiler.ir.safety import reads_in_range
+
+NAME = "factor"
+
+_TYPICAL_SIZE = 64  # of a size that is not known
+_MOST_FACTORS = 24
+_ONE = Const(1.0)
+
+
+def run(graph: Graph) -> Graph:
+    sizes: dict[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+    tensors: list[Tensor] = []
+    for tensor in graph.tensors.values():
+        made: list[Tensor] = []
+        equations = tuple(_factored(tensor, equation, sizes, made) for equation in tensor.equations)
+        tensors.extend((*made, replace(tensor, equations=equations)))
+    return graph.with_tensors(tensors)
+
+
+def _factored(tensor: Tensor, equation: Equation, sizes: dict[str, Sequence[Expr]], made: list[Tensor]) -> Equation:
+    place = _Place(tensor, equation, sizes, made)
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Reduce) and node.op == "sum" and node.type == "real":
+            return place.factored(node)
+        return None
+
+    return replace(equation, value=transform(equation.value, change))
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A factor, with the conditions that go with it."""
+
+    value: Expr
+    conditions: tuple[Expr, ...] = ()
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return frozenset(free_indices(self.value)).union(*map(free_indices, self.conditions))
+
+    @property
+    def expression(self) -> Expr:
+        return guarded(conjunction(self.conditions), self.value)
+
+
+class _Place:
+    """The equation that a sum stands in: new tensors are made for it, in front of its tensor."""
+
+    def __init__(
+        self, tensor: Tensor, equation: Equation, sizes: dict[str, Sequence[Expr]], made: list[Tensor]
+    ) -> None:
+        self.tensor, self.equation, self.sizes, self.made = tensor, equation, sizes, made
+
+    def factored(self, node: Reduce) -> Expr | None:
+        cond, body = guard_of(node.body)
+        factors, divisors = _factors(body)
+        outside, factors, divisors = self._moved_out(node, cond, factors, divisors)
+        terms, spanning = _attached([_Term(f) for f in _with_divisors(factors, divisors)], conjuncts(cond))
+        bound, terms = self._summed_alone(list(node.indices), terms, spanning)
+        order = self._order(bound, terms, spanning) if len(terms) > 2 else None
+        is_product = isinstance(body, Op) and body.name == "mul" and len(body.args) == len(terms)
+        if not (any(outside) or order) and len(bound) == len(node.indices) and (is_product or len(terms) < 2):
+            return None
+        for pair in order or ():
+            terms = self._paired(bound, terms, pair, spanning)
+        over = op("mul", *outside[0], _summed(bound, terms, spanning))
+        return op("div", over, op("mul", *outside[1])) if outside[1] else over
+
+    def _moved_out(
+        self, node: Reduce, cond: Expr, factors: list[Expr], divisors: list[Expr]
+    ) -> tuple[tuple[list[Expr], list[Expr]], list[Expr], list[Expr]]:
+        """``((factors, divisors) that leave the sum, factors, divisors that stay)``"""
+        if not self._may_leave(node, cond):
+            return ([], []), factors, divisors
+        outer = [part for part in conjuncts(cond) if set(free_indices(part)).isdisjoint(node.indices)]
+
+        def leaves(factor: Expr) -> bool:
+            return set(free_indices(factor)).isdisjoint(node.indices) and (
+                cond is TRUE or reads_in_range(factor, self.sizes, outer)
+            )
+
+        out = [factor for factor in factors if leaves(factor)], [factor for factor in divisors if leaves(factor)]
+        return out, [f for f in factors if f not in out[0]], [f for f in divisors if f not in out[1]]
+
+    def _may_leave(self, node: Reduce, cond: Expr) -> bool:
+        """Whether the sum has a term whatever the free indices are: the first, say."""
+        if cond is TRUE:
+            return True
+        first = substitute(cond, dict.fromkeys(node.indices, ZERO))
+        return decide(first) is True
+
+    # -- contraction ------------------------------------------------------------------------------------------------
+
+    def _summed_alone(
+        self, bound: list[Index], terms: list[_Term], spanning: Sequence[Expr]
+    ) -> tuple[list[Index], list[_Term]]:
+        """A factor that alone depends on an index is summed over it before it is multiplied."""
+        if len(terms) < 2:
+            return bound, terms
+        result: list[_Term] = []
+        for term in terms:
+            others = frozenset().union(
+                *(other.indices for other in terms if other is not term), *map(free_indices, spanning)
+            )
+            own = tuple(index for index in bound if index in term.indices and index not in others)
+            if own:
+                term = _Term(Reduce("sum", own, term.expression))
+                bound = [index for index in bound if index not in own]
+            result.append(term)
+        return bound, result
+
+    def _order(
+        self, bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]
+    ) -> list[tuple[int, int]] | None:
+        """The pairs to contract before the last one, if that is worth it."""
+        if len(terms) > _MOST_FACTORS:
+            return None
+        needed = frozenset().union(*(term.indices for term in terms), *map(free_indices, spanning))
+        output = needed - set(bound) | frozenset().union(*map(free_indices, spanning))
+        pairs = _cheapest_order([term.indices for term in terms], output)
+        alive, full = list(terms), _volume(needed)
+        volumes: list[int] = []
+        is_product = False
+        for pair in pairs[:-1]:
+            left, right = alive[pair[0]], alive[pair[1]]
+            merged = self._pair(bound, alive, pair, spanning)
+            volumes.append(_volume(left.indices | right.indices))
+            if merged is None or (_grows(left, right, merged) and 2 * volumes[-1] > full):
+                return None
+            is_product = is_product or (
+                _is_matrix_product((left, right), bound) and 2 * _volume(merged.indices) <= full
+            )
+            alive = [term for place, term in enumerate(alive) if place not in pair] + [merged]
+        if len(alive) != 2:
+            return None
+        volumes.append(_volume(alive[0].indices | alive[1].indices))
+        worthwhile = max(volumes) * 2 <= full or is_product or _is_matrix_product(alive, bound)
+        return pairs[:-1] if worthwhile else None
+
+    def _pair(
+        self, bound: Sequence[Index], terms: Sequence[_Term], pair: tuple[int, int], spanning: Sequence[Expr]
+    ) -> _Term | None:
+        """The pair as one factor; None if it would read out of range."""
+        left, right = terms[pair[0]], terms[pair[1]]
+        others = [term.indices for place, term in enumerate(terms) if place not in pair]
+        summed = _only_here(bound, left, right, [*others, *map(frozenset[Index], map(free_indices, spanning))])
+        value = op("mul", left.value, right.value)
+        if not reads_in_range(value, self.sizes, (*left.conditions, *right.conditions)):
+            return None
+        conditions = (*left.conditions, *right.conditions)
+        if not summed:
+            return _Term(value, conditions)
+        return _Term(Reduce("sum", summed, guarded(conjunction(conditions), value)))
+
+    def _paired(
+        self, bound: Sequence[Index], terms: list[_Term], pair: tuple[int, int], spanning: Sequence[Expr]
+    ) -> list[_Term]:
+        """The terms with a tensor in the place of the pair."""
+        merged = self._pair(bound, terms, pair, spanning)
+        assert merged is not None  # it was weighed
+        axes = [index for index in self.equation.indices if index in merged.indices]
+        axes.extend(index for index in free_indices(merged.expression) if index not in axes)
+        name = unique(f"{self.tensor.id}.{'sum' if isinstance(merged.value, Reduce) else 'factor'}", self.sizes)
+        tensor = whole(name, tuple(axes), merged.expression, self.equation.span)
+        self.sizes[name] = tensor.sizes
+        self.made.append(tensor)
+        element = _Term(Read(name, tuple(axes), "real"))
+        return [term for place, term in enumerate(terms) if place not in pair] + [element]
+
+
+def _summed(bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]) -> Expr:
+    cond = conjunction((*(cond for term in terms for cond in term.conditions), *spanning))
+    used = tuple(index for index in bound if index in free_indices(cond) or any(index in t.indices for t in terms))
+    body = guarded(cond, op("mul", *(term.value for term in terms)))
+    return Reduce("sum", used, body) if used else body
+
+
+# -- factors --------------------------------------------------------------------------------------------------------
+
+
+def _factors(body: Expr) -> tuple[list[Expr], list[Expr]]:
+    """``(factors, divisors)`` of a product of quotients; factors of 1 are left out."""
+    match body:
+        case Op(name="mul", args=args):
+            parts = [_factors(arg) for arg in args]
+            return [f for above, _ in parts for f in above], [f for _, below in parts for f in below]
+        case Op(name="div", args=(over, under)):
+            above, below = _factors(over)
+            return above, [*below, *(under.args if isinstance(under, Op) and under.name == "mul" else (under,))]
+    return ([] if body is _ONE else [body]), []
+
+
+def _with_divisors(factors: list[Expr], divisors: list[Expr]) -> list[Expr]:
+    """Each divisor under the smallest factor that has its indices."""
+    result = list(factors)
+    under: dict[int, list[Expr]] = {}
+    for divisor in divisors:
+        needed = set(free_indices(divisor))
+        holding = [place for place, factor in enumerate(factors) if needed <= set(free_indices(factor))]
+        if holding:
+            under.setdefault(min(holding, key=lambda place: _volume(free_indices(factors[place]))), []).append(divisor)
+        else:
+            result.append(op("div", _ONE, divisor))
+    for place, parts in under.items():
+        result[place] = op("div", factors[place], op("mul", *parts))
+    return result or [_ONE]
+
+
+def _attached(terms: list[_Term], conditions: Iterable[Expr]) -> tuple[list[_Term], list[Expr]]:
+    """Conditions at the first factor that has their indices, and those that no factor has."""
+    result, spanning = list(terms), []
+    for cond in conditions:
+        needed = frozenset(free_indices(cond))
+        place = next((place for place, term in enumerate(terms) if needed <= term.indices), None)
+        if place is None:
+            spanning.append(cond)
+        else:
+            result[place] = replace(result[place], conditions=(*result[place].conditions, cond))
+    return result, spanning
+
+
+# -- weighing -------------------------------------------------------------------------------------------------------
+
+
+def _only_here(
+    bound: Sequence[Index], left: _Term, right: _Term, others: Iterable[frozenset[Index]]
+) -> tuple[Index, ...]:
+    """The summed indices that nothing but the two depends on."""
+    elsewhere = frozenset[Index]().union(*others)
+    return tuple(index for index in bound if index in left.indices | right.indices and index not in elsewhere)
+
+
+def _grows(left: _Term, right: _Term, merged: _Term) -> bool:
+    """Whether an outer product makes more elements than there were."""
+    return _volume(merged.indices) > max(_volume(left.indices), _volume(right.indices))
+
+
+def _is_matrix_product(pair: Sequence[_Term], bound: Sequence[Index]) -> bool:
+    """Whether rows, columns and a common sum are left: each factor has an index of its own that is not summed."""
+    left, right = (term.indices for term in pair)
+    free = (left | right) - set(bound)
+    return bool((left & right) - free) and bool((left - right) & free) and bool((right - left) & free)
+
+
+def _volume(indices: Iterable[Index]) -> int:
+    return prod(_extent(index) for index in indices)
+
+
+def _extent(index: Index) -> int:
+    """The size, for weighing."""
+    typical = substitute(
+        index.size, {size: Const(_TYPICAL_SIZE) for size in walk(index.size) if isinstance(size, Size)}
+    )
+    value = known(typical)
+    return _TYPICAL_SIZE if value is None else max(value, 1)
+
+
+def _cheapest_order(inputs: Sequence[frozenset[Index]], output: frozenset[Index]) -> list[tuple[int, int]]:
+    """Pairs of places; a contracted pair goes to the end of the list."""
+    from opt_einsum import paths
+
+    every = sorted(frozenset[Index]().union(*inputs, output), key=lambda index: index.id)
+    label = {index: chr(192 + place) for place, index in enumerate(every)}
+    extents = {label[index]: _extent(index) for index in every}
+    labelled = [frozenset(label[index] for index in indices) for indices in inputs]
+    find: Any = paths.optimal if len(inputs) <= 5 else paths.greedy
+    path = find(labelled, frozenset(label[index] for index in output), extents)
+    return [(min(pair), max(pair)) for pair in path]

@@ -1,0 +1,138 @@
+"""Write tensors into the equations that read them, where that never costs.
+
+A map that one equation reads, and reads no more often than it has elements, is computed where it is read.  A map that
+is as cheap as a read (a constant, a sign, a multiple) is computed wherever it is read.  A reduction whose only reader
+is a copy of it becomes that copy.
+
+A matrix product reads its operands from memory, so nothing is written into it.  What is needed outside (outputs, the
+loss, gradients) stays.  Sharing loops between tensors that stay is the work of lowering.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.algebra import SCALAR_RULES
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, reads, transform, walk
+from dlc.compiler.ir.forms import is_contraction, is_map
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
+from dlc.compiler.ir.simplifier import Simplifier
+
+NAME = "fuse"
+
+_CHEAP = frozenset(("add", "mul", "neg", "real", "stop", "abs", "max", "min"))
+_MOST_NODES = 200  # of an equation: greater ones take long to compile
+
+
+def run(graph: Graph) -> Graph:
+    kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
+    readers = _readers(graph)
+    tensors = dict(graph.tensors)
+    for name in ordered(graph):
+        tensor = tensors[name]
+        equations = tuple(_fused(equation, tensors, kept, readers) for equation in tensor.equations)
+        tensors[name] = replace(tensor, equations=equations)
+    return _without_unread(graph.with_tensors(tensors.values()), graph, kept)
+
+
+def _readers(graph: Graph) -> Counter[str]:
+    """How many places read each tensor: different elements in one equation count apart."""
+    return Counter(
+        node.tensor
+        for tensor in graph.tensors.values()
+        for equation in tensor.equations
+        for node in reads(equation.value)
+    )
+
+
+def _without_unread(graph: Graph, before: Graph, kept: set[str]) -> Graph:
+    """Without the tensors that were read and are not any more."""
+    was, still = _readers(before), _readers(graph)
+    return graph.with_tensors(
+        tensor
+        for name, tensor in graph.tensors.items()
+        if tensor.kind != "computed" or name in kept or still[name] or not was[name]
+    )
+
+
+def _fused(equation: Equation, tensors: dict[str, Tensor], kept: set[str], readers: Counter[str]) -> Equation:
+    copied = _copied_reduction(equation, tensors, kept, readers)
+    if copied is not None:
+        return replace(equation, value=copied)
+    loops = (*equation.indices, *(equation.value.indices if isinstance(equation.value, Reduce) else ()))
+    product = is_contraction(equation)
+    room = _MOST_NODES - sum(1 for _ in walk(equation.value))
+
+    def change(node: Expr) -> Expr | None:
+        nonlocal room
+        if not isinstance(node, Read) or node.tensor in kept:
+            return None
+        producer = _map_of(tensors[node.tensor])
+        if producer is None:
+            return None
+        size = sum(1 for _ in walk(producer.value))
+        free_of_charge = _is_plain(producer.value) if product else _is_trivial(producer.value)
+        once = not product and readers[node.tensor] == 1 and size <= room and _reads_each_once(node.subscripts, loops)
+        if not (free_of_charge or once):
+            return None
+        room -= size
+        return inlined(producer, node.subscripts)
+
+    value = transform(equation.value, change)
+    return equation if value is equation.value else replace(equation, value=_simplified(value))
+
+
+def _simplified(value: Expr) -> Expr:
+    """The signs and factors of what has been put together collected; a reduction stays at the root."""
+    if isinstance(value, Reduce):
+        return value.rebuild((Simplifier(SCALAR_RULES)(value.body),))
+    return Simplifier(SCALAR_RULES)(value)
+
+
+def _copied_reduction(
+    equation: Equation, tensors: dict[str, Tensor], kept: set[str], readers: Counter[str]
+) -> Expr | None:
+    """The value of a reduction that nothing but this copy reads."""
+    value = equation.value
+    if not isinstance(value, Read) or value.tensor in kept or readers[value.tensor] != 1:
+        return None
+    source = tensors[value.tensor]
+    if len(source.equations) != 1 or not source.equations[0].is_whole:
+        return None
+    return inlined(source.equations[0], value.subscripts) if isinstance(source.equations[0].value, Reduce) else None
+
+
+def _map_of(tensor: Tensor) -> Equation | None:
+    if len(tensor.equations) != 1 or not tensor.equations[0].is_whole or not is_map(tensor.equations[0]):
+        return None
+    return tensor.equations[0]
+
+
+def _is_plain(value: Expr) -> bool:
+    """Whether a matrix product can read the value in place: an element, or none at all."""
+    return isinstance(value, Read) or not reads(value)
+
+
+def _is_trivial(value: Expr) -> bool:
+    """Whether computing the value costs no more than reading it: one cheap operator on one element, or only sizes."""
+    nodes = [node for node in walk(value) if node.type != "int"]
+    elements = [node for node in walk(value) if isinstance(node, Read) and node.subscripts]
+    if not elements and not free_indices(value):
+        return True
+    operators = [node for node in nodes if isinstance(node, Op | Select)]
+    if any(not isinstance(node, Op) or node.name not in _CHEAP for node in operators):
+        return False
+    return len(elements) <= 1 and len(operators) <= 2
+
+
+def _reads_each_once(subscripts: Sequence[Expr], loops: Sequence[Index]) -> bool:
+    """Whether the loops never read one element twice: each index moves a subscript of its own."""
+    moved: set[Index] = set()
+    for subscript in subscripts:
+        indices = free_indices(subscript)
+        if len(indices) == 1 and polynomial(subscript).split(indices[0]) is not None and not reads(subscript):
+            moved.add(indices[0])
+    return moved.issuperset(loops)
