@@ -1,8 +1,8 @@
 """What a caller gives becomes an array that kernels can read, or an error in the words of the spec.
 
 Reals are accepted from floats, integers and truth values, integers from integers, truth values from truth values and
-from the integers 0 and 1.  Lists, views that are not contiguous and other widths are copied; an array that fits is used as
-it is.  Integers that are elements of an index set are checked against its size before any kernel reads them.
+from the integers 0 and 1.  Lists, views that are not contiguous and other widths are copied; an array that fits is
+used as it is.  Integers that are elements of an index set are checked against its size before any kernel reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a compiled module may still be used: it was compiled for the kernels, the libraries and the host of its time."""
+"""Whether a compiled module may still be used: it was compiled for certain kernels, libraries and processors."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How parameters start.
 
 Every parameter draws from a generator of its own, seeded by the model's seed and the parameter's name: its values
-depend neither on the other parameters nor on their order.  Numbers are drawn as float64 and then rounded, so that a float32
-and a float64 model of one seed start from the same point.
+depend neither on the other parameters nor on their order.  Numbers are drawn as float64 and then rounded, so that a
+float32 and a float64 model of one seed start from the same point.
 
 Fan-in and fan-out come from the compiler, which reads them off the equations that use the parameter: the number of
 products summed into one output element, and the number of output elements that one input element reaches.

@@ -74,9 +74,7 @@ def _check_known(declaration: Declaration, sizes: Mapping[str, int], given: list
         raise InputError(f"the size of {size} is not known: {hint}")
 
 
-def _check_shape(
-    value: Input, shape: Shape, sizes: Mapping[str, int], told: Mapping[str, tuple[Input, int]]
-) -> None:
+def _check_shape(value: Input, shape: Shape, sizes: Mapping[str, int], told: Mapping[str, tuple[Input, int]]) -> None:
     for axis, (size, length) in enumerate(zip(value.sizes, shape, strict=True)):
         expected = evaluated(size, sizes)
         if expected == length:

@@ -1,9 +1,9 @@
 """Kernels as Python functions, one function for all kernels that differ by names alone.
 
-A kernel takes, in this order: the part of its loop that it runs (``start``, ``stop``), the number of the running shard,
-the sizes it mentions, and its buffers in the order in which it touches them, those it writes last.  A scalar that it
-only reads is passed as a number.  The canonical text (all names replaced by numbers) tells whether two kernels are the same
-function, which is then compiled once and called with other views.
+A kernel takes, in this order: the part of its loop that it runs (``start``, ``stop``), the number of the running
+shard, the sizes it mentions, and its buffers in the order in which it touches them, those it writes last.  A scalar
+that it only reads is passed as a number.  The canonical text (all names replaced by numbers) tells whether two
+kernels are the same function, which is then compiled once and called with other views.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class _Body:
 
 
 def _leading(operand: Operand, rows: Expr, columns: Expr) -> tuple[str, Expr]:
-    """How a product reads an operand: its rows (``AS_IS``) or columns (``TRANSPOSED``) are contiguous; their distance."""
+    """Whether an operand's rows (``AS_IS``) or its columns (``TRANSPOSED``) are contiguous, and their distance."""
     row, column = known(operand.row), known(operand.column)
     if column == 1 and (row != 1 or known(rows) != 1):
         return "AS_IS", operand.row

@@ -1,8 +1,8 @@
 """Names of a spec as Python identifiers: plain ASCII, never a keyword, never a name that is already taken.
 
 A spec may call a tensor ``θ``, ``x'`` or ``fc1.w``.  The generated file writes ``theta``, ``x_prime`` and ``fc1_w``;
-what is still alike afterwards is told apart by a number.  The spelling is chosen for the reader: the name itself is kept
-in the declarations, as a string.
+what is still alike afterwards is told apart by a number.  The spelling is chosen for the reader: the name itself is
+kept in the declarations, as a string.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ def is_parallel(region: Region, program: Program) -> bool:
 def needs_all_shards(region: Region, entry: Entry, program: Program) -> bool:
     """Whether every shard must run: the region fills, one row a shard, a buffer that another region reads."""
     mine = {name for kernel in region.kernels for name, writes in touched(program.kernels[kernel]).items() if writes}
-    per_shard = {
-        name for name in mine if name in program.buffers and SHARDS in set(walk(*program.buffers[name].sizes))
-    }
+    per_shard = {name for name in mine if name in program.buffers and SHARDS in set(walk(*program.buffers[name].sizes))}
     others = [kernel for other in entry.regions if other is not region for kernel in other.kernels]
     return any(not per_shard.isdisjoint(touched(program.kernels[kernel])) for kernel in others)
 

@@ -50,9 +50,7 @@ def _class(writer: Writer, program: Program, name: str, real: str) -> None:
             writer.line(f"def forward(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {name}Outputs: ...")
         if "value_and_grad" in entries:
             result = f"tuple[np.{real}, Gradients]"
-            writer.line(
-                f"def value_and_grad(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {result}: ..."
-            )
+            writer.line(f"def value_and_grad(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {result}: ...")
         if "vjp" in entries:
             writer.line(f"def vjp(self, cotangents: Any, /{inputs}) -> tuple[{name}Outputs, Gradients]: ...")
 
