@@ -70,18 +70,15 @@ def module_text(spec: Spec, chosen: Options, kernels: str = "", off: Collection[
 
     `kernels` is the fingerprint of the runtime's kernels: a module that has one refuses to run with others.
     """
-    return ModuleText(*emit(programs(spec, chosen, off), chosen.dtype, spec.path.name, _header(chosen), kernels))
+    made = programs(spec, chosen, off)
+    return ModuleText(*emit(made, chosen.dtype, _header(spec, chosen), spec=spec.path.name, fingerprint=kernels))
 
 
-def _header(chosen: Options) -> dict[str, str]:
+def _header(spec: Spec, chosen: Options) -> str:
     """What the module says of how it was made."""
     values = (*sorted(chosen.sizes.items()), *sorted(chosen.hyper.items()))
-    lines = {"compiler": f"dlc {dlc.__version__}"}
-    if values:
-        lines["fixed"] = ", ".join(f"{name} = {value}" for name, value in values)
-    if chosen.wrt:
-        lines["gradients"] = ", ".join(chosen.wrt)
-    return lines
+    given = f" with {', '.join(f'{name}={value}' for name, value in values)}" if values else ""
+    return f"Compiled by dlc {dlc.__version__} from {spec.path.name}{given}: change that, and compile it again."
 
 
 def problems(spec: Spec) -> list[Diagnostic]:

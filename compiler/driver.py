@@ -16,15 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlc.compiler import files, sources, store
+from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.options import Number, Options
 from dlc.compiler.sources import Spec
 from dlc.runtime.kernels_fingerprint import fingerprint
-
-if TYPE_CHECKING:
-    from dlc.compiler.diagnostics import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,15 @@ def load(
 
     Of a file with several models, or several layers and no model, the module comes back, which has a class for each.
     """
-    _, module = _compile_and_import(sources.read(spec), out, Options.of(dtype, sizes, wrt, hyper, model))
-    return _only_class(module)
-
-
-def _only_class(module: ModuleType) -> Any:
-    classes = [getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)]
+    module = load_module(spec, out, dtype=dtype, sizes=sizes, wrt=wrt, hyper=hyper, model=model)
+    classes = [getattr(module, name) for name in module.__all__]
     return classes[0] if len(classes) == 1 else module
+
+
+def load_module(spec: str | Path, out: str | Path | None = None, **options: Any) -> ModuleType:
+    """Like `load`, but the module in any case; its `__all__` names the classes."""
+    _, module = _compile_and_import(sources.read(spec), out, Options.of(**options))
+    return module
 
 
 def _compile_and_import(spec: Spec, out: str | Path | None, options: Options) -> tuple[CompiledFile, ModuleType]:
@@ -223,8 +223,49 @@ def train(
     **options: Any,
 ) -> None:
     """Train the model of a spec and print how it goes; see `dlc.runtime.training`. Raises `CompileError`."""
-    from dlc.compiler import teaching
+    from dlc.runtime import training
+    from dlc.runtime.data import DataError, read
+    from dlc.runtime.errors import InputError, ParameterError
 
-    teaching.train(
-        load(spec, **options), spec, data, epochs=epochs, optimizer=optimizer, lr=lr, batch=batch, seed=seed, save=save
-    )
+    module = load_module(spec, **options)
+    if len(module.__all__) != 1:
+        raise CompileError(SeveralModels(None, str(spec), tuple(module.__all__)))
+    kind = getattr(module, module.__all__[0])
+    try:
+        training.check_trainable(kind.declaration)
+        training.train(kind, read(data, kind.declaration), epochs, optimizer, lr, batch, seed, save)
+    except (DataError, training.TrainingError, InputError, ParameterError) as error:
+        raise CompileError(CannotTrain(None, str(error))) from error
+    except OSError as error:
+        raise CompileError(files.UnwritableFile(None, str(error.filename or save), files.reason(error))) from error
+
+
+@dataclass(frozen=True)
+class SeveralModels(Diagnostic):
+    """One model is trained; the file has several."""
+
+    code = "DL930"
+    title = "several models"
+    spec: str
+    names: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        return f"`{self.spec}` has several models: {', '.join(self.names)}"
+
+    @property
+    def help(self) -> str | None:
+        return f"choose one, such as --model {self.names[0]}"
+
+
+@dataclass(frozen=True)
+class CannotTrain(Diagnostic):
+    """The data do not fit the model, or there is nothing to minimise; `reason` says which, in full."""
+
+    code = "DL931"
+    title = "training is not possible"
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return self.reason

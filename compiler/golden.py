@@ -1,19 +1,34 @@
-"""Golden texts: what a spec compiles to, kept in a `.golden` file beside it and compared on demand.
+"""Golden numbers: what a spec computes, kept in a `.golden` file beside it and compared on demand.
 
-The text holds the stages `graph`, `grad`, `loops` and `python`, each under a line with its name. A change of the
-compiler that changes what it says then shows as a difference that a person reads, and accepts with
-`dlc golden --update`.
+Every model (or layer) of the spec is compiled in float64 and run once on random inputs and parameters, drawn from a
+seed; the file holds the sizes that were chosen for open index sets, and of every output and gradient its shape, its
+sum, the sum of its absolute values, and some of its elements (all, if they are few). So a change of the compiler that
+changes a number shows, and one that only reorders sums does not.
 """
 
 from __future__ import annotations
 
-import difflib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from dlc.compiler import driver, files
+from dlc.compiler.diagnostics import CompileError, Diagnostic
+from dlc.runtime.declarations import Declaration, Input, evaluated, shape_of
+from dlc.runtime.model import Model
 
-STAGES = ("graph", "grad", "loops", "python")
 SUFFIX = ".golden"
+SEED = 0
+TOLERANCE = 1e-7  # of an array's mean absolute value: float64 leaves room for other orders of summation
+MOST_VALUES = 16
+SMALLEST, ATTEMPTS = 3, 4
+
+Summary = dict[str, Any]
 
 
 def golden_path(spec: Path) -> Path:
@@ -21,32 +36,200 @@ def golden_path(spec: Path) -> Path:
     return spec.with_suffix(SUFFIX)
 
 
-def golden_text(spec: Path) -> str:
-    """What the compiler says of the spec now."""
-    sections = (f"=== {stage} ===\n{driver.print_stages(spec, stage).rstrip()}\n" for stage in STAGES)
-    return "\n".join(sections)
+def update(spec: str) -> str:
+    """Write the golden file where it differs; a line that says so, or nothing."""
+    path = golden_path(files.find_argument(spec))
+    text = _text(numbers(spec))
+    if path.exists() and files.read_spec(path).text == text:
+        return ""
+    files.write_text(path, text)
+    return f"wrote {path}\n"
 
 
 def difference(spec: str) -> str:
-    """The unified diff from the golden text to the present one, empty when they are equal.
+    """Every number that is not as expected, a line each; raises `CompileError` (DL921, DL922) without a golden file."""
+    path = golden_path(files.find_argument(spec))
+    if not path.exists():
+        raise CompileError(NoGoldenFile(None, str(path), spec))
+    try:
+        expected = json.loads(files.read_spec(path).text)["models"]
+        sizes = {name: model["sizes"] for name, model in expected.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CompileError(BadGoldenFile(None, str(path), spec)) from error
+    lines = _differences(expected, numbers(spec, sizes)["models"])
+    return "".join(f"{spec}: {line}\n" for line in lines)
 
-    A missing golden file counts as an empty one.
-    """
-    path = files.find_argument(spec)
-    golden = golden_path(path)
-    expected = files.read_spec(golden).text if golden.exists() else ""
-    lines = difflib.unified_diff(
-        expected.splitlines(keepends=True), golden_text(path).splitlines(keepends=True), str(golden), "now"
-    )
-    return "".join(lines)
+
+def _text(found: Mapping[str, Any]) -> str:
+    """JSON with a line for each array, so that a difference between two files shows which changed."""
+    models = []
+    for name, model in found["models"].items():
+        groups = [f'      "sizes": {json.dumps(model["sizes"])}']
+        for group in ("outputs", "gradients"):
+            rows = [f"        {json.dumps(key)}: {json.dumps(value)}" for key, value in model[group].items()]
+            groups.append(
+                f'      "{group}": {{\n' + ",\n".join(rows) + "\n      }" if rows else f'      "{group}": {{}}'
+            )
+        models.append(f"    {json.dumps(name)}: {{\n" + ",\n".join(groups) + "\n    }")
+    head = f'{{\n  "seed": {SEED},\n  "real": "float64",\n  "models": {{\n'
+    return head + ",\n".join(models) + "\n  }\n}\n"
 
 
-def update(spec: str) -> str:
-    """Write the golden file where it differs; a line that says so, or nothing."""
-    path = files.find_argument(spec)
-    golden = golden_path(path)
-    text = golden_text(path)
-    if golden.exists() and files.read_spec(golden).text == text:
-        return ""
-    files.write_text(golden, text)
-    return f"wrote {golden}\n"
+# --- what a spec computes ---------------------------------------------------------------------------------------------
+
+
+def numbers(spec: str, sizes: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, Any]:
+    """The summary of every model of the spec, with these `sizes` of open index sets, or small ones."""
+    module = driver.load_module(spec, dtype="float64", wrt="*")
+    kinds = {name: getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)}
+    return {"models": {name: _model_numbers(kind, (sizes or {}).get(name)) for name, kind in kinds.items()}}
+
+
+def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[str, Any]:
+    declaration = kind.declaration
+    chosen = {name: int(sizes[name]) for name in declaration.sizes} if _is_complete(sizes, declaration) else None
+    chosen = chosen or small_sizes(declaration)
+    model = kind(sizes=chosen)
+    for name, value in model.params.items():
+        value[...] = _random(name).normal(0, 0.3, value.shape)
+    given = {value.name: _drawn(value, chosen, declaration) for value in declaration.inputs}
+    entries = {entry.name for entry in declaration.entries}
+    outputs = dict(model.forward(given)) if "forward" in entries else {}
+    gradients: Mapping[str, Any] = {}
+    if "value_and_grad" in entries:
+        outputs["loss"], gradients = model.value_and_grad(given)
+    elif "vjp" in entries:
+        weights = {c.output: _drawn(c, chosen, declaration) for c in declaration.cotangents}
+        _, gradients = model.vjp(weights, **given)
+    return {
+        "sizes": chosen,
+        "outputs": {name: summary(value) for name, value in outputs.items()},
+        "gradients": {name: summary(value) for name, value in gradients.items()},
+    }
+
+
+def _is_complete(sizes: Mapping[str, int] | None, declaration: Declaration) -> bool:
+    return sizes is not None and all(isinstance(sizes.get(name), int) for name in declaration.sizes)
+
+
+def small_sizes(declaration: Declaration) -> dict[str, int]:
+    """Small numbers, all different, for the open index sets: the first that the model's requirements allow."""
+    chosen: dict[str, int] = {}
+    for attempt in range(ATTEMPTS):
+        start = SMALLEST << attempt
+        chosen = {name: start + position for position, name in enumerate(declaration.sizes)}
+        if all(evaluated(requirement.value, chosen) >= 0 for requirement in declaration.requirements):
+            break
+    return chosen
+
+
+def _random(name: str) -> np.random.Generator:
+    """A generator of its own for each array, so that one more input does not change the others."""
+    return np.random.default_rng([SEED, *name.encode("utf-8", "surrogatepass")])
+
+
+def _drawn(value: Input, sizes: Mapping[str, int], declaration: Declaration) -> np.ndarray[Any, Any]:
+    shape, random = shape_of(value, sizes), _random(value.name)
+    if value.type == "real":
+        return random.normal(size=shape)
+    bound = 2 if value.bound is None else evaluated(value.bound, sizes)
+    return random.integers(0, bound, shape).astype(declaration.dtype(value.type))
+
+
+def summary(value: Any) -> Summary:
+    """What the file holds of an array: enough to notice any change."""
+    array = np.asarray(value, np.float64)
+    flat = array.ravel()
+    step = -(-flat.size // MOST_VALUES) if flat.size else 1
+    return {
+        "shape": list(array.shape),
+        "sum": float(flat.sum()),
+        "absolute": float(np.abs(flat).sum()),
+        "every": step,
+        "values": [float(number) for number in flat[::step]],
+    }
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+def _differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    for name in [*expected, *(name for name in found if name not in expected)]:
+        if name not in found or name not in expected:
+            yield f"{name} is {'no model of the spec any more' if name not in found else 'not in the golden file'}"
+            continue
+        for group in ("outputs", "gradients"):
+            here = f"{name}, {group[:-1]}"
+            yield from _group_differences(here, expected[name].get(group, {}), found[name][group])
+
+
+def _group_differences(here: str, expected: Mapping[str, Summary], found: Mapping[str, Summary]) -> Iterator[str]:
+    for name in [*expected, *(name for name in found if name not in expected)]:
+        if name not in found or name not in expected:
+            yield f"{here} {name} is {'missing' if name not in found else 'not in the golden file'}"
+        else:
+            yield from (f"{here} {name}: {text}" for text in _array_differences(expected[name], found[name]))
+
+
+def _array_differences(expected: Summary, found: Summary) -> Iterator[str]:
+    if expected.get("shape") != found["shape"]:
+        yield f"the shape was {expected.get('shape')} and is {found['shape']}"
+        return
+    count = max(1, math.prod(found["shape"]))
+    scale = TOLERANCE * (abs(expected["absolute"]) / count + 1e-12)
+    for place, (before, now) in enumerate(zip(expected["values"], found["values"], strict=False)):
+        if not _is_close(before, now, scale):
+            where = [int(n) for n in np.unravel_index(place * found["every"], found["shape"])] if found["shape"] else []
+            yield f"element {where} was {before!r} and is {now!r}"
+            return
+    for key, words in (("sum", "the sum"), ("absolute", "the sum of absolute values")):
+        if not _is_close(expected[key], found[key], scale * count):
+            yield f"{words} was {expected[key]!r} and is {found[key]!r}"
+            return
+
+
+def _is_close(before: float, now: float, scale: float) -> bool:
+    if math.isnan(before) or math.isnan(now):
+        return math.isnan(before) and math.isnan(now)
+    if math.isinf(before) or math.isinf(now) or math.isinf(scale):
+        return before == now
+    return abs(before - now) <= scale + TOLERANCE * abs(before)
+
+
+# --- what can be wrong ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NoGoldenFile(Diagnostic):
+    """There is nothing to compare with."""
+
+    code = "DL921"
+    title = "no golden file"
+    path: str
+    spec: str
+
+    @property
+    def message(self) -> str:
+        return f"there is no golden file `{self.path}`"
+
+    @property
+    def help(self) -> str | None:
+        return f"`dlc golden --update {self.spec}` writes what the spec computes now"
+
+
+@dataclass(frozen=True)
+class BadGoldenFile(Diagnostic):
+    """The golden file is not what `--update` wrote."""
+
+    code = "DL922"
+    title = "golden file cannot be read"
+    path: str
+    spec: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.path}` is no golden file"
+
+    @property
+    def help(self) -> str | None:
+        return f"`dlc golden --update {self.spec}` writes it anew"
