@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import PurePath
 
 from dlc.compiler.ir.expr import Reduce, refresh, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, read, unique, whole
@@ -129,7 +130,9 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
 
 
 def _formula(tensor: Tensor, equation: Equation) -> str:
-    place = f"    {equation.span.source.name}:{equation.span.line}" if equation.span is not None else ""
+    """The equation, and where it comes from: the file without its folder, which is another one on every machine."""
+    span = equation.span
+    place = f"    {PurePath(span.source.name).name}:{span.line}" if span is not None else ""
     return equation_text(tensor, equation) + place
 
 

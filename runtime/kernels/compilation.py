@@ -17,8 +17,8 @@ import numba
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from platformdirs import user_cache_path
 
+from dlc.runtime.folders import cache_folder
 from dlc.runtime.kernels_fingerprint import fingerprint
 
 #: Sums may be reordered and products fused into sums, so that loops become vectors; nan and infinity keep their sense.
@@ -67,7 +67,7 @@ def own_cache() -> Iterator[None]:
     Where that cannot be written, Numba falls back to nothing at all, so the directory is tried first.
     """
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    root = before or os.fspath(user_cache_path("dlc", appauthor=False) / "kernels")
+    root = before or os.fspath(cache_folder() / "kernels")
     directory = os.path.join(root, fingerprint())
     if _writable(directory):
         numba.config.CACHE_DIR = directory  # type: ignore[attr-defined]
