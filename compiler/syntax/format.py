@@ -139,9 +139,23 @@ class _Layout:
         pieces, place = [], span.start
         for token in self.words:
             if span.start <= token.span.start and token.span.end <= span.end:
-                pieces += [self.source.text[place : token.span.start], self.speller.word(token)]
+                pieces += [self.source.text[place : token.span.start], self.set_apart(token)]
                 place = token.span.end
         return "".join(pieces)
+
+    def set_apart(self, token: Token) -> str:
+        """A word in this style; where a sign becomes letters (`a∈S`), it does not grow into its neighbours."""
+        written = self.speller.word(token)
+        if not written.isalpha() or token.span.text.isalpha():
+            return written
+        before = self.source.text[token.span.start - 1 : token.span.start]
+        after = self.source.text[token.span.end : token.span.end + 1]
+        left = " " if _in_name(before) else ""
+        return left + written + (" " if _in_name(after) else "")
+
+
+def _in_name(character: str) -> bool:
+    return character.isalnum() or character in ("_", "'", "′", "″")
 
 
 def _doc_lines(doc: str | None, indent: int) -> list[str]:

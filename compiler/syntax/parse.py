@@ -56,7 +56,7 @@ def grammar(strict: bool = False) -> Grammar:
             return iter(())
 
     parser = Lark(
-        files(__package__).joinpath("dl.lark").read_text(encoding="utf-8"),
+        files("dlc.compiler.syntax").joinpath("dl.lark").read_text(encoding="utf-8"),
         parser="lalr",
         lexer=NoLexer,
         start="file",

@@ -227,8 +227,9 @@ class TreeBuilder:
             raise RefusalError(
                 errors.TooManyGroups(marks[2].span, len(groups), any(not group for group in groups[1:-1]))
             )
-        groups += [()] * (3 - len(groups))
-        return Piece(ast.Signature(*groups, outputs, span=_span(parts)), _span(parts))
+        data, parameters, hyper_parameters = [*groups, (), ()][:3]
+        node = ast.Signature(data, parameters, hyper_parameters, outputs, span=_span(parts))
+        return Piece(node, node.span)
 
     # --- statements and items -----------------------------------------------------------------------------------------
 

@@ -99,6 +99,8 @@ class _Cutter:
         self.body_indentation: str | None = None
         self.brackets: list[Token] = []
         self.waiting_docs: list[int] = []
+        self.ending_docs: set[int] = set()
+        self.in_body = False
 
     def run(self) -> Cut:
         while self.place < len(self.text):
@@ -177,10 +179,11 @@ class _Cutter:
         return self.span(start, end) if end > start else None
 
     def attach_docs(self, line: Line) -> None:
-        """The doc comments above go with `line`; those at the end of a body, with a margin line below, with nothing."""
-        at_margin = [number for number in self.waiting_docs if self.comments[number].span.column == 1]
-        documenting = at_margin if line.level == 0 else self.waiting_docs
-        self.undocument([number for number in self.waiting_docs if number not in documenting])
+        """The doc comments above go with `line`; those that end a body go with no line at the margin below."""
+        ending = [number for number in self.waiting_docs if line.level == 0 and number in self.ending_docs]
+        documenting = [number for number in self.waiting_docs if number not in ending]
+        self.undocument(ending)
+        self.in_body = line.level == 1
         texts = [self.comments[number].span.text[2:].removeprefix(" ") for number in documenting]
         self.waiting_docs = []
         if texts:
@@ -220,8 +223,11 @@ class _Cutter:
         end = len(self.text) if end < 0 else end
         text = self.text[self.place : end]
         is_doc = own_line and self.line is None and text.startswith("##") and not text.startswith("###")
+        if own_line and self.source.column_of(self.place) == 1:
+            self.in_body = False
         if is_doc:
             self.waiting_docs.append(len(self.comments))
+            self.ending_docs.update([len(self.comments)] if self.in_body else [])
         self.comments.append(CommentWord(self.span(self.place, self.place + len(text.rstrip())), own_line, is_doc))
         self.place = end
 

@@ -200,6 +200,15 @@ layer F(x[I];  # the input
     check_formatting(text)
 
 
+def test_signs_that_become_letters_stay_apart() -> None:
+    text = "layer F(x) -> y:\n    y = f(i∈S,  # why\n          3∈S or i'∈S or |I|∈S if∑[i] x else 1)\n"
+    expected = (
+        "layer F(x) -> y:\n    y = f(i in S,  # why\n          3 in S or i' in S or |I|in S if sum[i] x else 1)\n"
+    )
+    assert formatted(text) == expected
+    check_formatting(text)
+
+
 def test_long_lines_are_broken_inside_brackets() -> None:
     arguments = ", ".join(f"argument{number}[i,j]" for number in range(20))
     lines = in_body(f"y[i] = sum[j] function({arguments})").split("\n")

@@ -184,6 +184,18 @@ def test_doc_comments_go_with_what_follows() -> None:
     assert [comment.own_line for comment in file.comments if not comment.is_doc] == [True, False, True, True]
 
 
+def test_doc_comments_at_the_end_of_a_body() -> None:
+    file = parse_text(
+        " ## first\nindex I\nlayer F(x) -> y:\n## sum\n    y = x\n    ## body\n"
+        "## next\n  ## two\nlayer G(x) -> y:\n  y = x\n"
+    )
+    index, _, layer = file.items
+    assert index.doc == "first"
+    assert file.definitions[0].body[0].doc == "sum"
+    assert layer.doc == "next\ntwo"
+    assert [comment.text for comment in file.comments if not comment.is_doc] == ["## body"]
+
+
 def test_spans_hold_what_was_written() -> None:
     text = "layer F(x) -> y:\n    y[i] = (a + b) * sum[j] c[j]  # end\n    z = f(x; k, s=2)\n"
     definition = parse_text(text).definitions[0]
