@@ -1,6 +1,6 @@
 """exp, expm1, log, log1p: branch-free, so that loops over them become vectors.
 
-Largest errors found, in units in the last place, for both types: exp 1.0, expm1 2.0, log 0.9, log1p 2.1.
+Largest errors found, in units in the last place, for both types: exp 1.1, expm1 2.1, log 0.9, log1p 2.1.
 nan, infinities, -0 and subnormal numbers are treated as IEEE 754 recommends.
 
 exp: x = n*ln(2) + r with |r| <= ln(2)/2, then 2^n times a polynomial in r (Remez). Adding and subtracting t = 1.5 * 2^m

@@ -1,0 +1,176 @@
+"""Matrix products against NumPy: every transposition, odd sizes, leading dimensions, alpha and beta, empty operands."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+
+from dlc.runtime import kernels
+from dlc.runtime.kernels import FLAGS, address, f32, f64, size
+from dlc.runtime.kernels.compilation import REGION_SIGNATURE
+from dlc.runtime.kernels.gemm import TINY, load_gemm
+from dlc.runtime.kernels.tile import DEPTH, tile_shape
+
+TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
+SIDES = (1, 2, 3, 5, 7, 8, 9, 12, 13, 16, 17, 24, 25, 31, 32, 33, 48, 65)
+
+
+def multiply(real: str, ta: bool, tb: bool, alpha: float, a, b, beta: float, c) -> None:
+    """c = alpha*op(a).op(b) + beta*c, in place; rows may be further apart than they are long."""
+    m, n = c.shape
+    k = a.shape[0] if ta else a.shape[1]
+    leading = [operand.strides[0] // operand.itemsize for operand in (a, b, c)]
+    load_gemm(TYPES[real]).ctypes(
+        ta, tb, m, n, k, alpha, a.ctypes.data, leading[0], b.ctypes.data, leading[1], beta, c.ctypes.data, leading[2]
+    )
+
+
+def matrix(rng, rows: int, columns: int, real: str, extra: int = 0) -> np.ndarray:
+    """A matrix whose rows stand `extra` elements apart; what lies between must be neither read nor written."""
+    stored = np.full((rows, columns + extra), np.nan, real)
+    stored[:, :columns] = rng.standard_normal((rows, columns))
+    return stored[:, :columns]
+
+
+def check(rng, real: str, m: int, n: int, k: int, ta: bool, tb: bool, alpha=1.0, beta=0.0, extra=0) -> None:
+    a = matrix(rng, *((k, m) if ta else (m, k)), real, extra)
+    b = matrix(rng, *((n, k) if tb else (k, n)), real, extra)
+    c = matrix(rng, m, n, real, extra)
+    product = (a.T if ta else a).astype(np.float64) @ (b.T if tb else b).astype(np.float64)
+    exact = alpha * product + (beta * c.astype(np.float64) if beta else 0.0)
+    if not beta:
+        c[:] = np.nan
+    multiply(real, ta, tb, alpha, a, b, beta, c)
+    tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
+    assert np.max(np.abs(c - exact), initial=0.0) <= tolerance * max(1.0, abs(alpha)), (m, n, k, ta, tb, alpha, beta)
+    if extra:
+        between = c.base[:, n:]
+        assert np.isnan(between).all(), "wrote between the rows of c"
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("tb", [False, True])
+def test_odd_sizes(real: str, ta: bool, tb: bool) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        m, n, k = (int(rng.choice(SIDES)) for _ in range(3))
+        alpha, beta = float(rng.choice([1.0, -0.5, 2.0])), float(rng.choice([0.0, 1.0, 0.5]))
+        check(rng, real, m, n, k, ta, tb, alpha, beta, extra=int(rng.integers(0, 3)))
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("tb", [False, True])
+def test_every_remainder_of_the_tile(real: str, ta: bool, tb: bool) -> None:
+    rng = np.random.default_rng(6)
+    shape = tile_shape(TYPES[real])
+    for m in range(1, 2 * shape.height + 2):
+        check(rng, real, m, shape.width, 9, ta, tb, beta=1.0)
+    for n in range(1, 2 * shape.width + 2):
+        check(rng, real, shape.height + 1, n, 9, ta, tb, beta=1.0)
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("k", [DEPTH - 1, DEPTH, DEPTH + 1, 3 * DEPTH + 5])
+def test_long_sums_visit_c_more_than_once(real: str, k: int) -> None:
+    rng = np.random.default_rng(k)
+    for ta, tb in ((False, False), (True, False), (False, True), (True, True)):
+        check(rng, real, 19, 37, k, ta, tb, beta=0.0)
+        check(rng, real, 19, 37, k, ta, tb, alpha=0.5, beta=2.0, extra=1)
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_large_products_and_rows_at_powers_of_two(real: str) -> None:
+    rng = np.random.default_rng(8)
+    for ta, tb in ((False, False), (True, False), (False, True), (True, True)):
+        check(rng, real, 200, 300, 310, ta, tb)
+        check(rng, real, 130, 256, 256, ta, tb, beta=1.0)
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_rows_and_columns(real: str) -> None:
+    rng = np.random.default_rng(9)
+    for ta in (False, True):
+        for tb in (False, True):
+            for m, n in ((1, 1), (1, 50), (50, 1)):
+                for k in (1, 3, 4, 50, 300):
+                    check(rng, real, m, n, k, ta, tb, alpha=-1.5, beta=0.5, extra=2)
+                    check(rng, real, m, n, k, ta, tb)
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_an_empty_sum_only_scales(real: str) -> None:
+    c = np.array([[1.0, np.nan], [2.0, 3.0]], real)
+    a, b = np.zeros((2, 0), real), np.zeros((0, 2), real)
+    multiply(real, False, False, 1.0, a, b, 1.0, c)
+    assert np.array_equal(c, np.array([[1.0, np.nan], [2.0, 3.0]], real), equal_nan=True)
+    multiply(real, False, False, 1.0, a, b, 0.0, c)
+    assert c.tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_an_empty_result_is_left_alone(real: str) -> None:
+    a, b = np.ones((3, 4), real), np.ones((4, 5), real)
+    for rows, columns in ((0, 5), (3, 0)):
+        c = np.full((3, 5), 7.0, real)
+        load_gemm(TYPES[real]).ctypes(
+            0, 0, rows, columns, 4, 1.0, a.ctypes.data, 4, b.ctypes.data, 5, 0.0, c.ctypes.data, 5
+        )
+        assert (c == 7).all()
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("side", [2, 6, 7, 40])
+def test_nan_and_infinity_reach_the_result(real: str, side: int) -> None:
+    a, b = np.ones((side, side), real), np.ones((side, side), real)
+    a[1, 1], b[0, 0] = np.nan, np.inf
+    c = np.zeros((side, side), real)
+    multiply(real, False, False, 1.0, a, b, 0.0, c)
+    with np.errstate(invalid="ignore"):
+        assert np.array_equal(c, a @ b, equal_nan=True)
+    assert side**3 <= TINY or side > 6
+
+
+@pytest.mark.parametrize(("view", "real"), [(f32, "float32"), (f64, "float64")])
+def test_shards_of_rows_in_a_region(view, real: str) -> None:
+    gemm = {"float32": kernels.gemm_f32, "float64": kernels.gemm_f64}[real]
+
+    def rows(table, shard, shards):
+        m = size(table, 0)
+        x, w, y = view(table, 1, m, 20), view(table, 2, 20, 30), view(table, 3, m, 30)
+        low, high = m * shard // shards, m * (shard + 1) // shards
+        gemm(
+            False,
+            False,
+            high - low,
+            30,
+            20,
+            1.0,
+            address(x, low, 0),
+            20,
+            address(w, 0, 0),
+            30,
+            0.0,
+            address(y, low, 0),
+            30,
+        )
+
+    region = numba.cfunc(REGION_SIGNATURE, **FLAGS)(rows)
+    rng = np.random.default_rng(1)
+    x, w, y = rng.normal(size=(17, 20)).astype(real), rng.normal(size=(20, 30)).astype(real), np.zeros((17, 30), real)
+    table = np.array([17, x.ctypes.data, w.ctypes.data, y.ctypes.data])
+    kernels.Program([(region, 8)])(table)
+    assert np.allclose(y, x @ w, rtol=1e-4, atol=1e-4)
+
+
+def test_operands_of_another_type_do_not_compile() -> None:
+    gemm = kernels.gemm_f32
+
+    def region(table, shard, shards):
+        x = f64(table, 0, 2, 2)
+        gemm(False, False, 2, 2, 2, 1.0, address(x, 0, 0), 2, address(x, 0, 0), 2, 0.0, address(x, 0, 0), 2)
+
+    with pytest.raises(numba.TypingError):
+        numba.cfunc(REGION_SIGNATURE, **FLAGS)(region)
