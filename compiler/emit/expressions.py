@@ -174,15 +174,13 @@ class Spelling:
         if node.args[0].type == "int":
             if for_integers is None:
                 shown = self.text(node.args[0], SUM)
-                return f"({shown} > 0) - ({shown} < 0)", SUM
+                return f"int({shown} > 0) - int({shown} < 0)", SUM
             function = for_integers
         return self.call(function, *map(self.text, node.args)), ATOM
 
     def _pow(self, node: Op) -> tuple[str, int]:
         base, exponent = node.args
         count = _whole_number(exponent)
-        if count is not None and 2 <= count <= _LONGEST_PRODUCT and _is_short(base):
-            return "*".join([self.text(base, ATOM)] * count), PRODUCT
         if count is not None:
             return self._integer_power(base, count)
         if base.type == "int":
@@ -199,6 +197,8 @@ class Spelling:
             return self._constant(1 if base.type == "int" else 1.0)
         if count == 1:
             return self._spell(base)
+        if count <= _LONGEST_PRODUCT and _is_short(base):
+            return "*".join([self.text(base, ATOM)] * count), PRODUCT
         return self.call(powers.name(count), self.text(base)), ATOM
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 _LONGEST = 48
 
 _RESERVED = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "np"))
-_MARKS = {"'": "_prime", "′": "_prime", "+": "_plus", "-": "_minus", "∂": "d_", "∇": "grad_"}
+_MARKS = {"'": "_prime_", "′": "_prime_", "+": "_plus", "-": "_minus", "∂": "d_", "∇": "grad_"}
 _SUBSCRIPTS = {ord(sign): str(digit) for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")}
 
 
