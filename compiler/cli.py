@@ -303,15 +303,21 @@ def train(spec: str, definitions: tuple[tuple[str, Any], ...], dtype: str, model
 
 @commands.command()
 @specs_argument
-@click.option("--update", is_flag=True, help="Write the golden texts instead of comparing with them.")
+@click.option("--update", is_flag=True, help="Write the golden numbers instead of comparing with them.")
 def golden(specs: tuple[str, ...], update: bool) -> None:
-    """Compare the stages of each SPEC with the text in its .golden file."""
-    from dlc.compiler import golden as texts
+    """Compare what each SPEC computes on seeded inputs with the numbers in the .golden file beside it."""
+    from dlc.compiler import golden as numbers
+    from dlc.compiler.diagnostics import CompileError
 
-    act: Callable[[str], str] = texts.update if update else texts.difference
+    act: Callable[[str], str] = numbers.update if update else numbers.difference
     failed = False
     for spec in specs:
-        report = act(spec)
+        try:
+            report = act(spec)
+        except CompileError as error:
+            _show(error.diagnostics)
+            failed = True
+            continue
         click.echo(report, nl=False)
         failed |= bool(report) and not update
     if failed:

@@ -59,8 +59,8 @@ def _graph(graph: Graph, chosen: Options) -> str:
 
 
 def _grad(graph: Graph, chosen: Options) -> str:
-    *_, last = pipeline.entries(graph, chosen.wrt).values()
-    return printer.text(last)
+    derived = [entry for name, entry in pipeline.entries(graph, chosen.wrt).items() if not name.startswith("forward")]
+    return printer.text(derived[0]) if derived else f"# {graph.name} has no derivative\n"
 
 
 def _loops(graph: Graph, chosen: Options) -> str:

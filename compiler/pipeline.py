@@ -152,27 +152,26 @@ def entries(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) 
     """The finished graph of every entry of the definition whose graph semantics gave."""
     verify.check(graph, "semantics")
     ready = prepared(graph, off)
-    result = {name: finished(entry, off) for name, entry in _forward(ready)}
     derivative = differentiated(ready, wrt)
-    if derivative is not None:
-        entry, raw = derivative
-        result[entry] = finished(raw, off)
-    return result
+    raw = [_forward(ready), *([derivative] if derivative is not None else []), *_outputs(ready)]
+    return {name: finished(entry, off) for name, entry in raw}
 
 
-def _forward(graph: Graph) -> Iterator[tuple[str, Graph]]:
-    """Everything that the model computes; and apart from it, the outputs that need fewer inputs than the loss.
-
-    So a classifier can be asked for its logits without the target.
-    """
+def _forward(graph: Graph) -> tuple[str, Graph]:
+    """Everything that the model computes, the loss first."""
     if graph.loss is None:
-        yield "forward", graph
-        return
+        return "forward", graph
     named = [output for output in graph.outputs if output.tensor == graph.loss]
-    outputs = tuple(output for output in graph.outputs if output.tensor != graph.loss)
-    yield "forward", replace(graph, outputs=(*(named or [Output(graph.loss, graph.loss)]), *outputs))
+    others = [output for output in graph.outputs if output.tensor != graph.loss]
+    return "forward", replace(graph, outputs=(*(named or [Output(graph.loss, graph.loss)]), *others))
+
+
+def _outputs(graph: Graph) -> Iterator[tuple[str, Graph]]:
+    """The outputs that need fewer inputs than the loss: a classifier is asked for its logits without the target."""
+    if graph.loss is None:
+        return
     inputs = _inputs_of(graph, [graph.loss])
-    fewer = tuple(output for output in outputs if _inputs_of(graph, [output.tensor]) < inputs)
+    fewer = tuple(output for output in graph.outputs if _inputs_of(graph, [output.tensor]) < inputs)
     if fewer:
         yield "forward.outputs", replace(graph, outputs=fewer, loss=None)
 

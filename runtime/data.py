@@ -229,14 +229,13 @@ def _read_arrays(path: str) -> dict[str, Vector]:
     if not os.path.exists(path):
         raise DataError(f"there is no file {path}; the data are `{DIGITS}` or the path of a .npz file")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise DataError(f"{path} holds one array without a name: save it with numpy.savez(path, x=..)")
-            return {name: file[name] for name in file.files}
+        file = np.load(path, allow_pickle=False)
+        found = {name: file[name] for name in file.files} if hasattr(file, "files") else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} is no .npz file that can be read: {error}") from None
+    if found is None:
+        raise DataError(f"{path} holds one array without a name: save it with numpy.savez(path, x=..)")
+    return found
 
 
 def _split(path: str, found: Mapping[str, Vector], declaration: Declaration, batch: str) -> Data:

@@ -20,7 +20,7 @@ class Optimiser(Protocol):
 class SGD:
     """Steepest descent, with Polyak's momentum: ``u <- momentum*u + g``, ``θ <- θ - lr*u``."""
 
-    def __init__(self, size: int, dtype: np.dtype[Any], lr: float = 0.1, momentum: float = 0.9) -> None:
+    def __init__(self, size: int, dtype: np.dtype[Any], lr: float = 0.01, momentum: float = 0.9) -> None:
         self.lr, self.momentum = lr, momentum
         self._velocity = np.zeros(size, dtype)
         self._scratch = np.empty(size, dtype)
