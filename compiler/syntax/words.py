@@ -28,7 +28,7 @@ from dlc.compiler.syntax.vocabulary import (
     unrepresentable,
 )
 
-MAX_FILE = 1 << 20
+MAX_FILE = 1 << 18
 MAX_NUMBER = 64
 MAX_NAME = 128
 MAX_BRACKETS = 64
