@@ -43,7 +43,8 @@ from dlc.compiler.ir.ops import Type
 Role = Literal["input", "cotangent", "parameter", "hyper", "gradient", "result", "workspace"]
 
 SHARDS = Size("#shards")
-START, STOP, SHARD = (Read(name, (), "int") for name in ("start", "stop", "shard"))
+# no tensor of a spec can be called so
+START, STOP, SHARD = (Read(name, (), "int") for name in ("#start", "#stop", "#shard"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ import numpy as np
 
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
 from dlc.compiler.ir.loops import (
+    SHARD,
     SHARDS,
+    START,
+    STOP,
     Entry,
     For,
     If,
@@ -60,13 +63,13 @@ class _Run:
         return self.buffers
 
     def kernel(self, kernel: Kernel, shard: int, shards: int) -> None:
-        scope: dict[Any, Any] = {"shard": shard}
+        scope: dict[Any, Any] = {SHARD.tensor: shard}
         if kernel.split is None:
             if shard == 0:
                 self.body(kernel.body, scope)
             return
         extent = int(self.value(kernel.split, {}))
-        scope["start"], scope["stop"] = extent * shard // shards, extent * (shard + 1) // shards
+        scope[START.tensor], scope[STOP.tensor] = extent * shard // shards, extent * (shard + 1) // shards
         self.body(kernel.body, scope)
 
     def body(self, body: tuple[Statement, ...], scope: dict[Any, Any]) -> None:
