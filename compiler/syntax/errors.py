@@ -414,37 +414,6 @@ class TooLong(Diagnostic):
 
 
 @dataclass(frozen=True)
-class NotUtf8(Diagnostic):
-    code: ClassVar[str] = "DL022"
-    title: ClassVar[str] = "not UTF-8"
-
-    path: str
-    line: int
-    byte: int
-
-    @property
-    def message(self) -> str:
-        return f"`{self.path}` is not UTF-8 text: line {self.line} holds the byte 0x{self.byte:02X}"
-
-    @property
-    def help(self) -> str | None:
-        return "save the file as UTF-8"
-
-
-@dataclass(frozen=True)
-class CannotRead(Diagnostic):
-    code: ClassVar[str] = "DL023"
-    title: ClassVar[str] = "cannot read the file"
-
-    path: str
-    reason: str
-
-    @property
-    def message(self) -> str:
-        return f"cannot read `{self.path}`: {self.reason}"
-
-
-@dataclass(frozen=True)
 class PositionalAfterNamed(Diagnostic):
     code: ClassVar[str] = "DL024"
     title: ClassVar[str] = "positional after named"

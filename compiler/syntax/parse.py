@@ -1,4 +1,4 @@
-"""From text to AST: `parse`, and `read_source` for files.
+"""From text to AST: `parse`.
 
 The lines that words.py cuts are fed to the LALR parser of dl.lark one by one, and tree.py builds the nodes. When a line
 is refused, the parser goes back to where that line began, a harmless line takes its place, and reading goes on: every
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, sorted_unique
@@ -19,7 +18,7 @@ from dlc.compiler.syntax import ast, errors
 from dlc.compiler.syntax.explain import Refused, explain
 from dlc.compiler.syntax.tree import RefusalError, TreeBuilder
 from dlc.compiler.syntax.vocabulary import Vocabulary
-from dlc.compiler.syntax.words import MAX_ERRORS, MAX_FILE, CommentWord, Line, Token, cut
+from dlc.compiler.syntax.words import MAX_ERRORS, CommentWord, Line, Token, cut
 
 if TYPE_CHECKING:
     from lark.parsers.lalr_interactive_parser import InteractiveParser
@@ -67,25 +66,6 @@ def grammar(strict: bool = False) -> Grammar:
     )
     patterns = {terminal.name: terminal.pattern.to_regexp() for terminal in parser.terminals}
     return Grammar(parser, Vocabulary.of_terminals(patterns))
-
-
-def read_source(path: str | Path) -> Source:
-    """The file at `path` as a source, its line ends made `\\n`. Raises `CompileError` (DL021, DL022, DL023)."""
-    name = str(path)
-    try:
-        with open(path, "rb") as stream:
-            content = stream.read(4 * MAX_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CompileError(errors.CannotRead(None, name, reason)) from None
-    if len(content) > 4 * MAX_FILE:
-        raise CompileError(errors.TooLong(None, f"`{name}`", len(content), MAX_FILE))
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise CompileError(errors.NotUtf8(None, name, line, content[error.start])) from None
-    return Source(name, text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def parse(source: Source) -> ast.File:
