@@ -76,7 +76,9 @@ def test_a_literal_is_one_line_that_means_the_text(text: str) -> None:
     assert len(written.splitlines()) == 1 and ast.literal_eval(written) == text
 
 
-@pytest.mark.parametrize("text", ['"""', '\\"""', "\\", 'a"', "\n", "\r", "\u2028", "\u202e", "\x00", "#", "\\N{BULLET}"])
+@pytest.mark.parametrize(
+    "text", ['"""', '\\"""', "\\", 'a"', "\n", "\r", "\u2028", "\u202e", "\x00", "#", "\\N{BULLET}"]
+)
 def test_a_docstring_ends_where_it_should(text: str) -> None:
     writer = Writer()
     with writer.block("def f():"):
