@@ -1,0 +1,21 @@
+"""Everything that can be said about a file without compiling it for particular sizes."""
+
+from __future__ import annotations
+
+from dlc.compiler.diagnostics import Diagnostic, sorted_unique
+from dlc.compiler.semantics.elaborate import problems_of
+from dlc.compiler.semantics.errors_unsupported import OptimizerNotSupported
+from dlc.compiler.semantics.modules import Loader
+from dlc.compiler.syntax import ast
+
+
+def check(file: ast.File, loader: Loader) -> list[Diagnostic]:
+    """The problems of every definition of a file; a layer is checked for all sizes of the sets in its signature."""
+    module = loader.module(file)
+    found: list[Diagnostic] = list(module.every_problem())
+    for item in file.definitions:
+        if isinstance(item, ast.Layer | ast.Model):
+            found.extend(problems_of(module, item, loader))
+        elif isinstance(item, ast.Optimizer):
+            found.append(OptimizerNotSupported(item.name.span))
+    return list(sorted_unique(found))

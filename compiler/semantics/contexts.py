@@ -1,0 +1,108 @@
+"""Where an expression is evaluated: its frame, the index variables in scope, and the whole axes around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dlc.compiler.diagnostics import CompileError
+from dlc.compiler.ir.expr import Expr, Index, fresh
+from dlc.compiler.semantics.errors_limits import NestedTooDeep
+from dlc.compiler.semantics.errors_sizes import WholeAxesMismatch
+from dlc.compiler.semantics.frames import Axis, Frame, Value
+from dlc.compiler.semantics.sizes import Evidence
+from dlc.compiler.semantics.summation import NO_SUMS, Sums
+from dlc.compiler.source import Span
+from dlc.compiler.syntax import ast
+
+DEEPEST = 1200
+"""Expressions inside each other, those of the layers and functions that they call included."""
+
+
+@dataclass(eq=False)
+class WholeAxes:
+    """The whole axes that values without subscripts for them take, k-th with k-th.
+
+    On the right of `y[b,T,D] = ..` these are `T` and `D`.  In an argument without capitals, and in `sum[..] f(x[I])`,
+    they are *open*: the first value that has any decides.
+    """
+
+    indices: list[Index] = field(default_factory=list)
+    axes: list[Axis] = field(default_factory=list)
+    is_open: bool = False
+    evidence: list[Evidence] = field(default_factory=list)
+
+    def take(self, frame: Frame, value: Value, words: str, span: Span) -> tuple[Index, ...]:
+        """The variables that run over the axes of ``value``."""
+        if value.rank == 0:
+            return ()
+        if self.is_open and not self.indices:
+            self.axes = list(value.axes)
+            self.indices = [fresh(axis.size, _hint(axis.set)) for axis in value.axes]
+            self.evidence = [value.evidence(axis, span) for axis in range(value.rank)]
+            return tuple(self.indices)
+        if value.rank != len(self.indices):
+            raise CompileError(WholeAxesMismatch(span, words, value.rank, len(self.indices)))
+        for number, axis in enumerate(value.axes):
+            left, right = value.evidence(number, span), self.evidence[number]
+            frame.build.sizes.unify(axis.size, self.axes[number].size, left, right, frame.report)
+        return tuple(self.indices)
+
+
+def _hint(set: str) -> str:
+    return set or "i"
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """``static``: only what is known when compiling may be used."""
+
+    frame: Frame
+    env: Mapping[str, Index]
+    sums: Sums
+    axes: WholeAxes
+    static: bool = False
+    guards: tuple[Expr, ...] = ()  # conditions under which the expression is evaluated
+
+    def guarded(self, *conditions: Expr) -> Context:
+        return replace(self, guards=(*self.guards, *conditions))
+
+    def binding(self, names: Mapping[str, Index]) -> Context:
+        return replace(self, env={**self.env, **names})
+
+    def within(self, axes: WholeAxes) -> Context:
+        return replace(self, axes=axes)
+
+
+def static_context(frame: Frame) -> Context:
+    return Context(frame, {}, NO_SUMS, WholeAxes(), static=True)
+
+
+Rule = Callable[[Context, Any], Expr]
+RULES: dict[type[ast.Node], Rule] = {}
+"""How each kind of expression is evaluated; the modules that do it fill the table."""
+
+
+def rule(*kinds: type[ast.Node]) -> Callable[[Rule], Rule]:
+    def enter(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(kinds, function))
+        return function
+
+    return enter
+
+
+def evaluate(context: Context, node: ast.Expression) -> Expr:
+    """The scalar expression that ``node`` means at the index variables of the context."""
+    build = context.frame.build
+    build.depth += 1
+    try:
+        if build.depth > DEEPEST:
+            raise CompileError(NestedTooDeep(node.span, context.frame.scope.name, DEEPEST))
+        return RULES[type(node)](context, node)
+    finally:
+        build.depth -= 1
+
+
+def spans_of(nodes: Sequence[ast.Node]) -> list[Span]:
+    return [node.span for node in nodes]

@@ -1,0 +1,282 @@
+"""Tensors of a body: the equations of a name become one tensor of the graph.
+
+Inside an inlined layer an equation may depend on index variables of the caller (the layer is mapped over them); they
+become leading axes of the tensor, exactly those that it depends on, in the order in which they were bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dlc.compiler.diagnostics import CompileError, Diagnostic
+from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, free_indices, op, refresh, substitute
+from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.ir.ops import Type
+from dlc.compiler.semantics.arithmetic import real
+from dlc.compiler.semantics.contexts import Context, evaluate
+from dlc.compiler.semantics.errors_indices import PartsOfDifferentRank, WrongRank
+from dlc.compiler.semantics.errors_limits import TooManyAxes
+from dlc.compiler.semantics.errors_types import MixedTypes, NotWithinSet, WrongType
+from dlc.compiler.semantics.errors_unsupported import RecurrenceNotSupported
+from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Poisoned, Value, tensor_value
+from dlc.compiler.semantics.names import set_size
+from dlc.compiler.semantics.scope import set_of
+from dlc.compiler.semantics.sizes import Evidence
+from dlc.compiler.semantics.targets import MOST_AXES, LeftSide, end_of, left_side
+from dlc.compiler.source import Span
+from dlc.compiler.syntax import ast
+
+
+def define(frame: Frame, name: str, span: Span | None) -> Value:
+    """The tensor that the equations of ``name`` define."""
+    if name in frame.open:
+        raise CompileError(_circle(frame, name))
+    frame.open[name] = span or frame.scope.equations[name][0].target.span
+    try:
+        value = _defined(frame, name)
+    except CompileError as error:
+        frame.failed.add(name)
+        for problem in frame.trail(error.diagnostics):
+            frame.build.report(problem)
+        raise Poisoned from None
+    except Poisoned:
+        frame.failed.add(name)
+        raise
+    finally:
+        frame.open.pop(name, None)
+    frame.values[name] = value
+    return value
+
+
+def _circle(frame: Frame, name: str) -> Diagnostic:
+    names = [one for one in frame.open if one in frame.scope.equations]
+    circle = names[names.index(name) :]
+    places = [frame.scope.equations[one][-1].target.span for one in circle]
+    frame.failed.update(circle)
+    return RecurrenceNotSupported(places[0], (*circle, name), tuple(places[1:]))
+
+
+def _defined(frame: Frame, name: str) -> Value:
+    equations = frame.scope.equations[name]
+    lefts = _lefts(frame, name, equations)
+    bodies = _typed([_body(frame, *pair) for pair in zip(equations, lefts, strict=True)], equations)
+    declaration = frame.scope.outputs.get(name)
+    if declaration is not None:
+        bodies = _as_declared(bodies, declaration, equations)
+    ends = _ends(frame, name, lefts)
+    draft = draft_of(frame, name, lefts, bodies, ends, [equation.span for equation in equations])
+    if declaration is not None:
+        draft.tensor = _matched(frame, draft.tensor, declaration, lefts, ends)
+    frame.build.add(draft)
+    return tensor_value(draft, name, draft.lead, lefts[0].span)
+
+
+def _lefts(frame: Frame, name: str, equations: Sequence[ast.Equation]) -> list[LeftSide]:
+    problems: list[Diagnostic] = []
+    lefts: list[LeftSide] = []
+    for equation in equations:
+        try:
+            lefts.append(left_side(frame, equation.target))
+        except CompileError as error:
+            problems.extend(error.diagnostics)
+    if problems:
+        raise CompileError(problems)
+    rank = len(lefts[0].subscripts)
+    for left in lefts[1:]:
+        if len(left.subscripts) != rank:
+            raise CompileError(PartsOfDifferentRank(left.span, name, rank, len(left.subscripts), lefts[0].span))
+    return lefts
+
+
+def _body(frame: Frame, equation: ast.Equation, left: LeftSide) -> Expr:
+    sums = frame.sums(equation)
+    if sums.problems:
+        raise CompileError(sums.problems)
+    return evaluate(Context(frame, left.env, sums, left.axes), equation.value)
+
+
+def _typed(bodies: list[Expr], equations: Sequence[ast.Equation]) -> list[Expr]:
+    """All parts of one type: reals if one of them is."""
+    types = {body.type for body in bodies}
+    if len(types) == 1:
+        return bodies
+    if "bool" in types:
+        other = next(e for b, e in zip(bodies, equations, strict=True) if (b.type == "bool") != (bodies[0].type == "bool"))
+        raise CompileError(MixedTypes(equations[0].value.span, "the parts of the tensor", other.value.span))
+    return [real(body) for body in bodies]
+
+
+def _as_declared(bodies: list[Expr], declaration: ast.Declaration, equations: Sequence[ast.Equation]) -> list[Expr]:
+    declared: Type | None = "int" if declaration.element_of is not None else declaration.type  # type: ignore[assignment]
+    if declared is None or bodies[0].type == declared:
+        return bodies
+    if declared == "real" and bodies[0].type == "int":
+        return [real(body) for body in bodies]
+    raise CompileError(WrongType(equations[0].value.span, declaration.name.text, declared, bodies[0].type, declaration.span))
+
+
+def _ends(frame: Frame, name: str, lefts: Sequence[LeftSide]) -> list[Expr]:
+    """The extent of each axis: the end of its last part."""
+    if len(lefts) == 1:
+        return [end_of(lefts[0], axis) for axis in range(len(lefts[0].subscripts))]
+    result: list[Expr] = []
+    for axis in range(len(lefts[0].subscripts)):
+        ends = list(dict.fromkeys(frame.build.sizes.value(end_of(left, axis)) for left in lefts))
+        last = next((end for end in ends if all(_at_most(other, end) for other in ends)), None)
+        result.append(last if last is not None else _greatest(ends))
+    return result
+
+
+def _at_most(left: Expr, right: Expr) -> bool:
+    return left is right or nonnegative(polynomial(right) - polynomial(left))
+
+
+def _greatest(sizes: Sequence[Expr]) -> Expr:
+    result = sizes[0]
+    for size in sizes[1:]:
+        result = op("max", result, size)
+    return result
+
+
+def draft_of(
+    frame: Frame,
+    name: str,
+    lefts: Sequence[LeftSide],
+    bodies: Sequence[Expr],
+    ends: Sequence[Expr],
+    spans: Sequence[Span],
+) -> Draft:
+    """The tensor, with the caller's index variables that it depends on as leading axes."""
+    lead = leading(bodies, lefts)
+    parts = tuple(
+        equation_of(lead, left.indices, left.subscripts, body, span)
+        for left, body, span in zip(lefts, bodies, spans, strict=True)
+    )
+    sizes = (*(index.size for index in lead), *ends)
+    if len(sizes) > MOST_AXES:
+        raise CompileError(TooManyAxes(lefts[0].span, name, len(sizes), MOST_AXES))
+    sets = (*(set_name(index) for index in lead), *(_common_set(lefts, axis) for axis in range(len(ends))))
+    bound, bound_set = bound_of_all(frame.build, bodies)
+    tensor = Tensor(
+        frame.local_id(name), sizes, bodies[0].type, "computed", parts, sets, bound, bound_set, span=lefts[0].span
+    )
+    return Draft(tensor, lead, tuple(bodies), bool(frame.instance.path), frame.report)
+
+
+def leading(bodies: Sequence[Expr], lefts: Sequence[LeftSide]) -> tuple[Index, ...]:
+    own = {index for left in lefts for index in left.indices}
+    free = {index for body in bodies for index in free_indices(body) if index not in own}
+    return tuple(sorted(free, key=lambda index: index.id))
+
+
+def equation_of(
+    lead: Sequence[Index], indices: Sequence[Index], subscripts: Sequence[Expr], body: Expr, span: Span | None
+) -> Equation:
+    """An equation with index variables of its own in the place of the caller's."""
+    renamed: dict[Expr, Expr] = {index: refresh(index) for index in lead}
+    mine = tuple(index for index in renamed.values() if isinstance(index, Index))
+    return Equation((*mine, *indices), (*mine, *subscripts), substitute(body, renamed), span)
+
+
+def set_name(index: Index) -> str:
+    stem = index.hint.rstrip("'")
+    return stem[:1].upper() + stem[1:]
+
+
+def _common_set(lefts: Sequence[LeftSide], axis: int) -> str:
+    names = {left.sets[axis] for left in lefts}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _matched(
+    frame: Frame, tensor: Tensor, declaration: ast.Declaration, lefts: Sequence[LeftSide], ends: Sequence[Expr]
+) -> Tensor:
+    """An output has the axes that the signature says."""
+    name = declaration.name.text
+    if any(isinstance(axis, ast.AllAxes) for axis in declaration.axes):
+        return _element_of(frame, tensor, declaration)
+    if len(declaration.axes) != len(ends):
+        raise CompileError(WrongRank(lefts[0].span, name, len(declaration.axes), len(ends), declaration.span))
+    lead = len(tensor.sizes) - len(ends)
+    sets = list(tensor.sets)
+    for number, (axis, end) in enumerate(zip(declaration.axes, ends, strict=True)):
+        assert isinstance(axis, ast.Name)
+        size = set_size(frame, set_of(axis.text), axis.span)
+        left = Evidence(f"axis {number + 1} of `{name}`", lefts[-1].span_of(number))
+        right = Evidence(f"`{axis.text}` in the signature", axis.span)
+        frame.build.sizes.unify(end, size, left, right, frame.report)
+        sets[lead + number] = set_of(axis.text)
+    return _element_of(frame, replace(tensor, sets=tuple(sets)), declaration)
+
+
+def _element_of(frame: Frame, tensor: Tensor, declaration: ast.Declaration) -> Tensor:
+    """`-> path[T] in V`: shown to lie in `V` when the sizes are found."""
+    if declaration.element_of is None:
+        return tensor
+    name, set = declaration.name.text, set_of(declaration.element_of.text)
+    size = set_size(frame, set, declaration.element_of.span)
+    bound = tensor.bound
+    if bound is None:
+        reason = "nothing bounds what its equation gives"
+        raise CompileError(NotWithinSet(declaration.element_of.span, name, set, reason))
+    evidence = Evidence(f"what `{name}` can be", tensor.span), Evidence(f"`{set}`", declaration.element_of.span)
+    at_most(frame, bound, size, *evidence, name, set)
+    return replace(tensor, bound=size, bound_set=set)
+
+
+def at_most(
+    frame: Frame, bound: Expr, size: Expr, left: Evidence, right: Evidence, name: str, set: str
+) -> None:
+    """Integers below ``bound`` lie in the set: proved, refuted, or left to be checked when the sizes are known."""
+    build = frame.build
+
+    def later() -> None:
+        slack = polynomial(build.sizes.value(size)) - polynomial(build.sizes.value(bound))
+        if nonnegative(slack):
+            return
+        shown = build.sizes.show(bound), build.sizes.show(size)
+        if nonnegative(-slack - 1):
+            reason = f"its elements go up to {shown[0]}-1 and `{set}` has {shown[1]}"
+            frame.report(NotWithinSet(left.span, name, set, reason))
+            return
+        build.sizes.require(slack.expression(), f"`{name}` has elements below {shown[0]}, which must lie in `{set}`", left.span)
+
+    build.late.append(later)
+
+
+# -- integers that lie in a set ----------------------------------------------------------------------------------------
+
+
+def bound_of_all(build: Elaboration, bodies: Sequence[Expr]) -> tuple[Expr | None, str]:
+    found = {bound_of(build, body) for body in bodies}
+    return found.pop() if len(found) == 1 else (None, "")
+
+
+def bound_of(build: Elaboration, body: Expr) -> tuple[Expr | None, str]:
+    """``n`` if the integer lies in ``0 .. n-1`` for a reason that can be seen, and the set that has this size."""
+    nothing = (None, "")
+    if body.type != "int":
+        return nothing
+    match body:
+        case Index(size=size):
+            return size, set_name(body)
+        case Read(tensor=tensor):
+            return build.bound_of_tensor(tensor)
+        case Reduce(op="argmax" | "argmin", indices=(index,)):
+            return index.size, set_name(index)
+        case Reduce(op="max" | "min", body=inner):
+            return nothing if isinstance(inner, Select) else bound_of(build, inner)
+        case Op(name="mod", args=(_, Const() as divisor)):
+            return (divisor, "") if divisor.value > 0 else nothing
+        case Op(name="mod", args=(_, divisor)):
+            return divisor, ""
+        case Op(name="min", args=(Op(name="max", args=(_, Const(value=0))), last)):
+            return op("add", last, Const(1)), ""
+        case Const(value=value) if value >= 0:
+            return Const(int(value) + 1), ""
+        case Select(yes=yes, no=no):
+            return bound_of_all(build, (yes, no))
+    return nothing

@@ -1,0 +1,75 @@
+"""Limits that keep a spec from exhausting the compiler.  DL125 to DL129."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlc.compiler.semantics.errors import SemanticError
+
+
+@dataclass(frozen=True)
+class TooMuchExpansion(SemanticError):
+    code = "DL125"
+    title = "expansion too large"
+    name: str
+    what: str
+    count: str
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"with its layers inlined `{self.name}` would have {self.count} {self.what}; the limit is {self.limit}"
+
+    @property
+    def help(self) -> str | None:
+        return "repeat a layer with an index, `blocks[L] = Block(..)`, so that the code does not grow with the depth"
+
+
+@dataclass(frozen=True)
+class NestedTooDeep(SemanticError):
+    code = "DL126"
+    title = "calls nested too deep"
+    name: str
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"calls of `{self.name}` are nested deeper than {self.limit}"
+
+
+@dataclass(frozen=True)
+class TooManyAxes(SemanticError):
+    code = "DL127"
+    title = "too many axes"
+    name: str
+    count: int
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` would have {self.count} axes; the limit is {self.limit}"
+
+
+@dataclass(frozen=True)
+class ConstantTooLarge(SemanticError):
+    code = "DL128"
+    title = "constant too large"
+    value: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.value} does not fit into a 64-bit integer"
+
+    @property
+    def help(self) -> str | None:
+        return "with a decimal point it is a real number"
+
+
+@dataclass(frozen=True)
+class DivisionByZero(SemanticError):
+    code = "DL129"
+    title = "division by zero"
+
+    @property
+    def message(self) -> str:
+        return "this divides by zero when compiling"

@@ -1,0 +1,373 @@
+"""Names: DL030 to DL049."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.diagnostics import Label, suggestion
+from dlc.compiler.semantics.errors import SemanticError, at_place, quoted
+from dlc.compiler.source import Span
+
+
+@dataclass(frozen=True)
+class UnknownName(SemanticError):
+    """A small name that is no tensor, scalar, instance or index variable here."""
+
+    code = "DL030"
+    title = "unknown name"
+    name: str
+    what: str
+    candidates: tuple[str, ...] = ()
+    hint: str | None = None
+
+    @property
+    def message(self) -> str:
+        return f"no {self.what} is called `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        return suggestion(self.name, self.candidates) or self.hint
+
+
+@dataclass(frozen=True)
+class UnknownSet(SemanticError):
+    """An index variable or `|S|` of a set that nothing declares."""
+
+    code = "DL031"
+    title = "unknown index set"
+    name: str
+    variable: str | None
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        if self.variable is None:
+            return f"no index set is called `{self.name}`"
+        return f"`{self.variable}` is not an index variable: there is no index set `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        return suggestion(self.name, self.candidates) or f"declare the set: `index {self.name}`, with `= size` if it is fixed"
+
+
+@dataclass(frozen=True)
+class UnknownFunction(SemanticError):
+    code = "DL032"
+    title = "unknown function or layer"
+    name: str
+    candidates: tuple[str, ...] = ()
+    is_tensor: bool = False
+
+    @property
+    def message(self) -> str:
+        if self.is_tensor:
+            return f"`{self.name}` is a tensor, not a function"
+        return f"no function, layer or instance is called `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        if self.is_tensor:
+            return f"an element is written in square brackets: `{self.name}[..]`; a product needs its `*`"
+        return suggestion(self.name, self.candidates) or "layers and functions of other files come in with `use module: Name`"
+
+
+@dataclass(frozen=True)
+class UnknownModule(SemanticError):
+    code = "DL033"
+    title = "unknown module"
+    name: str
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"there is no module `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        return suggestion(self.name, self.candidates) or (
+            f"`{self.name}` is looked up as {self.name.replace('.', '/')}.dl beside this file, "
+            "then on DLC_PATH, then in the standard library"
+        )
+
+
+@dataclass(frozen=True)
+class UnknownInModule(SemanticError):
+    code = "DL034"
+    title = "name not in the module"
+    name: str
+    module: str
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"module `{self.module}` has no `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        listed = f"it has {quoted(self.candidates[:12])}" if self.candidates else "it defines nothing"
+        return suggestion(self.name, self.candidates) or listed
+
+
+@dataclass(frozen=True)
+class CircularUse(SemanticError):
+    code = "DL035"
+    title = "circular use"
+    circle: tuple[str, ...]
+    others: tuple[Span, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"modules use each other in a circle: {' -> '.join(self.circle)}"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return tuple(Label(span, "and this `use` closes the circle") for span in self.others)
+
+    @property
+    def help(self) -> str | None:
+        return "move what both need into a third file"
+
+
+@dataclass(frozen=True)
+class Duplicate(SemanticError):
+    """Two declarations of one name."""
+
+    code = "DL036"
+    title = "duplicate definition"
+    name: str
+    what: str
+    first: Span | None
+
+    @property
+    def message(self) -> str:
+        return f"{self.what} `{self.name}` is defined twice"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.first, "first defined here")
+
+
+@dataclass(frozen=True)
+class CapitalTensor(SemanticError):
+    code = "DL037"
+    title = "tensor with a capital name"
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` starts with a capital, so it is an index set, not a tensor"
+
+    @property
+    def help(self) -> str | None:
+        return f"tensors start with a small letter: `{self.name[0].lower()}{self.name[1:]}`"
+
+
+@dataclass(frozen=True)
+class SmallSet(SemanticError):
+    code = "DL038"
+    title = "index set with a small name"
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` stands where an index set is declared, but starts with a small letter"
+
+    @property
+    def help(self) -> str | None:
+        return f"index sets start with a capital: `{self.name[0].upper()}{self.name[1:]}`; its elements are `{self.name}`"
+
+
+@dataclass(frozen=True)
+class KeywordSet(SemanticError):
+    code = "DL039"
+    title = "index set whose variable is a keyword"
+    name: str
+
+    @property
+    def message(self) -> str:
+        variable = self.name[0].lower() + self.name[1:]
+        return f"`{self.name}` cannot be an index set: its index variable would be `{variable}`, which has a meaning of its own"
+
+    @property
+    def help(self) -> str | None:
+        return f"call it otherwise, `{self.name}1` say"
+
+
+@dataclass(frozen=True)
+class ScalarAndIndex(SemanticError):
+    code = "DL040"
+    title = "scalar with the name of an index variable"
+    name: str
+    set: str
+    set_span: Span | None
+
+    @property
+    def message(self) -> str:
+        return f"the scalar `{self.name}` has the name of the index variable of `{self.set}`"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.set_span, f"`{self.name}` runs over this set")
+
+    @property
+    def help(self) -> str | None:
+        return "rename one of them: where both are in scope nobody can tell which is meant"
+
+
+@dataclass(frozen=True)
+class UnknownMember(SemanticError):
+    code = "DL041"
+    title = "unknown member"
+    name: str
+    owner: str
+    layer: str
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"`{self.owner}` is a `{self.layer}`, which has no `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        listed = f"it has {quoted(self.candidates[:12])}" if self.candidates else None
+        return suggestion(self.name, self.candidates) or listed
+
+
+@dataclass(frozen=True)
+class UndefinedOutput(SemanticError):
+    code = "DL042"
+    title = "output without an equation"
+    name: str
+    definition: str
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"`{self.definition}` gives `{self.name}`, but no equation defines it"
+
+    @property
+    def help(self) -> str | None:
+        return suggestion(self.name, self.candidates) or f"add an equation `{self.name}.. = ..` to the body"
+
+
+@dataclass(frozen=True)
+class NoOutput(SemanticError):
+    code = "DL043"
+    title = "definition without an output"
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` has no outputs"
+
+    @property
+    def help(self) -> str | None:
+        return "name what it gives behind the signature: `-> y[I]`"
+
+
+@dataclass(frozen=True)
+class RedefinedInput(SemanticError):
+    code = "DL044"
+    title = "equation for something that is given"
+    name: str
+    what: str
+    first: Span | None
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` is {self.what} and cannot have an equation"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.first, "declared here")
+
+    @property
+    def help(self) -> str | None:
+        return "give the result a name of its own"
+
+
+@dataclass(frozen=True)
+class UnknownDefinition(SemanticError):
+    code = "DL045"
+    title = "nothing of that name to compile"
+    name: str
+    file: str
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"`{self.file}` has no model or layer `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        if not self.candidates:
+            return "the file defines no model and no layer"
+        return suggestion(self.name, self.candidates) or f"it has {quoted(self.candidates)}"
+
+
+@dataclass(frozen=True)
+class AmbiguousDefinition(SemanticError):
+    code = "DL046"
+    title = "several definitions"
+    file: str
+    candidates: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        if not self.candidates:
+            return f"`{self.file}` defines no model and no layer"
+        return f"`{self.file}` defines {quoted(self.candidates)}: say which one is meant"
+
+
+@dataclass(frozen=True)
+class UnknownSetting(SemanticError):
+    """A size or hyper-parameter given when compiling that the definition does not have."""
+
+    code = "DL047"
+    title = "unknown size or hyper-parameter"
+    name: str
+    what: str
+    definition: str
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"`{self.definition}` has no {self.what} `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        listed = f"it has {quoted(self.candidates)}" if self.candidates else f"it has no {self.what}"
+        return suggestion(self.name, self.candidates) or listed
+
+
+@dataclass(frozen=True)
+class BadLoss(SemanticError):
+    code = "DL048"
+    title = "loss that cannot be minimised"
+    name: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` cannot be minimised: {self.reason}"
+
+    @property
+    def help(self) -> str | None:
+        return "a loss is one real number, the mean over the samples say: `loss = mean[b] ..`"
+
+
+@dataclass(frozen=True)
+class NotAParameter(SemanticError):
+    code = "DL049"
+    title = "not a parameter"
+    name: str
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return f"there is no parameter or instance `{self.name}` to minimise over"
+
+    @property
+    def help(self) -> str | None:
+        return suggestion(self.name, self.candidates)

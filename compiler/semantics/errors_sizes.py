@@ -1,0 +1,188 @@
+"""Index sets and their sizes.  DL065 to DL084."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.diagnostics import Label
+from dlc.compiler.semantics.errors import SemanticError, at_place, counted
+from dlc.compiler.source import Span
+
+
+@dataclass(frozen=True)
+class SizeConflict(SemanticError):
+    """Two axes that must agree, and do not."""
+
+    code = "DL065"
+    title = "sizes that do not agree"
+    left: str
+    left_size: str
+    right: str
+    right_size: str
+    other: Span | None = None
+    known: str | None = None
+    known_span: Span | None = None
+
+    @property
+    def message(self) -> str:
+        return f"{self.left} has size {self.left_size}, but {self.right} has size {self.right_size}"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        here = at_place(self.other, self.right) if self.other != self.span else ()
+        known = at_place(self.known_span, self.known or "") if self.known_span not in (self.span, self.other) else ()
+        return (*here, *known)
+
+
+@dataclass(frozen=True)
+class UnboundSet(SemanticError):
+    code = "DL066"
+    title = "index set without a size"
+    name: str
+    hint: str
+
+    @property
+    def message(self) -> str:
+        return f"nothing says how large `{self.name}` is"
+
+    @property
+    def help(self) -> str | None:
+        return self.hint
+
+
+@dataclass(frozen=True)
+class CircularSizes(SemanticError):
+    code = "DL067"
+    title = "sizes that depend on each other"
+    circle: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        return f"the sizes of index sets depend on each other: {' -> '.join(self.circle)}"
+
+
+@dataclass(frozen=True)
+class BadSize(SemanticError):
+    """Something that is no size expression."""
+
+    code = "DL068"
+    title = "not a size"
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"this is not a size: {self.reason}"
+
+    @property
+    def help(self) -> str | None:
+        return "a size is made of integers, hyper-parameters, `|S|`, `+ - * // mod`, `min` and `max`"
+
+
+@dataclass(frozen=True)
+class NegativeSize(SemanticError):
+    code = "DL069"
+    title = "negative size"
+    name: str
+    size: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` has the size {self.size}"
+
+
+@dataclass(frozen=True)
+class WholeAxesMismatch(SemanticError):
+    """A call's value has another number of whole axes than stand on the left."""
+
+    code = "DL070"
+    title = "whole axes that do not match"
+    value: str
+    has: int
+    left: int
+
+    @property
+    def message(self) -> str:
+        if self.left == 0:
+            return f"{self.value} has {counted(self.has, 'whole axis')}, but the left side has no capital to take them"
+        return f"{self.value} has {counted(self.has, 'whole axis')}, but there {'is' if self.left == 1 else 'are'} {self.left} here"
+
+    @property
+    def help(self) -> str | None:
+        if self.left == 0:
+            return "write capitals on the left (`y[b,I] = f(x[b,J])`), or take an element: `f(x[b,J])[i]`"
+        return "the k-th whole axis of a call's value is the k-th capital on the left"
+
+
+@dataclass(frozen=True)
+class AxisOfAnotherSize(SemanticError):
+    """`h[T,D]` on an axis of `|T|+1` rows."""
+
+    code = "DL071"
+    title = "whole axis of another size"
+    tensor: str
+    axis: int
+    size: str
+    set: str
+    set_size: str
+    declared: Span | None
+
+    @property
+    def message(self) -> str:
+        return f"axis {self.axis} of `{self.tensor}` has {self.size} elements, but `{self.set}` has {self.set_size}"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.declared, f"`{self.tensor}` is defined here")
+
+    @property
+    def help(self) -> str | None:
+        small = self.set[0].lower() + self.set[1:]
+        return (
+            f"a capital means the whole axis; take the part you mean first, with an index variable: "
+            f"`y[{small},..] = {self.tensor}[{small}+1,..]`"
+        )
+
+
+@dataclass(frozen=True)
+class SizeTooLarge(SemanticError):
+    code = "DL072"
+    title = "number too large"
+    what: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.what} does not fit into a 64-bit integer"
+
+
+@dataclass(frozen=True)
+class BadSetting(SemanticError):
+    """A size given when compiling contradicts the spec."""
+
+    code = "DL073"
+    title = "size given that the spec contradicts"
+    name: str
+    given: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` was given as {self.given}, but {self.reason}"
+
+
+@dataclass(frozen=True)
+class TwoSetsOneAxis(SemanticError):
+    """Sets that are both bound by shapes, where the spec needs them equal although it calls them differently."""
+
+    code = "DL074"
+    title = "undecided part"
+    tensor: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"it depends on the sizes whether the parts of `{self.tensor}` fit together: {self.reason}"
+
+    @property
+    def help(self) -> str | None:
+        return "fix the sizes with an `index` line, or write one equation with `.. if cond else ..`"

@@ -1,0 +1,154 @@
+"""Reals, integers and truth values.  DL100 to DL109."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.diagnostics import Label
+from dlc.compiler.semantics.errors import SemanticError, at_place
+from dlc.compiler.source import Span
+
+_NAMES = {"real": "a real number", "int": "an integer", "bool": "a truth value"}
+
+
+@dataclass(frozen=True)
+class BoolInArithmetic(SemanticError):
+    code = "DL100"
+    title = "truth value in arithmetic"
+
+    @property
+    def message(self) -> str:
+        return "this is a truth value, and a number is needed"
+
+    @property
+    def help(self) -> str | None:
+        return "the Iverson bracket makes a number of it: `[cond]` is 1 or 0"
+
+
+@dataclass(frozen=True)
+class NotACondition(SemanticError):
+    code = "DL101"
+    title = "number where a condition is needed"
+    found: str
+
+    @property
+    def message(self) -> str:
+        return f"this is {_NAMES[self.found]}, and a condition is needed"
+
+    @property
+    def help(self) -> str | None:
+        return "compare it: `e > 0`, `e != 0`"
+
+
+@dataclass(frozen=True)
+class NotAnInteger(SemanticError):
+    code = "DL102"
+    title = "integer needed"
+    found: str
+    where: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.where} needs an integer, and this is {_NAMES[self.found]}"
+
+    @property
+    def help(self) -> str | None:
+        if self.found == "bool":
+            return "the Iverson bracket makes an integer of it: `[cond]`"
+        return "`//` divides integers and rounds down; a tensor holds integers if it is declared `: int` or `in V`"
+
+
+@dataclass(frozen=True)
+class WrongType(SemanticError):
+    """The value of a declared output, or an argument, has another type than its declaration says."""
+
+    code = "DL103"
+    title = "another type than declared"
+    name: str
+    declared: str
+    found: str
+    where: Span | None = None
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` is declared as {_NAMES[self.declared]}, but this is {_NAMES[self.found]}"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.where, "declared here")
+
+
+@dataclass(frozen=True)
+class MixedTypes(SemanticError):
+    code = "DL104"
+    title = "truth values and numbers mixed"
+    what: str
+    other: Span | None = None
+
+    @property
+    def message(self) -> str:
+        return f"{self.what} are a truth value here and a number there"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.other, "the other one")
+
+
+@dataclass(frozen=True)
+class SetAsNumber(SemanticError):
+    code = "DL105"
+    title = "index set where a number is needed"
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` is an index set, not a number"
+
+    @property
+    def help(self) -> str | None:
+        return f"its size is `|{self.name}|`"
+
+
+@dataclass(frozen=True)
+class NotASet(SemanticError):
+    code = "DL106"
+    title = "`in` without an index set"
+
+    @property
+    def message(self) -> str:
+        return "behind `in` stands an index set"
+
+    @property
+    def help(self) -> str | None:
+        return "`e in S` means `0 <= e < |S|`"
+
+
+@dataclass(frozen=True)
+class NotWithinSet(SemanticError):
+    """An integer that is declared to lie in a set, and cannot be shown to."""
+
+    code = "DL107"
+    title = "integer that may lie outside its set"
+    name: str
+    set: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` is declared to lie in `{self.set}`, but {self.reason}"
+
+    @property
+    def help(self) -> str | None:
+        return "bring it into the set with `min(max(e, 0), |S|-1)` or `e mod |S|`, or declare it `: int`"
+
+
+@dataclass(frozen=True)
+class BadExponent(SemanticError):
+    code = "DL108"
+    title = "bad exponent"
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return self.reason

@@ -1,0 +1,101 @@
+"""What the language has and this compiler does not translate yet: one code a construct.  DL110 to DL124."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dlc.compiler.diagnostics import Label
+from dlc.compiler.semantics.errors import SemanticError
+from dlc.compiler.source import Span
+
+
+@dataclass(frozen=True)
+class NotSupportedYet(SemanticError):
+    code = "DL110"
+    title = "not supported yet"
+    what: ClassVar[str] = "this"
+
+    @property
+    def message(self) -> str:
+        return f"{self.what} not supported yet"
+
+
+@dataclass(frozen=True)
+class RecurrenceNotSupported(NotSupportedYet):
+    code = "DL111"
+    circle: tuple[str, ...]
+    others: tuple[Span, ...] = ()
+
+    @property
+    def message(self) -> str:
+        if len(self.circle) == 2:
+            return f"`{self.circle[0]}` depends on itself: recurrences are not supported yet"
+        return f"tensors depend on each other ({' -> '.join(self.circle)}): recurrences are not supported yet"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return tuple(Label(span, "part of the circle") for span in self.others)
+
+
+@dataclass(frozen=True)
+class DrawNotSupported(NotSupportedYet):
+    code = "DL112"
+    what = "random tensors (`~` in a body) are"
+
+
+@dataclass(frozen=True)
+class StateNotSupported(NotSupportedYet):
+    code = "DL113"
+    what = "state is"
+
+
+@dataclass(frozen=True)
+class UpdateNotSupported(NotSupportedYet):
+    code = "DL114"
+    what = "updates (`<-`) are"
+
+
+@dataclass(frozen=True)
+class GradNotSupported(NotSupportedYet):
+    code = "DL115"
+    what = "derivatives as expressions (`grad`) are"
+
+
+@dataclass(frozen=True)
+class SolveNotSupported(NotSupportedYet):
+    code = "DL116"
+    what = "linear systems (`solve`) are"
+
+
+@dataclass(frozen=True)
+class CheckNotSupported(NotSupportedYet):
+    code = "DL117"
+    what = "claims (`check`) are"
+
+
+@dataclass(frozen=True)
+class OptimizerNotSupported(NotSupportedYet):
+    code = "DL118"
+    what = "optimizers are"
+
+
+@dataclass(frozen=True)
+class TotalNotSupported(NotSupportedYet):
+    code = "DL119"
+    what = "totals are"
+
+
+@dataclass(frozen=True)
+class SeveralLosses(NotSupportedYet):
+    code = "DL120"
+    first: Span
+
+    @property
+    def message(self) -> str:
+        return "a second `minimize` in one model is not supported yet"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return (Label(self.first, "the first one"),)

@@ -1,0 +1,91 @@
+"""Fan-in and fan-out of parameters, from how they are contracted.
+
+In the first equation that reads a parameter, an axis whose index is summed is an input axis: fan-in counts the
+products that are summed into one output element.  Axes whose index is free are output axes.  A summed index that
+stands together with a free one in a subscript of another factor (`x[c, u+p]`) runs over a kernel: every input element
+reaches as many outputs as the kernel has places, so it counts for fan-out too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from dlc.compiler.ir.affine import integer
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, free_indices, op, walk
+from dlc.compiler.ir.graph import Tensor
+
+FANNED = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal")
+
+
+def with_fans(tensors: Mapping[str, Tensor], arrays: Mapping[str, int]) -> dict[str, Tensor]:
+    """The tensors, with fans where an initialiser needs them; ``arrays`` counts the axes of instance arrays."""
+    result = dict(tensors)
+    wanted = {name for name, tensor in tensors.items() if tensor.initialiser and tensor.initialiser.name in FANNED}
+    for tensor in tensors.values():
+        for equation in tensor.equations:
+            for read, summed, factors in _uses(equation.value, (), equation.value, set()):
+                if read.tensor in wanted:
+                    wanted.discard(read.tensor)
+                    parameter = tensors[read.tensor]
+                    result[read.tensor] = _fanned(parameter, read, summed, factors, arrays.get(read.tensor, 0))
+    for name in sorted(wanted):
+        result[name] = _unused(tensors[name], arrays.get(name, 0))
+    return result
+
+
+def _uses(
+    node: Expr, summed: tuple[Index, ...], factors: Expr, seen: set[tuple[Expr, Expr]]
+) -> Iterator[tuple[Read, tuple[Index, ...], Expr]]:
+    """Every read, with the indices that are reduced around it and the body of the innermost reduction."""
+    if (node, factors) in seen:
+        return
+    seen.add((node, factors))
+    if isinstance(node, Read):
+        yield node, summed, factors
+    inside = (*summed, *node.indices) if isinstance(node, Reduce) else summed
+    body = node.body if isinstance(node, Reduce) else factors
+    for child in node.children:
+        yield from _uses(child, inside, body, seen)
+
+
+def _fanned(parameter: Tensor, read: Read, summed: tuple[Index, ...], factors: Expr, skip: int) -> Tensor:
+    kernel = _kernel(read, summed, factors)
+    fan_in: list[Expr] = []
+    fan_out: list[Expr] = []
+    for subscript, size in list(zip(read.subscripts, parameter.sizes, strict=True))[skip:]:
+        indices = free_indices(subscript)
+        is_summed = any(index in summed for index in indices)
+        if is_summed:
+            fan_in.append(size)
+        if (indices and not is_summed) or any(index in kernel for index in indices):
+            fan_out.append(size)
+    assert parameter.initialiser is not None
+    initialiser = replace(parameter.initialiser, fan_in=_product(fan_in), fan_out=_product(fan_out))
+    return replace(parameter, initialiser=initialiser)
+
+
+def _kernel(read: Read, summed: tuple[Index, ...], factors: Expr) -> set[Index]:
+    """Summed indices of the parameter that stand beside a free index in a subscript of another factor."""
+    mine = {index for subscript in read.subscripts for index in free_indices(subscript) if index in summed}
+    found: set[Index] = set()
+    for other in walk(factors):
+        if not isinstance(other, Read) or other is read:
+            continue
+        for subscript in other.subscripts:
+            indices = free_indices(subscript)
+            if any(index not in summed for index in indices):
+                found.update(index for index in indices if index in mine)
+    return found
+
+
+def _unused(parameter: Tensor, skip: int) -> Tensor:
+    """A parameter that nothing reads: its first axis counts as output, the others as input."""
+    assert parameter.initialiser is not None
+    sizes = list(parameter.sizes[skip:])
+    initialiser = replace(parameter.initialiser, fan_in=_product(sizes[1:]), fan_out=_product(sizes[:1]))
+    return replace(parameter, initialiser=initialiser)
+
+
+def _product(sizes: list[Expr]) -> Expr:
+    return integer(op("mul", *sizes)) if sizes else Const(1)

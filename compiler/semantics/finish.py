@@ -1,0 +1,302 @@
+"""From drafts to a graph: sizes settled, subscripts and parts proved, what no output needs left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from dlc.compiler.diagnostics import CompileError
+from dlc.compiler.ir.affine import polynomial, size_symbols
+from dlc.compiler.ir.bounds import decide, nonnegative
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, reads, transform, walk
+from dlc.compiler.ir.graph import Equation, Graph, Output, Requirement, Tensor
+from dlc.compiler.semantics.arithmetic import LARGEST
+from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeTooLarge, UnboundSet
+from dlc.compiler.semantics.fans import with_fans
+from dlc.compiler.semantics.folding import known_truth
+from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Poisoned
+from dlc.compiler.semantics.names import take_default
+from dlc.compiler.semantics.parts import parts_problems
+from dlc.compiler.semantics.ranges import check_ranges
+from dlc.compiler.semantics.sizes import unknown_sizes
+from dlc.compiler.semantics.words import in_words, is_unknown
+
+
+def settle(build: Elaboration, top: Frame) -> None:
+    """Find all sizes and report every contradiction; afterwards nothing is unknown, or it has been said."""
+    build.sizes.settle(build.report)
+    _instance_defaults(build, top)
+    build.sizes.settle(build.report)
+    _work_late(build)
+    _unbound(build)
+    if build.problems.has_errors:
+        return
+    _negative_sizes(build, top)
+    if build.problems.has_errors:
+        return
+    check_ranges(build)
+    _check_parts(build)
+
+
+def _instance_defaults(build: Elaboration, top: Frame) -> None:
+    """Sets of instances that were read but never called still have their defaults."""
+    waiting = list(top.instance.nested.values())
+    while waiting:
+        instance = waiting.pop(0)
+        waiting.extend(instance.nested.values())
+        for name in instance.scope.sets:
+            if name in instance.statics.sets:
+                take_default(instance.statics, name)
+
+
+def _work_late(build: Elaboration) -> None:
+    for work in build.late:
+        try:
+            work()
+        except CompileError as error:
+            for problem in error.diagnostics:
+                build.report(problem)
+        except Poisoned:
+            continue
+
+
+def _unbound(build: Elaboration) -> None:
+    """Sizes that nothing bound, each said once, where a tensor needs them."""
+    told: set[Expr] = set()
+    for draft in build.drafts.values():
+        for part in _sizes_of(draft):
+            for symbol in unknown_sizes(build.sizes.value(part)):
+                if symbol not in told:
+                    told.add(symbol)
+                    evidence = build.sizes.names[symbol]
+                    name = evidence.text.strip("`")
+                    hint = f"fix it with `index {name} = ..` or when compiling (`-D {name}=..`), or give an input an axis over it"
+                    build.report(UnboundSet(evidence.span, name, hint))
+
+
+def _sizes_of(draft: Draft) -> Iterable[Expr]:
+    yield from draft.tensor.sizes
+    if draft.tensor.bound is not None:
+        yield draft.tensor.bound
+    for equation in draft.tensor.equations:
+        for node in walk(equation.value, *equation.subscripts):
+            if isinstance(node, Index):
+                yield node.size
+            elif isinstance(node, Reduce):
+                yield from (index.size for index in node.indices)
+            elif is_unknown(node):
+                yield node
+
+
+def _negative_sizes(build: Elaboration, top: Frame) -> None:
+    seen: set[Expr] = set()
+    for frame in (top, *build.frames):
+        for name, symbol in frame.sets.items():
+            size = build.sizes.value(symbol)
+            if size in seen:
+                continue
+            seen.add(size)
+            value = polynomial(size)
+            span = frame.scope.sets[name].size_span or frame.scope.sets[name].span
+            if nonnegative(-value - 1):
+                frame.report(NegativeSize(span, name, in_words(size)))
+            elif not nonnegative(value):
+                build.sizes.require(size, f"`{name}` has the size {in_words(size)}, which must not be negative", span)
+
+
+def _check_parts(build: Elaboration) -> None:
+    for draft in build.drafts.values():
+        tensor = draft.tensor
+        if not tensor.equations:
+            continue
+        name = tensor.id.rpartition(".")[2] if draft.is_local else tensor.id
+        spans = [equation.span or tensor.span for equation in tensor.equations]
+        for problem in parts_problems(_with_sizes(build, tensor), name, build.sizes, spans):  # type: ignore[arg-type]
+            (draft.report or build.report)(problem)
+
+
+# -- the graph ---------------------------------------------------------------------------------------------------------
+
+
+def assemble(
+    build: Elaboration, name: str, outputs: Sequence[Output], loss: str | None, trainable: Sequence[str], doc: str
+) -> Graph:
+    """The graph of everything that the definition's own tensors and outputs need."""
+    before = _read_by(draft.tensor for draft in build.drafts.values())
+    tensors = {id: _resolved(build, draft.tensor) for id, draft in build.drafts.items()}
+    local = {id for id, draft in build.drafts.items() if draft.is_local}
+    after = _reachable(tensors, local)
+    kept = {
+        id: tensor
+        for id, tensor in tensors.items()
+        if id in after or (tensor.kind != "computed" and (id not in before or "." not in id))
+    }
+    kept = forwarded(kept, local)
+    roots = (*(output.tensor for output in outputs), *([loss] if loss is not None else []))
+    kept = with_fans(_known_bounds(kept), build.array_axes)
+    requirements = tuple(_resolved_requirement(build, one) for one in build.sizes.requirements)
+    used = _size_names(kept.values(), [one.value for one in requirements])
+    assert all(root in kept for root in roots)
+    return Graph(
+        name,
+        kept,
+        tuple(outputs),
+        tuple(used),
+        loss,
+        requirements=requirements,
+        trainable=tuple(one for one in trainable if one in kept),
+        doc=doc,
+    )
+
+
+def _with_sizes(build: Elaboration, tensor: Tensor) -> Tensor:
+    sizes = build.sizes
+    equations = tuple(
+        Equation(
+            tuple(_index(sizes.resolve(index)) for index in equation.indices),
+            tuple(sizes.resolve(subscript) for subscript in equation.subscripts),
+            equation.value,
+            equation.span,
+        )
+        for equation in tensor.equations
+    )
+    return replace(tensor, sizes=tuple(sizes.value(size) for size in tensor.sizes), equations=equations)
+
+
+def _index(node: Expr) -> Index:
+    assert isinstance(node, Index)
+    return node
+
+
+def _resolved(build: Elaboration, tensor: Tensor) -> Tensor:
+    sizes = build.sizes
+    tensor = _with_sizes(build, tensor)
+    bound = None if tensor.bound is None else sizes.value(tensor.bound)
+    equations = tuple(replace(one, value=_decided(sizes.resolve(one.value))) for one in tensor.equations)
+    return replace(tensor, equations=equations, bound=bound, initialiser=tensor.initialiser)
+
+
+def _decided(value: Expr) -> Expr:
+    """Choices that the sizes decide are made."""
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Select) or any(isinstance(part, Index | Read | Reduce) for part in walk(node.cond)):
+            return None
+        answer = known_truth(node.cond)
+        answer = decide(node.cond) if answer is None else answer
+        return None if answer is None else (node.yes if answer else node.no)
+
+    return transform(value, change)
+
+
+def _read_by(tensors: Iterable[Tensor]) -> set[str]:
+    return {
+        read.tensor
+        for tensor in tensors
+        for equation in tensor.equations
+        for read in reads(equation.value, *equation.subscripts)
+    }
+
+
+def _reachable(tensors: Mapping[str, Tensor], local: set[str]) -> set[str]:
+    """The tensors that the definition names itself, and what these need."""
+    waiting = [id for id, tensor in tensors.items() if id not in local and tensor.kind == "computed"]
+    seen: set[str] = set()
+    while waiting:
+        id = waiting.pop()
+        if id not in seen:
+            seen.add(id)
+            waiting.extend(_read_by([tensors[id]]))
+    return seen
+
+
+def _known_bounds(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A bound is kept where the runtime checks it: at inputs."""
+    return {
+        id: tensor if tensor.kind == "input" or tensor.bound is None else replace(tensor, bound=None, bound_set="")
+        for id, tensor in tensors.items()
+    }
+
+
+def _resolved_requirement(build: Elaboration, one: Requirement) -> Requirement:
+    return replace(one, value=build.sizes.value(one.value))
+
+
+def _size_names(tensors: Iterable[Tensor], values: Iterable[Expr]) -> list[str]:
+    found: dict[str, None] = {}
+    for tensor in tensors:
+        if tensor.kind == "input":
+            for size in tensor.sizes:
+                found.update(dict.fromkeys(size_symbols(size)))
+    for tensor in tensors:
+        parts = [*tensor.sizes, *(value for one in tensor.equations for value in (one.value, *one.subscripts))]
+        for part in parts:
+            found.update(dict.fromkeys(size_symbols(part)))
+    for value in values:
+        found.update(dict.fromkeys(size_symbols(value)))
+    return list(found)
+
+
+def too_large(tensors: Iterable[Tensor]) -> list[SizeTooLarge]:
+    """Tensors whose number of elements no 64-bit integer holds."""
+    found: list[SizeTooLarge] = []
+    for tensor in tensors:
+        count = 1
+        for size in tensor.sizes:
+            count *= int(size.value) if isinstance(size, Const) else 1
+        if count > LARGEST:
+            found.append(SizeTooLarge(tensor.span, f"the number of elements of `{tensor.id}`"))
+    return found
+
+
+# -- names of results of calls -----------------------------------------------------------------------------------------
+
+
+def forwarded(tensors: dict[str, Tensor], local: set[str]) -> dict[str, Tensor]:
+    """`logits[b,Y] = fc(h[b,H])`: the tensor that the layer made takes the name that the caller gives it."""
+    renamed: dict[str, str] = {}
+    for id, tensor in tensors.items():
+        source = _copied(tensor)
+        if source is None or source not in local or source in renamed or source not in tensors or source == id:
+            continue
+        if tensors[source].kind == "computed" and tensors[source].type == tensor.type:
+            renamed[source] = id
+    if not renamed:
+        return tensors
+    final = {id: _end(renamed, id) for id in tensors}
+    result: dict[str, Tensor] = {}
+    for id, tensor in tensors.items():
+        if final[id] != id:
+            continue
+        origin = next((one for one in tensors if final[one] == id and one not in renamed.values()), id)
+        made = tensors[origin]
+        equations = tuple(replace(one, value=_renamed(one.value, final)) for one in made.equations)
+        result[id] = replace(made, id=id, sets=tensor.sets, equations=equations, span=tensor.span, doc=tensor.doc)
+    return result
+
+
+def _copied(tensor: Tensor) -> str | None:
+    """The tensor that a tensor is a plain copy of."""
+    if len(tensor.equations) != 1 or not tensor.equations[0].is_whole:
+        return None
+    equation = tensor.equations[0]
+    value = equation.value
+    if isinstance(value, Read) and value.subscripts == equation.indices:
+        return value.tensor
+    return None
+
+
+def _end(renamed: Mapping[str, str], id: str) -> str:
+    while id in renamed:
+        id = renamed[id]
+    return id
+
+
+def _renamed(value: Expr, final: Mapping[str, str]) -> Expr:
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Read) and final[node.tensor] != node.tensor:
+            return Read(final[node.tensor], node.subscripts, node.type)
+        return None
+
+    return transform(value, change)
+

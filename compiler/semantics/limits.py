@@ -1,0 +1,77 @@
+"""How large a definition becomes when its layers are inlined, counted before anything is expanded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlc.compiler.diagnostics import CompileError
+from dlc.compiler.semantics.errors_calls import Recursive
+from dlc.compiler.semantics.errors_limits import NestedTooDeep, TooMuchExpansion
+from dlc.compiler.semantics.frames import scope_of
+from dlc.compiler.semantics.modules import Module, Resolved
+from dlc.compiler.semantics.scope import Scope
+from dlc.compiler.source import Span
+from dlc.compiler.syntax import ast
+
+MOST_EQUATIONS = 20_000
+MOST_NODES = 2_000_000
+DEEPEST_CALLS = 48
+
+
+class Count:
+    """Equations and expression nodes of a definition with everything that it calls; each definition is counted once."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[int, int, int]] = {}
+        self.open: list[tuple[int, str]] = []
+
+    def check(self, scope: Scope) -> None:
+        """Raises `CompileError` if the definition is recursive, or too large or too deep when expanded."""
+        name, span = scope.name, scope.definition.name.span
+        equations, nodes, depth = self.of(scope.module, scope.definition, span)
+        if depth > DEEPEST_CALLS:
+            raise CompileError(NestedTooDeep(span, name, DEEPEST_CALLS))
+        for what, count, limit in (("equations", equations, MOST_EQUATIONS), ("terms", nodes, MOST_NODES)):
+            if count > limit:
+                shown = str(count) if count < 10**12 else "more than 10^12"
+                raise CompileError(TooMuchExpansion(span, name, what, shown, limit))
+
+    def of(self, module: Module, item: ast.Definition | ast.Function, span: Span) -> tuple[int, int, int]:
+        if id(item) in self.known:
+            return self.known[id(item)]
+        names = [name for key, name in self.open]
+        if any(key == id(item) for key, _ in self.open):
+            start = next(n for n, (key, _) in enumerate(self.open) if key == id(item))
+            raise CompileError(Recursive(span, (*names[start:], item.name.text)))
+        if len(self.open) > DEEPEST_CALLS:
+            raise CompileError(NestedTooDeep(span, item.name.text, DEEPEST_CALLS))
+        self.open.append((id(item), item.name.text))
+        equations, nodes, depth = 0, 0, 0
+        for node in ast.walk(item):
+            nodes += 1
+            equations += isinstance(node, ast.Equation)
+        for called, place in _called(module, item):
+            inner = self.of(called.module, called.item, place)
+            equations, nodes, depth = equations + inner[0] + 2, nodes + inner[1], max(depth, inner[2] + 1)
+        self.open.pop()
+        self.known[id(item)] = (equations, nodes, depth)
+        return self.known[id(item)]
+
+
+def _called(module: Module, item: ast.Definition | ast.Function) -> Iterator[tuple[Resolved, Span]]:
+    """Every call in a definition, with what it calls: once for each time that its body is expanded."""
+    instances = {}
+    if isinstance(item, ast.Definition):
+        instances = scope_of(Resolved(module, item), item).instances if not isinstance(item, ast.Optimizer) else {}
+    made = {id(entry.call) for entry in instances.values()}
+    for node in ast.walk(item):
+        if not isinstance(node, ast.Call) or id(node) in made:
+            continue
+        base: ast.Expression = node.function
+        while isinstance(base, ast.Indexed | ast.Member):
+            base = base.base
+        if not isinstance(base, ast.Name):
+            continue
+        found = instances[base.text].layer if base.text in instances else module.find(base.text)
+        if found is not None and not isinstance(found.item, ast.Model | ast.Optimizer):
+            yield found, node.span

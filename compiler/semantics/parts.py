@@ -1,0 +1,188 @@
+"""The parts of a tensor: equations whose left sides must neither overlap nor leave a hole.
+
+Two parts are disjoint if on some axis their intervals are, or if they are interleaved (`y[2*i]`, `y[2*i + 1]`).
+Disjoint parts that map different indices to different elements leave no hole if and only if their numbers of elements
+add up to that of the tensor, so the cover is an identity of polynomials in the sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.bounds import extreme, nonnegative
+from dlc.compiler.ir.expr import Expr, Index
+from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.semantics.errors_indices import BadLeftSubscript, Hole, Overlap
+from dlc.compiler.semantics.errors_sizes import TwoSetsOneAxis
+from dlc.compiler.semantics.sizes import Sizes
+from dlc.compiler.semantics.words import polynomial_in_words
+from dlc.compiler.source import Span
+
+
+def parts_problems(tensor: Tensor, name: str, sizes: Sizes, spans: Sequence[Span]) -> list[Diagnostic]:
+    """What is wrong with the parts of a tensor whose sizes are found; ``spans`` are those of the left sides.
+
+    What depends on sizes that only the inputs tell becomes a requirement.
+    """
+    equations = tensor.equations
+    if len(equations) == 1 and equations[0].is_whole:
+        return []
+    boxes = [tuple(map(polynomial, equation.subscripts)) for equation in equations]
+    for equation, box, span in zip(equations, boxes, spans, strict=True):
+        if not _injective(equation, box):
+            return [BadLeftSubscript(span, "two values of its index variables may mean the same element")]
+        problem = _below_zero(name, box, sizes, span)
+        if problem is not None:
+            return [problem]
+    problems: list[Diagnostic] = []
+    for (i, first), (j, second) in combinations(enumerate(boxes), 2):
+        if not _disjoint(first, second):
+            surely = _surely_meet(first, second)
+            problems.append(Overlap(spans[j], name, spans[i], surely))
+    return problems or _holes(tensor, name, sizes, boxes, spans)
+
+
+def _injective(equation: Equation, box: Sequence[Polynomial]) -> bool:
+    """Whether different indices give different places: each index on one axis, and axes in mixed radix."""
+    for index in equation.indices:
+        if sum(index in value.atoms for value in box) != 1:
+            return False
+    return all(_mixed_radix(value) for value in box)
+
+
+def _mixed_radix(value: Polynomial) -> bool:
+    """Whether ``value`` takes different values for different indices: each stride exceeds what the smaller ones reach."""
+    indices = [atom for atom in value.atoms if isinstance(atom, Index)]
+    strides: list[tuple[Polynomial, Polynomial]] = []
+    for index in indices:
+        parts = value.split(index)
+        if parts is None:
+            return False
+        strides.append((parts[0], polynomial(index.size)))
+    while strides:
+        biggest = next((one for one in strides if _exceeds(one, [other for other in strides if other is not one])), None)
+        if biggest is None:
+            return False
+        strides.remove(biggest)
+    return True
+
+
+def _exceeds(one: tuple[Polynomial, Polynomial], others: Sequence[tuple[Polynomial, Polynomial]]) -> bool:
+    """Whether a stride is larger than the reach of the others (strides are positive, or the reach is none)."""
+    reach = Polynomial(())
+    for stride, size in others:
+        if not nonnegative(stride - 1):
+            return False
+        reach = reach + stride * (size - 1)
+    return nonnegative(one[0] - reach - 1)
+
+
+def _below_zero(name: str, box: Sequence[Polynomial], sizes: Sizes, span: Span) -> Diagnostic | None:
+    for value in box:
+        first = extreme(value, False)
+        if first is None:
+            return BadLeftSubscript(span, "it is not affine in its index variables")
+        if nonnegative(-first - 1):
+            return BadLeftSubscript(span, f"it begins at {polynomial_in_words(first)}, below 0")
+        if not nonnegative(first):
+            message = f"a part of `{name}` begins at {polynomial_in_words(first)}, which must not be negative"
+            sizes.require(first.expression(), message, span)
+    return None
+
+
+def _disjoint(first: Sequence[Polynomial], second: Sequence[Polynomial]) -> bool:
+    return any(_apart(a, b) or _interleaved(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _apart(a: Polynomial, b: Polynomial) -> bool:
+    ends = [extreme(value, greatest) for value in (a, b) for greatest in (False, True)]
+    if any(end is None for end in ends):
+        return False
+    a_low, a_high, b_low, b_high = (end for end in ends if end is not None)
+    return nonnegative(b_low - a_high - 1) or nonnegative(a_low - b_high - 1)
+
+
+def _interleaved(a: Polynomial, b: Polynomial) -> bool:
+    """Whether the places differ modulo a stride that all index variables of both have."""
+    indices = [atom for atom in (*a.atoms, *b.atoms) if isinstance(atom, Index)]
+    strides: list[int] = []
+    for index in indices:
+        for value in (a, b):
+            parts = value.split(index) if index in value.atoms else None
+            if parts is not None:
+                stride = parts[0].value
+                if stride is None:
+                    return False
+                strides.append(abs(stride))
+    difference = _without_indices(a) - _without_indices(b)
+    return any(
+        stride > 1 and all(other % stride == 0 for other in strides) and difference.value is not None and difference.value % stride
+        for stride in strides
+    )
+
+
+def _without_indices(value: Polynomial) -> Polynomial:
+    return Polynomial.of(term for term in value.terms if not any(isinstance(atom, Index) for atom in term[0]))
+
+
+def _surely_meet(first: Sequence[Polynomial], second: Sequence[Polynomial]) -> bool:
+    """Whether on every axis the intervals without gaps meet, whatever the sizes (as long as nothing is empty)."""
+    for a, b in zip(first, second, strict=True):
+        ends = [extreme(value, greatest) for value in (a, b) for greatest in (False, True)]
+        if any(end is None for end in ends):
+            return False
+        a_low, a_high, b_low, b_high = (end for end in ends if end is not None)
+        if not (nonnegative(b_high - a_low) and nonnegative(a_high - b_low)):
+            return False
+    return True
+
+
+def _holes(
+    tensor: Tensor, name: str, sizes: Sizes, boxes: Sequence[Sequence[Polynomial]], spans: Sequence[Span]
+) -> list[Diagnostic]:
+    total = _volume(tensor.sizes)
+    covered = Polynomial(())
+    for equation in tensor.equations:
+        covered = covered + _volume([index.size for index in equation.indices])
+    missing = total - covered
+    if not missing.terms:
+        return []
+    gap = _gap(tensor, boxes)
+    if gap is not None or nonnegative(missing - 1):
+        return [Hole(spans[0], name, gap)]
+    if nonnegative(-missing - 1):
+        return [Overlap(spans[-1], name, spans[0], True)]
+    if len(tensor.equations) == 1 or missing.value is None:
+        message = f"the equations of `{name}` must define every element: {polynomial_in_words(missing)} are missing"
+        sizes.require((-missing).expression(), message, spans[0])
+        sizes.require(missing.expression(), message, spans[0])
+        return []
+    return [TwoSetsOneAxis(spans[0], name, f"{polynomial_in_words(missing)} elements are not defined")]
+
+
+def _volume(extents: Sequence[Expr]) -> Polynomial:
+    result = Polynomial.constant(1)
+    for extent in extents:
+        result = result * polynomial(extent)
+    return result
+
+
+def _gap(tensor: Tensor, boxes: Sequence[Sequence[Polynomial]]) -> str | None:
+    """The elements that no part defines, where the parts differ along one axis only."""
+    axes = [axis for axis in range(tensor.rank) if len({box[axis] for box in boxes}) > 1] if len(boxes) > 1 else list(range(tensor.rank))
+    for axis in axes:
+        intervals = [(extreme(box[axis], False), extreme(box[axis], True)) for box in boxes]
+        start = Polynomial(())
+        left = [(low, high) for low, high in intervals if low is not None and high is not None]
+        while left:
+            following = next((one for one in left if all(nonnegative(other[0] - one[0]) for other in left)), None)
+            if following is None:
+                break
+            if nonnegative(following[0] - start - 1):
+                return f"{polynomial_in_words(start)} .. {polynomial_in_words(following[0] - 1)} on axis {axis + 1}"
+            start = following[1] + 1
+            left.remove(following)
+    return None

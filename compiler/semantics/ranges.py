@@ -1,0 +1,199 @@
+"""Every subscript stays on its axis: proved, or turned into a requirement on the sizes, or an error.
+
+The proof is asked for where all sizes are found, under the conditions that guard the read: those of `if`, of Iverson
+factors, and of reductions.  Integers that are read from tensors lie below the size of the set that they are declared
+in, which is checked when the inputs arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, fresh, substitute, walk
+from dlc.compiler.semantics.equations import bound_of
+from dlc.compiler.semantics.errors_indices import MayLeaveRange, OutOfRange
+from dlc.compiler.semantics.frames import Draft, Elaboration, Place
+from dlc.compiler.semantics.words import in_words, polynomial_in_words
+from dlc.compiler.source import Span
+
+Facts = tuple[Polynomial, ...]
+
+
+def check_ranges(build: Elaboration) -> None:
+    """Report every subscript of the graph that can leave its axis."""
+    proof = _Proof(build)
+    for draft in list(build.drafts.values()):
+        for body in draft.bodies:
+            proof.draft = draft
+            proof.visit(body, ())
+    for value, place in build.positions:
+        proof.position(value, place)
+
+
+@dataclass
+class _Proof:
+    build: Elaboration
+    draft: Draft | None = None
+    seen: set[tuple[Expr, Facts]] = field(default_factory=set)
+    told: set[tuple[str, str, Span | None]] = field(default_factory=set)
+
+    def visit(self, node: Expr, facts: Facts) -> None:
+        if (node, facts) in self.seen:
+            return
+        self.seen.add((node, facts))
+        match node:
+            case Select(cond=cond, yes=yes, no=no):
+                self.visit(cond, facts)
+                self.visit(yes, self.knowing(facts, cond, True))
+                self.visit(no, self.knowing(facts, cond, False))
+            case Op(name="and" | "or", args=args):
+                for arg in args:
+                    self.visit(arg, facts)
+                    facts = self.knowing(facts, arg, node.name == "and")
+            case Read():
+                for subscript in node.subscripts:
+                    self.visit(subscript, facts)
+                self.read(node, facts)
+            case _:
+                for child in node.children:
+                    self.visit(child, facts)
+
+    def knowing(self, facts: Facts, cond: Expr, holds: bool) -> Facts:
+        return (*facts, *facts_of(self.build.sizes.resolve(cond), holds))
+
+    def read(self, node: Read, facts: Facts) -> None:
+        place = self.build.places.get(node)
+        tensor = self.build.drafts[node.tensor].tensor
+        for axis, (subscript, size) in enumerate(zip(node.subscripts, tensor.sizes, strict=True)):
+            skipped = len(node.subscripts) - (len(place.subscripts) if place is not None else 0)
+            written = axis - skipped if place is not None and axis >= skipped else None
+            self.subscript(subscript, size, facts, _Where(self, place, written, tensor.id, axis, subscript))
+
+    def position(self, value: Expr, place: Place) -> None:
+        self.draft = None
+        self.subscript(value, place.value.axes[0].size, (), _Where(self, place, 0, place.value.name, 0, value))
+
+    def subscript(self, subscript: Expr, size: Expr, facts: Facts, where: _Where) -> None:
+        sizes = self.build.sizes
+        if isinstance(subscript, Index) and sizes.value(subscript.size) is sizes.value(size):
+            return
+        extent = polynomial(sizes.value(size))
+        if subscript in self.build.clamped:
+            self.not_empty(extent, where)
+            return
+        resolved = sizes.resolve(subscript)
+        known = (*facts, *self.data_facts(resolved))
+        value = polynomial(resolved)
+        if nonnegative(value, known) and nonnegative(extent - value - 1, known):
+            return
+        self.unproved(resolved, extent, facts, where)
+
+    def not_empty(self, extent: Polynomial, where: _Where) -> None:
+        """Something can be clamped to an axis, or wrapped around it, only if that has elements."""
+        if not nonnegative(extent - 1):
+            message = f"`{where.text}` needs {where.axis_words} to have an element"
+            self.build.sizes.require((extent - 1).expression(), message, where.span)
+
+    def data_facts(self, node: Expr) -> list[Polynomial]:
+        facts: list[Polynomial] = []
+        for part in walk(node):
+            if isinstance(part, Read | Reduce) and part.type == "int":
+                bound, _ = bound_of(self.build, part)
+                if bound is not None:
+                    value = polynomial(part)
+                    facts += [value, polynomial(self.build.sizes.value(bound)) - value - 1]
+        return facts
+
+    def unproved(self, node: Expr, extent: Polynomial, facts: Facts, where: _Where) -> None:
+        free, unbounded = self.with_free_data(node)
+        if unbounded is not None:
+            reason = f"nothing bounds the elements of `{unbounded}`: declare it `in V`, with V the set of the axis"
+            self.report(where, MayLeaveRange(where.span, where.name, where.axis_words, where.text, polynomial_in_words(extent), reason))
+            return
+        value = polynomial(free)
+        least, greatest = extreme(value, False), extreme(value, True)
+        size = polynomial_in_words(extent)
+        if least is None or greatest is None:
+            reason = "the sign of a factor of an index variable is not known"
+            self.report(where, MayLeaveRange(where.span, where.name, where.axis_words, where.text, size, reason))
+            return
+        if _guards(facts, node):
+            reason = "the conditions around it do not say it"
+            self.report(where, MayLeaveRange(where.span, where.name, where.axis_words, where.text, size, reason))
+            return
+        shown = polynomial_in_words(least), polynomial_in_words(greatest)
+        if nonnegative(-least - 1) or nonnegative(greatest - extent):
+            self.report(where, OutOfRange(where.span, where.name, where.axis_words, where.text, *shown, size))
+            return
+        message = f"`{where.text}` runs over {shown[0]} .. {shown[1]}, but {where.axis_words} has {size} elements"
+        for slack in (least, extent - greatest - 1):
+            if not nonnegative(slack):
+                self.build.sizes.require(slack.expression(), message, where.span)
+
+    def with_free_data(self, node: Expr) -> tuple[Expr, str | None]:
+        """Integers read from tensors replaced by index variables over the sets that they lie in."""
+        replaced: dict[Expr, Expr] = {}
+        for part in walk(node):
+            if isinstance(part, Read | Reduce) and part.type == "int":
+                bound, _ = bound_of(self.build, part)
+                if bound is None:
+                    return node, part.tensor if isinstance(part, Read) else f"{part.op}[..]"
+                replaced[part] = fresh(self.build.sizes.value(bound), "v")
+        return substitute(node, replaced), None
+
+    def report(self, where: _Where, problem: Diagnostic) -> None:
+        key = (where.name, where.text, where.span)
+        if key in self.told:
+            return
+        self.told.add(key)
+        report = self.draft.report if self.draft is not None and self.draft.report is not None else self.build.report
+        report(problem)
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Words for one subscript of a read; ``written`` is its number among the subscripts that were written."""
+
+    proof: _Proof
+    place: Place | None
+    written: int | None
+    tensor: str
+    axis: int
+    subscript: Expr
+
+    @property
+    def span(self) -> Span | None:
+        if self.place is None:
+            draft = self.proof.draft
+            return draft.tensor.span if draft is not None else None
+        if self.written is None:
+            spans: Sequence[Span] = self.place.subscripts
+            return spans[0].merge(*spans) if spans else self.place.value.span
+        return self.place.subscripts[self.written]
+
+    @property
+    def text(self) -> str:
+        if self.place is None or self.written is None:
+            return in_words(self.proof.build.sizes.resolve(self.subscript))
+        return self.place.texts[self.written]
+
+    @property
+    def name(self) -> str:
+        return self.tensor if self.place is None or self.written is None else self.place.value.name
+
+    @property
+    def axis_words(self) -> str:
+        if self.place is None or self.written is None:
+            return f"axis {self.axis + 1}"
+        set = self.place.value.axes[self.written].set
+        return f"axis `{set}`" if set else f"axis {self.written + 1}"
+
+
+def _guards(facts: Iterable[Polynomial], node: Expr) -> bool:
+    """Whether a condition says something about the index variables of a subscript."""
+    mine = {part for part in walk(node) if isinstance(part, Index | Read)}
+    return any(part in mine for fact in facts for atom in fact.atoms for part in walk(atom))

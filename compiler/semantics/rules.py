@@ -1,0 +1,5 @@
+"""Brings in every module that has rules for expressions, so that the table of `contexts` is complete."""
+
+from dlc.compiler.semantics import calls, expressions, reading, reductions
+
+__all__ = ["calls", "expressions", "reading", "reductions"]
