@@ -19,7 +19,7 @@ def model(
     reference: Callable[[Any], Any],
     names: str,
     sizes: Sequence[Sequence[int]],
-    **draws: Any,
+    **draws: Draw,
 ) -> Case:
     path = library.find_module(f"models.{name}")
     assert path is not None, name

@@ -1,0 +1,71 @@
+"""Compiled kernels compute what PyTorch computes: values and gradients, float32 and float64, at several sizes.
+
+A spec is compiled once for each real type; the sizes are bound by each call. Compiling takes seconds, so the quick
+suite has a row for each kind of kernel, and `pytest -m slow` the rest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numeric import composite_cases, layer_cases, model_cases
+from numeric.harness import EXACT, SINGLE, Case, Results, assert_agree, expected, graph_of, inputs_of
+
+import dlc
+
+QUICK = frozenset(
+    {"Linear", "CrossEntropy", "Conv2d-strided", "MaxPool2d-overlapping", "LayerNorm", "CausalAttention", "Mlp"}
+    | {"MessagePassing", "PairLosses", "Borders"}
+)
+QUICK_DOUBLE = frozenset({"LeNet"})
+CASES = (*layer_cases.CASES, *composite_cases.CASES, *model_cases.CASES)
+
+
+def rows(quick: frozenset[str]) -> list[object]:
+    return [pytest.param(case, id=case.name, marks=() if case.name in quick else pytest.mark.slow) for case in CASES]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Modules of their own: nothing that was compiled before is found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def agrees(case: Case, dtype: str, tolerance: float, folder: Path) -> None:
+    spec = folder / "case.dl"
+    spec.write_text(case.text, encoding="utf-8")
+    graph = graph_of(case.text, case.definition)
+    compiled = dlc.compile(spec, dtype=dtype, wrt="*", model=case.definition or "Case")
+    for seed, sizes in enumerate(case.sizes):
+        inputs = inputs_of(case, graph, sizes, seed)
+        model = compiled(sizes={name: sizes[name] for name in compiled.declaration.sizes if name in sizes})
+        assert_agree(called(model, inputs), expected(case, graph, inputs), tolerance)
+
+
+def called(model: object, inputs: dict[str, np.ndarray]) -> Results:
+    """Values from `forward`, gradients from `value_and_grad` or `vjp`, which must agree on the values."""
+    for name in model.params:
+        model.params[name][...] = inputs[name]
+    given = {name: value for name, value in inputs.items() if name in model.inputs}
+    outputs = model.forward(given)
+    if any(entry.name == "value_and_grad" for entry in model.declaration.entries):
+        loss, gradients = model.value_and_grad(given)
+        np.testing.assert_allclose(loss, outputs["loss"], SINGLE)
+    else:
+        weights = {name[2:]: value for name, value in inputs.items() if name.startswith("d_")}
+        _, gradients = model.vjp(weights, **given)
+    return Results({name: np.asarray(value) for name, value in outputs.items()}, dict(gradients))
+
+
+@pytest.mark.parametrize("case", rows(QUICK))
+def test_single_precision(case: Case, tmp_path: Path) -> None:
+    agrees(case, "float32", SINGLE, tmp_path)
+
+
+@pytest.mark.parametrize("case", rows(QUICK_DOUBLE))
+def test_double_precision(case: Case, tmp_path: Path) -> None:
+    agrees(case, "float64", EXACT, tmp_path)
