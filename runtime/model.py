@@ -151,7 +151,7 @@ class Model:
     @property
     def hypers(self) -> dict[str, Any]:
         """The hyper-parameters that may be changed, by name."""
-        return {name: value.item() for name, value in self._hypers.items()}
+        return {name: _shortest(value) for name, value in self._hypers.items()}
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -204,12 +204,18 @@ class Model:
 
 def _hyper_property(hyper: Hyper) -> property:
     def read(self: Model) -> Any:
-        return self._hypers[hyper.name].item()
+        return _shortest(self._hypers[hyper.name])
 
     def write(self: Model, value: Any) -> None:
         self.set_hyper(hyper.name, value)
 
     return property(read, write, doc=hyper.doc or None)
+
+
+def _shortest(number: Vector) -> Any:
+    """The value as Python's own type: of a float32 the shortest decimal that means it, 0.3 rather than 0.30000001192."""
+    value = number[()]
+    return float(str(value)) if isinstance(value, np.floating) else value.item()
 
 
 def _checked_sizes(declaration: Declaration, sizes: Mapping[str, int]) -> dict[str, int]:
