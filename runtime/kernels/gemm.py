@@ -9,6 +9,7 @@ tiny ones, are loops. BLAS takes what it does better: see `_suits_blas`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -240,6 +241,7 @@ def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
         tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc)
 
 
+@cache
 def load_gemm(real: Any) -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol."""
     load_tiles(real)
