@@ -407,10 +407,10 @@ def _negated(node: Expr) -> Expr | None:
 
 
 def _conjunction(node: Expr) -> Expr | None:
-    """Each conjunct given those before it; then those left out that the others imply."""
+    """What reads nothing comes first; each conjunct given those before it; then without what the others imply."""
     assert isinstance(node, Op)
     kept: list[Expr] = []
-    for arg in node.args:
+    for arg in sorted(node.args, key=lambda cond: not reads_nothing(cond)):
         arg = assumed(arg, conjunction(kept))
         if arg is FALSE:
             return FALSE
@@ -419,9 +419,9 @@ def _conjunction(node: Expr) -> Expr | None:
     kept = list(dict.fromkeys(kept))
     position = 0
     while position < len(kept):
-        others = [cond for cond in kept[position + 1 :] if reads_nothing(cond)]
-        facts = [fact for cond in (*kept[:position], *others) for fact in facts_of(cond)]
-        if others and is_comparison(kept[position]) and decide(kept[position], facts) is True:
+        others = [cond for place, cond in enumerate(kept) if place != position and reads_nothing(cond)]
+        facts = [fact for cond in others for fact in facts_of(cond)]
+        if facts and is_comparison(kept[position]) and decide(kept[position], facts) is True:
             del kept[position]
         else:
             position += 1

@@ -94,12 +94,16 @@ class _Place:
         self.tensor, self.equation, self.sizes, self.made = tensor, equation, sizes, made
 
     def factored(self, node: Reduce) -> Expr | None:
+        if not set(node.indices) <= set(free_indices(node.body)):
+            return None  # a sum of equal terms: simplify has a rule
         cond, body = guard_of(node.body)
         factors, divisors = _factors(body)
         outside, factors, divisors = self._moved_out(node, cond, factors, divisors)
         terms, spanning = _attached([_Term(f) for f in _with_divisors(factors, divisors)], conjuncts(cond))
-        bound, terms = self._summed_alone(list(node.indices), terms, spanning)
-        order = self._order(bound, terms, spanning) if len(terms) > 2 else None
+        bound, order = list(node.indices), None
+        if all(reads_in_range(term.value, self.sizes, term.conditions) for term in terms):
+            bound, terms = self._summed_alone(bound, terms, spanning)
+            order = self._order(bound, terms, spanning) if len(terms) > 2 else None
         is_product = isinstance(body, Op) and body.name == "mul" and len(body.args) == len(terms)
         if not (any(outside) or order) and len(bound) == len(node.indices) and (is_product or len(terms) < 2):
             return None
@@ -249,15 +253,15 @@ def _with_divisors(factors: list[Expr], divisors: list[Expr]) -> list[Expr]:
 
 
 def _attached(terms: list[_Term], conditions: Iterable[Expr]) -> tuple[list[_Term], list[Expr]]:
-    """Conditions at the first factor that has their indices, and those that no factor has."""
+    """Conditions at every factor that has their indices, and those that no factor has."""
     result, spanning = list(terms), []
     for cond in conditions:
         needed = frozenset(free_indices(cond))
-        place = next((place for place, term in enumerate(terms) if needed <= term.indices), None)
-        if place is None:
-            spanning.append(cond)
-        else:
+        places = [place for place, term in enumerate(terms) if needed <= frozenset(free_indices(term.value))]
+        for place in places:
             result[place] = replace(result[place], conditions=(*result[place].conditions, cond))
+        if not places:
+            spanning.append(cond)
     return result, spanning
 
 

@@ -44,6 +44,8 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered, unique, whole
 from dlc.compiler.ir.linear import Linear
 from dlc.compiler.ir.precise import precise
+from dlc.compiler.ir.simplifier import Simplifier
+from dlc.compiler.ir.sums import RULES
 
 NAME = "stabilise"
 
@@ -110,15 +112,20 @@ class _Stabiliser:
         self.values: dict[str, Equation] = {}  # of tensors with one equation: the stable one
         self.of_tensor: dict[str, Scaled | None] = {}
         self.parts: dict[tuple[str, str], str] = {}  # a tensor and one of scale, top, bottom -> what holds that
+        self.simplified = Simplifier(RULES)
         self._stable: dict[Expr, Expr] = {}
         self._scaled: dict[Expr, Scaled | None] = {}
 
     def visit(self, tensor: Tensor) -> None:
         self.result[tensor.id] = []
-        equations = tuple(replace(e, value=self.stable(e.value)) for e in tensor.equations)
+        equations = tuple(self._stable_equation(equation) for equation in tensor.equations)
         self.result[tensor.id].append(tensor if equations == tensor.equations else replace(tensor, equations=equations))
         if len(equations) == 1 and equations[0].is_whole:
             self.values[tensor.id] = equations[0]
+
+    def _stable_equation(self, equation: Equation) -> Equation:
+        value = self.stable(equation.value)
+        return equation if value is equation.value else replace(equation, value=self.simplified(value))
 
     # -- values -----------------------------------------------------------------------------------------------------
 
@@ -167,11 +174,7 @@ class _Stabiliser:
             return None  # x/exp(u) is what it is
         below = below.unguarded
         above = self.shifted(over, -below.scale)
-        return (
-            op("div", op("mul", above, below.bottom), below.top)
-            if below.bottom is not _ONE
-            else _quotient(above, below.top)
-        )
+        return _quotient(_product((above, below.bottom)), below.top)
 
     def _tangent(self, over: Expr, under: Expr) -> Expr | None:
         """(exp(a) - exp(b)) / (exp(a) + exp(b)) = tanh((a - b)/2), and exp(a) / (exp(a) + exp(b)) = sigmoid(a - b)"""
@@ -403,7 +406,7 @@ class _Stabiliser:
             name = unique(f"{tensor.id}.{part}", self.names)
             self.names[name] = name
             self.parts[tensor.id, part] = name
-            self.result[tensor.id].insert(-1, whole(name, axes, value, equation.span))
+            self.result[tensor.id].insert(-1, whole(name, axes, self.simplified(value), equation.span))
         return Read(self.parts[tensor.id, part], tuple(place[axis] for axis in axes), "real")
 
     # -- products with an exponential -------------------------------------------------------------------------------

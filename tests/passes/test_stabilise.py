@@ -1,0 +1,401 @@
+"""What users write naively is computed exactly: values and gradients at ±1e4, against many digits of mpmath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mpmath
+import numpy as np
+import pytest
+from building import add, at, extent, given, graph, index, mul, sub, total, when
+
+from dlc.compiler.grad.reverse import differentiate_vjp
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, op, walk
+from dlc.compiler.ir.graph import Graph, Tensor, whole
+from dlc.compiler.ir.printer import tensor_lines
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.verify import check
+from dlc.compiler.passes import cse, dce, deltas, extract, factor, fuse, simplify, stabilise
+
+N = 4
+POINTS = (
+    [0.3, -1.2, 0.7, 2.0],
+    [1e4, -1e4, 3.0, 9999.0],
+    [-1e4, -1e4, -1e4, -9999.0],
+    [0.5, 1e4, 1e4, 0.25],
+    [1e-3, 1e-9, -1e-6, 1e-12],
+)
+COTANGENT = [1.0, 0.5, -2.0, 0.25]
+
+
+def exp(x: Expr) -> Expr:
+    return op("exp", x)
+
+
+def log(x: Expr) -> Expr:
+    return op("log", x)
+
+
+def neg(x: Expr) -> Expr:
+    return op("neg", x)
+
+
+def div(x: Expr, y: Expr) -> Expr:
+    return op("div", x, y)
+
+
+def number(value: float) -> Const:
+    return Const(float(value))
+
+
+ONE = number(1)
+Formula = Callable[[Callable[..., Read], Index], Expr]
+
+
+def softmax(x: Callable[..., Read], i: Expr, beta: float = 1.0) -> Expr:
+    j = index("j", N)
+    return div(exp(mul(number(beta), x(i))), total(j, of=exp(mul(number(beta), x(j)))))
+
+
+def sigmoid(x: Expr) -> Expr:
+    return div(ONE, add(ONE, exp(neg(x))))
+
+
+def _log_sum_exp(x: Callable[..., Read], i: Index) -> Expr:
+    j = index("j", N)
+    return log(total(j, of=exp(x(j))))
+
+
+def _entropy(x: Callable[..., Read], i: Index) -> Expr:
+    k = index("k", N)
+    return neg(total(k, of=mul(softmax(x, k), log(softmax(x, k)))))
+
+
+def _stabilised_by_hand(x: Callable[..., Read], i: Index) -> Expr:
+    j, k = index("j", N), index("k", N)
+    top = Reduce("max", (k,), x(k))
+    return div(exp(sub(x(i), top)), total(j, of=exp(sub(x(j), top))))
+
+
+def _kernel_regression(x: Callable[..., Read], i: Index) -> Expr:
+    j, k = index("j", N), index("k", N)
+
+    def kernel(other: Index) -> Expr:
+        return exp(div(neg(op("pow", sub(x(i), mul(number(2), x(other))), Const(2))), number(2)))
+
+    return div(total(j, of=mul(kernel(j), op("real", j))), total(k, of=kernel(k)))
+
+
+def _mixture(x: Callable[..., Read], i: Index) -> Expr:
+    j = index("j", N)
+    weight = op("real", add(j, Const(1)))
+    return log(total(j, of=div(mul(weight, exp(neg(op("pow", sub(x(i), x(j)), Const(2))))), number(4))))
+
+
+def _prefix_softmax(x: Callable[..., Read], i: Index) -> Expr:
+    j = index("j", N)
+    return div(exp(x(i)), total(j, of=when(op("le", j, i), exp(x(j)))))
+
+
+def _tail_probability(x: Callable[..., Read], i: Index) -> Expr:
+    j = index("j", N)
+    return log(total(j, of=when(op("lt", Const(0), j), softmax(x, j))))
+
+
+def _log_of_product(x: Callable[..., Read], i: Index) -> Expr:
+    j = index("j", N)
+    return log(Reduce("prod", (j,), sigmoid(x(j))))
+
+
+def _root_of_sum(x: Callable[..., Read], i: Index) -> Expr:
+    j = index("j", N)
+    return log(op("sqrt", total(j, of=exp(mul(number(2), x(j))))))
+
+
+FORMULAS: dict[str, Formula] = {
+    "softmax": softmax,
+    "softmax with a temperature": lambda x, i: softmax(x, i, 5.0),
+    "softmin": lambda x, i: softmax(x, i, -1.0),
+    "softmax stabilised by hand": _stabilised_by_hand,
+    "log softmax": lambda x, i: log(softmax(x, i)),
+    "log-sum-exp": _log_sum_exp,
+    "root of a sum of squares": _root_of_sum,
+    "entropy": _entropy,
+    "softmax of a prefix": _prefix_softmax,
+    "logarithm of a sum of probabilities": _tail_probability,
+    "softplus": lambda x, i: log(add(ONE, exp(x(i)))),
+    "softplus with beta": lambda x, i: div(log(add(ONE, exp(mul(number(3), x(i))))), number(3)),
+    "sigmoid": lambda x, i: sigmoid(x(i)),
+    "sigmoid, the other way": lambda x, i: div(exp(x(i)), add(exp(x(i)), ONE)),
+    "log sigmoid": lambda x, i: log(sigmoid(x(i))),
+    "log of 1 - sigmoid": lambda x, i: log(sub(ONE, sigmoid(x(i)))),
+    "swish": lambda x, i: div(x(i), add(ONE, exp(neg(x(i))))),
+    "tanh": lambda x, i: div(sub(exp(x(i)), exp(neg(x(i)))), add(exp(x(i)), exp(neg(x(i))))),
+    "tanh by exp(2x)": lambda x, i: div(sub(exp(mul(number(2), x(i))), ONE), add(exp(mul(number(2), x(i))), ONE)),
+    "tanh by sigmoid": lambda x, i: sub(div(number(2), add(ONE, exp(mul(number(-2), x(i))))), ONE),
+    "tanh by sinh and cosh": lambda x, i: div(op("sinh", x(i)), op("cosh", x(i))),
+    "log cosh": lambda x, i: log(op("cosh", x(i))),
+    "sech": lambda x, i: div(number(2), add(exp(x(i)), exp(neg(x(i))))),
+    "log of a sum of three": lambda x, i: log(add(exp(x(i)), exp(mul(number(2), x(i))), number(3))),
+    "log of a Gaussian": lambda x, i: log(div(exp(div(neg(op("pow", x(i), Const(2))), number(2))), number(2.5))),
+    "log of a mixture": _mixture,
+    "kernel regression": _kernel_regression,
+    "product of exponentials": lambda x, i: mul(exp(x(i)), exp(neg(x(i)))),
+    "log of a product": _log_of_product,
+    "elu": lambda x, i: Select(op("lt", number(0), x(i)), x(i), sub(exp(x(i)), ONE)),
+    "log of 1 + x²": lambda x, i: log(add(ONE, op("pow", x(i), Const(2)))),
+    "inverse of softplus": lambda x, i: log(sub(exp(add(op("abs", x(i)), ONE)), ONE)),
+}
+
+
+def model_of(formula: Formula) -> tuple[Graph, Expr, Tensor, Index]:
+    x, i = given("x", N), index("i", N)
+    value = formula(lambda *subscripts: at(x, *subscripts), i)
+    return graph(x, whole("y", (i,), value), outputs=["y"]), value, x, i
+
+
+def prepared(made: Graph) -> Graph:
+    for step in (simplify, stabilise, extract, cse, dce):
+        made = step.run(made)
+        check(made, step.NAME)
+    return made
+
+
+def derived(made: Graph, *wrt: str) -> Graph:
+    result = differentiate_vjp(made, [output.tensor for output in made.outputs], wrt)
+    for step in (simplify, deltas, simplify, factor, extract, cse, dce, fuse):
+        result = step.run(result)
+        check(result, step.NAME)
+    return result
+
+
+# -- the truth, with many digits ------------------------------------------------------------------------------------
+
+_MANY: dict[str, Callable[..., mpmath.mpf]] = {
+    "add": lambda *args: mpmath.fsum(args),
+    "mul": lambda *args: mpmath.fprod(args),
+    "neg": lambda x: -x,
+    "div": lambda x, y: x / y,
+    "pow": lambda x, y: x ** int(y),
+    "exp": mpmath.exp,
+    "log": mpmath.log,
+    "sqrt": mpmath.sqrt,
+    "sinh": mpmath.sinh,
+    "cosh": mpmath.cosh,
+    "abs": abs,
+    "real": mpmath.mpf,
+    "le": lambda x, y: x <= y,
+    "lt": lambda x, y: x < y,
+}
+
+
+def exact(node: Expr, x: Sequence[mpmath.mpf], place: dict[Index, int]) -> mpmath.mpf:
+    match node:
+        case Const(value=value):
+            return mpmath.mpf(value)
+        case Index():
+            return place[node]
+        case Read(subscripts=(subscript,)):
+            return x[int(exact(subscript, x, place))]
+        case Select(cond=cond, yes=yes, no=no):
+            return exact(yes if exact(cond, x, place) else no, x, place)
+        case Reduce(op=name, indices=(bound,), body=body):
+            terms = [exact(body, x, {**place, bound: n}) for n in range(N)]
+            return {"sum": mpmath.fsum, "prod": mpmath.fprod, "max": max}[name](terms)
+        case Op(name=name, args=args):
+            return _MANY[name](*(exact(arg, x, place) for arg in args))
+    raise TypeError(node)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_values_and_gradients_are_exact(name: str) -> None:
+    made, value, _, i = model_of(FORMULAS[name])
+    forward = prepared(made)
+    backward = derived(forward, "x")
+    with mpmath.workdps(200):
+        for point in POINTS:
+            if name == "log of 1 - sigmoid":
+                point = [max(-400.0, min(x, 400.0)) for x in point]  # within 200 digits 1 - exp(-400) is not 1
+            x = [mpmath.mpf(number) for number in point]
+
+            def weighted(*changed: mpmath.mpf) -> mpmath.mpf:
+                return mpmath.fsum(c * exact(value, changed, {i: n}) for n, c in enumerate(COTANGENT))
+
+            expected = [float(exact(value, x, {i: n})) for n in range(N)]
+            slope = [float(mpmath.diff(weighted, tuple(x), tuple(int(n == k) for k in range(N)))) for n in range(N)]
+            given_ = {"x": np.array(point)}
+            actual = evaluate(forward, given_)["y"]
+            np.testing.assert_allclose(actual, expected, 1e-11, 1e-15, err_msg=f"{name} at {point}")
+            result = evaluate(backward, {**given_, "d_y": np.array(COTANGENT)})
+            gradient = result[backward.gradients[0].adjoint]
+            np.testing.assert_allclose(gradient, slope, 1e-9, 1e-11, err_msg=f"gradient of {name} at {point}")
+
+
+# -- spread over tensors --------------------------------------------------------------------------------------------
+
+
+def classifier(target: str) -> Graph:
+    """Softmax in a layer of its own; then cross-entropy by an index, or by a one-hot target."""
+    o, b, y, y2 = given("o", "B", 3), index("b", "B"), index("y", 3), index("y", 3)
+    e = whole("e", (b, y), exp(at(o, b, y)))
+    s = whole("s", (b,), total(y2, of=at(e, b, y2)))
+    p = whole("p", (b, y), div(at(e, b, y), at(s, b)))
+    z, t = given("z", "B", type="int", bound=Const(3), bound_set="Y"), given("t", "B", 3)
+    if target == "index":
+        loss = whole("loss", (b,), neg(log(at(p, b, at(z, b)))))
+        return graph(o, z, e, s, p, loss, outputs=["loss"], sizes=["B"])
+    loss = whole("loss", (b,), neg(total(y, of=mul(at(t, b, y), log(at(p, b, y))))))
+    return graph(o, t, e, s, p, loss, outputs=["loss"], sizes=["B"])
+
+
+@pytest.mark.parametrize("target", ["index", "one-hot"])
+def test_cross_entropy_across_layers(target: str) -> None:
+    forward = prepared(classifier(target))
+    backward = derived(forward, "o")
+    o = np.array([[1e4, -1e4, 0.0], [-1e4, -1e4, -9999.0], [0.1, 0.2, 0.3]])
+    z = np.array([1, 0, 2])
+    inputs = {"o": o, "z": z} if target == "index" else {"o": o, "t": np.eye(3)[z]}
+    shifted = o - o.max(1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    np.testing.assert_allclose(evaluate(forward, inputs)["loss"], -logs[np.arange(3), z], 1e-12)
+    result = evaluate(backward, {**inputs, "d_loss": np.ones(3)})
+    np.testing.assert_allclose(result[backward.gradients[0].adjoint], np.exp(logs) - np.eye(3)[z], 1e-9, 1e-12)
+
+
+def test_binary_cross_entropy_across_layers() -> None:
+    x, t, b = given("x", "B"), given("t", "B"), index("b", "B")
+    p = whole("p", (b,), sigmoid(at(x, b)))
+    loss = neg(add(mul(at(t, b), log(at(p, b))), mul(sub(ONE, at(t, b)), log(sub(ONE, at(p, b))))))
+    forward = prepared(graph(x, t, p, whole("loss", (b,), loss), outputs=["loss"], sizes=["B"]))
+    inputs = {"x": np.array([1e4, -1e4, 1e4, -1e4, 0.5]), "t": np.array([1.0, 0.0, 0.0, 1.0, 0.25])}
+    expected = np.logaddexp(0, inputs["x"]) - inputs["t"] * inputs["x"]
+    np.testing.assert_allclose(evaluate(forward, inputs)["loss"], expected, 1e-12)
+    backward = derived(forward, "x")
+    gradient = evaluate(backward, {**inputs, "d_loss": np.ones(5)})[backward.gradients[0].adjoint]
+    np.testing.assert_allclose(gradient, [0, 0, 1, -1, 1 / (1 + np.exp(-0.5)) - 0.25], 1e-12)
+
+
+def test_the_element_of_a_softmax_needs_no_copy_of_the_layer_before() -> None:
+    """The scores are a sum: an element of them is read, not computed again where the target stands."""
+    x, w = given("x", "B", 4), given("w", 3, 4)
+    z = given("z", "B", type="int", bound=Const(3), bound_set="Y")
+    b, y, y2, i = index("b", "B"), index("y", 3), index("y", 3), index("i", 4)
+
+    def score(of: Index) -> Expr:
+        return total(i, of=mul(at(w, of, i), at(x, b, i)))
+
+    p = whole("p", (b, y), div(exp(score(y)), total(y2, of=exp(score(y2)))))
+    loss = whole("loss", (b,), neg(log(at(p, b, at(z, b)))))
+    made = prepared(graph(x, w, z, p, loss, outputs=["loss"], sizes=["B"]))
+    products = [t for t in made.tensors.values() if "w[" in " ".join(tensor_lines(t)) and t.kind == "computed"]
+    assert len(products) == 1
+
+
+# -- rows with nothing in them --------------------------------------------------------------------------------------
+
+
+def masked(inside: Callable[[Expr, Expr], Expr]) -> Graph:
+    x, m = given("x", "B", 3), given("m", "B", 3, type="bool")
+    b, i, j = index("b", "B"), index("i", 3), index("j", 3)
+    e = {n: inside(at(m, b, n), at(x, b, n)) for n in (i, j)}
+    y = whole("y", (b, i), div(e[i], total(j, of=e[j])))
+    lse = whole("lse", (b,), log(total(j, of=e[j])))
+    return graph(x, m, y, lse, outputs=["y", "lse"], sizes=["B"])
+
+
+MASKS: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "guard": lambda cond, x: Select(cond, exp(x), number(0)),
+    "minus infinity": lambda cond, x: exp(Select(cond, x, number(-np.inf))),
+    "factor": lambda cond, x: mul(op("real", cond), exp(x)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masked_rows(name: str) -> None:
+    forward = prepared(masked(MASKS[name]))
+    backward = derived(forward, "x")
+    x = np.array([[1e4, 2.0, 1e4], [-1e4, -1e4, 5.0], [1.0, 2.0, 3.0]])
+    m = np.array([[False, True, False], [True, True, False], [False, False, False]])
+    result = evaluate(forward, {"x": x, "m": m})
+    np.testing.assert_allclose(result["y"][:2], [[0, 1, 0], [0.5, 0.5, 0]])
+    np.testing.assert_allclose(result["lse"], [2.0, -1e4 + np.log(2), -np.inf])
+    if name == "minus infinity":
+        assert np.isnan(result["y"][2]).all()  # 0/0, as the mathematics says
+    else:
+        np.testing.assert_equal(result["y"][2], 0.0)  # a guard that does not hold leaves no quotient
+    slopes = evaluate(backward, {"x": x, "m": m, "d_y": np.zeros((3, 3)), "d_lse": np.array([1.0, 1.0, 0.0])})
+    np.testing.assert_allclose(slopes[backward.gradients[0].adjoint][:2], [[0, 1, 0], [0.5, 0.5, 0]])
+
+
+def test_nan_and_infinity_stay_what_they_are() -> None:
+    made, *_ = model_of(FORMULAS["log-sum-exp"])
+    forward = prepared(made)
+    for point, expected in (([1, np.nan, 2, 3], np.nan), ([-np.inf] * 4, -np.inf), ([0, np.inf, 1, 2], np.inf)):
+        actual = evaluate(forward, {"x": np.array(point, float)})["y"]
+        np.testing.assert_equal(actual, [expected] * 4)
+
+
+# -- texts ----------------------------------------------------------------------------------------------------------
+
+
+def lines(made: Graph) -> list[str]:
+    return [line for tensor in made.tensors.values() if tensor.kind == "computed" for line in tensor_lines(tensor)]
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("softplus", ["y[i] = softplus(x[i])"]),
+        ("sigmoid, the other way", ["y[i] = sigmoid(x[i])"]),
+        ("log sigmoid", ["y[i] = -softplus(-x[i])"]),
+        ("log of 1 - sigmoid", ["y[i] = -softplus(x[i])"]),
+        ("swish", ["y[i] = x[i]*sigmoid(x[i])"]),
+        ("tanh", ["y[i] = tanh(x[i])"]),
+        ("tanh by exp(2x)", ["y[i] = tanh(x[i])"]),
+        ("tanh by sigmoid", ["y[i] = tanh(x[i])"]),
+        ("tanh by sinh and cosh", ["y[i] = tanh(x[i])"]),
+        ("elu", ["y[i] = x[i] if 0 < x[i] else expm1(x[i])"]),
+        ("log of 1 + x²", ["y[i] = log1p(x[i]^2)"]),
+        ("product of exponentials", ["y[i] = 1"]),
+        (
+            "softmax stabilised by hand",
+            [
+                "y.max = max[j] max(min(x[j], 1e+38), -1e+38)",
+                "y.sum = sum[j] exp(x[j] - stop(y.max))",
+                "y[i] = exp(x[i] - stop(y.max))/y.sum",
+            ],
+        ),
+    ],
+)
+def test_texts(name: str, expected: list[str]) -> None:
+    made, *_ = model_of(FORMULAS[name])
+    assert lines(prepared(made)) == expected
+
+
+def test_variance_is_centred_across_tensors() -> None:
+    x, b, i = given("x", "B", "I"), index("b", "B"), index("i", "I")
+    count = op("real", extent("I"))
+    mu = whole("mu", (b,), div(total(i, of=at(x, b, i)), count))
+    squares = whole("squares", (b,), div(total(i, of=mul(at(x, b, i), at(x, b, i))), count))
+    var = whole("var", (b,), sub(at(squares, b), op("pow", at(mu, b), Const(2))))
+    forward = prepared(graph(x, mu, squares, var, outputs=["var"], sizes=["B", "I"]))
+    assert lines(forward)[-2:] == ["var.sum[b] = sum[i] (x[b,i] - mu[b])^2", "var[b] = var.sum[b]/|I|"]
+    points = 1e8 + np.array([[1.0, 2.0, 3.0, 4.0]])
+    np.testing.assert_allclose(evaluate(forward, {"x": points})["var"], [1.25])
+
+
+def test_what_divides_by_another_number_is_no_variance() -> None:
+    x, i = given("x", "I"), index("i", "I")
+    size = op("real", extent("I"))
+    mean = div(total(i, of=at(x, i)), size)
+    other = div(total(i, of=op("pow", at(x, i), Const(2))), sub(size, ONE))
+    made = graph(x, whole("y", (), sub(other, op("pow", mean, Const(2)))), outputs=["y"], sizes=["I"])
+    values = {"x": np.array([1.0, 2.0, 4.0])}
+    np.testing.assert_allclose(evaluate(prepared(made), values)["y"], evaluate(made, values)["y"])
+
+
+def test_a_plain_sum_of_exponentials_is_left_alone() -> None:
+    x, i = given("x", "I"), index("i", "I")
+    made = graph(x, whole("y", (), total(i, of=exp(at(x, i)))), outputs=["y"], sizes=["I"])
+    assert lines(prepared(made)) == ["y = sum[i] exp(x[i])"]
+    assert not any(isinstance(node, Op) and node.name == "max" for node in walk(made.tensors["y"].equations[0].value))
