@@ -8,7 +8,7 @@ from dataclasses import replace
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial, size_symbols
 from dlc.compiler.ir.bounds import decide, nonnegative
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, reads, transform, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, reads, substitute, transform, walk
 from dlc.compiler.ir.graph import Equation, Graph, Output, Requirement, Tensor
 from dlc.compiler.semantics.arithmetic import LARGEST
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeTooLarge, UnboundSet
@@ -271,8 +271,21 @@ def forwarded(tensors: dict[str, Tensor], local: set[str]) -> dict[str, Tensor]:
         origin = next((one for one in tensors if final[one] == id and one not in renamed.values()), id)
         made = tensors[origin]
         equations = tuple(replace(one, value=_renamed(one.value, final)) for one in made.equations)
+        equations = _with_indices_of(tensor, equations) if origin != id else equations
         result[id] = replace(made, id=id, sets=tensor.sets, equations=equations, span=tensor.span, doc=tensor.doc)
     return result
+
+
+def _with_indices_of(copy: Tensor, equations: tuple[Equation, ...]) -> tuple[Equation, ...]:
+    """A whole equation with the index variables that the caller wrote."""
+    wanted = copy.equations[0].indices
+    if len(equations) != 1 or not equations[0].is_whole:
+        return equations
+    one = equations[0]
+    if any(mine.size is not its.size for mine, its in zip(wanted, one.indices, strict=True)):
+        return equations
+    names: dict[Expr, Expr] = dict(zip(one.indices, wanted, strict=True))
+    return (replace(one, indices=wanted, subscripts=wanted, value=substitute(one.value, names)),)
 
 
 def _copied(tensor: Tensor) -> str | None:
