@@ -24,7 +24,7 @@ def save(path: str | os.PathLike[str], parameters: Parameters, metadata: Mapping
     """Write all parameters, and ``metadata`` as strings."""
     from safetensors.numpy import save as serialised
 
-    data = serialised({name: np.ascontiguousarray(value) for name, value in parameters.items()}, dict(metadata))
+    data = serialised({name: np.asarray(value, order="C") for name, value in parameters.items()}, dict(metadata))
     write_atomically(Path(path), data)
 
 
