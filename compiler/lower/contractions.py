@@ -76,7 +76,7 @@ def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
     if not all(reduced <= indices for indices in free):
         return None
     own = [tuple(i for i in equation.indices if i in free[n] and i not in free[1 - n]) for n in (0, 1)]
-    if not (own[0] and own[1]) or any(i not in free[0] | free[1] for i in equation.indices):
+    if not (own[0] and own[1]):
         return None
     if volume((*equation.indices, *value.indices)) < SMALLEST:
         return None
@@ -138,9 +138,13 @@ def _last_run(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, 
 class Layout:
     """Where the elements of a read lie: ``offset`` plus the sum of index times stride, in elements."""
 
-    buffer: str
+    read: Read
     strides: dict[Index, Polynomial]
     offset: Polynomial
+
+    @property
+    def buffer(self) -> str:
+        return self.read.tensor
 
     def stride(self, indices: Sequence[Index]) -> Polynomial | None:
         """The one stride of a group of indices taken as one, in row-major order; None if they do not lie evenly."""
@@ -170,7 +174,7 @@ def layout(value: Expr, sizes: Sequence[Expr]) -> Layout | None:
         if parts is None:
             return None
         strides[index], address = parts
-    return Layout(value.tensor, strides, address)
+    return Layout(value, strides, address)
 
 
 @dataclass(frozen=True)
@@ -282,6 +286,7 @@ class _Kept:
     elements.
     """
 
+    factor: Factor
     cost: int
     keeps_left: bool
     placed: Placed
@@ -296,7 +301,7 @@ class _Kept:
 def _packed(product: Contraction, packer: Packer) -> Plan:
     """Keep the factor that lies well and pack the other, or pack both."""
     kept = min(_keepers(product, packer), key=lambda k: (bool(k.outer), k.cost, len(k.outer)), default=None)
-    if kept is None:
+    if kept is None or (kept.outer and volume(free_indices(kept.factor.value)) <= kept.cost):
         order = product.reduced
         left = _pack(product, packer, product.left, product.rows, order, order)
         right = _pack(product, packer, product.right, product.columns, order, order)
@@ -318,7 +323,7 @@ def _keepers(product: Contraction, packer: Packer) -> Iterator[_Kept]:
                     inner = order[len(order) - count :]
                     placed = _placed(place, own, inner)
                     if placed is not None and (count == len(order) or volume(inner) >= 16):
-                        yield _Kept(volume(free_indices(other.value)), number == 0, placed, order, inner)
+                        yield _Kept(factor, volume(free_indices(other.value)), number == 0, placed, order, inner)
                         break
 
 

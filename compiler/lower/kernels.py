@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
-from dlc.compiler.ir.expr import Expr, Index, Reduce, free_indices, reads
+from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, free_indices, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
 from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements
 from dlc.compiler.lower.contractions import Packer, Plan, contraction, plan, product_body
@@ -218,11 +218,18 @@ def split_axes(draft: Draft) -> Mapping[str, frozenset[int]]:
     for tensor, equation in draft.equations:
         index = _split_index(draft, equation)
         accesses = [(tensor.id, equation.subscripts)]
-        accesses += [(read.tensor, read.subscripts) for read in reads(equation.value, *equation.subscripts)]
+        accesses += [(read.tensor, read.subscripts) for read in _reads(draft, equation)]
         for key, subscripts in accesses:
             axes = frozenset(n for n, s in enumerate(subscripts) if index is not None and s is index)
             found[key] = found[key] & axes if key in found else axes
     return found
+
+
+def _reads(draft: Draft, equation: Equation) -> list[Read]:
+    """What the kernel reads to compute the equation: a product may read packed copies."""
+    if draft.product is not None:
+        return [draft.product.left.layout.read, draft.product.right.layout.read]
+    return reads(equation.value, *equation.subscripts)
 
 
 def _split_index(draft: Draft, equation: Equation) -> Index | None:
