@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from dlc.compiler.grad.jacobian import jacobian
 from dlc.compiler.ir import verify
-from dlc.compiler.ir.expr import Expr, Read, Reduce, Select, number, reads, transform, walk
+from dlc.compiler.ir.conditions import conjuncts
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, number, op, reads, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
 from dlc.compiler.ir.printer import Naming, equation_text, expression_text
@@ -104,10 +105,31 @@ def _merged(value: Expr) -> Expr:
 def _lines_of_derivative(tensor: Tensor, graph: Graph, of: str, wrt: str, naming: Naming) -> Iterator[str]:
     """`grad(of[i], wrt[j]) = ..`"""
     rank = graph.tensors[of].rank
-    for equation in tensor.equations:
+    for equation in map(_in_first_indices, tensor.equations):
         names = naming.extend({}, equation.indices)
         spelled = [expression_text(subscript, names, naming) for subscript in equation.subscripts]
         left, right = (
             f"{name}[{','.join(s)}]" if s else name for name, s in ((of, spelled[:rank]), (wrt, spelled[rank:]))
         )
         yield f"grad({left}, {right}) = {expression_text(equation.value, names, naming)}"
+
+
+def _in_first_indices(equation: Equation) -> Equation:
+    """Under `[i == i']`, what is multiplied speaks of `i`."""
+    place = {index: number for number, index in enumerate(equation.indices)}
+
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Select):
+            return None
+        conditions, names = [], {}
+        for condition in conjuncts(node.cond):
+            match condition:
+                case Op(name="eq", args=(Index() as one, Index() as other)) if one in place and other in place:
+                    first, later = sorted((one, other), key=place.__getitem__)
+                    conditions.append(op("eq", first, later))
+                    names[later] = names.get(first, first)
+                case _:
+                    conditions.append(condition)
+        return Select(op("and", *conditions), substitute(node.yes, names), node.no)
+
+    return replace(equation, value=transform(equation.value, change))

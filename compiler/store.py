@@ -53,8 +53,13 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 
 def find(key: str) -> Path | None:
-    """The folder of that key, if it is in the store; a store that cannot be written is still read."""
-    folder = cache_folder() / "modules" / key
+    """The folder of that key, if it is in the store.
+
+    What is in a store that cannot be written is copied, machine code and all: Numba uses none that it could not change.
+    """
+    folder, original = writable_cache_folder() / "modules" / key, cache_folder() / "modules" / key
+    if folder != original and original.is_dir() and not folder.is_dir():
+        shutil.copytree(original, folder)
     return folder if folder.is_dir() else None
 
 

@@ -176,21 +176,15 @@ def test_formatting_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert capsys.readouterr().out == "layer Double(x[I]) -> y[I]:\n    y[i] = 2*x[i]\n"
 
 
-def test_golden_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from dlc.compiler import golden
 
-    driver = Driver()
-    monkeypatch.setattr(golden, "driver", driver)
-    text = "the text"
-    driver.print_stages = lambda spec, stage: f"{text} of {stage}\n"
-    spec = tmp_path / "net.dl"
-    spec.write_text(UGLY)
-    assert cli.main(["golden", str(spec)]) == cli.DIAGNOSTICS
-    assert "+the text of graph\n" in capsys.readouterr().out
-    assert cli.main(["golden", "--update", str(spec)]) == cli.DONE
-    assert cli.main(["golden", str(spec)]) == cli.DONE
-    text = "another text"
-    assert cli.main(["golden", str(spec)]) == cli.DIAGNOSTICS
-    out = capsys.readouterr().out
-    assert "-the text of python\n" in out
-    assert "+another text of python\n" in out
+    reports = {"a.dl": "", "b.dl": "b.dl: B, output y: the shape was [3] and is [4]\n"}
+    monkeypatch.setattr(golden, "difference", reports.__getitem__)
+    monkeypatch.setattr(golden, "update", lambda spec: f"wrote {spec}\n")
+    assert cli.main(["golden", "a.dl"]) == cli.DONE
+    assert capsys.readouterr().out == "1 spec as expected\n"
+    assert cli.main(["golden", "b.dl", "a.dl"]) == cli.DIAGNOSTICS
+    assert capsys.readouterr().out == reports["b.dl"]
+    assert cli.main(["golden", "--update", "a.dl", "b.dl"]) == cli.DONE
+    assert capsys.readouterr().out == "wrote a.dl\nwrote b.dl\n"
