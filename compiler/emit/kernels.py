@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dlc.compiler.emit.expressions import Spelling
-from dlc.compiler.emit.names import Names
+from dlc.compiler.emit.names import Names, identifier
 from dlc.compiler.emit.writer import Writer
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Size, walk
@@ -115,7 +115,10 @@ class _KernelNames:
         return self._scope.fresh(letter if self._plain else name)
 
     def enter(self, index: Index) -> str:
-        self._known[index] = self._fresh(index.hint, "i")
+        """The variable of a loop: as the spec writes it, or, where that is taken, as its index set."""
+        small = index.hint[:1].lower() + index.hint[1:]
+        wanted = index.hint if self._scope.holds(identifier(small)) else small
+        self._known[index] = self._fresh(wanted, "i")
         return self._known[index]
 
     def leave(self, index: Index) -> None:
@@ -144,7 +147,7 @@ class _Body:
                 with self.writer.block(f"if {text(cond)}:"):
                     self.write(body)
             case Let(name=name, value=value) | Var(name=name, value=value):
-                line(f"{self._names.locals[name]} = {_parenthesised(text(value))}")
+                line(f"{self._names.locals[name]} = {text(value)}")
             case Update(name=name, value=value):
                 self._assign(self._names.locals[name], Read(name, (), value.type), value)
             case Store(buffer=buffer, subscripts=subscripts, value=value):
@@ -164,9 +167,9 @@ class _Body:
         if isinstance(value, Op) and value.name == "add" and value.args[0] is old:
             rest = value.args[1] if len(value.args) == 2 else Op("add", value.args[1:])
             if old not in set(walk(rest)):
-                self.writer.line(f"{target} += {_parenthesised(self.spelling.text(rest))}")
+                self.writer.line(f"{target} += {self.spelling.text(rest)}")
                 return
-        self.writer.line(f"{target} = {_parenthesised(self.spelling.text(value))}")
+        self.writer.line(f"{target} = {self.spelling.text(value)}")
 
     # -- matrix products ----------------------------------------------------------------------------------------------
 
@@ -215,11 +218,6 @@ def decomposed(offset: Expr, sizes: tuple[Expr, ...]) -> list[Expr]:
         whole, rest = rest.divide(stride)
         subscripts.append(whole.expression())
     return subscripts
-
-
-def _parenthesised(text: str) -> str:
-    """Long right sides stand in parentheses, inside which the writer may break the line."""
-    return f"({text})" if len(text) > 80 else text
 
 
 # -- functions ------------------------------------------------------------------------------------------------------

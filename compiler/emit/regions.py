@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from dlc.compiler.emit.expressions import CHOICE, UNARY, Spelling
 from dlc.compiler.emit.kernels import Signature, signature
@@ -99,10 +100,19 @@ class RegionWriter:
         writer.lines((*sizes, *views))
         writer.blank()
         writer.lines(parts)
-        for kernel, call in zip(kernels, calls, strict=True):
-            alone = kernel.split is None and any(k.split is not None for k in kernels)
-            writer.line(f"if shard == 0:\n    {call}" if alone else call)
+        self._calls(writer, kernels, calls)
         return Function(name, tuple(writer.written), frozenset(scope.spelling.used))
+
+    def _calls(self, writer: Writer, kernels: list[Kernel], calls: list[str]) -> None:
+        """The calls in order; beside kernels that split, those that do not are left to the first shard."""
+        some_split = any(kernel.split is not None for kernel in kernels)
+        for alone, group in groupby(zip(kernels, calls, strict=True), lambda pair: pair[0].split is None):
+            lines = [call for _, call in group]
+            if alone and some_split:
+                with writer.block("if shard == 0:"):
+                    writer.lines(lines)
+            else:
+                writer.lines(lines)
 
     def _view(self, buffer: Buffer, scope: _Scope) -> str:
         kind = VIEWS.get((buffer.type, self._real)) or VIEWS[buffer.type, ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -57,7 +58,7 @@ class Writer:
 
     def docstring(self, texts: Sequence[str]) -> None:
         """The lines of a docstring, none of which can end it."""
-        safe = [escaped(text) for text in texts]
+        safe = [_inside_docstring(text) for text in texts]
         indent = _INDENT * self._depth
         if len(safe) == 1:
             self._lines.append(f'{indent}"""{safe[0]}"""')
@@ -80,8 +81,14 @@ def printable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """``text`` as it may stand between triple double quotes."""
+    """``text`` as it may stand between double quotes."""
     return printable(text.replace("\\", "\\\\").replace('"', '\\"'))
+
+
+def _inside_docstring(text: str) -> str:
+    """Like ``escaped``, but quotes stay as they are where they end nothing."""
+    safe = printable(text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"'))
+    return f'{safe[:-1]}\\"' if safe.endswith('"') else safe
 
 
 def literal(value: object) -> str:
@@ -105,6 +112,9 @@ def broken(line: str, width: int) -> list[str]:
     """The line, broken inside its outermost bracket that is worth it, so that no piece is wider than ``width``."""
     if len(line) <= width or line.lstrip().startswith("#"):
         return [line]
+    assignment = re.match(r"[^\"(]* \+?= (?=[^=])", line)
+    if assignment and len(_split(line[assignment.end() :])) > 1:
+        line = f"{assignment[0]}({line[assignment.end() :]})"
     inner = _long_bracket(line)
     if inner is None:
         return [line]
