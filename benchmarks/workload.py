@@ -72,7 +72,8 @@ def _dlc(workload: Workload, numbers: Numbers, threads: int) -> Step:
 
     dlc.set_num_threads(threads)
     inputs_of_wrt = [name for name in workload.wrt if "." not in name]
-    model = dlc.compile(workload.spec, dtype="float32", wrt=inputs_of_wrt, model=workload.definition)()
+    module = dlc.compile(workload.spec, dtype="float32", wrt=inputs_of_wrt, model=workload.definition)
+    model = getattr(module, workload.definition)()
     for name in model.params:
         model.params[name][...] = numbers[name]
     inputs = {name: value for name, value in numbers.items() if name in model.inputs}

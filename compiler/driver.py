@@ -60,19 +60,14 @@ def load(
     wrt: str | Iterable[str] | None = None,
     hyper: Mapping[str, Number] | None = None,
     model: str | None = None,
-) -> Any:
-    """Compile a spec, or find what was compiled before, and give the class of its model; see `compile_spec`.
+) -> ModuleType:
+    """Compile a spec, or find what was compiled before, and import it; see `compile_spec`.
 
-    Of a file with several models, or several layers and no model, the module comes back, which has a class for each.
+    The module has a class for every model of the file, or for every layer of a file without models; its `__all__` names
+    them.
     """
-    module = load_module(spec, out, dtype=dtype, sizes=sizes, wrt=wrt, hyper=hyper, model=model)
-    classes = [getattr(module, name) for name in module.__all__]
-    return classes[0] if len(classes) == 1 else module
-
-
-def load_module(spec: str | Path, out: str | Path | None = None, **options: Any) -> ModuleType:
-    """Like `load`, but the module in any case; its `__all__` names the classes."""
-    _, module = _compile_and_import(sources.read(spec), out, Options.of(**options))
+    options = Options.of(dtype=dtype, sizes=sizes, wrt=wrt, hyper=hyper, model=model)
+    _, module = _compile_and_import(sources.read(spec), out, options)
     return module
 
 
@@ -227,7 +222,7 @@ def train(
     from dlc.runtime.data import DataError, read
     from dlc.runtime.errors import InputError, ParameterError
 
-    module = load_module(spec, **options)
+    module = load(spec, **options)
     if len(module.__all__) != 1:
         raise CompileError(SeveralModels(None, str(spec), tuple(module.__all__)))
     kind = getattr(module, module.__all__[0])

@@ -80,7 +80,7 @@ def _text(found: Mapping[str, Any]) -> str:
 
 def numbers(spec: str, sizes: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, Any]:
     """The summary of every model of the spec, with these `sizes` of open index sets, or small ones."""
-    module = driver.load_module(spec, dtype="float64", wrt="*")
+    module = driver.load(spec, dtype="float64", wrt="*")
     kinds = {name: getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)}
     return {"models": {name: _model_numbers(kind, (sizes or {}).get(name)) for name, kind in kinds.items()}}
 

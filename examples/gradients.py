@@ -23,7 +23,7 @@ SPEC = Path(__file__).with_name("weight_decay.dl")
 def main() -> dict[str, float]:
     """The largest difference of each derivation from the compiler's gradient."""
     random = np.random.default_rng(0)
-    model = dlc.compile(SPEC, dtype="float64", wrt=["x"])(seed=0)
+    model = dlc.compile(SPEC, dtype="float64", wrt=["x"]).WeightDecay(seed=0)
     x, target = random.normal(size=(5, 6)), random.integers(0, 4, 5)
     loss, gradients = model.value_and_grad(x=x, target=target)
 

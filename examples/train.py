@@ -25,7 +25,7 @@ def main(epochs: int, batch: int, seed: int) -> float:
     order = random.permutation(len(x))
     train, test = np.split(order, [int(0.8 * len(x))])
 
-    model = dlc.compile(SPEC)(seed=seed)
+    model = dlc.compile(SPEC).Digits(seed=seed)
     print(model)
     mean, square, step = np.zeros_like(model.params.flat), np.zeros_like(model.params.flat), 0
     accuracy = 0.0

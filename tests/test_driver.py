@@ -169,9 +169,9 @@ def test_an_edited_spec_and_its_old_version_live_in_one_process(spec: Path) -> N
     spec.write_text(SPEC.replace("^2", "^2 + 1"))
     other = dlc.compile(spec)
     given = {"x": np.ones((2, 3)), "target": np.zeros(2)}
-    losses = [kind(seed=1).value_and_grad(given)[0] for kind in (fit, other)]
+    losses = [module.Fit(seed=1).value_and_grad(given)[0] for module in (fit, other)]
     np.testing.assert_allclose(losses[1] - losses[0], 1, 1e-5)
-    assert fit.__module__ != other.__module__
+    assert fit.__name__ != other.__name__
 
 
 # --- a folder of the user's -------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_a_changed_module_does_not_run_as_the_old_one(spec: Path, tmp_path: Path
     two = dlc.compile(spec.parent / "net.dl", out=tmp_path / "out")
     (spec.parent / "net.dl").write_text("layer L(x[I]) -> y[I]:\n    y[i] = 3*x[i]\n")
     three = dlc.compile(spec.parent / "net.dl", out=tmp_path / "out")
-    assert [kind().forward(x=[1.0]).y[0] for kind in (two, three)] == [2, 3]
+    assert [module.L().forward(x=[1.0]).y[0] for module in (two, three)] == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_eight_processes_compile_and_run_one_spec(spec: Path, tmp_path: Path, ca
     code = """
     import sys, dlc
     from dlc.compiler import driver
-    model = dlc.compile(sys.argv[1], out=sys.argv[2] if len(sys.argv) > 2 else None)(seed=3)
+    model = dlc.compile(sys.argv[1], out=sys.argv[2] if len(sys.argv) > 2 else None).Fit(seed=3)
     loss, gradients = model.value_and_grad(x=[[1., 2., 3.]], target=[0.])
     print(float(loss).hex())
     """
@@ -514,7 +514,7 @@ def test_training_from_a_file(spec: Path, tmp_path: Path, run: Run) -> None:
     assert (code, err) == (0, "")
     assert float(out.splitlines()[-1].removeprefix("test loss ")) < 1e-3
     assert out.splitlines()[:-2] == run(*arguments)[1].splitlines()[:-2]
-    model = dlc.compile(spec)()
+    model = dlc.compile(spec).Fit()
     model.load(tmp_path / "a.safetensors")
     np.testing.assert_allclose(model.params["layer1.w"], [1, 2, 3], 0.01)
 

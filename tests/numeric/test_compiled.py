@@ -39,7 +39,8 @@ def agrees(case: Case, dtype: str, tolerance: float, folder: Path) -> None:
     spec = folder / "case.dl"
     spec.write_text(case.text, encoding="utf-8")
     graph = graph_of(case.text, case.definition)
-    compiled = dlc.compile(spec, dtype=dtype, wrt="*", model=case.definition or "Case")
+    name = case.definition or "Case"
+    compiled = getattr(dlc.compile(spec, dtype=dtype, wrt="*", model=name), name)
     for seed, sizes in enumerate(case.sizes):
         inputs = inputs_of(case, graph, sizes, seed)
         model = compiled(sizes={name: sizes[name] for name in compiled.declaration.sizes if name in sizes})
