@@ -80,7 +80,12 @@ def _about(monomial: Monomial) -> list[Polynomial]:
 
 
 def _is_nonnegative_atom(atom: Expr) -> bool:
-    return isinstance(atom, Index | Size) or (isinstance(atom, Op) and atom.name == "mod")
+    return isinstance(atom, Index | Size) or (isinstance(atom, Op) and atom.name == "mod") or _is_quotient(atom)
+
+
+def _is_quotient(atom: Expr) -> bool:
+    """``a // b`` of what is not negative; were ``b`` zero, there would be no value."""
+    return isinstance(atom, Op) and atom.name == "floordiv" and all(nonnegative(polynomial(arg)) for arg in atom.args)
 
 
 def _about_atom(atom: Expr) -> list[Polynomial]:
@@ -92,7 +97,8 @@ def _about_atom(atom: Expr) -> list[Polynomial]:
             return [me, polynomial(size) - me - 1]
         case Op(name="floordiv", args=(left, right)):
             product = me * polynomial(right)
-            return [polynomial(left) - product, product + polynomial(right) - polynomial(left) - 1]
+            rows = [polynomial(left) - product, product + polynomial(right) - polynomial(left) - 1]
+            return [*rows, me] if _is_quotient(atom) else rows
         case Op(name="mod", args=(_, right)):
             return [me, polynomial(right) - me - 1]
         case Op(name="max", args=(left, right)):
