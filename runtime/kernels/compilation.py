@@ -103,6 +103,17 @@ def wide(typing_context):
     return types.void(), codegen
 
 
+@intrinsic
+def compact(typing_context):
+    """Spend no code on speed in the enclosing function: loops that run rarely are not unrolled or widened."""
+
+    def codegen(context, builder, signature, arguments):
+        builder.function.attributes.add("optsize")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 def prefer_wide_vectors(function: ir.Function) -> None:
     if vector_bits() == 512:
         # llvmlite's own `add` knows no attributes with values.

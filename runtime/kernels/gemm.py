@@ -3,8 +3,8 @@
 Compiled once per host for float32 and float64, cached, and called by symbol, so that a kernel that uses it compiles no
 code of it. Columns are taken in panels as wide as the register tile and k in blocks that stay in cache; B is read in
 place, or copied to a panel on the stack where it is transposed, where its last columns do not fill a vector, or where
-its rows lie a multiple of 1 KiB apart (they fall on few lines of the cache). Products with one row or one column, and
-tiny ones, are loops. BLAS takes what it does better: see `_suits_blas`.
+its rows lie a multiple of 1 KiB apart (they fall on few lines of the cache). Products with one row or one column are
+loops. BLAS takes what it does better: see `suits_blas`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
-from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, native, wide
+from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, native, vector_bits, wide
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
     DEPTH,
@@ -37,10 +37,14 @@ from dlc.runtime.kernels.tile import (
     width,
 )
 
-#: Up to as many multiplications are plain loops.
-TINY = 216
-INT32_MAX = 2**31 - 1
 NO, YES = ord("N"), ord("T")
+INT32_MAX = 2**31 - 1
+#: Multiplications from which BLAS is faster: its kernels for AVX-512 lose more on the way to full speed.
+BLAS_FROM = 300_000_000 if vector_bits() == 512 else 30_000_000
+#: So few steps of k, on so many elements of C, are faster there too.
+BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
+#: Up to as many rows, a transposed B is read row by row: copying it to a panel would cost more.
+FEW_ROWS = 3
 
 
 def gemm_symbol(real: Any) -> str:
@@ -78,22 +82,11 @@ def blas_product(typing_context, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c
 @internal
 def scale(m, n, beta, c, ldc):
     """c = beta*c"""
+    compact()
     x, zero = flat(c, beta), like(0.0, beta)
     for i in range(m):
         for j in range(n):
             x[i * ldc + j] = zero if beta == zero else beta * x[i * ldc + j]
-
-
-@internal
-def tiny(m, n, k, alpha, a, row_a, column_a, b, row_b, column_b, beta, c, ldc):
-    x, y, z, zero = flat(a, alpha), flat(b, alpha), flat(c, alpha), like(0.0, alpha)
-    for i in range(m):
-        for j in range(n):
-            s = zero
-            for l in range(k):  # noqa: E741
-                s += x[i * row_a + l * column_a] * y[l * row_b + j * column_b]
-            before = zero if beta == zero else beta * z[i * ldc + j]
-            z[i * ldc + j] = before + alpha * s
 
 
 @internal
@@ -134,6 +127,7 @@ def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
 @internal
 def pack_rows(depth, columns, b, ldb, panel, one):
     """panel[l,j] = b[l,j], and 0 beyond the last column"""
+    compact()
     source, target = flat(b, one), flat(panel, one)
     for l in range(depth):  # noqa: E741
         for j in range(columns):
@@ -145,6 +139,7 @@ def pack_rows(depth, columns, b, ldb, panel, one):
 @internal
 def pack_columns(depth, columns, b, ldb, panel, one):
     """panel[l,j] = b[j,l], and 0 beyond the last column"""
+    compact()
     source, target = flat(b, one), flat(panel, one)
     block, size = lanes(one), itemsize(one)
     whole_columns, whole_depth = columns // block * block, depth // block * block
@@ -164,6 +159,7 @@ def pack_columns(depth, columns, b, ldb, panel, one):
 @internal
 def add_block(rows, columns, alpha, block, beta, c, ldc):
     """c = beta*c + alpha*block, for a tile that sticks out"""
+    compact()
     source, target, zero = flat(block, alpha), flat(c, alpha), like(0.0, alpha)
     for i in range(rows):
         for j in range(columns):
@@ -174,6 +170,7 @@ def add_block(rows, columns, alpha, block, beta, c, ldc):
 @internal
 def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta, c, ldc):
     """One panel of columns: tiles of nearly equal height, from the first row to the last."""
+    compact()
     one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
     block = block_memory(alpha)
     tiles = (m + height(alpha) - 1) // height(alpha)
@@ -196,6 +193,7 @@ def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta
 
 @internal
 def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
+    compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     panel = panel_memory(alpha)
     crowded = m > 3 * height(alpha) and size * ldb % 1024 == 0
@@ -217,26 +215,44 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
             column_of_tiles(m, columns, depth, alpha, first_a, row_a, column_a, operand, row_b, kept, first_c, ldc)
 
 
+@internal
+def suits_blas(ta, tb, m, n, k, lda, ldb, ldc):
+    """What BLAS does faster, if its 32-bit integers can say it: sums that are long or very short."""
+    if not (m * n * k >= BLAS_FROM or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM)):
+        return False
+    wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
+    return wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX
+
+
+@internal
+def rows_of_dots(m, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc):
+    """Few rows against a transposed b: row by row, without a panel"""
+    for i in range(m):
+        dots(n, k, alpha, b, ldb, a + itemsize(alpha) * i * row_a, column_a, beta, c + itemsize(alpha) * i * ldc, 1)
+
+
 def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     """The C function behind `gemm`: operands are addresses, ta and tb are 0 or 1."""
+    compact()
     if m <= 0 or n <= 0:
         return
     row_a, column_a = (1, lda) if ta else (lda, 1)
-    row_b, column_b = (1, ldb) if tb else (ldb, 1)
+    row_b = 1 if tb else ldb
     if k <= 0 or alpha == like(0.0, alpha):
         scale(m, n, beta, c, ldc)
     elif n == 1 and not ta:
         dots(m, k, alpha, a, lda, b, row_b, beta, c, ldc)
-    elif m == 1 and tb:
-        dots(n, k, alpha, b, ldb, a, column_a, beta, c, 1)
+    elif m <= FEW_ROWS and tb:
+        rows_of_dots(m, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc)
     elif m == 1:
         scale(1, n, beta, c, ldc)
         sums_of_rows(n, k, alpha, a, column_a, b, ldb, c)
     elif n == 1 and ldc == 1:
         scale(1, m, beta, c, 1)
         sums_of_rows(m, k, alpha, b, row_b, a, lda, c)
-    elif m * n * k <= TINY:
-        tiny(m, n, k, alpha, a, row_a, column_a, b, row_b, column_b, beta, c, ldc)
+    elif suits_blas(ta, tb, m, n, k, lda, ldb, ldc):
+        how_a, how_b = YES if ta else NO, YES if tb else NO
+        blas_product(how_b, how_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc)  # transposed: BLAS stores columns
     else:
         tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc)
 
