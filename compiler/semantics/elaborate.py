@@ -18,6 +18,7 @@ from dlc.compiler.ir.graph import Graph, Output, Tensor
 from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
 from dlc.compiler.semantics.contexts import evaluate, static_context
+from dlc.compiler.semantics.errors import counted
 from dlc.compiler.semantics.errors_calls import MissingValue
 from dlc.compiler.semantics.errors_limits import NestedTooDeep
 from dlc.compiler.semantics.errors_names import (
@@ -331,7 +332,7 @@ class _Definition:
             raise CompileError(BadLoss(name.span, name.text, "it is an instance"))
         value = tensor(self.context, name.text, name.span)
         if value.rank:
-            raise CompileError(BadLoss(name.span, name.text, f"it has {value.rank} axes"))
+            raise CompileError(BadLoss(name.span, name.text, f"it has {counted(value.rank, 'axis')}"))
         if value.type != "real":
             raise CompileError(BadLoss(name.span, name.text, "it is not a real number"))
         made = self.draft_of(name.text) if name.text in self.frame.values else None

@@ -21,8 +21,7 @@ class SizeConflict(SemanticError):
     right: str
     right_size: str
     other: Span | None = None
-    known: str | None = None
-    known_span: Span | None = None
+    known: tuple[tuple[str, Span], ...] = ()
 
     @property
     def message(self) -> str:
@@ -31,7 +30,7 @@ class SizeConflict(SemanticError):
     @property
     def places(self) -> Sequence[Label]:
         here = at_place(self.other, self.right) if self.other != self.span else ()
-        known = at_place(self.known_span, self.known or "") if self.known_span not in (self.span, self.other) else ()
+        known = [Label(span, text) for text, span in self.known if span not in (self.span, self.other)]
         return (*here, *known)
 
 

@@ -228,6 +228,8 @@ def _size_names(tensors: Iterable[Tensor], values: Iterable[Expr]) -> list[str]:
         if tensor.kind == "input":
             for size in tensor.sizes:
                 found.update(dict.fromkeys(size_symbols(size)))
+        if tensor.bound is not None:
+            found.update(dict.fromkeys(size_symbols(tensor.bound)))
     for tensor in tensors:
         parts = [*tensor.sizes, *(value for one in tensor.equations for value in (one.value, *one.subscripts))]
         for part in parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.semantics.errors_calls import Recursive
@@ -23,7 +23,7 @@ class Count:
 
     def __init__(self) -> None:
         self.known: dict[int, tuple[int, int, int]] = {}
-        self.open: list[tuple[int, str]] = []
+        self.open: list[ast.Definition | ast.Function] = []
 
     def check(self, scope: Scope) -> None:
         """Raises `CompileError` if the definition is recursive, or too large or too deep when expanded."""
@@ -39,13 +39,11 @@ class Count:
     def of(self, module: Module, item: ast.Definition | ast.Function, span: Span) -> tuple[int, int, int]:
         if id(item) in self.known:
             return self.known[id(item)]
-        names = [name for key, name in self.open]
-        if any(key == id(item) for key, _ in self.open):
-            start = next(n for n, (key, _) in enumerate(self.open) if key == id(item))
-            raise CompileError(Recursive(span, (*names[start:], item.name.text)))
+        if any(one is item for one in self.open):
+            raise CompileError(_circle(self.open[next(n for n, one in enumerate(self.open) if one is item) :]))
         if len(self.open) > DEEPEST_CALLS:
             raise CompileError(NestedTooDeep(span, item.name.text, DEEPEST_CALLS))
-        self.open.append((id(item), item.name.text))
+        self.open.append(item)
         equations, nodes, depth = 0, 0, 0
         for node in ast.walk(item):
             nodes += 1
@@ -56,6 +54,13 @@ class Count:
         self.open.pop()
         self.known[id(item)] = (equations, nodes, depth)
         return self.known[id(item)]
+
+
+def _circle(items: Sequence[ast.Definition | ast.Function]) -> Recursive:
+    """The same error wherever the walk entered the circle: it begins with the first name in order."""
+    start = min(range(len(items)), key=lambda n: items[n].name.text)
+    turned = [*items[start:], *items[:start], items[start]]
+    return Recursive(turned[0].name.span, tuple(item.name.text for item in turned))
 
 
 def _called(module: Module, item: ast.Definition | ast.Function) -> Iterator[tuple[Resolved, Span]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dlc.compiler.diagnostics import CompileError
+from dlc.compiler.diagnostics import CompileError, did_you_mean
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Size, walk
 from dlc.compiler.ir.graph import Tensor
 from dlc.compiler.semantics import errors_unsupported as unsupported
@@ -58,9 +58,14 @@ def _new_size(frame: Frame, entry: SetEntry) -> Expr:
         return Const(given)
     if is_top and entry.default is not None and not entry.of_data:
         return size_expression(frame, entry.default)
-    if is_top and (entry.of_data or (build.generic and entry.in_signature and entry.default is None)):
+    if is_top and entry.of_data:
         return Size(entry.name)
-    return build.sizes.unknown(Evidence(f"`{entry.name}`", entry.span))
+    evidence = Evidence(f"`{entry.name}`", entry.span)
+    symbol = build.sizes.unknown(evidence)
+    if is_top and build.generic and entry.in_signature and entry.default is None:
+        # open only if the body does not say: `y[b,V] = Conv1d(..)` binds the V of an output
+        build.sizes.suggest(symbol, Size(entry.name), evidence)
+    return symbol
 
 
 def take_default(frame: Frame, name: str) -> None:
@@ -262,8 +267,9 @@ def _unsupported(frame: Frame, name: str) -> unsupported.NotSupportedYet | None:
 
 
 def unknown_name(context: Context, name: str, span: Span) -> UnknownName | UnknownSet:
+    """What to say of a name that means nothing; a short one that resembles no other is taken for an index variable."""
     scope = context.frame.scope
     candidates = (*scope.tensor_names, *scope.instances, *context.env)
-    hint = f"is it an index variable? then declare its set: `index {set_of(name)}`" if len(name) <= 2 else None
-    return UnknownName(span, name, "tensor, scalar or index variable", candidates, hint)
-
+    if len(name.rstrip("'")) <= 2 and did_you_mean(name, candidates) is None:
+        return UnknownSet(span, set_of(name), name, tuple(scope.sets))
+    return UnknownName(span, name, "tensor, scalar or index variable", candidates)

@@ -92,7 +92,7 @@ class Scope:
     states: dict[str, ast.Declaration] = field(default_factory=dict)
     totals: dict[str, ast.Total] = field(default_factory=dict)
     static_sets: frozenset[str] | None = None
-    broken: set[str] = field(default_factory=set)  # instances of layers that there are not: said once
+    broken: set[str] = field(default_factory=set)  # names whose declaration is wrong: said once
     problems: list[Diagnostic] = field(default_factory=list)
     sums: dict[int, Any] = field(default_factory=dict)  # the summation rule applied, by equation
 
@@ -248,6 +248,7 @@ class _Reader:
     def new_name(self, name: ast.Name, what: str) -> bool:
         if name.is_capital:
             self.report(CapitalTensor(name.span, name.text))
+            self.scope.broken.add(name.text)
             return False
         if name.text in self.places:
             self.report(Duplicate(name.span, name.text, what, self.places[name.text]))
@@ -294,7 +295,10 @@ class _Reader:
             return
         if name.is_capital:
             self.report(CapitalTensor(name.span, name.text))
+            self.scope.broken.add(name.text)
             return
+        if self.is_broken_instance(equation):
+            self.scope.broken.add(name.text)
         given = self.given(name.text)
         if given is not None:
             self.report(RedefinedInput(name.span, name.text, *given))
@@ -304,6 +308,16 @@ class _Reader:
                 return
             self.scope.equations[name.text] = []
         self.scope.equations[name.text].append(equation)
+
+    def is_broken_instance(self, equation: ast.Equation) -> bool:
+        """Whether this was meant to make an instance, of a layer that there is not."""
+        call = equation.value
+        return (
+            isinstance(call, ast.Call)
+            and isinstance(call.function, ast.Name)
+            and call.function.is_capital
+            and self.scope.named(call.function.text)[0] == "unknown"
+        )
 
     def given(self, name: str) -> tuple[str, Span] | None:
         tables = (

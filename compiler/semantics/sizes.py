@@ -151,7 +151,8 @@ class Sizes:
             self.require(value.expression(), message, pair.left_evidence.span)
 
     def _conflict(self, left: Expr, right: Expr, pair: _Waiting) -> Diagnostic:
-        known = next((self.origins[s] for s in (pair.left, pair.right) if s in self.origins), None)
+        origins = [self._origin(size) for size in (pair.left, pair.right)]
+        known = tuple((one.text.rstrip(","), one.span) for one in origins if one is not None and one.span is not None)
         return SizeConflict(
             pair.left_evidence.span,
             pair.left_evidence.text,
@@ -159,9 +160,16 @@ class Sizes:
             pair.right_evidence.text,
             in_words(right),
             pair.right_evidence.span,
-            None if known is None else f"{known.text}",
-            None if known is None else known.span,
+            known,
         )
+
+    def _origin(self, size: Expr) -> Evidence | None:
+        """Where an unknown size came to be known: the last evidence on the way to its value."""
+        found: Evidence | None = None
+        while size in self.origins:
+            found = self.origins[size]
+            size = self.bindings[size]
+        return found
 
     def require(self, value: Expr, message: str, span: Span | None) -> None:
         """``value >= 0`` is checked when the sizes are known."""

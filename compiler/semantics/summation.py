@@ -165,24 +165,29 @@ class _Rule:
             return result
         names = [name for name in result.unbound if sum(name in factor.unbound for factor in factors) > 1]
         names = [name for name in names if name not in around.kept]
-        self.check_factors(factors, names)
+        for name in self.check_factors(factors, names):
+            result.unbound.pop(name, None)
         self.result.sums[id(node)] = tuple(names)
         for name in names:
-            result.summed.setdefault(name, result.unbound.pop(name))
+            if name in result.unbound:
+                result.summed.setdefault(name, result.unbound.pop(name))
         return result
 
-    def check_factors(self, factors: list[Found], names: list[str]) -> None:
-        """A variable may not be summed in one factor and stand unbound in another."""
+    def check_factors(self, factors: list[Found], names: list[str]) -> list[str]:
+        """A variable may not be summed in one factor and stand unbound in another; those that do."""
+        wrong: list[str] = []
         for position, factor in enumerate(factors):
             others = factors[:position] + factors[position + 1 :]
             for name, inner in factor.summed.items():
                 outer = next((other.unbound[name] for other in others if name in other.unbound), None)
                 if outer is not None:
                     self.report(SummedInside(outer, name, inner))
+                    wrong.append(name)
             for name, inner in factor.reduced.items():
                 if name in names:
                     first = next(other.unbound[name] for other in factors if name in other.unbound)
                     self.report(ReboundIndex(inner, name, first))
+        return wrong
 
     # -- what binds --------------------------------------------------------------------------------------------------
 
