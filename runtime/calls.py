@@ -45,7 +45,7 @@ class EntryCall:
         self._declaration = declaration
         self._layout, self._flat, self._hypers, self._fixed = layout, flat, hypers, fixed
         values = (*declaration.inputs, *(declaration.cotangents if entry.name == VJP else ()))
-        self._values = [(v.name, v.type, declaration.dtype(v.type)) for v in values]
+        self._values = [(v.name, v.label, v.type, declaration.dtype(v.type)) for v in values]
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._buffers: list[tuple[Vector, int]] = []
         needed = set(entry.inputs)
@@ -80,7 +80,11 @@ class EntryCall:
 
     def _accepted(self, given: Mapping[str, Any]) -> dict[str, Vector]:
         """What is given as arrays that kernels can read, in the order of declaration."""
-        return {name: accepted(name, given[name], type_, dtype) for name, type_, dtype in self._values if name in given}
+        return {
+            name: accepted(label, given[name], type_, dtype)
+            for name, label, type_, dtype in self._values
+            if name in given
+        }
 
     def _plan(self, arrays: Mapping[str, Vector]) -> Plan:
         key = (get_num_threads(), *((name, array.shape) for name, array in arrays.items()))
@@ -139,7 +143,7 @@ class EntryCall:
         return plan
 
     def _check_missing(self, given: Mapping[str, Any]) -> None:
-        known = [name for name, _, _ in self._values]
+        known = [value.name for value in self._declaration.inputs]
         takes = f"{self._declaration.name} takes {listed(known) if known else 'nothing'}"
         missing = [name for name in known if name in self.required and name not in given]
         if missing:

@@ -44,12 +44,21 @@ class Input(Array):
     default: float | int | bool | None = None
     doc: str = ""
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.name
+
 
 @dataclass(frozen=True)
 class Cotangent(Input):
     """The weight of each element of an output in a vector-Jacobian product; ``output`` is the output's name."""
 
     output: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"the cotangent of {self.output}"
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ class Model:
         lines = [
             f"{declaration.name}({', '.join(f'{name}={value}' for name, value in self.hypers.items())})",
             f"  inputs      {', '.join(f'{name}: {text}' for name, text in self.inputs.items()) or 'none'}",
-            f"  parameters  {count:,} in {len(self.params)} arrays of {declaration.real}",
+            f"  parameters  {f'{count:,} in {len(self.params)} arrays of {declaration.real}' if self.params else 'none'}",
         ]
         return "\n".join(lines)
 

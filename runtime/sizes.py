@@ -37,7 +37,7 @@ def bound_sizes(declaration: Declaration, shapes: Mapping[str, Shape], fixed: Ma
 
 def check_value(value: Input, length: int, axis: int) -> None:
     if length < 1:
-        raise InputError(f"{value.name} has no elements {_along(value, axis)}: every size must be at least 1")
+        raise InputError(f"{value.label} has no elements {_along(value, axis)}: every size must be at least 1")
 
 
 def _check_rank(value: Input, shape: Shape) -> None:
@@ -46,7 +46,7 @@ def _check_rank(value: Input, shape: Shape) -> None:
         axes = f" ({', '.join(value.sets)})" if value.sets else ""
         found = "is a single number" if not shape else f"has {_count(len(shape), 'axis', 'axes')}, of shape {shape}"
         expected = "a single number" if not rank else f"an array with {_count(rank, 'axis', 'axes')}{axes}"
-        raise InputError(f"{value.name} should be {expected}; what was given {found}")
+        raise InputError(f"{value.label} should be {expected}; what was given {found}")
 
 
 def _bind(
@@ -58,10 +58,10 @@ def _bind(
     elif sizes[size] != length:
         if size in told:
             other, where = told[size]
-            reason = f"{other.name} has {sizes[size]} {_along(other, where)}"
+            reason = f"{other.label} has {sizes[size]} {_along(other, where)}"
         else:
             reason = f"{size} was set to {sizes[size]} when the model was made"
-        raise InputError(f"{value.name} has {length} elements {_along(value, axis)}, but {reason}")
+        raise InputError(f"{value.label} has {length} elements {_along(value, axis)}, but {reason}")
 
 
 def _check_known(declaration: Declaration, sizes: Mapping[str, int], given: list[Input]) -> None:
@@ -81,7 +81,7 @@ def _check_shape(value: Input, shape: Shape, sizes: Mapping[str, int], told: Map
             continue
         known = [f"{name} is {sizes[name]}" for name in sizes]
         where = f" where {listed(known)}" if callable(size) and known else ""
-        raise InputError(f"{value.name} has {length} elements {_along(value, axis)}; it should have {expected}{where}")
+        raise InputError(f"{value.label} has {length} elements {_along(value, axis)}; it should have {expected}{where}")
 
 
 def _check_requirements(declaration: Declaration, sizes: Mapping[str, int]) -> None:
