@@ -36,8 +36,8 @@ def separable(t: Any) -> Any:
 
 def causal_block(t: Any) -> Any:
     d = t.embedding.shape[1]
-    time, feature = torch.arange(t.z.shape[1])[:, None], torch.arange(d)[None]
-    x = t.embedding[t.z] + torch.sin(time / 10.0 ** (feature / d))
+    time, feature = torch.arange(t.z.shape[1]).double()[:, None], torch.arange(d).double()[None]
+    x = t.embedding[t.z] + torch.sin(time / 10 ** (feature / d))
     heads = F.layer_norm(x, (d,), t["norm1.gamma"], t["norm1.beta"])
     q, k, v = (torch.einsum("hed,btd->bhte", t[f"attention.w{name}"], heads) for name in "qkv")
     seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -152,13 +152,17 @@ def lengths(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return random.integers(1, 4, shape)
 
 
+def labels(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return random.integers(-1, 2, shape)
+
+
 CASES = (
     composite("SeparableConv", "separable", separable, "B C H W P Q O",
               [(2, 3, 4, 5, 2, 3, 4), (1, 1, 2, 2, 2, 2, 1), (2, 2, 5, 3, 3, 1, 3)]),
     composite("CausalBlock", "transformer", causal_block, "B T", [(2, 5), (1, 1), (3, 7)]),
     composite("SqueezeExcitation", "squeeze_excitation", squeeze_excitation, "B C H W R",
               [(2, 4, 3, 2, 2), (1, 1, 1, 1, 1), (3, 3, 2, 5, 4)]),
-    composite("PairLosses", "pair_losses", pair_losses, "B D Y", [(5, 3, 2), (2, 1, 2), (7, 4, 3)]),
+    composite("PairLosses", "pair_losses", pair_losses, "B D", [(5, 3), (2, 1), (7, 4)], {"z": labels}),
     composite("GatedLinearUnit", "gated_linear_unit",
               lambda t: F.glu(F.linear(t.x, t.w, t.c)), "B J K", [(2, 3, 4), (1, 1, 2), (3, 5, 12)]),
     composite("InfoNce", "info_nce", info_nce, "B J K", [(4, 3, 2), (2, 2, 3), (9, 6, 7)]),

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
-from dlc.compiler import pipeline, semantics
+from dlc.compiler import library, pipeline, semantics
 from dlc.compiler.ir.graph import Graph, Tensor
 from dlc.compiler.ir.reference import evaluate, size_value
 from dlc.compiler.syntax.parse import parse_text
@@ -78,11 +78,18 @@ class Tensors(SimpleNamespace):
 # --- graphs -----------------------------------------------------------------------------------------------------------
 
 
+def library_text(module: str) -> str:
+    """A module of the standard library, `nn.conv`."""
+    path = library.find_module(module)
+    assert path is not None, module
+    return path.read_text(encoding="utf-8")
+
+
 @cache
-def graph_of(text: str, definition: str = "") -> Graph:
-    """The graph of a definition in a spec, of the first one if none is named."""
+def graph_of(text: str, definition: str = "", sizes: tuple[tuple[str, int], ...] = ()) -> Graph:
+    """The graph of a definition in a spec, of the first one if none is named, with some sizes fixed."""
     file = parse_text(text)
-    return semantics.elaborate(file, definition or file.definitions[0].name.text, semantics.Loader())
+    return semantics.elaborate(file, definition or file.definitions[0].name.text, semantics.Loader(), dict(sizes))
 
 
 _ENTRIES: dict[int, tuple[Graph, dict[str, Graph]]] = {}
@@ -159,6 +166,12 @@ def interpreted(graph: Graph, inputs: Mapping[str, Array]) -> Results:
     backward = next(entry for name, entry in entries.items() if name != "forward")
     values = evaluate(backward, {name: inputs[name] for name in inputs if name in backward.tensors})
     return Results(outputs, {gradient.tensor: values[gradient.adjoint] for gradient in backward.gradients})
+
+
+def forward(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs of the graph as semantics gives it: what the spec says, before any pass."""
+    values = evaluate(graph, inputs, wanted=[output.tensor for output in graph.outputs])
+    return {output.name: values[output.tensor] for output in graph.outputs}
 
 
 def output_names(graph: Graph) -> list[str]:

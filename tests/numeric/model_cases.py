@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numeric.harness import Case, Draw, torch
-
-from dlc.compiler import library
+from numeric.harness import Case, Draw, library_text, torch
 
 F = torch.nn.functional
 
@@ -21,10 +19,8 @@ def model(
     sizes: Sequence[Sequence[int]],
     **draws: Draw,
 ) -> Case:
-    path = library.find_module(f"models.{name}")
-    assert path is not None, name
     bound = tuple(dict(zip(names.split(), values, strict=True)) for values in sizes)
-    return Case(definition, path.read_text(encoding="utf-8"), reference, bound, draws, definition)
+    return Case(definition, library_text(f"models.{name}"), reference, bound, draws, definition)
 
 
 def linear_regression(t: Any) -> Any:

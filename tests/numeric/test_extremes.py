@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.special
-from numeric.harness import EXACT, assert_close, graph_of, interpreted
-
-from dlc.compiler import library
+from numeric.harness import EXACT, assert_close, graph_of, interpreted, library_text
 
 ROWS = np.array(
     [
@@ -23,9 +21,7 @@ POINTS = np.array([-1e4, -800.0, -40.0, -1.0, -1e-9, 0.0, 1e-9, 1.0, 40.0, 800.0
 
 def layer(module: str, definition: str, **inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The output, and the gradient of its first input, of a layer of the standard library."""
-    path = library.find_module(module)
-    assert path is not None
-    return spec(path.read_text(encoding="utf-8"), definition, **inputs)
+    return spec(library_text(module), definition, **inputs)
 
 
 def spec(text: str, definition: str, **inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
