@@ -232,13 +232,15 @@ def format_command(paths: tuple[str, ...], math: bool, check: bool) -> None:
 
 def _format_one(path: str, math: bool, check: bool) -> bool:
     """Format one file; whether it was found unformatted by --check."""
-    from dlc.compiler import files, syntax
+    from dlc.compiler import files
+    from dlc.compiler.syntax import format as formatter
+    from dlc.compiler.syntax.parse import parse
 
     if path == "-":
         source = files.decode(sys.stdin.buffer.read(), "<stdin>")
     else:
         source = files.read_spec(Path(path))
-    text = syntax.format(syntax.parse(source), math=math)
+    text = formatter.format(parse(source), source, math=math)
     changed = text != source.text
     if check:
         if changed:
