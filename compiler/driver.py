@@ -48,7 +48,8 @@ def compile_spec(
     sets and hyper-parameters; `wrt` names inputs to differentiate by besides the parameters (`*`: all); `model` is the
     only definition to compile. Raises `CompileError`.
     """
-    compiled, _ = _compile_and_import(sources.read(spec), out, Options.of(dtype, sizes, wrt, hyper, model))
+    compiled, module = _compile_and_import(sources.read(spec), out, Options.of(dtype, sizes, wrt, hyper, model))
+    _compile_regions(module)
     return compiled
 
 
@@ -75,7 +76,7 @@ def _compile_and_import(spec: Spec, out: str | Path | None, options: Options) ->
     key = _key(spec, options)
     if out is None:
         path = _stored(spec, options, key)
-        return CompiledFile(path, key), _imported_once_compiled(path, key, key)
+        return CompiledFile(path, key), _imported(path, key)
     text = _stored(spec, options, key).read_text(encoding="utf-8")
     target = Path(out) / _file_name(spec)
     identity = hashlib.sha256(f"{target.resolve()}\n{key}".encode("utf-8", "surrogatepass")).hexdigest()
@@ -135,15 +136,13 @@ def _write_module(target: Path, text: str, stub: str) -> None:
 _importing = threading.RLock()
 
 
-def _imported_once_compiled(path: Path, key: str, identity: str) -> ModuleType:
-    """The module in the store; the first process to import it makes the machine code, and the others wait for that."""
-    mark = path.parent / store.COMPILED
-    if mark.exists():
-        return _imported(path, identity)
-    with store.lock(key):
-        module = _imported(path, identity)
-        mark.touch()
-        return module
+def _compile_regions(module: ModuleType) -> None:
+    """Make the machine code of every entry of every model, so that processes to come only load it."""
+    for name in module.__all__:
+        declaration = getattr(getattr(module, name), "declaration", None)
+        for entry in declaration.entries if declaration is not None else ():
+            for step in entry.steps:
+                _ = step.region.address  # compiles, or loads what another process has compiled
 
 
 def _imported(path: Path, identity: str) -> ModuleType:

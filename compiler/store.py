@@ -1,7 +1,7 @@
 """The store of compiled modules: a folder for each key, in the user's cache.
 
     <cache>/modules/<key>/NAME.py NAME.pyi      written elsewhere, then renamed: a folder is complete or not there
-    <cache>/modules/<key>/compiled              Numba's code lies in __pycache__ too: an import compiles nothing
+    <cache>/modules/<key>/__pycache__           Numba's code, made region by region when a region is first called
     <cache>/locks/<key>.lock                    held by the process that compiles; the others wait for its work
 
 A key is a hash of everything that the module depends on (`toolchain` is the part that is not the user's), so that
@@ -29,7 +29,6 @@ import dlc
 from dlc.runtime.folders import cache_folder, writable_cache_folder
 from dlc.runtime.kernels_fingerprint import fingerprint
 
-COMPILED = "compiled"
 _TEMPORARY = "unfinished-"
 _ABANDONED = 24 * 60 * 60  # seconds after which nobody is still writing
 

@@ -8,15 +8,16 @@ compiled ahead and cached: a cached region holds the code of its kernels, so a s
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+import numba.extending
+from filelock import FileLock
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from dlc.runtime.folders import cache_folder
 from dlc.runtime.kernels_fingerprint import fingerprint
@@ -27,6 +28,10 @@ FLAGS: dict[str, Any] = {"fastmath": {"reassoc", "nsz", "contract"}, "error_mode
 EXACT_FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy", "boundscheck": False}
 #: No entry from Python: these functions are only called by compiled code.
 INTERNAL: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+# What these make takes other arguments than what they decorate, and they are built at run time: nothing to check.
+intrinsic: Any = numba.extending.intrinsic
+types: Any = numba.types
 
 #: void region(table, shard, shards)
 REGION_SIGNATURE = types.void(types.int64, types.int64, types.int64)
@@ -39,9 +44,40 @@ def kernel(function: Callable[..., Any]) -> Any:
     return numba.njit(**FLAGS, **INTERNAL)(function)
 
 
-def region(function: Callable[[int, int, int], None]) -> Any:
-    """Compile `function(table, shard, shards)` now, or load it from Numba's cache; `.address` is its C function."""
-    return numba.cfunc(REGION_SIGNATURE, cache=True, **FLAGS)(function)
+class Region:
+    """What one shard runs: `function(table, shard, shards)`, compiled when its address is first asked for.
+
+    Compiling takes seconds and a program has several entries, of which most processes call one or two.  Of several
+    processes that want the same region one compiles it; the others wait and load it from Numba's cache.
+    """
+
+    def __init__(self, function: Callable[[int, int, int], None]) -> None:
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self._function = function
+        self._compiled: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def address(self) -> int:
+        """Where the compiled C function stands in this process."""
+        with self._lock:
+            if self._compiled is None:
+                with _one_process(self._function.__code__.co_filename):
+                    self._compiled = numba.cfunc(REGION_SIGNATURE, cache=True, **FLAGS)(self._function)
+        return self._compiled.address
+
+
+def region(function: Callable[[int, int, int], None]) -> Region:
+    """The decorator of emitted regions."""
+    return Region(function)
+
+
+def _one_process(path: str) -> AbstractContextManager[Any]:
+    """Held by one process at a time that compiles functions of the file; by anyone where no lock can be written."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(path)), "__pycache__")
+    if not os.path.isfile(path) or not _writable(folder):
+        return nullcontext()
+    return FileLock(os.path.join(folder, f"{os.path.basename(path)}.lock"))
 
 
 def exact(function: Callable[..., Any], inline: bool = True) -> Any:
@@ -50,7 +86,7 @@ def exact(function: Callable[..., Any], inline: bool = True) -> Any:
         return numba.njit(cache=True, forceinline=inline, **EXACT_FLAGS, **INTERNAL)(function)
 
 
-def native(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def native(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a C function of this package now, or load it from this package's cache."""
 
     def compile_or_load(function: Callable[..., Any]) -> Any:
