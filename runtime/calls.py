@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.runtime.boundary import accepted, check_bound
-from dlc.runtime.declarations import VJP, Declaration, Entry
+from dlc.runtime.declarations import VJP, Declaration, Entry, Type
 from dlc.runtime.errors import InputError, listed
 from dlc.runtime.execution import Plan, address
 from dlc.runtime.parameters import Layout, aligned_zeros
@@ -45,7 +45,9 @@ class EntryCall:
         self._declaration = declaration
         self._layout, self._flat, self._hypers, self._fixed = layout, flat, hypers, fixed
         values = (*declaration.inputs, *(declaration.cotangents if entry.name == VJP else ()))
-        self._values = [(v.name, v.label, v.type, declaration.dtype(v.type)) for v in values]
+        self._values: list[tuple[str, str, Type, np.dtype[Any]]] = [
+            (v.name, v.label, v.type, declaration.dtype(v.type)) for v in values
+        ]
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._buffers: list[tuple[Vector, int]] = []
         needed = set(entry.inputs)

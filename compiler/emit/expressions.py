@@ -148,12 +148,12 @@ class Spelling:
         parts: list[str] = []
         end: Expr | None = None
         for arg in node.args:
-            ordered = isinstance(arg, Op) and arg.name in ("lt", "le")
-            if ordered and arg.children[0] is end and isinstance(end, Index | Const | Size | Read):
-                parts[-1] += f" {_COMPARISONS[arg.name]} {self.text(arg.children[1], SUM)}"
+            ordered = arg if isinstance(arg, Op) and arg.name in ("lt", "le") else None
+            if ordered and ordered.args[0] is end and isinstance(end, Index | Const | Size | Read):
+                parts[-1] += f" {_COMPARISONS[ordered.name]} {self.text(ordered.args[1], SUM)}"
             else:
                 parts.append(self.text(arg, NOT))
-            end = arg.children[1] if ordered else None
+            end = ordered.args[1] if ordered else None
         return " and ".join(parts), AND if len(parts) > 1 else COMPARE
 
     def _or(self, node: Op) -> tuple[str, int]:
