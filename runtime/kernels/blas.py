@@ -17,6 +17,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as llvm
 import scipy
@@ -90,7 +91,7 @@ def _loaded_by_program_headers() -> list[str]:
     return found
 
 
-def _thread_functions() -> tuple[ctypes._CFuncPtr, ctypes._CFuncPtr] | None:
+def _thread_functions() -> tuple[Any, Any] | None:
     """(get, set) of the library that SciPy's BLAS calls come to, None if it has no such functions."""
     for path in (*_bundled(), *_loaded()):
         try:

@@ -54,6 +54,8 @@ class Region:
     def __init__(self, function: Callable[[int, int, int], None]) -> None:
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self._function = function
+        self._file = function.__code__.co_filename
+        self._stamp = _stamp(self._file)
         self._compiled: Any = None
         self._lock = threading.Lock()
 
@@ -62,9 +64,20 @@ class Region:
         """Where the compiled C function stands in this process."""
         with self._lock:
             if self._compiled is None:
-                with _one_process(self._function.__code__.co_filename):
-                    self._compiled = numba.cfunc(REGION_SIGNATURE, cache=True, **FLAGS)(self._function)
+                with _one_process(self._file):
+                    # A file that was written anew since it was imported must not get the machine code of the old one.
+                    cache = _stamp(self._file) == self._stamp
+                    self._compiled = numba.cfunc(REGION_SIGNATURE, cache=cache, **FLAGS)(self._function)
         return self._compiled.address
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    """What tells two versions of a file apart; None if there is no file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def region(function: Callable[[int, int, int], None]) -> Region:

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import types
-from numba.extending import intrinsic
-
-from dlc.runtime.kernels.compilation import exact
+from dlc.runtime.kernels.compilation import exact, intrinsic, types
 from dlc.runtime.kernels.primitives import is_real
 
 

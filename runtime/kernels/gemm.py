@@ -15,12 +15,10 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
-from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, native, vector_bits, wide
+from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, intrinsic, native, types, vector_bits, wide
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
     DEPTH,

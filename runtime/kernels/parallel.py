@@ -14,11 +14,9 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from dlc.runtime.kernels.blas import GET_THREADS_SYMBOL, SET_THREADS_SYMBOL
-from dlc.runtime.kernels.compilation import FLAGS, own_cache
+from dlc.runtime.kernels.compilation import FLAGS, intrinsic, own_cache, types
 from dlc.runtime.kernels.primitives import call
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from dlc.runtime.kernels.compilation import intrinsic, types
 
 #: width -> (LLVM integer of that width, bits of the mantissa, exponent of 1, bits of sqrt(1/2))
 LAYOUT = {
@@ -29,7 +29,7 @@ def suffix(real: Any) -> str:
     return "f32" if real == types.float32 else "f64"
 
 
-def call(builder, name: str, result: ir.Type, arguments) -> ir.Value:
+def call(builder, name: str, result: ir.Type, arguments) -> Any:
     """Call an external function or LLVM intrinsic whose arguments have the types of the given values."""
     function_type = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)

@@ -15,11 +15,9 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from dlc.runtime.kernels.compilation import HOST_FEATURES, native, prefer_wide_vectors, vector_bits
+from dlc.runtime.kernels.compilation import HOST_FEATURES, intrinsic, native, prefer_wide_vectors, types, vector_bits
 from dlc.runtime.kernels.primitives import call, is_real, suffix
 from dlc.runtime.kernels.views import View, make_view
 
@@ -63,14 +61,14 @@ def constant(value: int) -> ir.Constant:
     return ir.Constant(WORD, value)
 
 
-def splat(builder, scalar: ir.Value, lanes: int) -> ir.Value:
+def splat(builder, scalar: Any, lanes: int) -> Any:
     vector = ir.VectorType(scalar.type, lanes)
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
     return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
 
 
-def multiply_add(builder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+def multiply_add(builder, x: Any, y: Any, z: Any) -> Any:
     if not has_fma():
         return builder.fadd(builder.fmul(x, y), z)
     element = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
@@ -79,7 +77,7 @@ def multiply_add(builder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return builder.call(function, [x, y, z])
 
 
-def vectors_from(builder, pointer: ir.Value, vector: ir.VectorType, count: int) -> list[ir.Value]:
+def vectors_from(builder, pointer: Any, vector: ir.VectorType, count: int) -> list[Any]:
     """Pointers to that many vectors, one after the other."""
     pointers = [builder.gep(pointer, [constant(vector.count * i)]) for i in range(count)]
     return [builder.bitcast(each, vector.as_pointer()) for each in pointers]
@@ -176,7 +174,7 @@ def transpose_block(typing_context, source, row_source, target, row_target, like
     return types.void(*[types.int64] * 4, like), codegen
 
 
-def transposed(builder, rows: list[ir.Value]) -> list[ir.Value]:
+def transposed(builder, rows: list[Any]) -> list[Any]:
     """Perfect shuffles: interleaving row i with row i + n/2, log2(n) times, transposes n rows of n numbers."""
     lanes = len(rows)
     low = [lane // 2 + (lanes if lane % 2 else 0) for lane in range(lanes)]

@@ -14,10 +14,8 @@ from __future__ import annotations
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from dlc.runtime.kernels.compilation import exact
+from dlc.runtime.kernels.compilation import exact, intrinsic, types
 from dlc.runtime.kernels.elementary import elementary
 from dlc.runtime.kernels.exponential import F, singles
 from dlc.runtime.kernels.primitives import absolute, call, copysign, fma, horner, like, low_bits, rint

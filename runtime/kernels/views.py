@@ -15,18 +15,22 @@ import operator
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.core.typing import templates
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import lower_builtin, models, register_model
+
+from dlc.runtime.kernels.compilation import intrinsic, types
 
 WORD = ir.IntType(64)
+#: Registers how an operator is typed; a type checker takes it for None.
+resolves: Any = templates.infer_global
 
 
 class View(types.Type):
     """The Numba type of a view; an extent of None is known at run time only."""
 
-    def __init__(self, dtype: types.Type, extents: tuple[int | None, ...]) -> None:
+    def __init__(self, dtype: Any, extents: tuple[int | None, ...]) -> None:
         self.dtype = dtype
         self.extents = extents
         super().__init__(f"View({dtype}, {extents})")
@@ -45,7 +49,7 @@ class ViewModel(models.StructModel):
         super().__init__(manager, view, [("data", types.CPointer(view.dtype)), *dynamic])
 
 
-def extents_of(context, builder, view, value) -> list[ir.Value]:
+def extents_of(context, builder, view, value) -> list[Any]:
     proxy = cgutils.create_struct_proxy(view)(context, builder, value)
     return [
         ir.Constant(WORD, extent) if extent is not None else getattr(proxy, f"extent{axis}")
@@ -53,7 +57,7 @@ def extents_of(context, builder, view, value) -> list[ir.Value]:
     ]
 
 
-def element_pointer(context, builder, view, value, subscripts) -> ir.Value:
+def element_pointer(context, builder, view, value, subscripts) -> Any:
     """The address of an element, by Horner's rule over the extents."""
     offset = ir.Constant(WORD, 0)
     for axis, (extent, subscript) in enumerate(zip(extents_of(context, builder, view, value), subscripts, strict=True)):
@@ -75,11 +79,11 @@ def subscripts_type(view: View, index: Any) -> Any:
     return types.UniTuple(types.int64, len(index))
 
 
-def subscripts_of(builder, index, value) -> list[ir.Value]:
+def subscripts_of(builder, index, value) -> list[Any]:
     return cgutils.unpack_tuple(builder, value) if isinstance(index, types.BaseTuple) else [value]
 
 
-@infer_global(operator.getitem)
+@resolves(operator.getitem)
 class ReadElement(AbstractTemplate):
     """view[subscripts]"""
 
@@ -89,7 +93,7 @@ class ReadElement(AbstractTemplate):
             return signature(view.dtype, view, subscripts)
 
 
-@infer_global(operator.setitem)
+@resolves(operator.setitem)
 class WriteElement(AbstractTemplate):
     """view[subscripts] = value"""
 
@@ -123,11 +127,11 @@ def make_view(context, builder, view, address, extents) -> Any:
     return proxy._getvalue()
 
 
-def slot_value(builder, table, slot) -> ir.Value:
+def slot_value(builder, table, slot) -> Any:
     return builder.load(builder.gep(builder.inttoptr(table, WORD.as_pointer()), [slot]))
 
 
-def view_type(dtype: types.Type, extents: Any) -> View | None:
+def view_type(dtype: Any, extents: Any) -> View | None:
     """Of `extents` as the typing of a starred argument gives them: types of integers."""
     if len(extents) == 1 and isinstance(extents[0], types.BaseTuple | tuple):
         extents = tuple(extents[0])
@@ -136,7 +140,7 @@ def view_type(dtype: types.Type, extents: Any) -> View | None:
     return View(dtype, tuple(getattr(extent, "literal_value", None) for extent in extents))
 
 
-def literals(view: View) -> tuple[types.Type, ...]:
+def literals(view: View) -> tuple[Any, ...]:
     """The types of the extents in a constructor's signature.
 
     Numba looks a compiled constructor up by the types of its arguments alone, so those must tell views apart.
@@ -144,7 +148,7 @@ def literals(view: View) -> tuple[types.Type, ...]:
     return tuple(types.int64 if extent is None else types.literal(extent) for extent in view.extents)
 
 
-def table_view(dtype: types.Type) -> Any:
+def table_view(dtype: Any) -> Any:
     """The constructor `name(table, slot, *extents)` of views of one dtype."""
 
     @intrinsic(prefer_literal=True)
@@ -163,7 +167,7 @@ def table_view(dtype: types.Type) -> Any:
     return view
 
 
-def address_view(dtype: types.Type) -> Any:
+def address_view(dtype: Any) -> Any:
     """The constructor `name(address, *extents)` of views of one dtype."""
 
     @intrinsic(prefer_literal=True)

@@ -38,7 +38,7 @@ from dlc.runtime.kernels import Program
 x, w, y = np.full((5, 4), 0.5, "f"), np.full((4, 3), 0.25, "f"), np.zeros((5, 3), "f")
 Program([(forward, 1)])(np.array([5, x.ctypes.data, w.ctypes.data, y.ctypes.data]))
 assert np.allclose(y, np.exp(x @ w)), y
-print(forward.cache_hits)
+print(forward._compiled.cache_hits)
 """
 
 
