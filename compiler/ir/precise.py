@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dlc.compiler.ir.affine import equal, known
 from dlc.compiler.ir.alike import key
-from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, op, rename_bound
+from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, op, rename_bound, substitute
 
 Definition = Callable[[Expr], Expr]
 
@@ -94,14 +94,16 @@ def _two_sigmoid_minus_one(node: Expr, definition: Definition) -> Expr | None:
 # -- variance -------------------------------------------------------------------------------------------------------
 
 
-def _mean_of(node: Expr) -> tuple[Reduce, Expr] | None:
+def _mean_of(node: Expr, definition: Definition) -> tuple[Reduce, Expr] | None:
     """``(sum, mean)`` if the expression is a sum divided by the number of its terms."""
-    total: Expr | None = None
     if isinstance(node, Op) and node.name == "div":
         total, count = node.args
     elif isinstance(node, Op) and node.name == "mul" and len(node.args) == 2 and isinstance(node.args[0], Const):
         value = node.args[0].value
         total, count = node.args[1], Const(1.0 / value if value else 0.0)
+    else:
+        return None
+    written, total = total, definition(total)
     if not (isinstance(total, Reduce) and total.op == "sum"):
         return None
     size = op("mul", Const(1), *(index.size for index in total.indices))
@@ -111,7 +113,7 @@ def _mean_of(node: Expr) -> tuple[Reduce, Expr] | None:
     else:
         counts = isinstance(count, Const) and abs(count.value - number) < 1e-9 * number
         counts = counts or (isinstance(count, Op) and count.name == "real" and known(count.args[0]) == number)
-    return (total, node) if counts else None
+    return (total, substitute(node, {written: total})) if counts else None
 
 
 def _square_root(node: Expr) -> Expr | None:
@@ -128,7 +130,7 @@ def _variance(node: Expr, definition: Definition) -> Expr | None:
         mean = _square_root(minus.children[0]) if _is(minus, "neg") else None
         if mean is None:
             continue
-        first = _mean_of(mean) or _mean_of(definition(mean))
+        first = _mean_of(mean, definition) or _mean_of(definition(mean), definition)
         if first is None:
             continue
         for plus in node.children:
@@ -141,7 +143,7 @@ def _variance(node: Expr, definition: Definition) -> Expr | None:
 
 def _second_moment(plus: Expr, definition: Definition, sum_: Reduce, mean: Expr) -> Expr | None:
     """mean[j] (f - mean)² for plus = mean[j] f² and sum_ = sum[j] f"""
-    second = _mean_of(plus) or _mean_of(definition(plus))
+    second = _mean_of(plus, definition) or _mean_of(definition(plus), definition)
     root = _square_root(second[0].body) if second is not None else None
     if second is None or root is None:
         return None
@@ -152,6 +154,19 @@ def _second_moment(plus: Expr, definition: Definition, sum_: Reduce, mean: Expr)
     total = Reduce("sum", squares.indices, op("pow", centred, Const(2)))
     place = next(n for n, child in enumerate(written.children) if child is squares)
     return written.rebuild((*written.children[:place], total, *written.children[place + 1 :]))
+
+
+def sums_to_nothing(node: Reduce, definition: Definition) -> bool:
+    """sum[j] (x[j] - mean x) = 0"""
+    if node.op != "sum" or not (isinstance(node.body, Op) and node.body.name == "add" and len(node.body.args) == 2):
+        return False
+    for value, minus in (node.body.args, node.body.args[::-1]):
+        if _is(minus, "neg"):
+            mean = minus.children[0]
+            found = _mean_of(mean, definition) or _mean_of(definition(mean), definition)
+            if found is not None and key(found[0]) == key(Reduce("sum", node.indices, value)):
+                return True
+    return False
 
 
 _RULES: tuple[tuple[str, Callable[[Expr, Definition], Expr | None]], ...] = (

@@ -2,7 +2,8 @@
 
 Two steps.  Tensors with equal definitions become one; of two that must both exist (outputs, gradients) the second
 becomes a copy.  Then a sub-expression that some map tensor holds, ``C[i] = e(i)``, is read from there, which is how a
-backward pass comes to read the activations of the forward pass.  Nothing is replaced by a read of a tensor that comes
+backward pass comes to read the activations of the forward pass.  If C is there under a condition only, so is the read;
+a product reads the factors that C holds together.  Nothing is replaced by a read of a tensor that comes
 later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.
 
 Left out: sub-expressions that no tensor holds.  Within one kernel they are shared anyway.
@@ -10,13 +11,15 @@ Left out: sub-expressions that no tensor holds.  Within one kernel they are shar
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.alike import form, key, shape
-from dlc.compiler.ir.expr import Expr, Op, Read, Select, transform, walk
+from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
+from dlc.compiler.ir.products import factors_of, quotient
 
 NAME = "cse"
 
@@ -96,11 +99,32 @@ def _copy(tensor: Tensor, source: str) -> Tensor:
 # -- sub-expressions that a map tensor holds ------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Holder:
+    """A map tensor ``name[free[axes[0]], ..] = value`` where ``conditions`` hold; ``free`` are the indices of value."""
+
+    name: str
+    value: Expr
+    conditions: tuple[Expr, ...]
+    free: tuple[Index, ...]
+    axes: tuple[int, ...]
+
+    def at(self, free: Sequence[Index], known: frozenset[Expr]) -> Read | None:
+        """The element with other indices, if its conditions are known to hold there."""
+        place = self.place(free)
+        if any(substitute(cond, place) not in known for cond in self.conditions):
+            return None
+        return Read(self.name, tuple(free[axis] for axis in self.axes), self.value.type)
+
+    def place(self, free: Sequence[Index]) -> dict[Expr, Expr]:
+        return dict(zip(self.free, free, strict=True))
+
+
 def _reusing(graph: Graph) -> Graph:
-    held = _Held()
     tensors = dict(graph.tensors)
+    held = _Held(tensors)
     for name in ordered(graph):
-        tensor = tensors[name] = _with_values(graph.tensors[name], lambda value: _read_where_held(value, held))
+        tensor = tensors[name] = _with_values(graph.tensors[name], held.reused)
         if len(tensor.equations) == 1:
             held.add(name, graph.tensors[name].equations[0])
             held.add(name, tensor.equations[0])
@@ -108,29 +132,131 @@ def _reusing(graph: Graph) -> Graph:
 
 
 class _Held:
-    """What map tensors hold."""
+    """What map tensors hold, by form; and products by the form of their most costly factor."""
 
-    def __init__(self) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors = tensors
         self._shapes: set[str] = set()
-        self._tensors: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> tensor, which free index each axis is
+        self._holders: dict[Expr, list[_Holder]] = {}
+        self._products: dict[Expr, list[_Holder]] = {}
 
     def add(self, name: str, equation: Equation) -> None:
-        if not equation.is_whole or not is_map(equation) or not _is_worth_reading(equation.value):
+        cond, value = guard_of(equation.value)
+        if not equation.is_whole or not is_map(equation) or not _is_worth_reading(value):
             return
-        pattern, free = key(equation.value)
-        if set(free) == set(equation.indices):
-            self._shapes.add(shape(equation.value))
-            self._tensors.setdefault(pattern, (name, tuple(free.index(index) for index in equation.indices)))
+        self._add_to(self._holders, name, equation, value, value, conjuncts(cond))
+        anchor = next((factor for factor in factors_of(value)[0] if _is_costly(factor)), None)
+        if anchor is not None and anchor is not value:
+            self._add_to(self._products, name, equation, value, anchor, conjuncts(cond))
 
-    def element(self, node: Expr) -> Expr | None:
+    def _add_to(
+        self,
+        table: dict[Expr, list[_Holder]],
+        name: str,
+        equation: Equation,
+        value: Expr,
+        part: Expr,
+        conditions: tuple[Expr, ...],
+    ) -> None:
+        """Found by ``part`` of the value, which must have all indices of the tensor."""
+        pattern, free = key(part)
+        if set(free) == set(equation.indices):
+            axes = tuple(free.index(index) for index in equation.indices)
+            self._shapes.add(shape(part))
+            table.setdefault(pattern, []).append(_Holder(name, value, conditions, free, axes))
+
+    def reused(self, value: Expr) -> Expr:
+        """The largest sub-expressions that are held become reads."""
+        return _Reuse(self).visit(value, frozenset()) if self._shapes else value
+
+    def element(self, node: Expr, known: frozenset[Expr]) -> Expr | None:
         """The element of a tensor that holds this expression."""
         if not isinstance(node, Op | Select) or shape(node) not in self._shapes:
             return None
         pattern, free = key(node)
-        if pattern not in self._tensors:
+        found = (holder.at(free, known) for holder in self._holders.get(pattern, ()))
+        return next((element for element in found if element is not None), None)
+
+    def product(self, node: Expr, known: frozenset[Expr]) -> Expr | None:
+        """A product some of whose factors and divisors are one element: ``d*e/s`` is ``p*d`` where p = e/s is held."""
+        if not (isinstance(node, Op) and node.name in ("mul", "div")):
             return None
-        name, axes = self._tensors[pattern]
-        return Read(name, tuple(free[axis] for axis in axes), node.type)
+        factors, divisors = factors_of(node)
+        for anchor in factors:
+            if shape(anchor) not in self._shapes:
+                continue
+            pattern, free = key(anchor)
+            for holder in self._products.get(pattern, ()):
+                element = holder.at(free, known)
+                rest = element and self._rest(holder, holder.place(free), factors, divisors)
+                if element is not None and rest is not None:
+                    return quotient((element, *rest[0]), rest[1])
+        return None
+
+    def _rest(
+        self, holder: _Holder, place: dict[Expr, Expr], factors: list[Expr], divisors: list[Expr]
+    ) -> tuple[list[Expr], list[Expr]] | None:
+        """What is left of the product without the holder's; a factor that is itself a quotient is looked into."""
+        above, below = ([substitute(part, place) for part in parts] for parts in factors_of(holder.value))
+        for expanded in (None, *(factor for factor in factors if isinstance(factor, Read))):
+            left, right = (factors, divisors) if expanded is None else self._expanded(expanded, factors, divisors)
+            rest = _removed(left, above), _removed(right, below)
+            if rest[0] is not None and rest[1] is not None:
+                return rest[0], rest[1]
+        return None
+
+    def _expanded(self, element: Read, factors: list[Expr], divisors: list[Expr]) -> tuple[list[Expr], list[Expr]]:
+        """The product with the quotient that the element is computed from in its place."""
+        equations = self.tensors[element.tensor].equations
+        if len(equations) != 1 or not equations[0].is_whole or not is_map(equations[0]):
+            return factors, divisors
+        value, sign = inlined(equations[0], element.subscripts), []
+        if isinstance(value, Op) and value.name == "neg":
+            value, sign = value.args[0], [Const(-1.0)]
+        above, below = factors_of(value)
+        if len(above) > 1 or len(below) != 1:
+            return factors, divisors
+        others = [factor for factor in factors if factor is not element]
+        return [*sign, *others, *above], [*divisors, *below]
+
+
+def _removed(parts: Sequence[Expr], gone: Sequence[Expr]) -> list[Expr] | None:
+    """``parts`` without each of ``gone``, which must be among them."""
+    rest = list(parts)
+    for part in gone:
+        if part not in rest:
+            return None
+        rest.remove(part)
+    return rest
+
+
+class _Reuse:
+    """One walk over a value."""
+
+    def __init__(self, held: _Held) -> None:
+        self.held = held
+        self.done: dict[tuple[Expr, frozenset[Expr]], Expr] = {}
+
+    def visit(self, node: Expr, known: frozenset[Expr]) -> Expr:
+        """``known``: conditions that hold where the node is evaluated."""
+        if (node, known) not in self.done:
+            self.done[node, known] = self.held.element(node, known) or self._over(node, known)
+        return self.done[node, known]
+
+    def _over(self, node: Expr, known: frozenset[Expr]) -> Expr:
+        product = self.held.product(node, known)
+        if product is not None:
+            return self.visit(product, known)
+        if isinstance(node, Select):
+            yes, no = known | set(conjuncts(node.cond)), known | set(conjuncts(negation(node.cond)))
+            return Select(self.visit(node.cond, known), self.visit(node.yes, yes), self.visit(node.no, no))
+        children = tuple(self.visit(child, known) for child in node.children)
+        return node if children == node.children else node.rebuild(children)
+
+
+def _is_costly(node: Expr) -> bool:
+    """Whether computing the expression takes an operator that costs more than reading."""
+    return any(isinstance(part, Op) and part.type == "real" and part.name not in _CHEAP for part in walk(node))
 
 
 def _is_worth_reading(node: Expr) -> bool:
@@ -140,22 +266,4 @@ def _is_worth_reading(node: Expr) -> bool:
     elements = [part for part in nodes if isinstance(part, Read) and part.subscripts]
     if not elements:
         return False
-    if any(isinstance(part, Op) and part.name not in _CHEAP for part in operators):
-        return True
-    return bool(operators) and len(operators) + len(elements) > 2
-
-
-def _read_where_held(value: Expr, held: _Held) -> Expr:
-    """The largest sub-expressions that are held become reads."""
-    done: dict[Expr, Expr] = {}
-
-    def visit(node: Expr) -> Expr:
-        if node not in done:
-            done[node] = held.element(node) or over(node)
-        return done[node]
-
-    def over(node: Expr) -> Expr:
-        children = tuple(visit(child) for child in node.children)
-        return node if children == node.children else node.rebuild(children)
-
-    return visit(value)
+    return _is_costly(node) or (bool(operators) and len(operators) + len(elements) > 2)

@@ -9,6 +9,9 @@ becomes a tensor of its own.
 A condition goes with the pair that has its indices.  A factor leaves a condition only where its reads are in range
 without it, and moves out of a sum whose condition might never hold only if it cannot turn the empty sum into a nan.
 
+Last, what is not cheap and depends on fewer indices than the loops around it, ``sqrt(v[b])`` for all (b, i), becomes
+a tensor over those it depends on; and deviations from a mean sum to nothing.
+
 Left out: multiplying out sums inside products, which pays rarely and costs digits.
 """
 
@@ -20,6 +23,7 @@ from math import prod
 from typing import Any
 
 from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import decide
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
 from dlc.compiler.ir.expr import (
@@ -38,35 +42,46 @@ from dlc.compiler.ir.expr import (
     transform,
     walk,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
+from dlc.compiler.ir.precise import sums_to_nothing
+from dlc.compiler.ir.products import factors_of, quotient
 from dlc.compiler.ir.safety import reads_in_range
+from dlc.compiler.ir.simplifier import Simplifier
+from dlc.compiler.ir.sums import RULES
 
 NAME = "factor"
 
 _TYPICAL_SIZE = 64  # of a size that is not known
 _MOST_FACTORS = 24
 _ONE = Const(1.0)
+_CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "sign", "real", "stop", "relu", "div", "floor", "ceil"))
 
 
 def run(graph: Graph) -> Graph:
-    sizes: dict[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+    factoring = _Factoring(graph)
     tensors: list[Tensor] = []
     for tensor in graph.tensors.values():
         made: list[Tensor] = []
-        equations = tuple(_factored(tensor, equation, sizes, made) for equation in tensor.equations)
+        equations = tuple(_Place(factoring, tensor, equation, made).done() for equation in tensor.equations)
         tensors.extend((*made, replace(tensor, equations=equations)))
     return graph.with_tensors(tensors)
 
 
-def _factored(tensor: Tensor, equation: Equation, sizes: dict[str, Sequence[Expr]], made: list[Tensor]) -> Equation:
-    place = _Place(tensor, equation, sizes, made)
+class _Factoring:
+    """What the places in a graph share: the sizes of all tensors, and the tensors that hold what was hoisted."""
 
-    def change(node: Expr) -> Expr | None:
-        if isinstance(node, Reduce) and node.op == "sum" and node.type == "real":
-            return place.factored(node)
-        return None
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.sizes: dict[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+        self.simplified = Simplifier(RULES)
+        self.hoisted: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> tensor, which free index each axis is
 
-    return replace(equation, value=transform(equation.value, change))
+    def definition(self, node: Expr) -> Expr:
+        """What an element of a tensor is computed from, one step back."""
+        if not isinstance(node, Read):
+            return node
+        equations = self.graph.tensors[node.tensor].equations if node.tensor in self.graph.tensors else ()
+        return inlined(equations[0], node.subscripts) if len(equations) == 1 and equations[0].is_whole else node
 
 
 @dataclass(frozen=True)
@@ -88,36 +103,97 @@ class _Term:
 class _Place:
     """The equation that a sum stands in: new tensors are made for it, in front of its tensor."""
 
-    def __init__(
-        self, tensor: Tensor, equation: Equation, sizes: dict[str, Sequence[Expr]], made: list[Tensor]
-    ) -> None:
-        self.tensor, self.equation, self.sizes, self.made = tensor, equation, sizes, made
+    def __init__(self, shared: _Factoring, tensor: Tensor, equation: Equation, made: list[Tensor]) -> None:
+        self.shared, self.tensor, self.equation, self.made = shared, tensor, equation, made
+        self.sizes = shared.sizes
+        self.costly: set[Expr] = set()
+        self.known: dict[tuple[Expr, frozenset[Index]], Expr] = {}
+
+    def done(self) -> Equation:
+        value = transform(self.equation.value, self._changed)
+        if value is not self.equation.value:
+            value = self.shared.simplified(value)
+        self.costly = _costly(value)
+        return replace(self.equation, value=self._hoisted(value, frozenset(self.equation.indices)))
+
+    def _changed(self, node: Expr) -> Expr | None:
+        if not (isinstance(node, Reduce) and node.op == "sum" and node.type == "real"):
+            return None
+        return Const(0.0) if sums_to_nothing(node, self.shared.definition) else self.factored(node)
+
+    # -- what depends on fewer indices ------------------------------------------------------------------------------
+
+    def _hoisted(self, node: Expr, loops: frozenset[Index]) -> Expr:
+        """``node``, computed for every value of ``loops``, with the parts that need not be read from tensors."""
+        if not isinstance(node, Reduce) and node not in self.costly:
+            return node
+        if (node, loops) not in self.known:
+            self.known[node, loops] = self._hoisted_anew(node, loops)
+        return self.known[node, loops]
+
+    def _hoisted_anew(self, node: Expr, loops: frozenset[Index]) -> Expr:
+        if self._is_worth_a_tensor(node, loops):
+            return self._part(node)
+        if isinstance(node, Reduce):
+            loops = loops | set(node.indices)
+        children = tuple(self._hoisted(child, loops) for child in node.children)
+        return node if children == node.children else node.rebuild(children)
+
+    def _is_worth_a_tensor(self, node: Expr, loops: frozenset[Index]) -> bool:
+        if isinstance(node, Reduce) or node.type != "real":
+            return False
+        free = frozenset(free_indices(node))
+        if not free < loops or not any(isinstance(part, Index | Read) for part in walk(node)):
+            return False
+        return reads_in_range(node, self.sizes)
+
+    def _part(self, node: Expr) -> Expr:
+        pattern, free = key(node)
+        if pattern not in self.shared.hoisted:
+            axes = [index for index in self.equation.indices if index in free]
+            axes.extend(index for index in free if index not in axes)
+            name = self._made("part", axes, node)
+            self.shared.hoisted[pattern] = name, tuple(free.index(axis) for axis in axes)
+        name, places = self.shared.hoisted[pattern]
+        return Read(name, tuple(free[place] for place in places), "real")
+
+    def _made(self, kind: str, axes: Sequence[Index], value: Expr) -> str:
+        """The name of a new tensor in front of this one."""
+        name = unique(f"{self.tensor.id}.{kind}", self.sizes)
+        self.made.append(whole(name, tuple(axes), value, self.equation.span))
+        self.sizes[name] = self.made[-1].sizes
+        return name
+
+    # -- sums ---------------------------------------------------------------------------------------------------------
 
     def factored(self, node: Reduce) -> Expr | None:
         if not set(node.indices) <= set(free_indices(node.body)):
             return None  # a sum of equal terms: simplify has a rule
         cond, body = guard_of(node.body)
-        factors, divisors = _factors(body)
-        outside, factors, divisors = self._moved_out(node, cond, factors, divisors)
+        factors, divisors = factors_of(body)
+        certain = _has_a_term(node, cond)
+        outside = ([], [])
+        if certain:
+            outside, factors, divisors = self._moved_out(node, cond, factors, divisors)
         terms, spanning = _attached([_Term(f) for f in _with_divisors(factors, divisors)], conjuncts(cond))
         bound, order = list(node.indices), None
         if all(reads_in_range(term.value, self.sizes, term.conditions) for term in terms):
-            bound, terms = self._summed_alone(bound, terms, spanning)
-            order = self._order(bound, terms, spanning) if len(terms) > 2 else None
+            bound, terms = self._summed_alone(bound, terms, spanning, certain)
+            order = self._order(bound, terms, spanning, certain) if len(terms) > 2 else None
         is_product = isinstance(body, Op) and body.name == "mul" and len(body.args) == len(terms)
         if not (any(outside) or order) and len(bound) == len(node.indices) and (is_product or len(terms) < 2):
             return None
         for pair in order or ():
             terms = self._paired(bound, terms, pair, spanning)
-        over = op("mul", *outside[0], _summed(bound, terms, spanning))
-        return op("div", over, op("mul", *outside[1])) if outside[1] else over
+        inside = _summed(bound, terms, spanning)
+        if isinstance(inside, Reduce) and sums_to_nothing(inside, self.shared.definition):
+            return Const(0.0)
+        return quotient((*outside[0], inside), outside[1])
 
     def _moved_out(
         self, node: Reduce, cond: Expr, factors: list[Expr], divisors: list[Expr]
     ) -> tuple[tuple[list[Expr], list[Expr]], list[Expr], list[Expr]]:
         """``((factors, divisors) that leave the sum, factors, divisors that stay)``"""
-        if not self._may_leave(node, cond):
-            return ([], []), factors, divisors
         outer = [part for part in conjuncts(cond) if set(free_indices(part)).isdisjoint(node.indices)]
 
         def leaves(factor: Expr) -> bool:
@@ -128,17 +204,10 @@ class _Place:
         out = [factor for factor in factors if leaves(factor)], [factor for factor in divisors if leaves(factor)]
         return out, [f for f in factors if f not in out[0]], [f for f in divisors if f not in out[1]]
 
-    def _may_leave(self, node: Reduce, cond: Expr) -> bool:
-        """Whether the sum has a term whatever the free indices are: the first, say."""
-        if cond is TRUE:
-            return True
-        first = substitute(cond, dict.fromkeys(node.indices, ZERO))
-        return decide(first) is True
-
     # -- contraction ------------------------------------------------------------------------------------------------
 
     def _summed_alone(
-        self, bound: list[Index], terms: list[_Term], spanning: Sequence[Expr]
+        self, bound: list[Index], terms: list[_Term], spanning: Sequence[Expr], certain: bool
     ) -> tuple[list[Index], list[_Term]]:
         """A factor that alone depends on an index is summed over it before it is multiplied."""
         if len(terms) < 2:
@@ -149,14 +218,14 @@ class _Place:
                 *(other.indices for other in terms if other is not term), *map(free_indices, spanning)
             )
             own = tuple(index for index in bound if index in term.indices and index not in others)
-            if own:
+            if own and (certain or not term.conditions):
                 term = _Term(Reduce("sum", own, term.expression))
                 bound = [index for index in bound if index not in own]
             result.append(term)
         return bound, result
 
     def _order(
-        self, bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]
+        self, bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr], certain: bool
     ) -> list[tuple[int, int]] | None:
         """The pairs to contract before the last one, if that is worth it."""
         if len(terms) > _MOST_FACTORS:
@@ -171,7 +240,11 @@ class _Place:
             left, right = alive[pair[0]], alive[pair[1]]
             merged = self._pair(bound, alive, pair, spanning)
             volumes.append(_volume(left.indices | right.indices))
-            if merged is None or (_grows(left, right, merged) and 2 * volumes[-1] > full):
+            if merged is None:
+                return None
+            if isinstance(merged.value, Reduce) and not certain and (left.conditions or right.conditions):
+                return None
+            if _grows(left, right, merged) and 2 * volumes[-1] > full:
                 return None
             is_product = is_product or (
                 _is_matrix_product((left, right), bound) and 2 * _volume(merged.indices) <= full
@@ -206,12 +279,14 @@ class _Place:
         assert merged is not None  # it was weighed
         axes = [index for index in self.equation.indices if index in merged.indices]
         axes.extend(index for index in free_indices(merged.expression) if index not in axes)
-        name = unique(f"{self.tensor.id}.{'sum' if isinstance(merged.value, Reduce) else 'factor'}", self.sizes)
-        tensor = whole(name, tuple(axes), merged.expression, self.equation.span)
-        self.sizes[name] = tensor.sizes
-        self.made.append(tensor)
+        name = self._made("sum" if isinstance(merged.value, Reduce) else "factor", axes, merged.expression)
         element = _Term(Read(name, tuple(axes), "real"))
         return [term for place, term in enumerate(terms) if place not in pair] + [element]
+
+
+def _has_a_term(node: Reduce, cond: Expr) -> bool:
+    """Whether the condition holds somewhere whatever the free indices are: at the first position, say."""
+    return cond is TRUE or decide(substitute(cond, dict.fromkeys(node.indices, ZERO))) is True
 
 
 def _summed(bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]) -> Expr:
@@ -222,18 +297,6 @@ def _summed(bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[E
 
 
 # -- factors --------------------------------------------------------------------------------------------------------
-
-
-def _factors(body: Expr) -> tuple[list[Expr], list[Expr]]:
-    """``(factors, divisors)`` of a product of quotients; factors of 1 are left out."""
-    match body:
-        case Op(name="mul", args=args):
-            parts = [_factors(arg) for arg in args]
-            return [f for above, _ in parts for f in above], [f for _, below in parts for f in below]
-        case Op(name="div", args=(over, under)):
-            above, below = _factors(over)
-            return above, [*below, *(under.args if isinstance(under, Op) and under.name == "mul" else (under,))]
-    return ([] if body is _ONE else [body]), []
 
 
 def _with_divisors(factors: list[Expr], divisors: list[Expr]) -> list[Expr]:
@@ -274,6 +337,16 @@ def _only_here(
     """The summed indices that nothing but the two depends on."""
     elsewhere = frozenset[Index]().union(*others)
     return tuple(index for index in bound if index in left.indices | right.indices and index not in elsewhere)
+
+
+def _costly(root: Expr) -> set[Expr]:
+    """The nodes with an operator that takes longer than a read, or a sum with such a node, somewhere below."""
+    result: set[Expr] = set()
+    for node in walk(root):
+        slow = isinstance(node, Op) and node.type == "real" and node.name not in _CHEAP
+        if slow or any(child in result for child in node.children):
+            result.add(node)
+    return result
 
 
 def _grows(left: _Term, right: _Term, merged: _Term) -> bool:

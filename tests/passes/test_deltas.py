@@ -1,0 +1,153 @@
+"""Iverson deltas in sums: solved, with the guards that are needed and no others; and kept where they hold data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from building import add, at, given, graph, index, mul, total, when
+from passes.corpus import Model, convolution, derivative, embedding, flattened, max_pool, segments, through
+
+from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, Select, Size, op
+from dlc.compiler.ir.graph import Tensor, whole
+from dlc.compiler.ir.printer import tensor_lines
+from dlc.compiler.passes import deltas, simplify
+
+
+def eq(a: Expr, b: Expr) -> Expr:
+    return op("eq", a, b)
+
+
+def lines_after(y: Tensor, *inputs: Tensor, values: dict[str, np.ndarray], sizes: Sequence[str] = ()) -> str:
+    """The equation of y with its deltas solved; it means what it meant."""
+    model = Model("y", graph(*inputs, y, outputs=["y"], sizes=sizes), values)
+    solved = through(model, simplify, deltas, simplify)
+    return "\n".join(tensor_lines(solved.graph.tensors["y"]))
+
+
+X, W = given("x", 6), np.arange(1.0, 7.0)
+
+
+def one_axis(size: int, right: Expr, bound: Sequence[Index], read: Expr) -> Tensor:
+    a = index("a", size)
+    return whole("y", (a,), total(*bound, of=when(eq(a, right), at(X, read))))
+
+
+IN = index("i", 6)
+
+SINGLE: list[tuple[Tensor, str]] = [
+    (one_axis(6, IN, [IN], IN), "y[a] = x[a]"),
+    (one_axis(9, IN, [IN], IN), "y[a] = [a <= 5]*x[a]"),
+    (one_axis(9, add(IN, Const(3)), [IN], IN), "y[a] = [3 <= a]*x[a-3]"),
+    (one_axis(6, add(Const(5), op("neg", IN)), [IN], IN), "y[a] = x[-a+5]"),
+    (one_axis(11, mul(Const(2), IN), [IN], IN), "y[a] = [a mod 2 == 0]*x[a // 2]"),
+    (
+        one_axis(13, add(mul(Const(2), IN), Const(1)), [IN], IN),
+        "y[a] = [(a + 1) mod 2 == 0 and 0 < (a + 1) // 2]*x[(a+1) // 2-1]",
+    ),
+]
+
+
+@pytest.mark.parametrize("y, expected", SINGLE, ids=lambda case: case if isinstance(case, str) else "")
+def test_one_index(y: Tensor, expected: str) -> None:
+    assert lines_after(y, X, values={"x": W}) == expected
+
+
+def test_an_index_that_the_body_does_not_need_is_solved_too() -> None:
+    a, i = index("a", 8), index("i", 6)
+    y = whole("y", (a,), total(i, of=when(eq(a, add(i, Const(1))), at(X, Const(2)))))
+    assert lines_after(y, X, values={"x": W}) == "y[a] = [0 < a <= 6]*x[2]"
+
+
+def test_a_group_is_taken_apart() -> None:
+    """a = g*3 + k: both indices are known."""
+    x, a, g, k = given("x", 2, 3), index("a", 6), index("g", 2), index("k", 3)
+    y = whole("y", (a,), total(g, k, of=when(eq(a, add(mul(g, Const(3)), k)), at(x, g, k))))
+    assert lines_after(y, x, values={"x": W.reshape(2, 3)}) == "y[a] = x[a // 3,a mod 3]"
+
+
+def test_a_group_of_three_with_sizes_that_are_not_known() -> None:
+    x = given("x", 2, "H", 3)
+    a, c, h, k = index("a", mul(Const(6), Size("H"))), index("c", 2), index("h", "H"), index("k", 3)
+    place = add(mul(add(mul(c, Size("H")), h), Const(3)), k)
+    y = whole("y", (a,), total(c, h, k, of=when(eq(a, place), at(x, c, h, k))))
+    values = {"x": np.arange(24.0).reshape(2, 4, 3)}
+    assert lines_after(y, x, values=values, sizes=["H"]).count("sum") == 0
+
+
+def test_a_group_whose_digits_overlap_is_a_sum_over_the_smaller_range() -> None:
+    a, i, k = index("a", 13), index("i", 6), index("k", 3)
+    y = whole("y", (a,), total(i, k, of=when(eq(a, add(mul(Const(2), i), k)), at(X, i))))
+    assert "sum[k]" in lines_after(y, X, values={"x": W})
+
+
+def test_several_deltas_are_solved_one_after_the_other() -> None:
+    x, a, b = given("x", 4, 5), index("a", 4), index("b", 5)
+    i, j = index("i", 4), index("j", 5)
+    y = whole("y", (b, a), total(i, j, of=when(op("and", eq(a, i), eq(b, j)), at(x, i, j))))
+    assert lines_after(y, x, values={"x": np.arange(20.0).reshape(4, 5)}) == "y[b,a] = x[a,b]"
+
+
+def test_terms_with_deltas_of_their_own_part() -> None:
+    a, i = index("a", 6), index("i", 6)
+    body = add(when(eq(a, i), at(X, i)), when(op("lt", i, a), at(X, i)))
+    y = whole("y", (a,), total(i, of=body))
+    assert lines_after(y, X, values={"x": W}) == "y[a] = x[a] + sum[i] [i < a]*x[i]"
+
+
+@pytest.mark.parametrize("name", ["max", "min", "prod"])
+def test_other_reductions(name: str) -> None:
+    a, i = index("a", 7), index("i", 6)
+    identity = Const({"max": -np.inf, "min": np.inf, "prod": 1.0}[name])
+    body = op("add", at(X, i), op("real", a))
+    y = whole("y", (a,), Reduce(name, (i,), Select(eq(a, i), body, identity)))
+    assert name not in lines_after(y, X, values={"x": W}).partition("=")[2]
+
+
+def test_a_bound_index_that_equals_data_is_a_gather() -> None:
+    made = through(embedding(), simplify, deltas, simplify).graph
+    assert tensor_lines(made.tensors["y"]) == ["y[b,d] = w[z[b],d] + tanh(w[z[b],d])"]
+
+
+def test_a_free_index_that_equals_data_stays_a_scatter() -> None:
+    made = through(segments(), simplify, deltas, simplify).graph
+    assert tensor_lines(made.tensors["y"]) == ["y[v,d] = h[v,d] + sum[e] [v == dst[e]]*m[e,d]"]
+
+
+def test_data_without_a_bound_is_guarded() -> None:
+    x, z, b, v = given("x", 6), given("z", "B", type="int"), index("b", "B"), index("v", 6)
+    y = whole("y", (b,), total(v, of=when(eq(v, at(z, b)), at(x, v))))
+    values = {"x": W, "z": np.array([0, 7, -2, 5])}
+    assert lines_after(y, x, z, values=values, sizes=["B"]) == "y[b] = [0 <= z[b] <= 5]*x[z[b]]"
+
+
+# -- adjoints -------------------------------------------------------------------------------------------------------
+
+
+def gradient(model: Model, of: str) -> str:
+    solved = through(derivative(through(model, simplify)), simplify, deltas, simplify).graph
+    return "\n".join(tensor_lines(solved.tensors[f"d_{of}"]))
+
+
+def test_the_gradient_of_a_convolution_sums_over_the_kernel() -> None:
+    line = gradient(convolution(height=60), "x")
+    assert "sum[o,p,q]" in line and "mod" not in line
+
+
+def test_the_gradient_of_a_strided_convolution_asks_for_divisibility() -> None:
+    line = gradient(convolution(2, height=60), "x")
+    assert "sum[o,p,q]" in line and "mod 2 == 0" in line
+
+
+def test_the_gradient_of_max_pooling_without_overlap_is_no_sum() -> None:
+    assert "sum" not in gradient(max_pool(), "x")
+
+
+def test_the_gradient_of_max_pooling_with_overlap_sums_over_the_window() -> None:
+    assert gradient(max_pool(3, 1), "x").count("sum[p]") == 1
+
+
+def test_the_gradient_of_a_flattening_reads_it() -> None:
+    line = gradient(flattened(), "x")
+    assert "d_flat[i3,3*|H|*i4+3*i5+i6]" in line.replace(" ", "") or "d_flat[" in line
