@@ -34,7 +34,7 @@ def kinds_of(node: Expr) -> tuple[str, ...]:
 
 @dataclass
 class Simplifier:
-    """Applies rules in the order of the table.  ``used`` counts the rewrites by each rule; ``trace`` is told of them."""
+    """Applies rules in the order of the table.  ``used`` counts rewrites by rule; ``trace`` is told of each."""
 
     rules: Sequence[Rule]
     used: dict[str, int] = field(default_factory=dict)

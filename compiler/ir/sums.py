@@ -100,14 +100,11 @@ def _nested(node: Expr) -> Expr | None:
     assert isinstance(node, Reduce)
     if node.op in _POSITIONS:
         return None
-    cond, body = (
-        (Const(True), node.body) if node.type == "bool" else guard_of(node.body, identity_of(node.op, node.type))
-    )
+    identity = identity_of(node.op, node.type)
+    cond, body = (TRUE, node.body) if node.type == "bool" else guard_of(node.body, identity)
     if not isinstance(body, Reduce) or body.op != node.op:
         return None
-    inner = body.body
-    if cond is not Const(True):
-        inner = guarded(cond, inner, identity_of(node.op, node.type))
+    inner = body.body if cond is TRUE else guarded(cond, body.body, identity)
     return Reduce(node.op, (*node.indices, *body.indices), inner)
 
 
