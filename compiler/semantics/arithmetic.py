@@ -7,15 +7,40 @@ that sizes and hyper-parameters that are numbers stay numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Const, Expr, Op, Select, op
 from dlc.compiler.ir.ops import Type
-from dlc.compiler.semantics.errors_limits import ConstantTooLarge, DivisionByZero
+from dlc.compiler.semantics.errors_limits import ConstantTooLarge, DivisionByZero, ExpressionTooLarge
 from dlc.compiler.semantics.errors_types import BoolInArithmetic
 from dlc.compiler.source import Span
 
 LARGEST = 2**63 - 1
+HEAVIEST = 50_000
+"""Terms of one expression, written out: what is shared counts as often as it stands there."""
+DEEPEST = 250
+"""Levels of one expression, which the passes behind walk by recursion."""
+
+
+@lru_cache(maxsize=1 << 16)
+def weight(node: Expr) -> int:
+    """How many nodes the expression has when it is written out, at most a little more than the limit."""
+    return min(HEAVIEST + 1, 1 + sum(map(weight, node.children)))
+
+
+@lru_cache(maxsize=1 << 16)
+def depth(node: Expr) -> int:
+    """How deep the expression is nested, at most a little more than the limit."""
+    return min(DEEPEST + 1, 1 + max(map(depth, node.children), default=0))
+
+
+def check_weight(nodes: Sequence[Expr], span: Span) -> None:
+    """Raises `CompileError` if the expressions, taken together, are too large to be written out."""
+    if sum(map(weight, nodes)) > HEAVIEST:
+        raise CompileError(ExpressionTooLarge(span, HEAVIEST, "terms"))
+    if max(map(depth, nodes), default=0) > DEEPEST:
+        raise CompileError(ExpressionTooLarge(span, DEEPEST, "levels"))
 
 
 def real(node: Expr) -> Expr:
@@ -57,6 +82,7 @@ def negative(node: Expr) -> Expr:
 def added(terms: Sequence[Expr], span: Span) -> Expr:
     """The sum of numbers of one type; among integers, constants are folded and zeros left out."""
     values = [int(term.value) for term in terms if isinstance(term, Const) and term.type == "int"]
+    check_weight(terms, span)
     if not values:
         return op("add", *terms)
     total = _checked(sum(values), span)
@@ -69,6 +95,7 @@ def added(terms: Sequence[Expr], span: Span) -> Expr:
 def multiplied(factors: Sequence[Expr], span: Span) -> Expr:
     """The product of numbers of one type; among integers, constants are folded and ones left out."""
     values = [int(factor.value) for factor in factors if isinstance(factor, Const) and factor.type == "int"]
+    check_weight(factors, span)
     if not values:
         return op("mul", *factors)
     result = 1

@@ -3,11 +3,12 @@
 =============================  ==============
 ``errors_names``               DL030 to DL049
 ``errors_indices``             DL050 to DL064
-``errors_sizes``               DL065 to DL084
+``errors_sizes``               DL065 to DL084, but
+``errors_reductions``          DL075
 ``errors_calls``               DL085 to DL099
 ``errors_types``               DL100 to DL109
-``errors_unsupported``         DL110 to DL124
-``errors_limits``              DL125 to DL129
+``errors_unsupported``         DL110 to DL123
+``errors_limits``              DL124 to DL129
 =============================  ==============
 """
 

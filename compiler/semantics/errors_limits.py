@@ -1,4 +1,4 @@
-"""Limits that keep a spec from exhausting the compiler.  DL125 to DL129."""
+"""Limits that keep a spec from exhausting the compiler.  DL124 to DL129."""
 
 from __future__ import annotations
 
@@ -73,3 +73,21 @@ class DivisionByZero(SemanticError):
     @property
     def message(self) -> str:
         return "this divides by zero when compiling"
+
+
+@dataclass(frozen=True)
+class ExpressionTooLarge(SemanticError):
+    """Functions that use their argument several times, inside each other."""
+
+    code = "DL124"
+    title = "expression too large"
+    limit: int
+    what: str
+
+    @property
+    def message(self) -> str:
+        return f"with its functions written out, this expression has more than {self.limit} {self.what}"
+
+    @property
+    def help(self) -> str | None:
+        return "give an intermediate result a name of its own: `h[i] = f(x[i])`"

@@ -1,4 +1,4 @@
-"""What the language has and this compiler does not translate yet: one code a construct.  DL110 to DL124."""
+"""What the language has and this compiler does not translate yet: one code a construct.  DL110 to DL123."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ add up to that of the tensor, so the cover is an identity of polynomials in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from dlc.compiler.diagnostics import Diagnostic
@@ -38,7 +39,8 @@ def parts_problems(tensor: Tensor, name: str, sizes: Sizes, spans: Sequence[Span
         if problem is not None:
             return [problem]
     problems: list[Diagnostic] = []
-    for (i, first), (j, second) in combinations(enumerate(boxes), 2):
+    places = [[_Place.of(value) for value in box] for box in boxes]
+    for (i, first), (j, second) in combinations(enumerate(places), 2):
         if not _disjoint(first, second):
             surely = _surely_meet(first, second)
             problems.append(Overlap(spans[j], name, spans[i], surely))
@@ -93,16 +95,28 @@ def _below_zero(name: str, box: Sequence[Polynomial], sizes: Sizes, span: Span) 
     return None
 
 
-def _disjoint(first: Sequence[Polynomial], second: Sequence[Polynomial]) -> bool:
-    return any(_apart(a, b) or _interleaved(a, b) for a, b in zip(first, second, strict=True))
+@dataclass(frozen=True)
+class _Place:
+    """A subscript of a part with the interval that it covers, where its ends are known."""
+
+    value: Polynomial
+    low: Polynomial | None
+    high: Polynomial | None
+
+    @staticmethod
+    def of(value: Polynomial) -> _Place:
+        return _Place(value, extreme(value, False), extreme(value, True))
 
 
-def _apart(a: Polynomial, b: Polynomial) -> bool:
-    ends = [extreme(value, greatest) for value in (a, b) for greatest in (False, True)]
-    if any(end is None for end in ends):
+def _disjoint(first: Sequence[_Place], second: Sequence[_Place]) -> bool:
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a.value != b.value]
+    return any(_apart(a, b) or _interleaved(a.value, b.value) for a, b in pairs)
+
+
+def _apart(a: _Place, b: _Place) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
         return False
-    a_low, a_high, b_low, b_high = (end for end in ends if end is not None)
-    return nonnegative(b_low - a_high - 1) or nonnegative(a_low - b_high - 1)
+    return nonnegative(b.low - a.high - 1) or nonnegative(a.low - b.high - 1)
 
 
 def _interleaved(a: Polynomial, b: Polynomial) -> bool:
@@ -128,14 +142,12 @@ def _without_indices(value: Polynomial) -> Polynomial:
     return Polynomial.of(term for term in value.terms if not any(isinstance(atom, Index) for atom in term[0]))
 
 
-def _surely_meet(first: Sequence[Polynomial], second: Sequence[Polynomial]) -> bool:
+def _surely_meet(first: Sequence[_Place], second: Sequence[_Place]) -> bool:
     """Whether on every axis the intervals without gaps meet, whatever the sizes (as long as nothing is empty)."""
     for a, b in zip(first, second, strict=True):
-        ends = [extreme(value, greatest) for value in (a, b) for greatest in (False, True)]
-        if any(end is None for end in ends):
+        if a.low is None or a.high is None or b.low is None or b.high is None:
             return False
-        a_low, a_high, b_low, b_high = (end for end in ends if end is not None)
-        if not (nonnegative(b_high - a_low) and nonnegative(a_high - b_low)):
+        if not (nonnegative(b.high - a.low) and nonnegative(a.high - b.low)):
             return False
     return True
 
@@ -182,7 +194,8 @@ def _gap(tensor: Tensor, boxes: Sequence[Sequence[Polynomial]]) -> str | None:
             if following is None:
                 break
             if nonnegative(following[0] - start - 1):
-                return f"{polynomial_in_words(start)} .. {polynomial_in_words(following[0] - 1)} on axis {axis + 1}"
+                first, last = polynomial_in_words(start), polynomial_in_words(following[0] - 1)
+                return f"{first} on axis {axis + 1}" if first == last else f"{first} .. {last} on axis {axis + 1}"
             start = following[1] + 1
             left.remove(following)
     return None
