@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.compiler.semantics.errors_calls import FixedInInstance, RepeatedArgument, UnknownArgument, WrongCount
+from dlc.compiler.semantics.errors_calls import (
+    FixedInInstance,
+    MissingValue,
+    RepeatedArgument,
+    UnknownArgument,
+    WrongCount,
+)
 from dlc.compiler.semantics.scope import Scope
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
@@ -108,6 +114,10 @@ class _Matching:
             required = [name for name, declaration in self.scope.data.items() if declaration.value is None]
             if any(name not in self.given.data for name in required):
                 self.count("data argument", list(self.scope.data), len(self.given.data), self.call.span)
+        if self.use != "instance":
+            for name, declaration in self.scope.hypers.items():
+                if declaration.value is None and name not in self.given.hypers:
+                    self.problems.append(MissingValue(self.call.span, name, self.scope.name))
         some = self.given.parameters
         if some and len(some) < len(self.scope.parameters):
             self.count("parameter", list(self.scope.parameters), len(some), self.call.span)

@@ -13,13 +13,15 @@ from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, fresh, number, op, walk
 from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics.arguments import Given, match
-from dlc.compiler.semantics.arithmetic import extreme, numeric, real
+from dlc.compiler.semantics.arithmetic import check_weight, extreme, numeric, real
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, rule
 from dlc.compiler.semantics.equations import at_most, bound_of, draft_of
 from dlc.compiler.semantics.errors import called_from
 from dlc.compiler.semantics.errors_calls import (
     NotACallable,
     ParametersMissing,
+    RepeatedArgument,
+    UnknownArgument,
     WrongArgumentRank,
     WrongCount,
     WrongKind,
@@ -104,8 +106,10 @@ def _positional(node: ast.Call, name: str, least: int, most: int | None) -> list
     values = [argument.value for argument in node.arguments]
     wrong = len(values) < least or (most is not None and len(values) > most) or node.named or len(node.groups) > 1
     if wrong:
-        formals = ("a", "b")[: max(least, 1)]
+        formals = ("a", "b") if least > 1 else ("x",)
         hint = "its arguments have no names and stand between commas" if node.named or len(node.groups) > 1 else None
+        if name in ("max", "min") and len(values) == 1:
+            hint = f"over an index it is a reduction: `{name}[i] x[i]`"
         raise CompileError(WrongCount(node.span, name, "argument", formals, len(values), hint))
     return values
 
@@ -135,7 +139,11 @@ def _function(context: Context, node: ast.Call, item: ast.Function, scope: Scope
     given: dict[str, ast.Expression] = {}
     for position, argument in enumerate(node.arguments):
         name = argument.name.text if argument.name is not None else formals[position] if position < len(formals) else ""
-        if name not in formals or name in given or len(node.groups) > 1:
+        if argument.name is not None and name not in formals:
+            raise CompileError(UnknownArgument(argument.name.span, name, item.name.text, tuple(formals)))
+        if name in given:
+            raise CompileError(RepeatedArgument(argument.span, name))
+        if name not in formals or len(node.groups) > 1:
             raise CompileError(WrongCount(argument.span, item.name.text, "argument", tuple(formals), len(node.arguments), None, item.name.span))
         given[name] = argument.value
     required = [p.name.text for p in item.parameters if p.value is None]
@@ -150,8 +158,11 @@ def _function(context: Context, node: ast.Call, item: ast.Function, scope: Scope
         name = parameter.name.text
         body = values[name] if name in values else evaluate(inner, parameter.value)  # type: ignore[arg-type]
         frame.values[name] = scalar_value(name, body, parameter.span)
+    check_weight(results, node.span)
     try:
-        return evaluate(inner, item.value)
+        result = evaluate(inner, item.value)
+        check_weight([result], node.span)
+        return result
     except CompileError as error:
         raise CompileError(called_from(error.diagnostics, node.span, item.name.text)) from None
 
@@ -207,7 +218,7 @@ def _call_instance(context: Context, node: ast.Call) -> Called:
     return _inlined(context, node, instance, given, subscripts)
 
 
-def _trail(context: Context, node: ast.Call, scope: Scope):  # noqa: ANN202  # a closure of the type that frames hold
+def _trail(context: Context, node: ast.Call, scope: Scope):  # a closure of the type that frames hold
     def trail(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
         return context.frame.trail(called_from(problems, node.span, scope.name))
 
@@ -234,6 +245,10 @@ def _output(called: Called, node: ast.Expression, name: str | None) -> Value:
     axes = (*(Axis(index.size, _set(index)) for index in called.extras), *value.axes)
     indices = (*called.extras, *value.indices)
     return Value(f"{scope.name}(..)", axes, indices, value.body, value.span, value.bound, value.bound_set)
+
+
+def _sets(value: Value) -> tuple[str, ...]:
+    return tuple(axis.set for axis in value.axes)
 
 
 def _set(index: Index) -> str:
@@ -323,14 +338,15 @@ def _wrong_rank(
     summed = tuple(
         name for part in ast.walk(written) if isinstance(part, ast.Product) for name in context.sums.of(part) if name[0].isupper()
     )
-    return WrongArgumentRank(written.span, formal.name.text, frame.scope.name, axes, rank, formal.span, summed)
+    is_data = formal.name.text in frame.scope.data
+    return WrongArgumentRank(written.span, formal.name.text, frame.scope.name, axes, rank, formal.span, is_data, summed)
 
 
 def _actual(context: Context, frame: Frame, formal: ast.Declaration, written: ast.Expression) -> Value:
     if isinstance(written, ast.Name) and context.frame.scope.is_tensor(written.text) and written.text not in context.env:
         value = tensor(context, written.text, written.span)
         if value.rank:
-            raise CompileError(WrongRank(written.span, written.text, value.rank, 0, value.span))
+            raise CompileError(WrongRank(written.span, written.text, value.rank, 0, value.span, _sets(value)))
     value = argument_value(context, frame, formal, written)
     everything = any(isinstance(axis, ast.AllAxes) for axis in formal.axes)
     if not everything and value.rank < len(formal.axes):
@@ -457,10 +473,10 @@ def _element_of(frame: Frame, formal: ast.Declaration, actual: Value, written: a
     span = written.span if written is not None else formal.span
     if actual.bound is None:
         reason = f"nothing says that `{actual.name}` does"
-        raise CompileError(NotWithinSet(span, formal.name.text, set, reason))
+        raise CompileError(NotWithinSet(span, formal.name.text, set, reason, False, formal.span))
     right = Evidence(f"`{set}` of `{frame.scope.name}`", formal.element_of.span)
     frame.build.sizes.suggest(size, actual.bound, right)
-    at_most(frame, actual.bound, size, Evidence(f"`{actual.name}`", span), right, actual.name, set)
+    at_most(frame, actual.bound, size, span, actual.name, set)
     value = frame.values[formal.name.text]
     frame.values[formal.name.text] = replace(value, bound=size, bound_set=set)
 

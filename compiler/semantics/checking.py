@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dlc.compiler.diagnostics import Diagnostic, sorted_unique
+from dlc.compiler.diagnostics import Diagnostic, Label, sorted_unique
 from dlc.compiler.semantics.elaborate import problems_of
+from dlc.compiler.semantics.errors import SemanticError
 from dlc.compiler.semantics.errors_unsupported import OptimizerNotSupported
 from dlc.compiler.semantics.modules import Loader
 from dlc.compiler.syntax import ast
@@ -18,4 +19,14 @@ def check(file: ast.File, loader: Loader) -> list[Diagnostic]:
             found.extend(problems_of(module, item, loader))
         elif isinstance(item, ast.Optimizer):
             found.append(OptimizerNotSupported(item.name.span))
-    return list(sorted_unique(found))
+    return list(sorted_unique(_said_once(found)))
+
+
+def _said_once(found: list[Diagnostic]) -> list[Diagnostic]:
+    """What is wrong in a definition by itself is not said again for the calls of it."""
+    by_itself = {(one.code, one.span) for one in found if not _calls(one)}
+    return [one for one in found if not _calls(one) or (one.code, one.span) not in by_itself]
+
+
+def _calls(problem: Diagnostic) -> tuple[Label, ...]:
+    return problem.calls if isinstance(problem, SemanticError) else ()

@@ -17,6 +17,7 @@ from dlc.compiler.ir.expr import Const, Expr, Read, Size
 from dlc.compiler.ir.graph import Graph, Output, Tensor
 from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
+from dlc.compiler.semantics.arguments import match
 from dlc.compiler.semantics.contexts import evaluate, static_context
 from dlc.compiler.semantics.errors import counted
 from dlc.compiler.semantics.errors_calls import MissingValue
@@ -48,6 +49,7 @@ from dlc.compiler.semantics.modules import Loader, Module, Resolved
 from dlc.compiler.semantics.names import hyper, set_size, tensor
 from dlc.compiler.semantics.parameters import parameter
 from dlc.compiler.semantics.scope import Scope, set_of
+from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
 Number = int | float | bool
@@ -185,10 +187,14 @@ def _unsupported(scope: Scope) -> list[Diagnostic]:
         ast.Check: unsupported.CheckNotSupported,
     }
     body = scope.definition.body
-    found: list[Diagnostic] = [kinds[type(one)](one.span) for one in body if type(one) in kinds]
+    found: list[Diagnostic] = [kinds[type(one)](_place_of(one)) for one in body if type(one) in kinds]
     losses = [one for one in body if isinstance(one, ast.Minimize)]
     found.extend(unsupported.SeveralLosses(one.span, losses[0].span) for one in losses[1:])
     return found
+
+
+def _place_of(statement: ast.Statement) -> Span:
+    return statement.declarations[0].span if isinstance(statement, ast.State) else statement.span
 
 
 @dataclass
@@ -202,6 +208,7 @@ class _Definition:
         frame = self.frame = self.new_frame()
         self.attempt(self.inputs)
         self.attempt(self.declared)
+        self.written()
         for name in self.scope.equations:
             self.attempt(lambda name=name: tensor(self.context, name, self.scope.equations[name][0].target.span))
         outputs = self.outputs()
@@ -225,7 +232,7 @@ class _Definition:
         return frame
 
     @property
-    def context(self):  # noqa: ANN201  # contexts.Context
+    def context(self):  # contexts.Context
         from dlc.compiler.semantics.contexts import Context, WholeAxes
         from dlc.compiler.semantics.summation import NO_SUMS
 
@@ -296,6 +303,16 @@ class _Definition:
             self.attempt(lambda name=name: parameter(self.frame.instance, self.frame, name))
         for name, declaration in self.scope.hypers.items():
             self.attempt(lambda n=name, d=declaration: hyper(self.frame, n, d.span))
+
+    def written(self) -> None:
+        """Sizes and instances are looked at even where nothing uses them."""
+        for name, entry in self.scope.sets.items():
+            if entry.size is not None and not entry.from_file:
+                self.attempt(lambda name=name, entry=entry: set_size(self.frame, name, entry.size_span))
+        for entry in self.scope.instances.values():
+            assert isinstance(entry.layer.item, ast.Layer)
+            layer = scope_of(entry.layer, entry.layer.item)
+            self.attempt(lambda entry=entry, layer=layer: match(layer, entry.call, "making", layer.name))
 
     # -- what is wanted ------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ def _typed(bodies: list[Expr], equations: Sequence[ast.Equation]) -> list[Expr]:
         return bodies
     if "bool" in types:
         other = next(e for b, e in zip(bodies, equations, strict=True) if (b.type == "bool") != (bodies[0].type == "bool"))
-        raise CompileError(MixedTypes(equations[0].value.span, "the parts of the tensor", other.value.span))
+        raise CompileError(MixedTypes(equations[0].value.span, "the parts of the tensor", other.value.span, bodies[0].type != "bool"))
     return [real(body) for body in bodies]
 
 
@@ -163,7 +163,8 @@ def draft_of(
     tensor = Tensor(
         frame.local_id(name), sizes, bodies[0].type, "computed", parts, sets, bound, bound_set, span=lefts[0].span
     )
-    return Draft(tensor, lead, tuple(bodies), bool(frame.instance.path), frame.report)
+    left_spans = tuple(left.span for left in lefts)
+    return Draft(tensor, lead, tuple(bodies), bool(frame.instance.path), frame.report, left_spans)
 
 
 def leading(bodies: Sequence[Expr], lefts: Sequence[LeftSide]) -> tuple[Index, ...]:
@@ -221,28 +222,31 @@ def _element_of(frame: Frame, tensor: Tensor, declaration: ast.Declaration) -> T
     bound = tensor.bound
     if bound is None:
         reason = "nothing bounds what its equation gives"
-        raise CompileError(NotWithinSet(declaration.element_of.span, name, set, reason))
-    evidence = Evidence(f"what `{name}` can be", tensor.span), Evidence(f"`{set}`", declaration.element_of.span)
-    at_most(frame, bound, size, *evidence, name, set)
+        raise CompileError(NotWithinSet(tensor.span, name, set, reason, True, declaration.element_of.span))
+    at_most(frame, bound, size, tensor.span, name, set, declaration.element_of.span)
     return replace(tensor, bound=size, bound_set=set)
 
 
 def at_most(
-    frame: Frame, bound: Expr, size: Expr, left: Evidence, right: Evidence, name: str, set: str
+    frame: Frame, bound: Expr, size: Expr, span: Span | None, name: str, set: str, declared: Span | None = None
 ) -> None:
-    """Integers below ``bound`` lie in the set: proved, refuted, or left to be checked when the sizes are known."""
+    """Integers below ``bound`` lie in the set: proved, refuted, or left to be checked when the sizes are known.
+
+    ``declared`` is where an output says that it does.
+    """
     build = frame.build
 
     def later() -> None:
         slack = polynomial(build.sizes.value(size)) - polynomial(build.sizes.value(bound))
         if nonnegative(slack):
             return
-        shown = build.sizes.show(bound), build.sizes.show(size)
         if nonnegative(-slack - 1):
-            reason = f"its elements go up to {shown[0]}-1 and `{set}` has {shown[1]}"
-            frame.report(NotWithinSet(left.span, name, set, reason))
+            greatest = build.sizes.show((polynomial(build.sizes.value(bound)) - 1).expression())
+            reason = f"its elements go up to {greatest} and `{set}` has {build.sizes.show(size)}"
+            frame.report(NotWithinSet(span, name, set, reason, declared is not None, declared))
             return
-        build.sizes.require(slack.expression(), f"`{name}` has elements below {shown[0]}, which must lie in `{set}`", left.span)
+        message = f"`{name}` has elements below {build.sizes.show(bound)}, which must lie in `{set}`"
+        build.sizes.require(slack.expression(), message, span)
 
     build.late.append(later)
 

@@ -97,6 +97,7 @@ class WrongArgumentRank(SemanticError):
     formal: tuple[str, ...]
     given: int
     declared: Span | None
+    is_data: bool
     summed: tuple[str, ...] = ()
 
     @property
@@ -115,7 +116,7 @@ class WrongArgumentRank(SemanticError):
                 f"{quoted(self.summed)} stands in two factors, so it is summed here: give the product a name of its own first, "
                 "in an equation with the set on its left side"
             )
-        if self.given < len(self.formal):
+        if self.given < len(self.formal) and self.is_data:
             return "capitals in the subscript are whole axes: `x[b,I]` is the vector over `I` for one `b`"
         return None
 
@@ -209,11 +210,11 @@ class NotKnownHere(SemanticError):
 
     @property
     def message(self) -> str:
-        return f"`{self.name}` is computed, but what makes an instance must be known when compiling"
+        return f"`{self.name}` depends on data, and what stands here must be known when compiling"
 
     @property
     def help(self) -> str | None:
-        return "sizes, sets, numbers and hyper-parameters may stand here; data is passed when the instance is called"
+        return "sizes, sets, numbers and hyper-parameters are; data is passed when an instance is called"
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class Recursive(SemanticError):
 
     @property
     def help(self) -> str | None:
-        return "repetition is written with an index: an instance array `blocks[L] = Block(..)`"
+        return "a definition is written out where it is called; repetition is an index, as in `blocks[L] = Block(..)`"
 
 
 @dataclass(frozen=True)

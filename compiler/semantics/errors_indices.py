@@ -15,6 +15,7 @@ class LeftOver(SemanticError):
     code = "DL050"
     title = "unbound index variable"
     name: str
+    on_the_left: str | None = None  # the element `i` where the name is the whole axis `I`, or the other way round
 
     @property
     def message(self) -> str:
@@ -28,6 +29,9 @@ class LeftOver(SemanticError):
 
     @property
     def help(self) -> str | None:
+        if self.on_the_left is not None:
+            whole, element = sorted((self.name, self.on_the_left))
+            return f"`{whole}` is the whole axis, `{element}` one element of it: write `{self.on_the_left}` as on the left"
         side = f"put `{self.name}` on the left side"
         return f"write `sum[{self.name}]` before the term if a sum is meant, or {side}"
 
@@ -175,6 +179,7 @@ class WrongRank(SemanticError):
     rank: int
     given: int
     declared: Span | None
+    sets: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -190,9 +195,10 @@ class WrongRank(SemanticError):
 
     @property
     def help(self) -> str | None:
-        if self.given == 0:
-            return "a tensor without subscripts may only be passed as a parameter, behind the `;`"
-        return None
+        if self.given or not self.rank:
+            return None
+        only = "a tensor without subscripts may only be passed as a parameter, behind the `;`"
+        return f"write its axes, `{self.tensor}[{','.join(self.sets)}]`; {only}" if all(self.sets) else only
 
 
 @dataclass(frozen=True)

@@ -118,14 +118,22 @@ class CircularUse(SemanticError):
 
     @property
     def message(self) -> str:
+        if len(self.circle) == 2:
+            return f"`{self.circle[0]}` uses itself"
         return f"modules use each other in a circle: {' -> '.join(self.circle)}"
 
     @property
+    def label(self) -> str:
+        return "this `use` closes the circle" if self.others else ""
+
+    @property
     def places(self) -> Sequence[Label]:
-        return tuple(Label(span, "and this `use` closes the circle") for span in self.others)
+        return tuple(Label(span, "part of the circle") for span in self.others)
 
     @property
     def help(self) -> str | None:
+        if len(self.circle) == 2:
+            return "what a file defines is known in all of it: leave this line out"
         return "move what both need into a third file"
 
 
@@ -145,6 +153,8 @@ class Duplicate(SemanticError):
 
     @property
     def places(self) -> Sequence[Label]:
+        if self.first is not None and self.span is not None and self.first.source == self.span.source:
+            return at_place(self.first, "first defined here" if self.first.start < self.span.start else "and defined here")
         return at_place(self.first, "first defined here")
 
 
@@ -226,6 +236,8 @@ class UnknownMember(SemanticError):
 
     @property
     def message(self) -> str:
+        if self.owner == self.layer:
+            return f"`{self.layer}` has no output `{self.name}`"
         return f"`{self.owner}` is a `{self.layer}`, which has no `{self.name}`"
 
     @property

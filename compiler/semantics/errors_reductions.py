@@ -1,4 +1,4 @@
-"""Reductions that ask for what they cannot give.  DL075 to DL079."""
+"""Reductions that ask for what they cannot give.  DL075."""
 
 from __future__ import annotations
 

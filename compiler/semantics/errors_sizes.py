@@ -87,7 +87,28 @@ class NegativeSize(SemanticError):
 
     @property
     def message(self) -> str:
-        return f"`{self.name}` has the size {self.size}"
+        return f"`{self.name}` has the size {self.size}" if self.name else f"this size is {self.size}"
+
+    @property
+    def help(self) -> str | None:
+        return "a size is 0 or more"
+
+
+@dataclass(frozen=True)
+class GroupPart(SemanticError):
+    """A part of a flattened group `(g,c)` whose number of values is not known."""
+
+    code = "DL076"
+    title = "part of a group without a size"
+    part: str
+
+    @property
+    def message(self) -> str:
+        return f"how many values `{self.part}` can have is not known, so it cannot be part of a group"
+
+    @property
+    def help(self) -> str | None:
+        return "a part is an index variable, a set, an element of a tensor declared `in V`, or `e mod n`; else write the sum: `g*|C| + c`"
 
 
 @dataclass(frozen=True)

@@ -84,15 +84,24 @@ class MixedTypes(SemanticError):
     code = "DL104"
     title = "truth values and numbers mixed"
     what: str
-    other: Span | None = None
+    other: Span
+    other_is_condition: bool
 
     @property
     def message(self) -> str:
-        return f"{self.what} are a truth value here and a number there"
+        return f"{self.what} are a truth value and a number"
+
+    @property
+    def label(self) -> str:
+        return "a number" if self.other_is_condition else "a truth value"
 
     @property
     def places(self) -> Sequence[Label]:
-        return at_place(self.other, "the other one")
+        return at_place(self.other, "a truth value" if self.other_is_condition else "a number")
+
+    @property
+    def help(self) -> str | None:
+        return "the Iverson bracket makes a number of a truth value: `[cond]` is 1 or 0"
 
 
 @dataclass(frozen=True)
@@ -133,14 +142,24 @@ class NotWithinSet(SemanticError):
     name: str
     set: str
     reason: str
+    is_output: bool
+    other: Span | None = None
 
     @property
     def message(self) -> str:
-        return f"`{self.name}` is declared to lie in `{self.set}`, but {self.reason}"
+        verb = "is declared to lie" if self.is_output else "must lie"
+        return f"`{self.name}` {verb} in `{self.set}`, but {self.reason}"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.other, "declared here")
 
     @property
     def help(self) -> str | None:
-        return "bring it into the set with `min(max(e, 0), |S|-1)` or `e mod |S|`, or declare it `: int`"
+        if self.is_output:
+            size = f"|{self.set}|"
+            return f"bring it into the set with `min(max(e, 0), {size}-1)` or `e mod {size}`, or declare it `: int`"
+        return "declare it to lie in that set, or bring it there with `min(max(e, 0), |S|-1)` or `e mod |S|`"
 
 
 @dataclass(frozen=True)

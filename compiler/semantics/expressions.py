@@ -62,7 +62,7 @@ def _name(context: Context, node: ast.Name) -> Expr:
     if scope.is_tensor(name) or name in context.frame.values:
         value = tensor(context, name, node.span)
         if value.rank:
-            raise CompileError(WrongRank(node.span, name, value.rank, 0, value.span))
+            raise CompileError(WrongRank(node.span, name, value.rank, 0, value.span, tuple(axis.set for axis in value.axes)))
         return value.at(())
     if name in CONSTANTS:
         return training(context.frame) if name == "train" else Const(_CONSTANTS[name])
@@ -226,7 +226,7 @@ def _conditional(context: Context, node: ast.Conditional) -> Expr:
     sides = ((context.guarded(test), node.value), (context.guarded(negation(test)), node.otherwise))
     yes, no = collecting([lambda side=side: evaluate(*side) for side in sides])
     if (yes.type == "bool") != (no.type == "bool"):
-        raise CompileError(MixedTypes(node.value.span, "the branches", node.otherwise.span))
+        raise CompileError(MixedTypes(node.value.span, "the branches", node.otherwise.span, no.type == "bool"))
     if yes.type != no.type:
         yes, no = real(yes), real(no)
     return Select(test, yes, no)

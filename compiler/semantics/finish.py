@@ -110,8 +110,7 @@ def _check_parts(build: Elaboration) -> None:
         if not tensor.equations:
             continue
         name = tensor.id.rpartition(".")[2] if draft.is_local else tensor.id
-        spans = [equation.span or tensor.span for equation in tensor.equations]
-        for problem in parts_problems(_with_sizes(build, tensor), name, build.sizes, spans):  # type: ignore[arg-type]
+        for problem in parts_problems(_with_sizes(build, tensor), name, build.sizes, draft.left_spans):
             (draft.report or build.report)(problem)
 
 

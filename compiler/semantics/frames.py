@@ -91,6 +91,7 @@ class Draft:
     bodies: tuple[Expr, ...] = ()  # the right sides as they were built, in terms of ``lead``
     is_local: bool = False  # a tensor of an inlined layer: it may take the name that the caller gives it
     report: Callable[[Diagnostic], None] | None = None
+    left_spans: tuple[Span, ...] = ()  # of its equations
 
 
 @dataclass(eq=False)

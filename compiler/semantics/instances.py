@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dlc.compiler.diagnostics import CompileError
-from dlc.compiler.ir.expr import Expr
+from dlc.compiler.ir.expr import Expr, Read, walk
 from dlc.compiler.semantics.arguments import match
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
 from dlc.compiler.semantics.errors import called_from
-from dlc.compiler.semantics.errors_calls import InstanceRank, NotACallable
+from dlc.compiler.semantics.errors_calls import InstanceRank, NotACallable, NotKnownHere
 from dlc.compiler.semantics.errors_names import UnknownMember, UnknownName
 from dlc.compiler.semantics.frames import Axis, Frame, Instance, Place, Poisoned, Value, collecting, scope_of
 from dlc.compiler.semantics.names import integer, set_size, size_expression
@@ -100,6 +100,9 @@ def _make(frame: Frame, name: str, entry: InstanceEntry) -> Instance:
     context = static_context(frame)
     names = list(given.hypers)
     results = collecting([lambda one=one: evaluate(context, given.hypers[one]) for one in names])
+    for one, value in zip(names, results, strict=True):
+        if _reads_data(frame, value):
+            raise CompileError(NotKnownHere(given.hypers[one].span, " ".join(given.hypers[one].span.text.split())))
     instance.hypers = dict(zip(names, results, strict=True))
     for one, written in given.sets.items():
         size = size_expression(frame, written)
@@ -112,6 +115,11 @@ def _make(frame: Frame, name: str, entry: InstanceEntry) -> Instance:
 
         instance.passed = passed_parameters(context, instance.statics, given)
     return instance
+
+
+def _reads_data(frame: Frame, value: Expr) -> bool:
+    read = [part.tensor for part in walk(value) if isinstance(part, Read)]
+    return any(frame.build.drafts[name].tensor.kind in ("input", "computed") for name in read)
 
 
 def has_parameters(scope: Scope, own_only: bool = False) -> bool:

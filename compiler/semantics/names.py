@@ -12,7 +12,7 @@ from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
 from dlc.compiler.semantics.errors_calls import MissingValue, NotKnownHere
 from dlc.compiler.semantics.errors_names import UnknownName, UnknownSet
-from dlc.compiler.semantics.errors_sizes import BadSetting, BadSize, CircularSizes
+from dlc.compiler.semantics.errors_sizes import BadSetting, BadSize, CircularSizes, NegativeSize
 from dlc.compiler.semantics.errors_types import NotAnInteger
 from dlc.compiler.semantics.frames import Draft, Frame, Poisoned, Restart, Value, scalar_value
 from dlc.compiler.semantics.scope import Scope, SetEntry, set_of
@@ -118,7 +118,7 @@ def size_expression(frame: Frame, node: ast.Expression) -> Expr:
         if isinstance(part, Index | Read | Reduce):
             raise CompileError(BadSize(node.span, "it depends on data"))
     if isinstance(value, Const) and value.value < 0:
-        raise CompileError(BadSize(node.span, f"it is {value.value}"))
+        raise CompileError(NegativeSize(node.span, "", str(value.value)))
     return frame.build.sizes.value(value)
 
 

@@ -15,7 +15,7 @@ from dlc.compiler.semantics.arithmetic import added, multiplied
 from dlc.compiler.semantics.contexts import Context, rule
 from dlc.compiler.semantics.errors_calls import InstanceAsValue
 from dlc.compiler.semantics.errors_indices import AllAxesMisplaced, OutsideMisplaced, WrongRank
-from dlc.compiler.semantics.errors_sizes import AxisOfAnotherSize
+from dlc.compiler.semantics.errors_sizes import AxisOfAnotherSize, GroupPart
 from dlc.compiler.semantics.frames import Place, Value, collecting
 from dlc.compiler.semantics.names import integer, tensor
 from dlc.compiler.semantics.scope import OUTSIDE, set_of
@@ -150,7 +150,7 @@ def _part(context: Context, part: ast.Expression) -> tuple[Expr, Expr]:
             return index, bound
     if isinstance(index, Op) and index.name == "mod":
         return index, index.args[1]
-    raise CompileError(AllAxesMisplaced(part.span, "a part of a group must be an index variable or a set, whose size is known"))
+    raise CompileError(GroupPart(part.span, " ".join(part.span.text.split())))
 
 
 def _outside(context: Context, name: str, call: ast.Call, size: Expr) -> Subscript:

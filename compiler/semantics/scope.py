@@ -20,6 +20,7 @@ from dlc.compiler.semantics.errors_names import (
     ScalarAndIndex,
     SmallSet,
     UndefinedOutput,
+    UnknownFunction,
 )
 from dlc.compiler.semantics.modules import Module, Resolved
 from dlc.compiler.source import Span
@@ -129,6 +130,13 @@ class Scope:
         if name in self.draws:
             return _rank(self.draws[name].target.subscripts)
         return 0 if name in self.totals else None
+
+    def place(self, name: str) -> Span | None:
+        """Where a tensor of this definition is declared, or its first left side."""
+        for table in (self.data, self.parameters, self.own_parameters, self.hypers, self.states):
+            if name in table:
+                return table[name].span
+        return self.equations[name][0].target.span if name in self.equations else None
 
     def is_scalar(self, name: str) -> bool:
         return self.is_tensor(name) and self.rank(name) == 0
@@ -298,7 +306,7 @@ class _Reader:
             self.scope.broken.add(name.text)
             return
         if self.is_broken_instance(equation):
-            self.scope.broken.add(name.text)
+            self.broken_instance(name.text, equation)
         given = self.given(name.text)
         if given is not None:
             self.report(RedefinedInput(name.span, name.text, *given))
@@ -318,6 +326,13 @@ class _Reader:
             and call.function.is_capital
             and self.scope.named(call.function.text)[0] == "unknown"
         )
+
+    def broken_instance(self, name: str, equation: ast.Equation) -> None:
+        assert isinstance(equation.value, ast.Call) and isinstance(equation.value.function, ast.Name)
+        self.scope.broken.add(name)
+        layer = equation.value.function
+        if layer.text not in self.scope.module.missing:
+            self.report(UnknownFunction(layer.span, layer.text, self.scope.callable_names()))
 
     def given(self, name: str) -> tuple[str, Span] | None:
         tables = (
@@ -403,6 +418,7 @@ class _Reader:
                 continue
             if not entry.from_file or name in bound:
                 self.report(ScalarAndIndex(span, name, entry.name, entry.span))
+                self.scope.broken.add(name)
 
     def defined_outputs(self) -> None:
         for name, declaration in self.scope.outputs.items():

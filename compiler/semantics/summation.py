@@ -22,8 +22,9 @@ from dlc.compiler.semantics.errors_indices import (
     ReboundIndex,
     SummedInside,
     UnknownBinder,
+    WrongRank,
 )
-from dlc.compiler.semantics.scope import Scope, capitals_of, set_of
+from dlc.compiler.semantics.scope import LATER, Scope, capitals_of, set_of
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
@@ -68,10 +69,11 @@ def sums_of_equation(scope: Scope, equation: ast.Equation) -> Sums:
 
 def sums_of(scope: Scope, value: ast.Expression, left: Places) -> Sums:
     """The rule applied to ``value``, in which the variables of the left side are bound."""
-    rule = _Rule(scope, Sums(), tuple(node for node in ast.walk(value) if isinstance(node, ast.Reduction)))
+    rule = _Rule(scope, Sums(), left, tuple(node for node in ast.walk(value) if isinstance(node, ast.Reduction)))
     found = rule.visit(value, _Around(frozenset(left)))
-    for name, span in found.unbound.items():
-        rule.left_over(name, span)
+    if not any(isinstance(problem, WrongRank) for problem in rule.result.problems):
+        for name, span in found.unbound.items():
+            rule.left_over(name, span)
     return rule.result
 
 
@@ -112,6 +114,7 @@ class _Around:
 class _Rule:
     scope: Scope
     result: Sums
+    left: Places
     reductions: tuple[ast.Reduction, ...]
 
     def visit(self, node: ast.Node, around: _Around) -> Found:
@@ -145,7 +148,11 @@ class _Rule:
         return Found({name: node.span})
 
     def indexed(self, node: ast.Indexed, around: _Around) -> Found:
-        result = Found() if isinstance(node.base, ast.Name) else self.visit(node.base, around)
+        result = Found()
+        if isinstance(node.base, ast.Name):
+            self.check_rank(node, node.base.text)
+        else:
+            result.add(self.visit(node.base, around))
         inside = around.subscript
         for subscript in node.subscripts:
             for capital in capitals_of((subscript,)):
@@ -153,6 +160,12 @@ class _Rule:
                     result.add(Found({capital.text: capital.span}))
             result.add(self.visit(subscript, inside))
         return result
+
+    def check_rank(self, node: ast.Indexed, name: str) -> None:
+        """Said here, because a subscript too few often leaves a variable over, which is then not what is wrong."""
+        rank = self.scope.rank(name)
+        if rank and len(node.subscripts) != rank and not any(isinstance(one, ast.AllAxes) for one in node.subscripts):
+            self.report(WrongRank(node.span, name, rank, len(node.subscripts), self.scope.place(name)))
 
     # -- products ----------------------------------------------------------------------------------------------------
 
@@ -223,7 +236,9 @@ class _Rule:
     def call(self, node: ast.Call, around: _Around) -> Found:
         kind, layer = self.scope.callee(node)
         result = Found() if isinstance(node.function, ast.Name) else self.visit(node.function, around)
-        if kind not in ("layer", "instance"):
+        if kind == "builtin" and isinstance(node.function, ast.Name) and node.function.text in LATER:
+            return result  # refused where it is evaluated
+        if kind in ("builtin", "function"):
             result.add(self.all((argument.value for argument in node.arguments), around))
             return result
         formals = _array_formals(layer.item) if layer is not None else frozenset()
@@ -249,7 +264,8 @@ class _Rule:
             if any(index.text == name for index in reduction.indices) and reduction.span.end <= span.start:
                 self.report(OrphanedByReduction(span, name, reduction.kind, reduction.span))
                 return
-        self.report(LeftOver(span, name))
+        other = name[0].swapcase() + name[1:]
+        self.report(LeftOver(span, name, other if other in self.left else None))
 
     def report(self, problem: Diagnostic) -> None:
         self.result.problems.append(problem)
