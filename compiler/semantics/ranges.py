@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, fresh, substitute, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, fresh, op, substitute, walk
 from dlc.compiler.semantics.equations import bound_of
 from dlc.compiler.semantics.errors_indices import MayLeaveRange, OutOfRange
 from dlc.compiler.semantics.frames import Draft, Elaboration, Place
@@ -90,6 +90,9 @@ class _Proof:
         value = polynomial(resolved)
         if nonnegative(value, known) and nonnegative(extent - value - 1, known):
             return
+        known = (*known, *self.build.sizes.required())
+        if nonnegative(value, known) and nonnegative(extent - value - 1, known):
+            return
         self.unproved(resolved, extent, facts, where)
 
     def not_empty(self, extent: Polynomial, where: _Where) -> None:
@@ -114,8 +117,7 @@ class _Proof:
             reason = f"nothing bounds the elements of `{unbounded}`: declare it `in V`, with V the set of the axis"
             self.report(where, MayLeaveRange(where.span, where.name, where.axis_words, where.text, polynomial_in_words(extent), reason))
             return
-        value = polynomial(free)
-        least, greatest = extreme(value, False), extreme(value, True)
+        least, greatest = ends(polynomial(free))
         size = polynomial_in_words(extent)
         if least is None or greatest is None:
             reason = "the sign of a factor of an index variable is not known"
@@ -197,3 +199,27 @@ def _guards(facts: Iterable[Polynomial], node: Expr) -> bool:
     """Whether a condition says something about the index variables of a subscript."""
     mine = {part for part in walk(node) if isinstance(part, Index | Read)}
     return any(part in mine for fact in facts for atom in fact.atoms for part in walk(atom))
+
+
+def ends(value: Polynomial) -> tuple[Polynomial | None, Polynomial | None]:
+    """The least and the greatest value over the ranges of the index variables; quotients and remainders are bounded too."""
+    replaced: dict[Expr, Expr] = {}
+    for atom in value.atoms:
+        if isinstance(atom, Index) or not any(isinstance(part, Index) for part in walk(atom)):
+            continue
+        if not isinstance(atom, Op) or atom.name not in ("floordiv", "mod"):
+            return None, None
+        left, right = atom.args
+        if not nonnegative(polynomial(right) - 1) or any(isinstance(part, Index) for part in walk(right)):
+            return None, None
+        if atom.name == "mod":
+            replaced[atom] = fresh(right, "r")
+            continue
+        low, high = ends(polynomial(left))
+        if low is None or high is None:
+            return None, None
+        first, last = (polynomial(op("floordiv", one.expression(), right)) for one in (low, high))
+        replaced[atom] = op("add", first.expression(), fresh((last - first + 1).expression(), "q"))
+    if replaced:
+        value = polynomial(substitute(value.expression(), replaced))
+    return extreme(value, False), extreme(value, True)

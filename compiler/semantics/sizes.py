@@ -177,6 +177,10 @@ class Sizes:
         if requirement not in self.requirements:
             self.requirements.append(requirement)
 
+    def required(self) -> tuple[Polynomial, ...]:
+        """What holds of the sizes because it is checked when they are known."""
+        return tuple(polynomial(requirement.value) for requirement in self.requirements)
+
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def settle(self, report: Report) -> None:
