@@ -13,15 +13,15 @@ from dlc.runtime import kernels_fingerprint
 from dlc.runtime.kernels_fingerprint import fingerprint
 
 MODULE = """
-from dlc.runtime.kernels import address, exp, f32, kernel, region, size
+from dlc.runtime.kernels import address, cos, exp, f32, kernel, region, sin, size
 from dlc.runtime.kernels import gemm_f32 as gemm
 
 
 @kernel
-def exponentials(n, y):
+def waves(n, y):
     for i in range(n):
         for j in range(3):
-            y[i, j] = exp(y[i, j])
+            y[i, j] = exp(sin(y[i, j]) * cos(y[i, j]))
 
 
 @region
@@ -29,7 +29,7 @@ def forward(table, shard, shards):
     n = size(table, 0)
     x, w, y = f32(table, 1, n, 4), f32(table, 2, 4, 3), f32(table, 3, n, 3)
     gemm(False, False, n, 3, 4, 1.0, address(x, 0, 0), 4, address(w, 0, 0), 3, 0.0, address(y, 0, 0), 3)
-    exponentials(n, y)
+    waves(n, y)
 """
 USE = """
 import numpy as np
@@ -37,7 +37,7 @@ from emitted import forward
 from dlc.runtime.kernels import Program
 x, w, y = np.full((5, 4), 0.5, "f"), np.full((4, 3), 0.25, "f"), np.zeros((5, 3), "f")
 Program([(forward, 1)])(np.array([5, x.ctypes.data, w.ctypes.data, y.ctypes.data]))
-assert np.allclose(y, np.exp(x @ w)), y
+assert np.allclose(y, np.exp(np.sin(x @ w) * np.cos(x @ w))), y
 print(forward._compiled.cache_hits)
 """
 
