@@ -122,12 +122,13 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A model or layer."""
+    """A model or layer; ``derived`` are sizes that follow from ``sizes``."""
 
     name: str
     real: Literal["float32", "float64"]
     spec: str = ""
     sizes: tuple[str, ...] = ()
+    derived: Mapping[str, Size] = field(default_factory=dict)
     inputs: tuple[Input, ...] = ()
     cotangents: tuple[Cotangent, ...] = ()
     parameters: tuple[Parameter, ...] = ()

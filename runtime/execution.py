@@ -52,14 +52,15 @@ class Plan:
         from dlc.runtime.kernels import Program  # loads Numba, which importing a module of models need not
 
         self.sizes = sizes
-        known = {**sizes, SHARDS: _shards(entry, sizes, threads)}
+        known = {**sizes, **{name: evaluated(size, sizes) for name, size in declaration.derived.items()}}
+        known[SHARDS] = _shards(entry, known, threads)
         self.program = Program([(step.region, _shards_of(step, known)) for step in entry.steps])
         arrays = {array.name: array for array in (*declaration.given, *declaration.arrays)}
         self._dtypes = {name: declaration.dtype(array.type) for name, array in arrays.items()}
         self._shapes = {name: shape_of(arrays[name], known) for name in _mentioned(declaration, entry)}
         self.slots = {name: array.slot for name, array in arrays.items()}
         self._known = known
-        self._fixed = (*declaration.sizes, SHARDS)
+        self._fixed = (*declaration.sizes, *declaration.derived, SHARDS)
         self._hypers, self._parameters, self._layout = hypers, parameters, layout
         self._plan_workspace(entry)
         self._plan_outputs(declaration, entry)

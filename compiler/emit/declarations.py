@@ -67,6 +67,10 @@ class DeclarationWriter:
                 self._field("spec", literal(self.spec))
             if program.sizes:
                 self._field("sizes", literal(program.sizes))
+            if program.derived:
+                with self._call("derived=", "{", "},"):
+                    for name, size in program.derived.items():
+                        self.writer.line(f"{literal(name)}: {size_text(size, self.used)},")
             self._listed("inputs", [self._input(v) for v in self._values("input")])
             self._listed("cotangents", [self._cotangent(v, outputs) for v in self._values("cotangent")])
             self._listed("parameters", [self._parameter(v) for v in self._values("parameter")])

@@ -44,8 +44,8 @@ class Function:
 
 
 def slots(program: Program) -> dict[str, int]:
-    """The place of every size and buffer in the table: sizes, the number of shards, buffers."""
-    names = [*program.sizes, SHARDS.name, *program.buffers]
+    """The place of every size and buffer in the table: sizes, derived sizes, the number of shards, buffers."""
+    names = [*program.sizes, *program.derived, SHARDS.name, *program.buffers]
     return {name: slot for slot, name in enumerate(names)}
 
 

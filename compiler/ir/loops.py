@@ -2,7 +2,7 @@
 
 ::
 
-    program   ::= sizes, buffers, kernels, entries
+    program   ::= sizes, derived sizes, buffers, kernels, entries
     buffer    ::= id [size, ..] : type, role
     kernel    ::= name, formulas, split, body
     statement ::= For(index, start, stop, body)       for index in range(start, stop)
@@ -179,7 +179,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Program:
-    """One model or layer, with all its entries; kernels are shared between entries."""
+    """One model or layer, with all its entries; kernels are shared between entries.
+
+    ``derived`` are sizes that follow from ``sizes``: each has a name that expressions use, and its formula.
+    """
 
     name: str
     sizes: tuple[str, ...]
@@ -190,6 +193,7 @@ class Program:
     requirements: tuple[Requirement, ...] = ()
     trainable: tuple[str, ...] = ()
     doc: str = field(default="", compare=False)
+    derived: Mapping[str, Expr] = field(default_factory=dict)
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:

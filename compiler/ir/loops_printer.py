@@ -39,6 +39,7 @@ def text(program: Program) -> str:
     header = [f"program {program.name}"]
     if program.sizes:
         header.append("index " + ", ".join(program.sizes))
+    header += [f"index {name} = {expression_text(size, {})}" for name, size in program.derived.items()]
     requirements = [f"require {expression_text(r.value, {})} >= 0  # {r.message}" for r in program.requirements]
     given = {value.name for value in program.values}
     buffers = [_buffer_line(buffer) for name, buffer in program.buffers.items() if name not in given]

@@ -46,7 +46,9 @@ def check(program: Program, after: str) -> None:
 
 
 def verify(program: Program) -> Iterator[str]:
-    known_sizes = {*program.sizes, SHARDS.name}
+    for name, size in program.derived.items():
+        yield from _size_problems(size, f"the size {name}", set(program.sizes))
+    known_sizes = {*program.sizes, *program.derived, SHARDS.name}
     for name, buffer in program.buffers.items():
         if name != buffer.id:
             yield f"the buffer {buffer.id} is kept under the name {name}"

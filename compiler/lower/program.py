@@ -13,24 +13,27 @@ from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.kernels import Draft, drafts, finish
 from dlc.compiler.lower.regions import regions
+from dlc.compiler.lower.sizes import DerivedSizes
 from dlc.compiler.lower.sharing import shared
 
 
 def lower(graphs: Mapping[str, Graph]) -> Program:
     """The program with one entry for each graph; all graphs are of one model and agree on inputs and parameters.
 
-    Kernels that are equal in two entries are kept once, and so is their buffers' storage: entries never run at once
-    on one workspace.
+    Buffers that two entries declare alike are one buffer: entries never run at once on one workspace.
     """
     first = next(iter(graphs.values()))
-    buffers: dict[str, Buffer] = {}
-    kernels: dict[str, Kernel] = {}
-    entries = tuple(_entry(name, graph, buffers, kernels) for name, graph in graphs.items())
     values: dict[str, Value] = {}
-    requirements: dict[tuple[object, ...], Requirement] = {}
     for graph in graphs.values():
         for tensor in graph.of_kind("input", "parameter", "hyper", "cotangent"):
             values.setdefault(tensor.id, _value(tensor))
+    derived = DerivedSizes(graphs.values())
+    graphs = {name: derived.used_in(graph) for name, graph in graphs.items()}
+    buffers: dict[str, Buffer] = {}
+    kernels: dict[str, Kernel] = {}
+    entries = tuple(_entry(name, graph, buffers, kernels) for name, graph in graphs.items())
+    requirements: dict[tuple[object, ...], Requirement] = {}
+    for graph in graphs.values():
         requirements.update({(r.value, r.message): r for r in graph.requirements})
     return Program(
         first.name,
@@ -42,6 +45,7 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
         tuple(requirements.values()),
         first.trainable,
         first.doc,
+        derived.formulas,
     )
 
 

@@ -1,0 +1,81 @@
+"""Names for sizes that follow from others.
+
+The extent of a convolution's output is an expression such as ``(|H| + 2) // 2 - 1``.  Strides multiply such extents, and
+every loop and every address would spell them out again.  Here each becomes a size of its own, named after the index set
+that has it, which the runtime computes once for each set of shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, Size, transform, walk
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique
+
+
+class DerivedSizes:
+    """``formulas`` gives the sizes that were named, in the order in which they were met."""
+
+    def __init__(self, graphs: Iterable[Graph]) -> None:
+        self.formulas: dict[str, Expr] = {}
+        self._names: dict[Expr, Size] = {}
+        graphs = list(graphs)
+        taken: dict[str, object] = {name: None for graph in graphs for name in graph.sizes}
+        for hint, size in (found for graph in graphs for found in _sizes(graph)):
+            if isinstance(size, Const | Size) or size in self._names:
+                continue
+            name = unique(hint or "N", taken)
+            taken[name] = None
+            self._names[size] = Size(name)
+            self.formulas[name] = size
+
+    def used_in(self, graph: Graph) -> Graph:
+        """The graph with the names in the place of what they stand for: axes, and ranges of indices."""
+        return graph.with_tensors(self._tensor(tensor) for tensor in graph.tensors.values())
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        sizes = tuple(self._names.get(size, size) for size in tensor.sizes)
+        return replace(tensor, sizes=sizes, equations=tuple(map(self._equation, tensor.equations)))
+
+    def _equation(self, equation: Equation) -> Equation:
+        return replace(
+            equation,
+            indices=tuple(map(self._index, equation.indices)),
+            subscripts=tuple(map(self._expression, equation.subscripts)),
+            value=self._expression(equation.value),
+        )
+
+    def _index(self, index: Index) -> Index:
+        return Index(index.id, self._names.get(index.size, index.size), index.hint)
+
+    def _expression(self, expression: Expr) -> Expr:
+        def change(node: Expr) -> Expr | None:
+            if isinstance(node, Index):
+                return self._index(node)
+            if isinstance(node, Reduce):
+                return Reduce(node.op, tuple(map(self._index, node.indices)), node.body)
+            return None
+
+        return transform(expression, change)
+
+
+def _sizes(graph: Graph) -> Iterator[tuple[str, Expr]]:
+    """Every extent in the graph, with the name of an index set that has it ('' if none is known)."""
+    for tensor in graph.tensors.values():
+        yield from zip(_named(tensor), tensor.sizes, strict=True)
+    for tensor in graph.tensors.values():
+        for equation in tensor.equations:
+            for node in walk(equation.value, *equation.subscripts):
+                if isinstance(node, Reduce):
+                    yield from ((_set_name(index), index.size) for index in node.indices)
+            yield from ((_set_name(index), index.size) for index in equation.indices)
+
+
+def _named(tensor: Tensor) -> tuple[str, ...]:
+    return tensor.sets if len(tensor.sets) == tensor.rank else ("",) * tensor.rank
+
+
+def _set_name(index: Index) -> str:
+    stem = index.hint.rstrip("'")
+    return stem[:1].upper() + stem[1:]
