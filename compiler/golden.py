@@ -19,14 +19,14 @@ import numpy as np
 
 from dlc.compiler import driver, files
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.runtime.declarations import Declaration, Input, evaluated, shape_of
+from dlc.runtime.declarations import SHARDS, Declaration, Input, evaluated, shape_of
 from dlc.runtime.model import Model
 
 SUFFIX = ".golden"
 SEED = 0
 TOLERANCE = 1e-7  # of an array's mean absolute value: float64 leaves room for other orders of summation
 MOST_VALUES = 16
-SMALLEST, ATTEMPTS = 3, 4
+ATTEMPTS = 1000
 
 Summary = dict[str, Any]
 
@@ -113,14 +113,33 @@ def _is_complete(sizes: Mapping[str, int] | None, declaration: Declaration) -> b
 
 
 def small_sizes(declaration: Declaration) -> dict[str, int]:
-    """Small numbers, all different, for the open index sets: the first that the model's requirements allow."""
-    chosen: dict[str, int] = {}
-    for attempt in range(ATTEMPTS):
-        start = SMALLEST << attempt
-        chosen = {name: start + position for position, name in enumerate(declaration.sizes)}
-        if all(evaluated(requirement.value, chosen) >= 0 for requirement in declaration.requirements):
-            break
-    return chosen
+    """Small numbers, all different where that may be, for the open index sets: the first that the model allows."""
+    for candidate in _candidates(len(declaration.sizes)):
+        chosen = dict(zip(declaration.sizes, candidate, strict=True))
+        if _are_allowed(chosen, declaration):
+            return chosen
+    raise CompileError(NoSizes(None, declaration.name))
+
+
+def _candidates(count: int) -> Iterator[list[int]]:
+    """Rising numbers, falling ones (a kernel's set often stands behind the image's), then any."""
+    for smallest in (3, 8, 16):
+        rising = list(range(smallest, smallest + count))
+        yield rising
+        yield rising[::-1]
+    random = np.random.default_rng(SEED)
+    for _ in range(ATTEMPTS):
+        yield [int(size) for size in random.integers(1, 17, count)]
+
+
+def _are_allowed(sizes: dict[str, int], declaration: Declaration) -> bool:
+    """Whether what the model requires holds, and no array is empty."""
+    if any(evaluated(requirement.value, sizes) < 0 for requirement in declaration.requirements):
+        return False
+    bounds = (evaluated(value.bound, sizes) for value in declaration.inputs if value.bound is not None)
+    arrays = (*declaration.given, *declaration.arrays)
+    known = {**sizes, SHARDS: 1}
+    return all(bound > 0 for bound in bounds) and all(length > 0 for a in arrays for length in shape_of(a, known))
 
 
 def _random(name: str) -> np.random.Generator:
@@ -176,7 +195,8 @@ def _array_differences(expected: Summary, found: Summary) -> Iterator[str]:
         yield f"the shape was {expected.get('shape')} and is {found['shape']}"
         return
     count = max(1, math.prod(found["shape"]))
-    scale = TOLERANCE * (abs(expected["absolute"]) / count + 1e-12)
+    mean = expected["absolute"] / count
+    scale = TOLERANCE * (mean + 1e-12) if math.isfinite(mean) else 0.0
     for place, (before, now) in enumerate(zip(expected["values"], found["values"], strict=False)):
         if not _is_close(before, now, scale):
             where = [int(n) for n in np.unravel_index(place * found["every"], found["shape"])] if found["shape"] else []
@@ -191,7 +211,7 @@ def _array_differences(expected: Summary, found: Summary) -> Iterator[str]:
 def _is_close(before: float, now: float, scale: float) -> bool:
     if math.isnan(before) or math.isnan(now):
         return math.isnan(before) and math.isnan(now)
-    if math.isinf(before) or math.isinf(now) or math.isinf(scale):
+    if math.isinf(before) or math.isinf(now):
         return before == now
     return abs(before - now) <= scale + TOLERANCE * abs(before)
 
@@ -233,3 +253,20 @@ class BadGoldenFile(Diagnostic):
     @property
     def help(self) -> str | None:
         return f"`dlc golden --update {self.spec}` writes it anew"
+
+
+@dataclass(frozen=True)
+class NoSizes(Diagnostic):
+    """Small sizes were tried for the open index sets, and the model's requirements allow none of them."""
+
+    code = "DL923"
+    title = "no sizes to try"
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"no small sizes were found that `{self.name}` can be run with"
+
+    @property
+    def help(self) -> str | None:
+        return "fix some of its index sets in the spec"
