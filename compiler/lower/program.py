@@ -13,8 +13,8 @@ from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.kernels import Draft, drafts, finish
 from dlc.compiler.lower.regions import regions
-from dlc.compiler.lower.sizes import DerivedSizes
 from dlc.compiler.lower.sharing import shared
+from dlc.compiler.lower.sizes import DerivedSizes
 
 
 def lower(graphs: Mapping[str, Graph]) -> Program:

@@ -1,8 +1,8 @@
 """Names for sizes that follow from others.
 
-The extent of a convolution's output is an expression such as ``(|H| + 2) // 2 - 1``.  Strides multiply such extents, and
-every loop and every address would spell them out again.  Here each becomes a size of its own, named after the index set
-that has it, which the runtime computes once for each set of shapes.
+The extent of a convolution's output is an expression such as ``(|H| + 2) // 2 - 1``.  Strides multiply such extents,
+and every loop and every address would spell them out again.  Here each becomes a size of its own, named after the
+index set that has it, which the runtime computes once for each set of shapes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ class DerivedSizes:
         self.formulas: dict[str, Expr] = {}
         self._names: dict[Expr, Size] = {}
         graphs = list(graphs)
-        taken: dict[str, object] = {name: None for graph in graphs for name in graph.sizes}
+        hints: dict[Expr, str] = {}
         for hint, size in (found for graph in graphs for found in _sizes(graph)):
-            if isinstance(size, Const | Size) or size in self._names:
-                continue
+            if not isinstance(size, Const | Size):
+                hints[size] = hints.get(size) or hint
+        taken: dict[str, object] = {name: None for graph in graphs for name in graph.sizes}
+        for size, hint in hints.items():
             name = unique(hint or "N", taken)
             taken[name] = None
             self._names[size] = Size(name)
