@@ -30,8 +30,7 @@ def table(workload: Workload, sizes: Mapping[str, int], measurement: Measurement
     lines += [f"\n{name} failed: {why}" for name, why in measurement.problems.items()]
     if measurement.missing:
         lines.append(f"\nNot installed or without this workload: {', '.join(measurement.missing)}.")
-    verdict = _verdict(measurement)
-    return "\n".join([*lines, *([f"\n{verdict}"] if verdict else [])])
+    return "\n".join([*lines, *(f"\n{remark}" for remark in (_verdict(measurement), _doubt(measurement)) if remark)])
 
 
 def _line(row: Row, measurement: Measurement) -> str:
@@ -52,6 +51,12 @@ def _verdict(measurement: Measurement) -> str:
         return ""
     best = min(peers, key=lambda row: _ratio(row, rows["dlc"]))
     return f"Against the fastest of them, {best.name}: dlc is {_ratio(best, rows['dlc']):.2f} times as fast."
+
+
+def _doubt(measurement: Measurement) -> str:
+    if measurement.busy < 0.2:
+        return ""
+    return f"{measurement.busy:.0%} of the turns began on a busy machine: measure again before believing this."
 
 
 def _ratio(row: Row, dlc: Row) -> float:

@@ -27,6 +27,8 @@ TOLERANCE = 1e-3
 """Of float32 results, beside the largest element of each."""
 _PROBE, _MOST = 5, 5000  # steps of the first turn, which finds out how many fill a turn, and the most of any turn
 _PAUSE = 0.05  # seconds before a turn, for the threads of the one before to fall asleep
+_IDLE = 0.85  # the share of the processors that must be idle before a turn
+_PATIENCE = 2.0  # seconds to wait for that
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Measurement:
     rows: tuple[Row, ...]
     problems: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()  # not installed
+    busy: float = 0.0  # the share of the turns that began while something else was running
 
 
 @dataclass
@@ -69,7 +72,6 @@ class _Worker:
 
     def turn(self) -> dict[str, Any]:
         assert self.process.stdin is not None
-        time.sleep(_PAUSE)
         self.process.stdin.write(f"{self.count}\n")
         self.process.stdin.flush()
         return self.answer()
@@ -99,11 +101,11 @@ def measure(
             else:
                 problems[implementation] = answer["failed"]
         try:
-            _rounds(workers, rounds, seconds)
+            busy = _rounds(workers, rounds, seconds)
         finally:
             for worker in workers:
                 worker.end()
-        return _measurement(workers, problems, tuple(missing))
+        return Measurement(*_compared(workers), problems, tuple(missing), busy)
 
 
 def _started(name: str, implementation: str, sizes: Mapping[str, int], threads: int, folder: Path) -> _Worker:
@@ -118,18 +120,47 @@ def _started(name: str, implementation: str, sizes: Mapping[str, int], threads: 
     return _Worker(implementation, process, results)
 
 
-def _rounds(workers: Sequence[_Worker], rounds: int, seconds: float) -> None:
+def _rounds(workers: Sequence[_Worker], rounds: int, seconds: float) -> float:
+    """Let everybody work in turn; gives the share of turns that began on a busy machine."""
+    turns, busy = 0, 0
     for number in range(rounds + 1):
         for worker in workers:
+            turns, busy = turns + 1, busy + (not _quiet())
             answer = worker.turn()
             if number == 0:
                 worker.count = max(_PROBE, min(_MOST, int(seconds / max(answer["median"], 1e-7))))
                 continue
             worker.medians.append(answer["median"])
             worker.least.append(answer["least"])
+    return busy / max(turns, 1)
 
 
-def _measurement(workers: Sequence[_Worker], problems: Mapping[str, str], missing: tuple[str, ...]) -> Measurement:
+def _quiet() -> bool:
+    """Wait until the processors are idle, but not for long; whether they are. Where nothing tells, they are."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        before = _processor_times()
+        time.sleep(_PAUSE)
+        after = _processor_times()
+        total = after[0] - before[0]
+        if total <= 0 or (after[1] - before[1]) / total >= _IDLE:
+            return True
+        if time.monotonic() > end:
+            return False
+
+
+def _processor_times() -> tuple[int, int]:
+    """Clock ticks since the start of the system, of all processors: all, and idle."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(word) for word in file.readline().split()[1:]]
+    except OSError:
+        return 0, 0
+    return sum(ticks), ticks[3] + ticks[4]
+
+
+def _compared(workers: Sequence[_Worker]) -> tuple[str, tuple[Row, ...]]:
+    """The implementation that the others are compared with, and a row for each."""
     results = {worker.name: list(np.load(worker.results).values()) for worker in workers}
     reference = next((name for name in ("torch", "jax", "torch.compile", "dlc") if name in results), "")
     rows = []
@@ -146,7 +177,7 @@ def _measurement(workers: Sequence[_Worker], problems: Mapping[str, str], missin
                 tuple(worker.medians),
             )
         )
-    return Measurement(reference, tuple(rows), problems, missing)
+    return reference, tuple(rows)
 
 
 def _error(found: Any, wanted: Any) -> float:
