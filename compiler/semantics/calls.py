@@ -492,7 +492,7 @@ def member(context: Context, node: ast.Member) -> Value:
     name = node.name.text
     if instance is None:
         words = " ".join(node.base.span.text.split())
-        raise CompileError(NotACallable(node.base.span, f"`{words}` is no instance: it has no members and"))
+        raise CompileError(NotACallable(node.base.span, f"`{words}` is a tensor and", name))
     scope = instance.scope
     if name not in scope.parameters and name not in scope.own_parameters:
         known = (*scope.parameters, *scope.own_parameters, *scope.instances)
@@ -504,5 +504,5 @@ def member(context: Context, node: ast.Member) -> Value:
 def _other_output(context: Context, node: ast.Member, base: ast.Call) -> Value:
     called = _called(context, base)
     if called is None:
-        raise CompileError(NotACallable(node.span, "a scalar function has no outputs with names and"))
+        raise CompileError(NotACallable(node.span, "the value of a scalar function", node.name.text))
     return _output(called, node.name, node.name.text)

@@ -20,7 +20,7 @@ from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rul
 from dlc.compiler.semantics.arguments import match
 from dlc.compiler.semantics.contexts import evaluate, static_context
 from dlc.compiler.semantics.errors import counted
-from dlc.compiler.semantics.errors_calls import MissingValue
+from dlc.compiler.semantics.errors_calls import MissingValue, NotKnownHere
 from dlc.compiler.semantics.errors_limits import NestedTooDeep
 from dlc.compiler.semantics.errors_names import (
     AmbiguousDefinition,
@@ -30,6 +30,7 @@ from dlc.compiler.semantics.errors_names import (
     UnknownDefinition,
     UnknownSetting,
 )
+from dlc.compiler.semantics.errors_sizes import CircularSizes
 from dlc.compiler.semantics.finish import assemble, settle, too_large
 from dlc.compiler.semantics.folding import known_value
 from dlc.compiler.semantics.frames import (
@@ -294,7 +295,8 @@ class _Definition:
             return None
         value = known_value(evaluate(static_context(self.frame), declaration.value))
         if value is None:
-            raise CompileError(MissingValue(declaration.value.span, declaration.name.text, self.scope.name))
+            written = declaration.value.span
+            raise CompileError(NotKnownHere(written, " ".join(written.text.split())))
         return value
 
     def declared(self) -> None:
@@ -307,12 +309,16 @@ class _Definition:
     def written(self) -> None:
         """Sizes and instances are looked at even where nothing uses them."""
         for name, entry in self.scope.sets.items():
-            if entry.size is not None and not entry.from_file:
+            if entry.size is not None and not entry.from_file and name not in self.circular_sets():
                 self.attempt(lambda name=name, entry=entry: set_size(self.frame, name, entry.size_span))
         for entry in self.scope.instances.values():
             assert isinstance(entry.layer.item, ast.Layer)
             layer = scope_of(entry.layer, entry.layer.item)
             self.attempt(lambda entry=entry, layer=layer: match(layer, entry.call, "making", layer.name))
+
+    def circular_sets(self) -> set[str]:
+        """Sets of circles that were reported."""
+        return {name for one in self.build.problems if isinstance(one, CircularSizes) for name in one.circle}
 
     # -- what is wanted ------------------------------------------------------------------------------------------------
 

@@ -156,14 +156,17 @@ class NotACallable(SemanticError):
     code = "DL092"
     title = "not something that can be called"
     what: str
+    member: str | None = None  # that is asked of it
 
     @property
     def message(self) -> str:
-        return f"{self.what} cannot be called"
+        return f"{self.what} cannot be called" if self.member is None else f"{self.what} has no member `{self.member}`"
 
     @property
     def help(self) -> str | None:
-        return "layers, instances and functions can; a product needs its `*`"
+        if self.member is None:
+            return "layers, instances and functions can; a product needs its `*`"
+        return "instances have members, their parameters, and calls of layers have, their outputs"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class TooMuchExpansion(SemanticError):
 
     @property
     def message(self) -> str:
-        return f"with its layers inlined `{self.name}` would have {self.count} {self.what}; the limit is {self.limit}"
+        return f"with its layers and functions inlined `{self.name}` would have {self.count} {self.what}; the limit is {self.limit}"
 
     @property
     def help(self) -> str | None:

@@ -146,6 +146,8 @@ class AxisOfAnotherSize(SemanticError):
     set: str
     set_size: str
     declared: Span | None
+    sets: tuple[str, ...]  # of the tensor's axes, "" where they have no name
+    set_span: Span | None
 
     @property
     def message(self) -> str:
@@ -153,15 +155,17 @@ class AxisOfAnotherSize(SemanticError):
 
     @property
     def places(self) -> Sequence[Label]:
-        return at_place(self.declared, f"`{self.tensor}` is defined here")
+        fixed = at_place(self.set_span, f"`{self.set}` is fixed here")
+        return (*at_place(self.declared, f"`{self.tensor}` is defined here"), *fixed)
 
     @property
     def help(self) -> str | None:
-        small = self.set[0].lower() + self.set[1:]
-        return (
-            f"a capital means the whole axis; take the part you mean first, with an index variable: "
-            f"`y[{small},..] = {self.tensor}[{small}+1,..]`"
-        )
+        variables = [name[:1].lower() + name[1:] or "i" for name in self.sets]
+        small = variables[self.axis - 1] = self.set[0].lower() + self.set[1:]
+        first = f"{self.tensor}[{','.join(variables)}]"
+        variables[self.axis - 1] = f"{small}+1"
+        later = f"{self.tensor}[{','.join(variables)}]"
+        return f"a capital means the whole axis; a part of it is read with an index variable: `{first}` or `{later}`"
 
 
 @dataclass(frozen=True)
@@ -188,21 +192,3 @@ class BadSetting(SemanticError):
     @property
     def message(self) -> str:
         return f"`{self.name}` was given as {self.given}, but {self.reason}"
-
-
-@dataclass(frozen=True)
-class TwoSetsOneAxis(SemanticError):
-    """Sets that are both bound by shapes, where the spec needs them equal although it calls them differently."""
-
-    code = "DL074"
-    title = "undecided part"
-    tensor: str
-    reason: str
-
-    @property
-    def message(self) -> str:
-        return f"it depends on the sizes whether the parts of `{self.tensor}` fit together: {self.reason}"
-
-    @property
-    def help(self) -> str | None:
-        return "fix the sizes with an `index` line, or write one equation with `.. if cond else ..`"

@@ -37,6 +37,10 @@ def set_size(frame: Frame, name: str, span: Span | None) -> Expr:
     owner.open[f"|{name}|"] = span or entry.span
     try:
         size = _new_size(owner, entry)
+    except CompileError as error:
+        for problem in error.diagnostics:
+            owner.report(problem)
+        raise Poisoned from None
     finally:
         owner.open.pop(f"|{name}|", None)
     return owner.sets.setdefault(name, size)

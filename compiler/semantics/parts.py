@@ -17,7 +17,6 @@ from dlc.compiler.ir.bounds import extreme, nonnegative
 from dlc.compiler.ir.expr import Expr, Index
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.semantics.errors_indices import BadLeftSubscript, Hole, Overlap
-from dlc.compiler.semantics.errors_sizes import TwoSetsOneAxis
 from dlc.compiler.semantics.sizes import Sizes
 from dlc.compiler.semantics.words import polynomial_in_words
 from dlc.compiler.source import Span
@@ -167,12 +166,10 @@ def _holes(
         return [Hole(spans[0], name, gap)]
     if nonnegative(-missing - 1):
         return [Overlap(spans[-1], name, spans[0], True)]
-    if len(tensor.equations) == 1 or missing.value is None:
-        message = f"the equations of `{name}` must define every element: {polynomial_in_words(missing)} are missing"
-        sizes.require((-missing).expression(), message, spans[0])
-        sizes.require(missing.expression(), message, spans[0])
-        return []
-    return [TwoSetsOneAxis(spans[0], name, f"{polynomial_in_words(missing)} elements are not defined")]
+    message = f"the equations of `{name}` must define every element: {polynomial_in_words(missing)} are missing"
+    sizes.require((-missing).expression(), message, spans[0])
+    sizes.require(missing.expression(), message, spans[0])
+    return []
 
 
 def _volume(extents: Sequence[Expr]) -> Polynomial:
@@ -195,7 +192,8 @@ def _gap(tensor: Tensor, boxes: Sequence[Sequence[Polynomial]]) -> str | None:
                 break
             if nonnegative(following[0] - start - 1):
                 first, last = polynomial_in_words(start), polynomial_in_words(following[0] - 1)
-                return f"{first} on axis {axis + 1}" if first == last else f"{first} .. {last} on axis {axis + 1}"
+                elements = f"element {first}" if first == last else f"elements {first} .. {last}"
+                return f"{elements} of axis {axis + 1}"
             start = following[1] + 1
             left.remove(following)
     return None

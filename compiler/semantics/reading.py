@@ -101,13 +101,14 @@ def _whole_axis(context: Context, value: Value, axis: int, written: ast.Name) ->
     index = context.env[written.text]
     sizes = context.frame.build.sizes
     mine, its = sizes.value(index.size), sizes.value(value.axes[axis].size)
-    declared = Evidence(f"`{set_of(written.text)}`", context.frame.scope.sets[set_of(written.text)].span)
+    entry = context.frame.scope.sets[set_of(written.text)]
+    declared = Evidence(f"`{entry.name}`", entry.span)
 
     def report(_: object) -> None:
-        shown = sizes.show(its), sizes.show(mine)
-        context.frame.report(
-            AxisOfAnotherSize(written.span, value.name, axis + 1, shown[0], set_of(written.text), shown[1], value.span)
-        )
+        shown = sizes.show(its), entry.name, sizes.show(mine)
+        sets = tuple(one.set for one in value.axes)
+        problem = AxisOfAnotherSize(written.span, value.name, axis + 1, *shown, value.span, sets, entry.size_span)
+        context.frame.report(problem)
 
     if is_unknown(mine) or is_unknown(its) or mine is its:
         sizes.unify(its, mine, value.evidence(axis, written.span), declared, context.frame.report)

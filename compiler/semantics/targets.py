@@ -79,10 +79,12 @@ def _all_axes(frame: Frame, target: ast.Target) -> LeftSide:
 
 def _check_repetition(frame: Frame, target: ast.Target) -> None:
     seen: set[str] = set()
-    for name in _variables(frame, target.subscripts):
-        if name.text in seen:
-            raise CompileError(RepeatedOnLeft(name.span, name.text))
-        seen.add(name.text)
+    for subscript in target.subscripts:
+        names = list(_variables(frame, (subscript,)))
+        for name in names:
+            if name.text in seen:
+                raise CompileError(RepeatedOnLeft(name.span, name.text))
+        seen.update(name.text for name in names)
 
 
 def _variables(frame: Frame, subscripts: Sequence[ast.Subscript]) -> Iterator[ast.Name]:
