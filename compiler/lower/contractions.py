@@ -51,7 +51,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Contraction:
-    """``rows`` are consecutive axes of the result and of ``left``, ``columns`` of ``right``; ``batch`` are the others."""
+    """``rows`` are consecutive axes of the result and of ``left``, ``columns`` of ``right``; ``batch`` the others."""
 
     tensor: Tensor
     equation: Equation
