@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -518,6 +519,17 @@ def test_training_from_a_file(spec: Path, tmp_path: Path, run: Run) -> None:
     model = dlc.compile(spec).Fit()
     model.load(tmp_path / "a.safetensors")
     np.testing.assert_allclose(model.params["layer1.w"], [1, 2, 3], 0.01)
+
+
+@pytest.mark.slow
+def test_lenet_learns_the_digits(tmp_path: Path) -> None:
+    arguments = ("train", "models.lenet", "--data", "digits", "--epochs", "30", "--seed", "0")
+    result = subprocess.run([sys.executable, "-m", "dlc", *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    last = result.stdout.splitlines()[-1]
+    assert re.fullmatch(r"test accuracy [01]\.\d{3}", last)
+    assert float(last.split()[-1]) >= 0.98
+    assert (tmp_path / "LeNet.safetensors").stat().st_size > 61_706 * 4
 
 
 def test_training_that_cannot_be(spec: Path, tmp_path: Path, run: Run) -> None:
