@@ -43,7 +43,7 @@ class UnboundSet(SemanticError):
 
     @property
     def message(self) -> str:
-        return f"nothing says how large `{self.name}` is"
+        return f"nothing says how large {self.name} is"
 
     @property
     def help(self) -> str | None:

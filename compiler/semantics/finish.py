@@ -69,9 +69,14 @@ def _unbound(build: Elaboration) -> None:
                 if symbol not in told:
                     told.add(symbol)
                     evidence = build.sizes.names[symbol]
-                    name = evidence.text.strip("`")
-                    hint = f"fix it with `index {name} = ..` or when compiling (`-D {name}=..`), or give an input an axis over it"
-                    build.report(UnboundSet(evidence.span, name, hint))
+                    build.report(UnboundSet(evidence.span, evidence.text, _how_to_bind(evidence.text)))
+
+
+def _how_to_bind(text: str) -> str:
+    name, of, _ = text.replace("`", "").partition(" of ")
+    if of:
+        return f"calling the instance says it, or name it where the instance is made: `{name}=..`"
+    return f"fix it with `index {name} = ..` or when compiling (`-D {name}=..`), or give an input an axis over it"
 
 
 def _sizes_of(draft: Draft) -> Iterable[Expr]:

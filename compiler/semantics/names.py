@@ -65,6 +65,8 @@ def _new_size(frame: Frame, entry: SetEntry) -> Expr:
     if is_top and entry.of_data:
         return Size(entry.name)
     evidence = Evidence(f"`{entry.name}`", entry.span)
+    if frame.is_static and frame.instance.path:
+        evidence = Evidence(f"`{entry.name}` of `{frame.instance.path}`", frame.instance.span)
     symbol = build.sizes.unknown(evidence)
     if is_top and build.generic and entry.in_signature and entry.default is None:
         # open only if the body does not say: `y[b,V] = Conv1d(..)` binds the V of an output

@@ -14,7 +14,7 @@ from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, number, o
 from dlc.compiler.semantics.arithmetic import added, multiplied
 from dlc.compiler.semantics.contexts import Context, rule
 from dlc.compiler.semantics.errors_calls import InstanceAsValue
-from dlc.compiler.semantics.errors_indices import AllAxesMisplaced, OutsideMisplaced, WrongRank
+from dlc.compiler.semantics.errors_indices import AllAxesMisplaced, LeftOver, OutsideMisplaced, WrongRank
 from dlc.compiler.semantics.errors_sizes import AxisOfAnotherSize, GroupPart
 from dlc.compiler.semantics.frames import Place, Value, collecting
 from dlc.compiler.semantics.names import integer, tensor
@@ -93,12 +93,13 @@ def _subscript(context: Context, value: Value, axis: int, written: ast.Subscript
     if isinstance(result, Index) and isinstance(written, ast.Name):
         evidence = value.evidence(axis, written.span)
         context.frame.build.sizes.suggest(result.size, size, evidence)
+        context.frame.build.sizes.suggest(size, result.size, Evidence(f"`{written.text}`", written.span))
     return Subscript(result)
 
 
 def _whole_axis(context: Context, value: Value, axis: int, written: ast.Name) -> Expr:
     """A capital at an axis says that the axis has that set's size: bound if the set is new, else checked."""
-    index = context.env[written.text]
+    index = _bound(context, written)
     sizes = context.frame.build.sizes
     mine, its = sizes.value(index.size), sizes.value(value.axes[axis].size)
     entry = context.frame.scope.sets[set_of(written.text)]
@@ -115,6 +116,13 @@ def _whole_axis(context: Context, value: Value, axis: int, written: ast.Name) ->
     else:
         sizes.unify(its, mine, value.evidence(axis, written.span), declared, report)
     return index
+
+
+def _bound(context: Context, capital: ast.Name) -> Index:
+    """The index variable of a whole axis; outside equations, in a size say, there is none."""
+    if capital.text not in context.env:
+        raise CompileError(LeftOver(capital.span, capital.text))
+    return context.env[capital.text]
 
 
 def group(context: Context, written: ast.Group, value: Value | None = None, axis: int = 0) -> Expr:
@@ -139,7 +147,7 @@ def group(context: Context, written: ast.Group, value: Value | None = None, axis
 def _part(context: Context, part: ast.Expression) -> tuple[Expr, Expr]:
     """A part of a group: its value, and how many values it can have."""
     if isinstance(part, ast.Name) and part.is_capital:
-        index: Expr = context.env[part.text]
+        index: Expr = _bound(context, part)
     else:
         index = integer(context, part, "a subscript")
     for node in walk(index):
