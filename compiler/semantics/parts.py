@@ -72,10 +72,14 @@ def _mixed_radix(value: Polynomial) -> bool:
 
 
 def _exceeds(one: tuple[Polynomial, Polynomial], others: Sequence[tuple[Polynomial, Polynomial]]) -> bool:
-    """Whether a stride is larger than the reach of the others (strides are positive, or the reach is none)."""
+    """Whether a stride is larger than the reach of the others.
+
+    None of these is negative. One that is 0 will not exceed what is smaller: `y[(i,j,k)]` has a stride `|K|`, and |K|
+    may be 0, but then there is no element.
+    """
     reach = Polynomial(())
     for stride, size in others:
-        if not nonnegative(stride - 1):
+        if not nonnegative(stride):
             return False
         reach = reach + stride * (size - 1)
     return nonnegative(one[0] - reach - 1)
