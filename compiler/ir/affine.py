@@ -163,7 +163,7 @@ def polynomial(node: Expr) -> Polynomial:
         case Const(value=value):
             return Polynomial.constant(int(value))
         case Op(name="add", args=args):
-            return Polynomial.of(term for arg in args for term in polynomial(arg).terms)
+            return _recombined(Polynomial.of(term for arg in args for term in polynomial(arg).terms))
         case Op(name="neg", args=(arg,)):
             return -polynomial(arg)
         case Op(name="mul", args=args):
@@ -204,6 +204,20 @@ def _quotient(name: str, left: Polynomial, right: Polynomial) -> Polynomial:
         return _atom(op(name, left.expression(), right.expression()))
     atom = _atom(op(name, rest.expression(), right.expression()))
     return whole + atom if name == "floordiv" else atom
+
+
+def _recombined(total: Polynomial) -> Polynomial:
+    """m*(a // m) + a mod m = a"""
+    for monomial, factor in total.terms:
+        for place, atom in enumerate(monomial):
+            if not (isinstance(atom, Op) and atom.name == "mod"):
+                continue
+            over, under = map(polynomial, atom.args)
+            others = Polynomial(((monomial[:place] + monomial[place + 1 :], factor),))
+            quotients = others * under * _atom(op("floordiv", *atom.args))
+            if quotients.terms and set(quotients.terms) <= set(total.terms):
+                return _recombined(total - quotients - Polynomial(((monomial, factor),)) + others * over)
+    return total
 
 
 def _extreme(name: str, left: Polynomial, right: Polynomial) -> Polynomial:

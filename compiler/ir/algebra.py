@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 
 from dlc.compiler.ir.affine import Polynomial, integer, polynomial
-from dlc.compiler.ir.bounds import decide, facts_of, nonnegative
+from dlc.compiler.ir.bounds import decide, facts_of, nonnegative, without_quotient
 from dlc.compiler.ir.conditions import (
     assumed,
     conjunction,
@@ -273,6 +273,14 @@ def _constants_over(node: Expr) -> Expr | None:
     return None if factor is None else op("mul", factor, *over.args[1:])
 
 
+def _constants_under(node: Expr) -> Expr | None:
+    over, under = node.children
+    if not (isinstance(under, Op) and under.name == "mul" and isinstance(under.args[0], Const)):
+        return None
+    factor = _fold(op("div", Const(1.0), under.args[0]))
+    return None if factor is None else op("div", op("mul", factor, over), op("mul", *under.args[1:]))
+
+
 def _double_sign(node: Expr) -> Expr | None:
     (arg,) = node.children
     if isinstance(arg, Op) and arg.name == "neg":
@@ -363,7 +371,7 @@ def _compared_integers(node: Expr) -> Expr | None:
     difference = polynomial(right) - polynomial(left)
     if node.name in ("eq", "ne"):
         return _equation(node.name, difference)
-    return _inequality(difference - (1 if node.name == "lt" else 0))
+    return _inequality(without_quotient(difference - (1 if node.name == "lt" else 0)))
 
 
 def _equation(name: str, difference: Polynomial) -> Expr:
@@ -520,6 +528,7 @@ SCALAR_RULES = (
     Rule("guarded-quotient", "div", "([c]*a)/b = [c]*(a/b)", _guarded_quotient),
     Rule("signed-quotient", "div", "-a/b = -(a/b);  a/-b = -(a/b)", _signed_quotient),
     Rule("constants-over", "div", "(6*x)/2 = 3*x", _constants_over),
+    Rule("constants-under", "div", "x/(2*y) = (0.5*x)/y", _constants_under),
     Rule("power", "pow", "x^0 = 1;  x^1 = x;  x^-1 = 1/x;  x^0.5 = sqrt x;  (-x)^2 = x^2", _power),
     Rule("max", "max", "max(x, x) = x;  max(x, -inf) = x", _extreme),
     Rule("min", "min", "min(x, x) = x;  min(x, inf) = x", _extreme),

@@ -16,6 +16,7 @@ from dlc.compiler.ir.affine import Monomial, Polynomial, order_key, polynomial
 from dlc.compiler.ir.expr import Expr, Index, Op, Select, Size
 
 _MOST_INEQUALITIES = 300  # beyond this the proof is given up
+_MOST_GROUPED = 4  # indices of one flattened group
 _MOST_ROUNDS = 3  # of adding hypotheses about the atoms that earlier hypotheses mention
 
 _Row = dict[Monomial, int]  # sum of factor*monomial >= 0, the constant under ()
@@ -26,7 +27,23 @@ def nonnegative(goal: Polynomial, facts: Sequence[Polynomial] = ()) -> bool:
     value = goal.value
     if value is not None and value >= 0:
         return True
-    return _proved(goal, tuple(facts))
+    known = tuple(facts)
+    other = without_quotient(goal)
+    return _proved(goal, known) or (other is not goal and _proved(other, known))
+
+
+def without_quotient(slack: Polynomial) -> Polynomial:
+    """Another p with slack >= 0 where p >= 0: a // m <= c is a < (c + 1)*m, and c <= a // m is c*m <= a."""
+    for monomial, factor in slack.terms:
+        atom = monomial[0] if len(monomial) == 1 and abs(factor) == 1 else None
+        if not (isinstance(atom, Op) and atom.name == "floordiv"):
+            continue
+        rest = slack - Polynomial(((monomial, factor),))
+        over, under = map(polynomial, atom.args)
+        if atom in rest.atoms or not _proved(under, ()):
+            continue
+        return over + rest * under if factor > 0 else (rest + 1) * under - over - 1
+    return slack
 
 
 def positive(goal: Polynomial, facts: Sequence[Polynomial] = ()) -> bool:
@@ -42,8 +59,11 @@ def within(node: Expr, size: Expr, facts: Sequence[Polynomial] = ()) -> bool:
 @lru_cache(maxsize=1 << 15)
 def _proved(goal: Polynomial, facts: tuple[Polynomial, ...]) -> bool:
     negated = -goal - 1
-    rows = [dict(row.terms) for row in _hypotheses(negated, facts)]
-    return _infeasible([dict(negated.terms), *rows])
+    rows = [dict(row.terms) for row in (negated, *_hypotheses(negated, facts))]
+    if _infeasible(rows):
+        return True
+    groups = [dict(row.terms) for row in _about_groups(goal)]
+    return bool(groups) and _infeasible([*rows, *groups])
 
 
 def _hypotheses(goal: Polynomial, facts: tuple[Polynomial, ...]) -> list[Polynomial]:
@@ -77,6 +97,32 @@ def _about(monomial: Monomial) -> list[Polynomial]:
             rest = Polynomial(((others, 1),))
             rows.extend(row * rest for row in _about_atom(atom))
     return rows
+
+
+def _about_groups(goal: Polynomial) -> list[Polynomial]:
+    """Inequalities about flattened groups, ``u*|V| + v`` where ``|V|`` is itself a sum: the range of each index times
+    the sizes of the others, which are not negative, whatever their terms.
+    """
+    indices = _indices(goal)
+    if not 1 < len(indices) <= _MOST_GROUPED or all(len(polynomial(index.size).terms) == 1 for index in indices):
+        return []
+    rows: list[Polynomial] = []
+    for index in indices:
+        others = products(polynomial(other.size) for other in indices if other is not index)
+        rows.extend(row * extent for row in _about_atom(index) for extent in others)
+    return [*rows, *products(polynomial(index.size) for index in indices)]
+
+
+def _indices(goal: Polynomial) -> list[Index]:
+    return [atom for atom in goal.atoms if isinstance(atom, Index)]
+
+
+def products(factors: Iterable[Polynomial]) -> list[Polynomial]:
+    """The factors, and all products of several of them."""
+    found: list[Polynomial] = []
+    for factor in factors:
+        found += [factor, *(factor * one for one in found)]
+    return found
 
 
 def _is_nonnegative_atom(atom: Expr) -> bool:
@@ -235,17 +281,19 @@ def extreme(goal: Polynomial, greatest: bool) -> Polynomial | None:
     """The least or greatest value over the ranges of its indices, as a polynomial in sizes; None if a sign is
     unknown.
     """
+    indices = _indices(goal)
+    extents = products(polynomial(index.size) for index in indices) if len(indices) <= _MOST_GROUPED else []
     while True:
-        index = next((atom for atom in goal.atoms if isinstance(atom, Index)), None)
+        index = next(iter(_indices(goal)), None)
         if index is None:
             return goal
         parts = goal.split(index)
         if parts is None:
             return None
         factor, rest = parts
-        if nonnegative(factor):
+        if nonnegative(factor, extents):
             rising = True
-        elif nonnegative(-factor):
+        elif nonnegative(-factor, extents):
             rising = False
         else:
             return None

@@ -101,6 +101,11 @@ def assumed(root: Expr, cond: Expr, holds: bool = True) -> Expr:
     return transform(root, lambda node: known.get(node) or _decided(node, facts, about))
 
 
+def assuming(root: Expr, facts: Sequence[Polynomial]) -> Expr:
+    """``root`` as it is where the polynomials are not negative."""
+    return transform(root, lambda node: _decided(node, facts, None)) if facts else root
+
+
 def _truths(cond: Expr, holds: bool) -> dict[Expr, Expr]:
     parts = cond.args if isinstance(cond, Op) and cond.name == ("and" if holds else "or") else (cond,)
     result: dict[Expr, Expr] = {}
@@ -116,12 +121,12 @@ def _leaves(*roots: Expr) -> set[Expr]:
     return {node for node in nodes if isinstance(node, Index | Read)} or {n for n in nodes if isinstance(n, Size)}
 
 
-def _decided(node: Expr, facts: Sequence[Polynomial], about: set[Expr]) -> Expr | None:
+def _decided(node: Expr, facts: Sequence[Polynomial], about: set[Expr] | None) -> Expr | None:
     """A comparison or an integer quotient or extreme that the facts decide."""
     if not facts or not isinstance(node, Op):
         return None
     if is_comparison(node):
-        if about.isdisjoint(_leaves(*node.args)):
+        if about is not None and about.isdisjoint(_leaves(*node.args)):
             return None  # what the facts do not mention was undecided before
         answer = decide(node, facts)
         return None if answer is None else Const(answer)

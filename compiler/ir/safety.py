@@ -9,9 +9,17 @@ from dlc.compiler.ir.bounds import facts_of, within
 from dlc.compiler.ir.expr import Expr, Op, Read, Select, reads
 
 
-def reads_in_range(value: Expr, sizes: Mapping[str, Sequence[Expr]], guards: Iterable[Expr] = ()) -> bool:
-    """Whether every read stays in range where ``guards`` hold; what depends on data is checked when that arrives."""
-    facts = [fact for cond in guards for fact in facts_of(cond)]
+def reads_in_range(
+    value: Expr,
+    sizes: Mapping[str, Sequence[Expr]],
+    guards: Iterable[Expr] = (),
+    facts: Iterable[Polynomial] = (),
+) -> bool:
+    """Whether every read stays in range where ``guards`` hold and ``facts`` are not negative.
+
+    Subscripts that depend on data are taken to be in range: that is checked when the data arrives.
+    """
+    facts = [*facts, *(fact for cond in guards for fact in facts_of(cond))]
     return all(
         within(subscript, size, known)
         for read, known in _reads_with_facts(value, facts)

@@ -263,7 +263,7 @@ def _is_worth_reading(node: Expr) -> bool:
     """Whether computing the expression costs more than reading one element."""
     nodes = list(walk(node))
     operators = [part for part in nodes if isinstance(part, Op | Select) and part.type != "int"]
-    elements = [part for part in nodes if isinstance(part, Read) and part.subscripts]
+    elements = [part for part in nodes if isinstance(part, Read)]
     if not elements:
         return False
     return _is_costly(node) or (bool(operators) and len(operators) + len(elements) > 2)

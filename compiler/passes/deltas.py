@@ -25,7 +25,6 @@ from dlc.compiler.ir.expr import (
     Op,
     Read,
     Reduce,
-    Size,
     free_indices,
     identity_of,
     op,
@@ -140,7 +139,7 @@ def _solve(cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Ind
     if parts is None:
         return None
     factor, rest = parts
-    if not factor.terms or not all(isinstance(atom, Size) for atom in factor.atoms):
+    if not factor.terms or any(free_indices(atom) or reads(atom) for atom in factor.atoms):
         return None
     facts = [polynomial(other.size) - 1 for other in free_indices(cond)]  # where there is a value, there is a range
     if positive(-factor, facts):

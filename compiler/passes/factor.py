@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.affine import known, polynomial
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import decide
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
@@ -73,6 +73,7 @@ class _Factoring:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.sizes: dict[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+        self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
         self.simplified = Simplifier(RULES)
         self.hoisted: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> tensor, which free index each axis is
 
@@ -145,7 +146,7 @@ class _Place:
         free = frozenset(free_indices(node))
         if not free < loops or not any(isinstance(part, Index | Read) for part in walk(node)):
             return False
-        return reads_in_range(node, self.sizes)
+        return reads_in_range(node, self.sizes, (), self.shared.facts)
 
     def _part(self, node: Expr) -> Expr:
         pattern, free = key(node)

@@ -118,14 +118,12 @@ def _is_plain(value: Expr) -> bool:
 
 def _is_trivial(value: Expr) -> bool:
     """Whether computing the value costs no more than reading it: one cheap operator on one element, or only sizes."""
-    nodes = [node for node in walk(value) if node.type != "int"]
-    elements = [node for node in walk(value) if isinstance(node, Read) and node.subscripts]
-    if not elements and not free_indices(value):
+    if not reads(value) and not free_indices(value):
         return True
-    operators = [node for node in nodes if isinstance(node, Op | Select)]
+    operators = [node for node in walk(value) if isinstance(node, Op | Select) and node.type != "int"]
     if any(not isinstance(node, Op) or node.name not in _CHEAP for node in operators):
         return False
-    return len(elements) <= 1 and len(operators) <= 2
+    return sum(1 for node in reads(value) if node.subscripts) <= 1 and len(operators) <= 2
 
 
 def _reads_each_once(subscripts: Sequence[Expr], loops: Sequence[Index]) -> bool:

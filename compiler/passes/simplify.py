@@ -1,15 +1,18 @@
 """Simplify every equation by the rules of algebra, and read through tensors that say nothing of their own.
 
-The rules are the tables ``ir.algebra`` and ``ir.sums``.  A tensor whose one equation is a constant, a size, an index or
-an element of another tensor (a copy, a transpose, a row) is trivial: its readers read what it stands for, and it goes,
-unless it is an output, the loss or takes part in a gradient.  Left out: anything that weighs work against memory.
+The rules are the tables ``ir.algebra`` and ``ir.sums``; what the graph requires of its sizes is known.  A tensor whose
+one equation is a constant, a size, an index or an element of another tensor (a copy, a transpose, a row) is trivial:
+its readers read what it stands for, and it goes, unless it is an output, the loss or takes part in a gradient.  Left
+out: anything that weighs work against memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import integer
+from dlc.compiler.ir.affine import integer, polynomial
+from dlc.compiler.ir.conditions import assuming
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
 from dlc.compiler.ir.simplifier import Rule, Simplifier
@@ -27,16 +30,21 @@ def run(graph: Graph) -> Graph:
         return equation and substitute(equation.value, dict(zip(equation.indices, node.subscripts, strict=True)))
 
     simplified = Simplifier((Rule("trivial-tensor", "read", "t[i] = a[i,0]: read a", see_through), *RULES))
+    facts = [polynomial(requirement.value) for requirement in graph.requirements]
+
+    def simple(value: Expr) -> Expr:
+        return simplified(assuming(simplified(value), facts))
+
     kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
     tensors = dict(graph.tensors)
     for name in ordered(graph):
-        tensor = tensors[name] = _simplified(graph.tensors[name], simplified)
+        tensor = tensors[name] = _simplified(graph.tensors[name], simple)
         if name not in kept and _is_trivial(tensor):
             trivial[name] = tensor.equations[0]
     return graph.with_tensors(tensor for name, tensor in tensors.items() if name not in trivial)
 
 
-def _simplified(tensor: Tensor, simplified: Simplifier) -> Tensor:
+def _simplified(tensor: Tensor, simplified: Callable[[Expr], Expr]) -> Tensor:
     equations = tuple(
         replace(
             equation,

@@ -44,7 +44,7 @@ SINGLE: list[tuple[Tensor, str]] = [
     (one_axis(11, mul(Const(2), IN), [IN], IN), "y[a] = [a mod 2 == 0]*x[a // 2]"),
     (
         one_axis(13, add(mul(Const(2), IN), Const(1)), [IN], IN),
-        "y[a] = [(a + 1) mod 2 == 0 and 0 < (a + 1) // 2]*x[(a+1) // 2-1]",
+        "y[a] = [(a + 1) mod 2 == 0 and 0 < a]*x[(a+1) // 2-1]",
     ),
 ]
 
@@ -151,3 +151,15 @@ def test_the_gradient_of_max_pooling_with_overlap_sums_over_the_window() -> None
 def test_the_gradient_of_a_flattening_reads_it() -> None:
     line = gradient(flattened(), "x")
     assert "d_flat[i3,3*|H|*i4+3*i5+i6]" in line.replace(" ", "") or "d_flat[" in line
+
+
+def test_a_group_of_a_size_that_is_a_quotient_is_taken_apart() -> None:
+    """Channels in groups: c = g*(|C| // 2) + n."""
+    half = op("floordiv", Size("C"), Const(2))
+    x, s = given("x", "C"), given("s", 2)
+    a, g, n = index("a", "C"), index("g", 2), index("n", half)
+    place = add(mul(g, half), n)
+    body = when(eq(a, place), mul(at(x, place), at(s, g)))
+    y = whole("y", (a,), total(g, n, of=body))
+    line = lines_after(y, x, s, values={"x": W, "s": np.array([1.0, 10.0])}, sizes=["C"])
+    assert "sum" not in line and line.endswith("*x[a]*s[a // (|C| // 2)]")
