@@ -55,6 +55,7 @@ class Contraction:
 
     tensor: Tensor
     equation: Equation
+    result: Layout
     left: Factor
     right: Factor
     batch: tuple[Index, ...]
@@ -66,7 +67,7 @@ class Contraction:
 def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
     """The equation as a matrix product, or None if it is none or not worth a call."""
     value = equation.value
-    if not (equation.is_whole and isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
+    if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
         return None
     factors = _factors(value.body)
     if factors is None:
@@ -88,9 +89,12 @@ def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
     rows = _last_run(rest, own[1 - last])
     if not rows or volume(rows) < 2 or volume(columns) < 2:
         return None
+    result = layout(Read(tensor.id, equation.subscripts, "real"), tensor.sizes)
+    if result is None or result.stride(rows) is None or not _is_one(result.stride(columns)):
+        return None
     batch = tuple(index for index in rest if index not in rows)
     left, right = Factor(factors[1 - last], own[1 - last]), Factor(factors[last], own[last])
-    return Contraction(tensor, equation, left, right, batch, rows, columns, value.indices)
+    return Contraction(tensor, equation, result, left, right, batch, rows, columns, value.indices)
 
 
 def _factors(body: Expr) -> tuple[Expr, Expr] | None:
@@ -122,6 +126,10 @@ def _trailing(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, 
     while count < len(indices) and indices[len(indices) - 1 - count] in group:
         count += 1
     return tuple(indices[len(indices) - count :])
+
+
+def _is_one(stride: Polynomial | None) -> bool:
+    return stride is not None and stride.value == 1
 
 
 def _last_run(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, ...]:
@@ -355,11 +363,10 @@ def _pack(
 # -----------------------------------------------------------------------------------------------------------
 
 
-def product_body(found: Plan, sizes: Sequence[Expr]) -> tuple[tuple[Statement, ...], Expr]:
+def product_body(found: Plan) -> tuple[tuple[Statement, ...], Expr]:
     """The statements of a contraction's kernel, and the extent along which it splits: the first axis of the result."""
     product = found.product
-    result = layout(Read(product.tensor.id, product.equation.indices, "real"), sizes)
-    assert result is not None
+    result = product.result
     first = product.equation.indices[0]
     split_rows = product.rows[0] is first
     rows = sizes_product(product.rows)
@@ -381,7 +388,8 @@ def product_body(found: Plan, sizes: Sequence[Expr]) -> tuple[tuple[Statement, .
     body: tuple[Statement, ...] = loops(found.outer, (call,))
     if found.outer:
         cleared = tuple(refresh(index) for index in (*product.rows, *product.columns))
-        target = (*product.batch, *cleared)
+        names: dict[Expr, Expr] = dict(zip((*product.rows, *product.columns), cleared, strict=True))
+        target = tuple(substitute(subscript, names) for subscript in product.equation.subscripts)
         zero = loops(cleared, (Store(product.tensor.id, target, Const(0.0)),))
         if split_rows:
             (loop,) = zero

@@ -53,7 +53,7 @@ def drafts(
             found = plan(product, packer)
             for packed in packer.tensors[before:]:
                 _place(made, home, _draft(packed, packed.equations[0], names, facts))
-            made.append(_product_draft(found, sizes[key]))
+            made.append(_product_draft(found))
             home[key] = len(made) - 1
     return made, packer.tensors
 
@@ -65,8 +65,8 @@ def _draft(tensor: Tensor, equation: Equation, names: Callable[[str], str], fact
     return Draft([(tensor, equation)], nest(tensor, equation, names, facts), work=[work])
 
 
-def _product_draft(found: Plan, sizes: Sequence[Expr]) -> Draft:
-    body, extent = product_body(found, sizes)
+def _product_draft(found: Plan) -> Draft:
+    body, extent = product_body(found)
     work = sizes_product((*found.product.equation.indices, *found.product.reduced))
     return Draft([(found.product.tensor, found.product.equation)], body, extent, found, [work])
 

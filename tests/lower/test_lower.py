@@ -62,14 +62,29 @@ def convolution(stride: int, padding: int) -> Case:
     return made, ["w", "x"], arrays, {"B": batch, "H": height, "W": width}
 
 
+def grouped_convolution() -> Case:
+    """The output channels are a flattened group: its left side is affine in the indices."""
+    groups, filters, channels, kernel = 2, 3, 4, 3
+    x, w = (
+        given("x", "B", groups, channels, 6, 5),
+        given("w", groups, filters, channels, kernel, kernel, kind="parameter"),
+    )
+    b, g, o, u, v = (index(h, s) for h, s in zip("bgouv", ("B", groups, filters, 4, 3), strict=True))
+    c, p, q = index("c", channels), index("p", kernel), index("q", kernel)
+    value = total(c, p, q, of=mul(at(x, b, g, c, add(u, p), add(v, q)), at(w, g, o, c, p, q)))
+    place = add(mul(g, Const(filters)), o)
+    y = parts("y", ("B", groups * filters, 4, 3), ((b, g, o, u, v), (b, place, u, v), value))
+    made = graph(x, w, y, weighed(y), loss="loss", sizes=["B"])
+    arrays = {"x": normal(2, groups, channels, 6, 5), "w": normal(groups, filters, channels, kernel, kernel)}
+    return made, ["w", "x"], arrays, {"B": 2}
+
+
 def attention() -> Case:
     q, k, v = (given(name, "B", "T", 2, 3) for name in "qkv")
     b, h, t, s, e = index("b", "B"), index("h", 2), index("t", "T"), index("s", "T"), index("e", 3)
     score = whole("score", (b, h, t, s), total(e, of=mul(at(q, b, t, h, e), at(k, b, s, h, e))))
     b, h, t, s = index("b", "B"), index("h", 2), index("t", "T"), index("s", "T")
-    weight = whole(
-        "weight", (b, h, t), total(s, of=when(op("le", s, t), op("exp", at(score, b, h, t, s))))
-    )
+    weight = whole("weight", (b, h, t), total(s, of=when(op("le", s, t), op("exp", at(score, b, h, t, s)))))
     b, h, t, s, e = index("b", "B"), index("h", 2), index("t", "T"), index("s", "T"), index("e", 3)
     share = op("div", op("exp", at(score, b, h, t, s)), at(weight, b, h, t))
     y = whole("y", (b, t, h, e), total(s, of=when(op("le", s, t), mul(share, at(v, b, s, h, e)))))
@@ -143,6 +158,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "strided convolution": lambda: convolution(2, 0),
     "padded convolution": lambda: convolution(1, 1),
     "padded strided convolution": lambda: convolution(2, 2),
+    "grouped convolution": grouped_convolution,
     "attention": attention,
     "embedding": embedding,
     "softmax": softmax,
@@ -179,7 +195,9 @@ def matmuls(program: Program) -> list[Matmul]:
     return [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
 
 
-@pytest.mark.parametrize(("name", "count"), [("dense", 3), ("convolution", 2), ("attention", 4)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("dense", 3), ("convolution", 2), ("grouped convolution", 1), ("attention", 4)]
+)
 def test_contractions_become_matrix_products(name: str, count: int) -> None:
     program, _ = lowered(CASES[name]())
     assert len(matmuls(program)) >= count
