@@ -13,7 +13,7 @@ from itertools import combinations
 
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.bounds import extreme, nonnegative
+from dlc.compiler.ir.bounds import extreme, nonnegative, products
 from dlc.compiler.ir.expr import Expr, Index
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.semantics.errors_indices import BadLeftSubscript, Hole, Overlap
@@ -56,33 +56,25 @@ def _injective(equation: Equation, box: Sequence[Polynomial]) -> bool:
 
 def _mixed_radix(value: Polynomial) -> bool:
     """Whether ``value`` takes different values for different indices: each stride exceeds what the smaller ones reach."""
-    indices = [atom for atom in value.atoms if isinstance(atom, Index)]
     strides: list[tuple[Polynomial, Polynomial]] = []
-    for index in indices:
+    for index in (atom for atom in value.atoms if isinstance(atom, Index)):
         parts = value.split(index)
         if parts is None:
             return False
         strides.append((parts[0], polynomial(index.size)))
-    while strides:
-        biggest = next((one for one in strides if _exceeds(one, [other for other in strides if other is not one])), None)
-        if biggest is None:
-            return False
-        strides.remove(biggest)
-    return True
+    # an index without values makes the part empty
+    return _stacked(strides, Polynomial(()), products(size - 1 for _, size in strides))
 
 
-def _exceeds(one: tuple[Polynomial, Polynomial], others: Sequence[tuple[Polynomial, Polynomial]]) -> bool:
-    """Whether a stride is larger than the reach of the others.
-
-    None of these is negative. One that is 0 will not exceed what is smaller: `y[(i,j,k)]` has a stride `|K|`, and |K|
-    may be 0, but then there is no element.
-    """
-    reach = Polynomial(())
-    for stride, size in others:
-        if not nonnegative(stride):
-            return False
-        reach = reach + stride * (size - 1)
-    return nonnegative(one[0] - reach - 1)
+def _stacked(strides: Sequence[tuple[Polynomial, Polynomial]], reach: Polynomial, facts: Sequence[Polynomial]) -> bool:
+    """Whether the strides, in some order, exceed ``reach`` and what those before them reach."""
+    if not strides:
+        return True
+    for place, (stride, size) in enumerate(strides):
+        others = [*strides[:place], *strides[place + 1 :]]
+        if nonnegative(stride - reach - 1, facts) and _stacked(others, reach + stride * (size - 1), facts):
+            return True
+    return False
 
 
 def _below_zero(name: str, box: Sequence[Polynomial], sizes: Sizes, span: Span) -> Diagnostic | None:

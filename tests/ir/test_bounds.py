@@ -1,0 +1,43 @@
+"""What the prover of integer inequalities can show, and what it must not."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.bounds import extreme, nonnegative, within
+from dlc.compiler.ir.expr import Const, Expr, Size, fresh, op
+
+
+def product(*factors: Expr) -> Expr:
+    return op("mul", *factors)
+
+
+def total(*terms: Expr | int) -> Expr:
+    return op("add", *(Const(term) if isinstance(term, int) else term for term in terms))
+
+
+H, W, C = Size("H"), Size("W"), Size("C")
+ROWS, COLUMNS = total(H, -2), total(W, product(Const(-1), Size("Q")), 1)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(H, W), (ROWS, COLUMNS), (C, H, W), (C, ROWS, COLUMNS), (ROWS, C, COLUMNS), (ROWS, C, COLUMNS, Const(3))],
+    ids=["plain", "sums", "three", "sums-inside", "sums-outside", "four"],
+)
+def test_a_flattened_group_fills_its_axis_and_stays_on_it(sizes: tuple[Expr, ...]) -> None:
+    place: Expr = Const(0)
+    for size in sizes:
+        place = total(product(place, size), fresh(size, "i"))
+    assert within(place, product(*sizes))
+    assert extreme(polynomial(place), False) == Polynomial(())
+    assert extreme(polynomial(place), True) == polynomial(total(product(*sizes), -1))
+    assert not within(total(place, 1), product(*sizes))
+    assert not nonnegative(polynomial(total(place, -1)))
+
+
+def test_a_group_with_the_stride_of_another_size_is_not_on_its_axis() -> None:
+    u, v = fresh(ROWS, "u"), fresh(COLUMNS, "v")
+    assert not within(total(product(u, ROWS), v), product(ROWS, COLUMNS))
+    assert not within(total(product(u, total(COLUMNS, 1)), v), product(ROWS, COLUMNS))
