@@ -6,14 +6,16 @@ suite has a row for each kind of kernel, and `pytest -m slow` the rest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numeric import composite_cases, layer_cases, model_cases
+from numeric import composite_cases, formula_cases, layer_cases, model_cases
 from numeric.harness import EXACT, SINGLE, Case, Results, assert_agree, expected, graph_of, inputs_of
 
 import dlc
+from dlc.runtime.model import Model
 
 QUICK = frozenset(
     {"Linear", "CrossEntropy", "Conv2d-strided", "MaxPool2d-overlapping", "LayerNorm", "CausalAttention", "Mlp"}
@@ -28,7 +30,7 @@ def rows(quick: frozenset[str]) -> list[object]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Modules of their own: nothing that was compiled before is found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DLC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
@@ -38,16 +40,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
 def agrees(case: Case, dtype: str, tolerance: float, folder: Path) -> None:
     spec = folder / "case.dl"
     spec.write_text(case.text, encoding="utf-8")
-    graph = graph_of(case.text, case.definition)
     name = case.definition or "Case"
     compiled = getattr(dlc.compile(spec, dtype=dtype, wrt="*", model=name), name)
+    assert_all_agree(case, compiled, tolerance)
+
+
+def assert_all_agree(case: Case, compiled: type[Model], tolerance: float) -> None:
+    """At every size of the case."""
+    graph = graph_of(case.text, case.definition)
     for seed, sizes in enumerate(case.sizes):
         inputs = inputs_of(case, graph, sizes, seed)
         model = compiled(sizes={name: sizes[name] for name in compiled.declaration.sizes if name in sizes})
         assert_agree(called(model, inputs), expected(case, graph, inputs), tolerance)
 
 
-def called(model: object, inputs: dict[str, np.ndarray]) -> Results:
+def called(model: Model, inputs: dict[str, np.ndarray]) -> Results:
     """Values from `forward`, gradients from `value_and_grad` or `vjp`, which must agree on the values."""
     for name in model.params:
         model.params[name][...] = inputs[name]
@@ -70,3 +77,20 @@ def test_single_precision(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", rows(QUICK_DOUBLE))
 def test_double_precision(case: Case, tmp_path: Path) -> None:
     agrees(case, "float64", EXACT, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", SINGLE), ("float64", EXACT)])
+def test_formulas(dtype: str, tolerance: float, tmp_path: Path) -> None:
+    """All formulas as the layers of one file."""
+    spec = tmp_path / "formulas.dl"
+    texts = [case.text.replace("layer Case(", f"layer Case{n}(") for n, case in enumerate(formula_cases.CASES)]
+    spec.write_text("\n".join(texts), encoding="utf-8")
+    module = dlc.compile(spec, dtype=dtype, wrt="*")
+    wrong = {}
+    for number, case in enumerate(formula_cases.CASES):
+        try:
+            assert_all_agree(case, getattr(module, f"Case{number}"), tolerance)
+        except Exception as error:
+            wrong[case.name] = f"{type(error).__name__}: {error}"
+    assert not wrong, "\n\n".join(f"{name}: {error}" for name, error in wrong.items())
