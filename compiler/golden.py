@@ -87,8 +87,7 @@ def numbers(spec: str, sizes: Mapping[str, Mapping[str, int]] | None = None) -> 
 
 def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[str, Any]:
     declaration = kind.declaration
-    chosen = {name: int(sizes[name]) for name in declaration.sizes} if _is_complete(sizes, declaration) else None
-    chosen = chosen or small_sizes(declaration)
+    chosen = dict(sizes) if sizes is not None and _is_complete(sizes, declaration) else small_sizes(declaration)
     model = kind(sizes=chosen)
     for name, value in model.params.items():
         value[...] = _random(name).normal(0, 0.3, value.shape)
@@ -108,8 +107,8 @@ def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[s
     }
 
 
-def _is_complete(sizes: Mapping[str, int] | None, declaration: Declaration) -> bool:
-    return sizes is not None and all(isinstance(sizes.get(name), int) for name in declaration.sizes)
+def _is_complete(sizes: Mapping[str, int], declaration: Declaration) -> bool:
+    return set(sizes) == set(declaration.sizes) and all(type(size) is int for size in sizes.values())
 
 
 def small_sizes(declaration: Declaration) -> dict[str, int]:
@@ -138,7 +137,8 @@ def _are_allowed(sizes: dict[str, int], declaration: Declaration) -> bool:
         return False
     bounds = (evaluated(value.bound, sizes) for value in declaration.inputs if value.bound is not None)
     arrays = (*declaration.given, *declaration.arrays)
-    known = {**sizes, SHARDS: 1}
+    derived = {name: evaluated(size, sizes) for name, size in declaration.derived.items()}
+    known = {**sizes, **derived, SHARDS: 1}
     return all(bound > 0 for bound in bounds) and all(length > 0 for a in arrays for length in shape_of(a, known))
 
 

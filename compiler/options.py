@@ -41,7 +41,7 @@ class Options:
         """From arguments in Python; raises `CompileError` (DL910, DL911) for what no spec could take."""
         problems: list[Diagnostic] = []
         wanted = str(getattr(dtype, "__name__", dtype))  # np.float64 is meant as it reads
-        real = next((name for name in REALS if name == wanted), None)
+        real: Real | None = next((name for name in REALS if name == wanted), None)
         if real is None:
             problems.append(UnknownReal(None, wanted))
         for name, value in (sizes or {}).items():

@@ -56,7 +56,7 @@ FINISH = (
     Pass("simplify.2", simplify.run),  # adjoints come with factors 1 and nested guards, in which no delta shows
     Pass("deltas", deltas.run),
     Pass("simplify.3", simplify.run),  # a solved delta leaves subscripts to normalise and conditions that always hold
-    # before factor, which takes apart products that the forward pass holds: the derivative of a softmax reads its values
+    # before factor, which takes apart products that the forward pass holds: a softmax's derivative reads its values
     Pass("cse.2", cse.run),
     Pass("factor", factor.run),  # after deltas, which change what depends on a summed index
     Pass("extract.2", extract.run, optional=False),  # factoring, adjoints of products: sums inside sums

@@ -100,7 +100,8 @@ def _digits(declaration: Declaration, batch: str) -> Data:
     sizes = _told(declaration, batch, arrays)
     if target.bound is not None and isinstance(target.bound, str):
         sizes.setdefault(target.bound, _CLASSES)
-    return Data(*(Samples({name: array[part] for name, array in arrays.items()}) for part in (train, test)), sizes)
+    whole = Samples(arrays)
+    return Data(Samples(whole.take(train)), Samples(whole.take(test)), sizes)
 
 
 def _load_digits() -> tuple[Vector, Vector]:
@@ -171,7 +172,7 @@ def _enlarged(images: Vector, shape: tuple[int, int]) -> Vector:
     from scipy.ndimage import zoom
 
     factors = (1, shape[0] / images.shape[1], shape[1] / images.shape[2])
-    return zoom(images, factors, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(zoom(images, factors, order=1, mode="nearest", grid_mode=True))
 
 
 def _as_target(labels: Vector, target: Input) -> Vector:
@@ -246,11 +247,11 @@ def _split(path: str, found: Mapping[str, Vector], declaration: Declaration, bat
         )
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(whole))
     kept = max(1, round(len(whole) * TEST_PART))
-    train, test = (
+    parts = [
         Samples({name: array[part] for name, array in whole.arrays.items()}, whole.constants)
         for part in (np.sort(order[kept:]), np.sort(order[:kept]))
-    )
-    return Data(train, test, _told(declaration, batch, found))
+    ]
+    return Data(parts[0], parts[1], _told(declaration, batch, found))
 
 
 def _samples(path: str, found: Mapping[str, Vector], declaration: Declaration, batch: str) -> Samples:

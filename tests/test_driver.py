@@ -114,7 +114,7 @@ def test_other_options_are_another_module(spec: Path, imports: list[Path], chang
 
 def test_the_order_of_options_does_not_matter() -> None:
     one = Options.of(sizes={"I": 2, "J": 3}, wrt=["x", "y"], hyper={"a": 1, "b": 2.0})
-    other = Options.of(sizes={"J": np.int64(3), "I": 2}, wrt=("y", "x"), hyper={"b": np.float64(2), "a": 1})
+    other = Options.of(sizes={"J": int(np.int64(3)), "I": 2}, wrt=("y", "x"), hyper={"b": np.float64(2), "a": 1})
     assert one.described() == other.described()
     assert Options.of(hyper={"a": 1}).described() != Options.of(hyper={"a": 1.0}).described()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,8 @@ def test_numbers_are_as_expected(path: Path) -> None:
     assert golden.difference(str(path.with_suffix(".dl"))) == ""
 
 
-def declared(*sizes: str, **more: tuple) -> Declaration:
-    return Declaration("Net", "float64", "net.dl", sizes, **more)
+def declared(*sizes: str, **more: Any) -> Declaration:
+    return Declaration("Net", "float64", sizes=sizes, **more)
 
 
 def test_sizes_are_small_and_differ() -> None:

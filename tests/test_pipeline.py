@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from building import add, at, finite_differences, given, graph, index, mul, tota
 
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Reduce, Select, Size, op
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
 from dlc.compiler.ir.graph import Graph, Output, whole
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import InternalError
@@ -74,10 +73,10 @@ def attended() -> tuple[Graph, Arrays, dict[str, int]]:
 def normal(made: Graph, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Random values for the real inputs and parameters."""
     random = np.random.default_rng(5)
-    numbers = {Size(name): value for name, value in sizes.items()}
+    numbers: dict[Expr, int] = {Size(name): value for name, value in sizes.items()}
 
-    def extent(size: Any) -> int:
-        return size.value if isinstance(size, Const) else numbers[size]
+    def extent(size: Expr) -> int:
+        return int(size.value) if isinstance(size, Const) else numbers[size]
 
     tensors = [tensor for tensor in made.of_kind("input", "parameter") if tensor.type == "real"]
     return {tensor.id: random.normal(size=[extent(size) for size in tensor.sizes]) for tensor in tensors}

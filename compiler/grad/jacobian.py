@@ -1,9 +1,9 @@
 """Derivatives of tensors: a graph with every element of ``∂of[i]/∂wrt[j]``, symbolically.
 
 The reverse walk gives ``Σ_i s[i]·∂of[i]/∂wrt[j]`` for a seed ``s``. With the seed ``s[i] = [i = i*]`` that is the
-derivative of the element ``i*``, so every tensor that depends on the seed is given the axes of ``i*`` and the seed's reads become
-deltas, which the pass ``deltas`` solves. This costs as many walks as ``of`` has elements if it is computed so, and is
-meant for reading: models use vector-Jacobian products.
+derivative of the element ``i*``, so every tensor that depends on the seed is given the axes of ``i*`` and the seed's
+reads become deltas, which the pass ``deltas`` solves. It is meant for reading: to compute with, a vector-Jacobian
+product is far cheaper.
 """
 
 from __future__ import annotations

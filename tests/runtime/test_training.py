@@ -24,7 +24,8 @@ def declared(*inputs: Input, sizes: tuple[str, ...] = ("B",)) -> Declaration:
         Entry("value_and_grad", (), tuple(value.name for value in inputs), {"loss": "loss"}, "loss"),
         Entry("forward.outputs", (), ("x",), {"logits": "logits"}),
     )
-    return Declaration("Net", "float32", "net.dl", sizes, inputs, parameters=(Parameter("w", 0),), entries=entries)
+    weight = (Parameter("w", 0),)
+    return Declaration("Net", "float32", sizes=sizes, inputs=inputs, parameters=weight, entries=entries)
 
 
 def images(*sizes: Any, sets: tuple[str, ...] = ()) -> Input:
