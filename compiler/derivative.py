@@ -1,13 +1,13 @@
 """The derivative of one tensor by another as a person would write it: few equations, in the names of the spec.
 
-Adjoints that stand in one place, or are short, are written into their readers; what the forward equations define keeps
-its name, and is listed below if it is not of the spec itself.
+Adjoints that stand in one place, or are short, are written into their readers; what the spec defines keeps its name,
+and what else is needed is listed below.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 
 from dlc.compiler.grad.jacobian import jacobian
@@ -23,8 +23,8 @@ _SHORT = 12  # nodes; an expression of so few may be repeated
 _ROUNDS = 20  # of writing adjoints into each other: as deep as a chain of them may be
 
 
-def derivative_lines(graph: Graph, of: str, wrt: str) -> Iterator[str]:
-    """The equations of `grad(of, wrt)`, of a prepared graph."""
+def derivative_lines(graph: Graph, of: str, wrt: str, named: Set[str]) -> Iterator[str]:
+    """The equations of `grad(of, wrt)`, of a prepared graph; `named` are the tensors that the spec defines."""
     forward = set(graph.tensors)
     result = _tidied(jacobian(graph, of, wrt))
     for _ in range(_ROUNDS):
@@ -35,13 +35,23 @@ def derivative_lines(graph: Graph, of: str, wrt: str) -> Iterator[str]:
     name = result.outputs[0].tensor
     naming = Naming(tensor.id for tensor in result.tensors.values() if not tensor.rank)
     yield from _lines_of_derivative(result.tensors[name], graph, of, wrt, naming)
-    needed = [result.tensors[one] for one in ordered(result) if one != name]
-    where = [tensor for tensor in needed if tensor.equations and (tensor.id not in forward or "." in tensor.id)]
-    if where:
+    needed = _needed(result, name, named)
+    if needed:
         yield "where"
-        yield from (
-            f"    {equation_text(tensor, equation, naming)}" for tensor in where for equation in tensor.equations
-        )
+    for tensor in needed:
+        yield from (f"    {equation_text(tensor, equation, naming)}" for equation in tensor.equations)
+
+
+def _needed(graph: Graph, root: str, named: Set[str]) -> list[Tensor]:
+    """What the equations of `root` speak of and the spec does not define, the inputs of others first."""
+    found: set[str] = set()
+    waiting = [root]
+    while waiting:
+        for equation in graph.tensors[waiting.pop()].equations:
+            new = {node.tensor for node in reads(equation.value)} - found - named
+            found |= new
+            waiting.extend(new)
+    return [graph.tensors[name] for name in ordered(graph) if name in found and graph.tensors[name].equations]
 
 
 def _tidied(graph: Graph) -> Graph:

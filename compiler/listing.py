@@ -112,15 +112,17 @@ def derivative(spec: Spec, of: str, wrt: str, chosen: Options) -> str:
     discrete = [NotReal(None, name) for name in (of, wrt) if having[0].tensors[name].type != "real"]
     if discrete:
         raise CompileError(discrete)
-    texts = ["\n".join(derivative_lines(pipeline.prepared(_kept(graph, of, wrt)), of, wrt)) for graph in having]
+    texts = ["\n".join(_derivative_lines(graph, of, wrt)) for graph in having]
     if len(texts) == 1:
         return texts[0] + "\n"
     return "\n\n".join(f"# {graph.name}\n{text}" for graph, text in zip(having, texts, strict=True)) + "\n"
 
 
-def _kept(graph: Graph, *names: str) -> Graph:
-    """The graph with these tensors among its outputs, so that no pass removes them."""
-    return replace(graph, outputs=(*graph.outputs, *(Output(name, name) for name in names)))
+def _derivative_lines(graph: Graph, of: str, wrt: str) -> Iterator[str]:
+    """All that the spec defines is kept, so that the derivative can be told in terms of it."""
+    named = tuple(tensor.id for tensor in graph.of_kind("computed"))
+    kept = replace(graph, outputs=tuple(Output(name, name) for name in dict.fromkeys((of, wrt, *named))))
+    return derivative_lines(pipeline.prepared(kept), of, wrt, frozenset(named))
 
 
 @dataclass(frozen=True)
