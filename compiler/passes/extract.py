@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.alike import key
+from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, negation
 from dlc.compiler.ir.expr import (
     TRUE,
@@ -52,6 +54,7 @@ class _Extraction:
         self.result: dict[str, list[Tensor]] = {}
         self.known: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> the tensor and the order of its axes
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+        self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
 
     def visit(self, tensor: Tensor) -> None:
         self.result[tensor.id] = []
@@ -133,9 +136,13 @@ class _EquationVisit:
 
     def _extracted(self, node: Reduce, guards: tuple[Expr, ...]) -> Expr:
         available = set(free_indices(node))
-        kept = [cond for cond in guards if set(free_indices(cond)) <= available]
-        if len(kept) < len(guards) and not reads_in_range(node.body, self.extraction.sizes, kept):
-            kept = list(guards)
+        within_reach = [cond for cond in guards if set(free_indices(cond)) <= available]
+        about_ranges = [cond for cond in guards if cond in within_reach or facts_of(cond)]
+        sizes, facts = self.extraction.sizes, self.extraction.facts
+        kept = next(
+            (some for some in (within_reach, about_ranges) if reads_in_range(node.body, sizes, some, facts)),
+            list(guards),
+        )
         return self.extraction.tensor_of(self._guarded(node, kept), self.order, self.tensor, self.equation)
 
     def _guarded(self, node: Reduce, guards: Iterable[Expr]) -> Reduce:

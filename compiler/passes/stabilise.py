@@ -20,8 +20,8 @@ Products of exponentials become one.  A table of patterns rewrites what loses di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 
 from dlc.compiler.ir.conditions import conjunction, guarded, is_zero
@@ -44,6 +44,18 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered, unique, whole
 from dlc.compiler.ir.linear import Linear
 from dlc.compiler.ir.precise import precise
+from dlc.compiler.ir.products import product
+from dlc.compiler.ir.scaled import (
+    Scaled,
+    divided,
+    exponent_of,
+    exponential,
+    finite,
+    hyperbolic,
+    is_softplus,
+    logarithm,
+    sigmoid,
+)
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import RULES
 
@@ -53,33 +65,6 @@ _ONE, _ZERO = Const(1.0), Const(0.0)
 _GREATEST = 1e38  # a finite float32: what scales are kept below
 _CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "real", "stop", "relu", "lt", "le", "eq", "ne", "and"))
 _MOST_NODES = 24  # of a scale or mantissa that is copied into the reader of a tensor instead of held in one
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """``Select(guard, top/bottom * exp(scale), 0)``; ``bounded`` if it cannot overflow as it stands (a quotient)."""
-
-    scale: Linear
-    top: Expr = _ONE
-    bottom: Expr = _ONE
-    guard: Expr = TRUE
-    bounded: bool = False
-
-    @property
-    def is_pure(self) -> bool:
-        return self.top is _ONE and self.bottom is _ONE and self.guard is TRUE
-
-    @property
-    def mantissa(self) -> Expr:
-        return _quotient(self.top, self.bottom)
-
-    @property
-    def unguarded(self) -> Scaled:
-        """The same with the guard in the mantissa."""
-        if self.guard is TRUE:
-            return self
-        scale = Linear.of(guarded(self.guard, self.scale.expression()))
-        return Scaled(scale, guarded(self.guard, self.mantissa), bounded=self.bounded)
 
 
 def run(graph: Graph) -> Graph:
@@ -142,15 +127,15 @@ class _Stabiliser:
             case Op(name="log", args=(arg,)):
                 scaled = self.scaled(arg)
                 if scaled is not None and scaled.scale:
-                    return _logarithm(scaled)
+                    return logarithm(scaled)
             case Op(name="div", args=(over, under)):
                 quotient = self._stable_quotient(over, under)
                 if quotient is not None:
                     return quotient
             case Op(name="mul"):
-                product = self._stable_product(node)
-                if product is not None:
-                    return product
+                combined = self._stable_product(node)
+                if combined is not None:
+                    return combined
         children = tuple(self.stable(child) for child in node.children)
         rebuilt = node if children == node.children else node.rebuild(children)
         return precise(rebuilt, self.definition)
@@ -162,22 +147,23 @@ class _Stabiliser:
         return inlined(self.values[node.tensor], node.subscripts)
 
     def _stable_quotient(self, over: Expr, under: Expr) -> Expr | None:
-        if isinstance(over, Op) and isinstance(under, Op) and (over.name, under.name) == ("sinh", "cosh"):
-            return op("tanh", self.stable(over.args[0])) if over.args == under.args else None
-        hyperbolic = self._tangent(over, under)
-        if hyperbolic is not None:
-            return hyperbolic
+        tangent = self._tangent(over, under)
+        if tangent is not None:
+            return tangent
         below = self.scaled(under)
         if below is None or below.bounded or not below.scale:
             return None
-        if below.is_pure and self.scaled(over) is None and not _is_softplus(below.scale):
+        if below.is_pure and self.scaled(over) is None and not is_softplus(below.scale):
             return None  # x/exp(u) is what it is
         below = below.unguarded
         above = self.shifted(over, -below.scale)
-        return _quotient(_product((above, below.bottom)), below.top)
+        return divided(product((above, below.bottom)), below.top)
 
     def _tangent(self, over: Expr, under: Expr) -> Expr | None:
         """(exp(a) - exp(b)) / (exp(a) + exp(b)) = tanh((a - b)/2), and exp(a) / (exp(a) + exp(b)) = sigmoid(a - b)"""
+        if isinstance(over, Op) and isinstance(under, Op) and (over.name, under.name) == ("sinh", "cosh"):
+            if over.args == under.args:
+                return op("tanh", self.stable(over.args[0]))
         below = self._exponents(under)
         if below is None or [sign for sign, _ in below] != [1, 1]:
             return None
@@ -230,7 +216,7 @@ class _Stabiliser:
             return None
         exponent = Linear.collected(part for _, s in chosen for part in s.scale.terms)
         others = [self.stable(arg) for arg, s in parts if not any(arg is other for other, _ in chosen)]
-        return _product((*others, *(s.mantissa for _, s in chosen), _exponential(exponent)))
+        return product((*others, *(s.mantissa for _, s in chosen), exponential(exponent)))
 
     # -- mantissa and scale -------------------------------------------------------------------------------------------
 
@@ -247,10 +233,10 @@ class _Stabiliser:
             case Op(name="exp", args=(arg,)):
                 return Scaled(Linear.of(self.stable(arg)))
             case Op(name="sigmoid", args=(arg,)):
-                return _scaled_sigmoid(self.stable(arg))
+                return sigmoid(self.stable(arg))
             case Op(name="cosh" | "sinh"):
                 assert isinstance(node, Op)
-                return self.scaled(_expanded(node))
+                return self.scaled(hyperbolic(node))
             case Op(name="mul"):
                 return self._scaled_product(node)
             case Op(name="div", args=(over, under)):
@@ -281,8 +267,8 @@ class _Stabiliser:
         kept = [part or Scaled(Linear(), self.stable(arg)) for part, arg in zip(parts, node.args, strict=True)]
         return Scaled(
             Linear.collected(term for part in kept for term in part.scale.terms),
-            _product(part.top for part in kept),
-            _product(part.bottom for part in kept),
+            product(part.top for part in kept),
+            product(part.bottom for part in kept),
             conjunction(part.guard for part in kept),
             all(part.bounded for part in parts if part is not None),
         )
@@ -296,8 +282,8 @@ class _Stabiliser:
             return None
         above = above or Scaled(Linear(), self.stable(over))
         below = (below or Scaled(Linear(), self.stable(under))).unguarded
-        bounded = above.bounded or (bool(below.scale) and (not below.is_pure or _is_softplus(below.scale)))
-        top, bottom = _product((above.top, below.bottom)), _product((above.bottom, below.top))
+        bounded = above.bounded or (bool(below.scale) and (not below.is_pure or is_softplus(below.scale)))
+        top, bottom = product((above.top, below.bottom)), product((above.bottom, below.top))
         return Scaled(above.scale - below.scale, top, bottom, above.guard, bounded)
 
     def _scaled_power(self, base: Expr, exponent: float) -> Scaled | None:
@@ -309,7 +295,7 @@ class _Stabiliser:
         def power(x: Expr) -> Expr:
             if x is _ONE:
                 return x
-            return op("sqrt", x) if exponent == 0.5 else op("pow", x, _exponent(exponent))
+            return op("sqrt", x) if exponent == 0.5 else op("pow", x, exponent_of(exponent))
 
         return Scaled(scaled.scale.times(exponent), power(scaled.top), power(scaled.bottom), bounded=scaled.bounded)
 
@@ -336,10 +322,10 @@ class _Stabiliser:
         top = exponents[0]
         for exponent in exponents[1:]:
             top = op("max", top, exponent)
-        greatest = Linear.of(op("stop", _finite(top)))
+        greatest = Linear.of(op("stop", finite(top)))
         return Scaled(
             greatest,
-            op("add", *(_product((part.mantissa, _exponential(part.scale - greatest))) for part in kept)),
+            op("add", *(product((part.mantissa, exponential(part.scale - greatest))) for part in kept)),
         )
 
     def _scaled_choice(self, node: Select) -> Scaled | None:
@@ -362,10 +348,10 @@ class _Stabiliser:
         if not inner:
             return Scaled(outer, Reduce("sum", node.indices, guarded(body.guard, body.mantissa)))
         names = {index: refresh(index) for index in node.indices}
-        exponents = rename_bound(guarded(body.guard, _finite(inner.expression()), Const(-inf)))
+        exponents = rename_bound(guarded(body.guard, finite(inner.expression()), Const(-inf)))
         greatest = op("stop", Reduce("max", tuple(names.values()), substitute(exponents, names)))  # type: ignore[arg-type]  # an index is an expression
-        shifted = _exponential(inner - Linear.of(greatest))
-        terms = guarded(body.guard, _product((body.mantissa, shifted)))
+        shifted = exponential(inner - Linear.of(greatest))
+        terms = guarded(body.guard, product((body.mantissa, shifted)))
         return Scaled(outer + Linear.of(greatest), Reduce("sum", node.indices, terms))
 
     def _scaled_prod(self, node: Reduce) -> Scaled | None:
@@ -426,72 +412,12 @@ class _Stabiliser:
                 return node
         scaled = self.scaled(node)
         if scaled is None:
-            return _product((self.stable(node), _exponential(shift)))
-        value = _product((scaled.mantissa, _exponential(scaled.scale + shift)))
+            return product((self.stable(node), exponential(shift)))
+        value = product((scaled.mantissa, exponential(scaled.scale + shift)))
         return guarded(scaled.guard, value)
 
 
-# -- building -------------------------------------------------------------------------------------------------------
-
-
-def _product(factors: Iterable[Expr]) -> Expr:
-    kept = [factor for factor in factors if factor is not _ONE]
-    return op("mul", *kept) if kept else _ONE
-
-
-def _quotient(top: Expr, bottom: Expr) -> Expr:
-    return top if bottom is _ONE else op("div", top, bottom)
-
-
-def _exponent(value: float) -> Const:
-    return Const(int(value)) if value.is_integer() else Const(value)
-
-
-def _exponential(exponent: Linear) -> Expr:
-    """exp of it; exp(-softplus(u)) = sigmoid(-u) and exp(u - softplus(u)) = sigmoid(u)"""
-    if not exponent:
-        return _ONE
-    for term, factor in exponent.terms:
-        if isinstance(term, Op) and term.name == "softplus" and factor == -1:
-            argument = Linear.of(term.args[0])
-            rest = exponent + Linear(((term, 1.0),))
-            if not rest:
-                return op("sigmoid", (-argument).expression())
-            if not (rest - argument):
-                return op("sigmoid", argument.expression())
-    return op("exp", exponent.expression())
-
-
-def _scaled_sigmoid(argument: Expr) -> Scaled:
-    return Scaled(-Linear.of(op("softplus", (-Linear.of(argument)).expression())), bounded=True)
-
-
-def _is_softplus(scale: Linear) -> bool:
-    return len(scale.terms) == 1 and isinstance(scale.terms[0][0], Op) and scale.terms[0][0].name == "softplus"
-
-
-def _expanded(node: Op) -> Expr:
-    """cosh x = (exp x + exp -x)/2;  sinh x = (exp x - exp -x)/2"""
-    (arg,) = node.args
-    other = op("exp", op("neg", arg))
-    both = op("add", op("exp", arg), other if node.name == "cosh" else op("neg", other))
-    return op("mul", Const(0.5), both)
-
-
-def _finite(scale: Expr) -> Expr:
-    return op("max", op("min", scale, Const(_GREATEST)), Const(-_GREATEST))
-
-
-def _logarithm(scaled: Scaled) -> Expr:
-    """log(top/bottom) + scale"""
-    exponent = scaled.scale.expression()
-    if scaled.top is _ONE and scaled.bottom is not _ONE:
-        value = op("add", exponent, op("neg", op("log", scaled.bottom)))
-    elif scaled.is_pure or scaled.mantissa is _ONE:
-        value = exponent
-    else:
-        value = op("add", exponent, op("log", scaled.mantissa))
-    return guarded(scaled.guard, value, Const(-inf))
+# -- weighing -------------------------------------------------------------------------------------------------------
 
 
 def _is_light(value: Expr, place: dict[Index, Expr]) -> bool:

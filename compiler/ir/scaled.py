@@ -1,0 +1,95 @@
+"""Quantities built from exponentials: a mantissa, which is a number of moderate size, and a scale, an exponent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from dlc.compiler.ir.conditions import guarded
+from dlc.compiler.ir.expr import TRUE, Const, Expr, Op, op
+from dlc.compiler.ir.linear import Linear
+
+_ONE = Const(1.0)
+_GREATEST = 1e38  # a finite float32: what scales are kept below
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """``Select(guard, top/bottom * exp(scale), 0)``; ``bounded`` if it cannot overflow as it stands (a quotient)."""
+
+    scale: Linear
+    top: Expr = _ONE
+    bottom: Expr = _ONE
+    guard: Expr = TRUE
+    bounded: bool = False
+
+    @property
+    def is_pure(self) -> bool:
+        return self.top is _ONE and self.bottom is _ONE and self.guard is TRUE
+
+    @property
+    def mantissa(self) -> Expr:
+        return divided(self.top, self.bottom)
+
+    @property
+    def unguarded(self) -> Scaled:
+        """The same with the guard in the mantissa."""
+        if self.guard is TRUE:
+            return self
+        scale = Linear.of(guarded(self.guard, self.scale.expression()))
+        return Scaled(scale, guarded(self.guard, self.mantissa), bounded=self.bounded)
+
+
+def divided(top: Expr, bottom: Expr) -> Expr:
+    return top if bottom is _ONE else op("div", top, bottom)
+
+
+def exponent_of(value: float) -> Const:
+    return Const(int(value)) if value.is_integer() else Const(value)
+
+
+def exponential(exponent: Linear) -> Expr:
+    """exp of it; exp(-softplus(u)) = sigmoid(-u) and exp(u - softplus(u)) = sigmoid(u)"""
+    if not exponent:
+        return _ONE
+    for term, factor in exponent.terms:
+        if isinstance(term, Op) and term.name == "softplus" and factor == -1:
+            argument = Linear.of(term.args[0])
+            rest = exponent + Linear(((term, 1.0),))
+            if not rest:
+                return op("sigmoid", (-argument).expression())
+            if not (rest - argument):
+                return op("sigmoid", argument.expression())
+    return op("exp", exponent.expression())
+
+
+def sigmoid(argument: Expr) -> Scaled:
+    return Scaled(-Linear.of(op("softplus", (-Linear.of(argument)).expression())), bounded=True)
+
+
+def is_softplus(scale: Linear) -> bool:
+    return len(scale.terms) == 1 and isinstance(scale.terms[0][0], Op) and scale.terms[0][0].name == "softplus"
+
+
+def hyperbolic(node: Op) -> Expr:
+    """cosh x = (exp x + exp -x)/2;  sinh x = (exp x - exp -x)/2"""
+    (arg,) = node.args
+    other = op("exp", op("neg", arg))
+    both = op("add", op("exp", arg), other if node.name == "cosh" else op("neg", other))
+    return op("mul", Const(0.5), both)
+
+
+def finite(scale: Expr) -> Expr:
+    return op("max", op("min", scale, Const(_GREATEST)), Const(-_GREATEST))
+
+
+def logarithm(scaled: Scaled) -> Expr:
+    """log(top/bottom) + scale"""
+    exponent = scaled.scale.expression()
+    if scaled.top is _ONE and scaled.bottom is not _ONE:
+        value = op("add", exponent, op("neg", op("log", scaled.bottom)))
+    elif scaled.is_pure or scaled.mantissa is _ONE:
+        value = exponent
+    else:
+        value = op("add", exponent, op("log", scaled.mantissa))
+    return guarded(scaled.guard, value, Const(-inf))
