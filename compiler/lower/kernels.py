@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
-from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, free_indices, reads
+from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, free_indices, reads, refresh, rename_bound, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
 from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements
 from dlc.compiler.lower.contractions import Packer, Plan, contraction, plan, product_body
@@ -44,7 +44,7 @@ def drafts(
     home: dict[str, int] = {}  # tensor -> number of the last kernel that computes a part of it
     for key in ordered(graph):
         tensor = graph.tensors[key]
-        for equation in tensor.equations:
+        for equation in map(_with_own_indices, tensor.equations):
             product = contraction(tensor, equation)
             if product is None:
                 _place(made, home, _draft(tensor, equation, names, facts))
@@ -56,6 +56,18 @@ def drafts(
             made.append(_product_draft(found))
             home[key] = len(made) - 1
     return made, packer.tensors
+
+
+def _with_own_indices(equation: Equation) -> Equation:
+    """The equation with indices that occur in no other: its loops may come to stand inside those of another."""
+    names = {index: refresh(index) for index in equation.indices}
+    changes: dict[Expr, Expr] = {old: new for old, new in names.items()}  # noqa: C416  # widens the type
+    return Equation(
+        tuple(names.values()),
+        tuple(substitute(subscript, changes) for subscript in equation.subscripts),
+        substitute(rename_bound(equation.value), changes),
+        equation.span,
+    )
 
 
 def _draft(tensor: Tensor, equation: Equation, names: Callable[[str], str], facts: Callable) -> Draft:

@@ -235,7 +235,8 @@ def _scattered(equation: Equation, value: Reduce) -> dict[Index, Expr]:
     for cond in _guarded(value)[0]:
         for index, place in _sides(cond):
             free = set(free_indices(place))
-            if index in equation.indices and index not in found and free & reduced and not free & {*found, index}:
+            apart = not free & {*found, index} and not any(index in free_indices(other) for other in found.values())
+            if index in equation.indices and index not in found and free & reduced and apart:
                 found[index] = place
                 break
     return found
@@ -253,9 +254,11 @@ def _sides(cond: Expr) -> Iterator[tuple[Index, Expr]]:
 def _scatter(
     tensor: Tensor, equation: Equation, value: Reduce, places: Mapping[Index, Expr], facts: Facts
 ) -> tuple[Statement, ...]:
-    first = loops(equation.indices, (Store(tensor.id, equation.subscripts, identity_of("sum", value.type)),))
-    others = [index for index in equation.indices if index not in places]
-    renamed = {index: refresh(index) for index in others}
+    # a place that depends on a free index is known inside its loop: `x[b, z[b,t]]` is scattered for one b at a time
+    around = [index for index in equation.indices if any(index in free_indices(place) for place in places.values())]
+    inside = [index for index in equation.indices if index not in around]
+    first = loops(inside, (Store(tensor.id, equation.subscripts, identity_of("sum", value.type)),))
+    renamed = {index: refresh(index) for index in inside if index not in places}
     conditions, body = _guarded(value)
     replaced: dict[Expr, Expr] = {**places, **renamed}
     kept = [c for c in conditions if not any(index in places and places[index] is e for index, e in _sides(c))]
@@ -269,7 +272,7 @@ def _scatter(
     inner = [c for c in checks if c not in outer]
     rows = loops(list(renamed.values()), (If(op("and", *inner), (add,)),) if inner else (add,))
     bounded, left = _bounded(value.indices, outer)
-    return (*first, *bounded((If(op("and", *left), rows),) if left else rows))
+    return loops(around, (*first, *bounded((If(op("and", *left), rows),) if left else rows)))
 
 
 # -- cost

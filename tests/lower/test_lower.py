@@ -152,6 +152,17 @@ def branches() -> Case:
     return made, ["x"], {"x": normal(3, 6)}, {"B": 3}
 
 
+def one_index_everywhere() -> Case:
+    """Passes may leave one index variable free in one equation and bound in another."""
+    x = given("x", "B", 6)
+    b, i, j = index("b", "B"), index("i", 6), index("j", 6)
+    highest = whole("m", (b, i), Reduce("max", (j,), mul(op("stop", at(x, b, j)), op("real", add(i, Const(1))))))
+    shares = whole("s", (b,), total(i, of=op("exp", sub(at(x, b, i), at(highest, b, i)))))
+    y = whole("y", (b, j), mul(at(shares, b), at(x, b, j)))
+    made = graph(x, highest, shares, y, weighed(y), loss="loss", sizes=["B"])
+    return made, ["x"], {"x": normal(3, 6)}, {"B": 3}
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "dense": dense,
     "convolution": lambda: convolution(1, 0),
@@ -166,6 +177,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "concatenation": concatenation,
     "products": products,
     "branches": branches,
+    "one index everywhere": one_index_everywhere,
 }
 
 
