@@ -130,10 +130,12 @@ class _Matching:
         data, parameters = list(self.scope.data), list(self.scope.parameters)
         groups = len(self.call.groups)
         if what == "data argument" and groups == 1 and parameters and given == len(data) + len(parameters):
-            return f"a `;` is missing between data and parameters: `{self.name}({', '.join(data)}; {', '.join(parameters)})`"
+            call = f"`{self.name}({', '.join(data)}; {', '.join(parameters)})`"
+            return f"a `;` is missing between data and parameters: {call}"
         if what == "data argument" and groups == 1 and given > len(data):
             mark = ";" if parameters else ";;"
-            return f"data comes first; hyper-parameters come behind `{mark}`, and may be named: `{self.name}(..{mark} beta=2)`"
+            call = f"`{self.name}(..{mark} beta=2)`"
+            return f"data comes first; hyper-parameters come behind `{mark}`, and may be named: {call}"
         if what == "parameter" and not parameters and groups == 2:
             return f"`{self.scope.name}` has no parameters, so its hyper-parameters come behind `;;`"
         if what == "parameter" and groups == 2 and given > len(parameters):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlc.compiler.diagnostics import Diagnostic, Label, sorted_unique
 from dlc.compiler.semantics.elaborate import problems_of
-from dlc.compiler.semantics.errors import SemanticError
+from dlc.compiler.semantics.errors import SemanticDiagnostic
 from dlc.compiler.semantics.errors_unsupported import OptimizerNotSupported
 from dlc.compiler.semantics.modules import Loader
 from dlc.compiler.syntax import ast
@@ -29,4 +29,4 @@ def _said_once(found: list[Diagnostic]) -> list[Diagnostic]:
 
 
 def _calls(problem: Diagnostic) -> tuple[Label, ...]:
-    return problem.calls if isinstance(problem, SemanticError) else ()
+    return problem.calls if isinstance(problem, SemanticDiagnostic) else ()

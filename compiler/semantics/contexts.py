@@ -8,6 +8,7 @@ from typing import Any
 
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Expr, Index, fresh
+from dlc.compiler.semantics.errors_indices import LeftOver
 from dlc.compiler.semantics.errors_limits import NestedTooDeep
 from dlc.compiler.semantics.errors_sizes import WholeAxesMismatch
 from dlc.compiler.semantics.frames import Axis, Frame, Value
@@ -65,6 +66,12 @@ class Context:
     static: bool = False
     guards: tuple[Expr, ...] = ()  # conditions under which the expression is evaluated
 
+    def whole_axis(self, capital: ast.Name) -> Index:
+        """The index variable of a whole axis; outside equations, in a size say, there is none."""
+        if capital.text not in self.env:
+            raise CompileError(LeftOver(capital.span, capital.text))
+        return self.env[capital.text]
+
     def guarded(self, *conditions: Expr) -> Context:
         return replace(self, guards=(*self.guards, *conditions))
 
@@ -90,6 +97,25 @@ def rule(*kinds: type[ast.Node]) -> Callable[[Rule], Rule]:
         return function
 
     return enter
+
+
+ValueRule = Callable[[Context, Any], Value | None]
+VALUE_RULES: dict[type[ast.Node], ValueRule] = {}
+"""What has whole axes of its own: calls and members.  None stands for a function of scalars."""
+
+
+def value_rule(*kinds: type[ast.Node]) -> Callable[[ValueRule], ValueRule]:
+    def enter(function: ValueRule) -> ValueRule:
+        VALUE_RULES.update(dict.fromkeys(kinds, function))
+        return function
+
+    return enter
+
+
+def whole_value(context: Context, node: ast.Expression) -> Value | None:
+    """The value of a call or a member with all its axes; None for anything else."""
+    found = VALUE_RULES.get(type(node))
+    return None if found is None else found(context, node)
 
 
 def evaluate(context: Context, node: ast.Expression) -> Expr:

@@ -46,8 +46,9 @@ from dlc.compiler.semantics.frames import (
     tensor_value,
 )
 from dlc.compiler.semantics.limits import Count
+from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.modules import Loader, Module, Resolved
-from dlc.compiler.semantics.names import hyper, set_size, tensor
+from dlc.compiler.semantics.names import hyper, set_size
 from dlc.compiler.semantics.parameters import parameter
 from dlc.compiler.semantics.scope import Scope, set_of
 from dlc.compiler.source import Span
@@ -73,7 +74,7 @@ def elaborate(
     sizes: Mapping[str, int] | None = None,
     hypers: Mapping[str, Number] | None = None,
 ) -> Graph:
-    """The graph of a definition (the only one if no name is given); raises `CompileError` with all independent errors."""
+    """The graph of a definition (the only one, if none is named); raises `CompileError` with all independent errors."""
 
     def work() -> Graph:
         module = loader.module(file)
@@ -364,19 +365,19 @@ class _Definition:
         return made
 
     def trainable(self) -> tuple[str, ...]:
-        parameters = [id for id, draft in self.build.drafts.items() if draft.tensor.kind == "parameter"]
+        parameters = [name for name, draft in self.build.drafts.items() if draft.tensor.kind == "parameter"]
         minimise = next((one for one in self.scope.definition.body if isinstance(one, ast.Minimize)), None)
         if minimise is None or not minimise.over:
             return tuple(parameters)
         chosen: list[str] = []
         for place in minimise.over:
             path = _path(place)
-            found = [id for id in parameters if id == path or id.startswith(f"{path}.")]
+            found = [name for name in parameters if name == path or name.startswith(f"{path}.")]
             if not found:
                 known = tuple(dict.fromkeys((*self.scope.instances, *parameters)))
                 raise CompileError(NotAParameter(place.span, path or place.span.text, known))
             chosen.extend(found)
-        return tuple(id for id in parameters if id in chosen)
+        return tuple(name for name in parameters if name in chosen)
 
 
 def _path(node: ast.Expression) -> str:

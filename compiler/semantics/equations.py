@@ -104,8 +104,12 @@ def _typed(bodies: list[Expr], equations: Sequence[ast.Equation]) -> list[Expr]:
     if len(types) == 1:
         return bodies
     if "bool" in types:
-        other = next(e for b, e in zip(bodies, equations, strict=True) if (b.type == "bool") != (bodies[0].type == "bool"))
-        raise CompileError(MixedTypes(equations[0].value.span, "the parts of the tensor", other.value.span, bodies[0].type != "bool"))
+        other = next(
+            e for b, e in zip(bodies, equations, strict=True) if (b.type == "bool") != (bodies[0].type == "bool")
+        )
+        raise CompileError(
+            MixedTypes(equations[0].value.span, "the parts of the tensor", other.value.span, bodies[0].type != "bool")
+        )
     return [real(body) for body in bodies]
 
 
@@ -115,7 +119,9 @@ def _as_declared(bodies: list[Expr], declaration: ast.Declaration, equations: Se
         return bodies
     if declared == "real" and bodies[0].type == "int":
         return [real(body) for body in bodies]
-    raise CompileError(WrongType(equations[0].value.span, declaration.name.text, declared, bodies[0].type, declaration.span))
+    raise CompileError(
+        WrongType(equations[0].value.span, declaration.name.text, declared, bodies[0].type, declaration.span)
+    )
 
 
 def _ends(frame: Frame, name: str, lefts: Sequence[LeftSide]) -> list[Expr]:
@@ -217,14 +223,14 @@ def _element_of(frame: Frame, tensor: Tensor, declaration: ast.Declaration) -> T
     """`-> path[T] in V`: shown to lie in `V` when the sizes are found."""
     if declaration.element_of is None:
         return tensor
-    name, set = declaration.name.text, set_of(declaration.element_of.text)
-    size = set_size(frame, set, declaration.element_of.span)
+    name, wanted = declaration.name.text, set_of(declaration.element_of.text)
+    size = set_size(frame, wanted, declaration.element_of.span)
     bound = tensor.bound
     if bound is None:
         reason = "nothing bounds what its equation gives"
-        raise CompileError(NotWithinSet(tensor.span, name, set, reason, True, declaration.element_of.span))
-    at_most(frame, bound, size, tensor.span, name, set, declaration.element_of.span)
-    return replace(tensor, bound=size, bound_set=set)
+        raise CompileError(NotWithinSet(tensor.span, name, wanted, reason, True, declaration.element_of.span))
+    at_most(frame, bound, size, tensor.span, name, wanted, declaration.element_of.span)
+    return replace(tensor, bound=size, bound_set=wanted)
 
 
 def at_most(

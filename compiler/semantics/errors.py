@@ -22,7 +22,7 @@ from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
-class SemanticError(Diagnostic):
+class SemanticDiagnostic(Diagnostic):
     """An error inside an inlined layer carries the calls that led there, innermost first."""
 
     calls: tuple[Label, ...] = field(default=(), kw_only=True)
@@ -42,7 +42,7 @@ def called_from(problems: Iterable[Diagnostic], span: Span, name: str) -> list[D
     label = Label(span, f"in this call of `{name}`")
     return [
         replace(problem, calls=(*problem.calls, label))
-        if isinstance(problem, SemanticError) and len(problem.calls) < 3
+        if isinstance(problem, SemanticDiagnostic) and len(problem.calls) < 3
         else problem
         for problem in problems
     ]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Label, suggestion
-from dlc.compiler.semantics.errors import SemanticError, at_place, counted, quoted
+from dlc.compiler.semantics.errors import SemanticDiagnostic, at_place, counted, quoted
 from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
-class WrongCount(SemanticError):
+class WrongCount(SemanticDiagnostic):
     """``what`` is data argument, parameter or hyper-parameter."""
 
     code = "DL085"
@@ -25,7 +25,11 @@ class WrongCount(SemanticError):
 
     @property
     def message(self) -> str:
-        takes = f"{counted(len(self.expected), self.what)} ({', '.join(self.expected)})" if self.expected else f"no {self.what}s"
+        takes = (
+            f"{counted(len(self.expected), self.what)} ({', '.join(self.expected)})"
+            if self.expected
+            else f"no {self.what}s"
+        )
         return f"`{self.name}` takes {takes}, and {self.given} {'is' if self.given == 1 else 'are'} given"
 
     @property
@@ -38,7 +42,7 @@ class WrongCount(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnknownArgument(SemanticError):
+class UnknownArgument(SemanticDiagnostic):
     code = "DL086"
     title = "unknown argument"
     name: str
@@ -56,7 +60,7 @@ class UnknownArgument(SemanticError):
 
 
 @dataclass(frozen=True)
-class RepeatedArgument(SemanticError):
+class RepeatedArgument(SemanticDiagnostic):
     code = "DL087"
     title = "argument given twice"
     name: str
@@ -67,7 +71,7 @@ class RepeatedArgument(SemanticError):
 
 
 @dataclass(frozen=True)
-class ParametersMissing(SemanticError):
+class ParametersMissing(SemanticDiagnostic):
     code = "DL088"
     title = "layer with parameters called without them"
     layer: str
@@ -89,7 +93,7 @@ class ParametersMissing(SemanticError):
 
 
 @dataclass(frozen=True)
-class WrongArgumentRank(SemanticError):
+class WrongArgumentRank(SemanticDiagnostic):
     code = "DL089"
     title = "argument with another number of whole axes"
     argument: str
@@ -113,7 +117,8 @@ class WrongArgumentRank(SemanticError):
     def help(self) -> str | None:
         if self.summed:
             return (
-                f"{quoted(self.summed)} stands in two factors, so it is summed here: give the product a name of its own first, "
+                f"{quoted(self.summed)} stands in two factors, so it is summed here: "
+                "give the product a name of its own first, "
                 "in an equation with the set on its left side"
             )
         if self.given < len(self.formal) and self.is_data:
@@ -122,14 +127,17 @@ class WrongArgumentRank(SemanticError):
 
 
 @dataclass(frozen=True)
-class InstanceSubscript(SemanticError):
+class InstanceSubscript(SemanticDiagnostic):
     code = "DL090"
     title = "bad subscript of an instance"
     name: str
 
     @property
     def message(self) -> str:
-        return f"`{self.name}` is a layer without its data, so this makes an instance; its subscripts can only be index sets"
+        return (
+            f"`{self.name}` is a layer without its data, so this makes an instance; "
+            "its subscripts can only be index sets"
+        )
 
     @property
     def help(self) -> str | None:
@@ -137,7 +145,7 @@ class InstanceSubscript(SemanticError):
 
 
 @dataclass(frozen=True)
-class InstanceRank(SemanticError):
+class InstanceRank(SemanticDiagnostic):
     code = "DL091"
     title = "instance with a wrong number of subscripts"
     name: str
@@ -148,11 +156,12 @@ class InstanceRank(SemanticError):
     def message(self) -> str:
         if not self.axes:
             return f"`{self.name}` is one instance and takes no subscripts"
-        return f"`{self.name}[{','.join(self.axes)}]` is an array of instances: it takes {counted(len(self.axes), 'subscript')}, not {self.given}"
+        takes = counted(len(self.axes), "subscript")
+        return f"`{self.name}[{','.join(self.axes)}]` is an array of instances: it takes {takes}, not {self.given}"
 
 
 @dataclass(frozen=True)
-class NotACallable(SemanticError):
+class NotACallable(SemanticDiagnostic):
     code = "DL092"
     title = "not something that can be called"
     what: str
@@ -170,7 +179,7 @@ class NotACallable(SemanticError):
 
 
 @dataclass(frozen=True)
-class InstanceAsValue(SemanticError):
+class InstanceAsValue(SemanticDiagnostic):
     code = "DL093"
     title = "instance where a value is needed"
     name: str
@@ -185,7 +194,7 @@ class InstanceAsValue(SemanticError):
 
 
 @dataclass(frozen=True)
-class FixedInInstance(SemanticError):
+class FixedInInstance(SemanticDiagnostic):
     """A parameter or a hyper-parameter passed to a call of an instance."""
 
     code = "DL094"
@@ -204,7 +213,7 @@ class FixedInInstance(SemanticError):
 
 
 @dataclass(frozen=True)
-class NotKnownHere(SemanticError):
+class NotKnownHere(SemanticDiagnostic):
     """An argument of an instance that depends on data."""
 
     code = "DL095"
@@ -221,7 +230,7 @@ class NotKnownHere(SemanticError):
 
 
 @dataclass(frozen=True)
-class Recursive(SemanticError):
+class Recursive(SemanticDiagnostic):
     code = "DL096"
     title = "layer or function that contains itself"
     circle: tuple[str, ...]
@@ -236,7 +245,7 @@ class Recursive(SemanticError):
 
 
 @dataclass(frozen=True)
-class MissingValue(SemanticError):
+class MissingValue(SemanticDiagnostic):
     """A hyper-parameter without a default that is not given."""
 
     code = "DL097"
@@ -254,7 +263,7 @@ class MissingValue(SemanticError):
 
 
 @dataclass(frozen=True)
-class BadInitialiser(SemanticError):
+class BadInitialiser(SemanticDiagnostic):
     code = "DL098"
     title = "bad initialiser"
     reason: str
@@ -266,11 +275,14 @@ class BadInitialiser(SemanticError):
 
     @property
     def help(self) -> str | None:
-        return "initialisers: `uniform(a,b)`, `normal(m,s)`, `xavier_uniform`, `xavier_normal`, `kaiming_uniform`, `kaiming_normal`, `zeros`, `ones`, or `= number`"
+        return (
+            "initialisers: `uniform(a,b)`, `normal(m,s)`, `xavier_uniform`, `xavier_normal`, `kaiming_uniform`, "
+            "`kaiming_normal`, `zeros`, `ones`, or `= number`"
+        )
 
 
 @dataclass(frozen=True)
-class WrongKind(SemanticError):
+class WrongKind(SemanticDiagnostic):
     """A model or an optimiser where a layer is needed."""
 
     code = "DL099"
@@ -280,4 +292,5 @@ class WrongKind(SemanticError):
 
     @property
     def message(self) -> str:
-        return f"`{self.name}` is {'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}; only layers and functions can be called"
+        article = "an" if self.kind[0] in "aeiou" else "a"
+        return f"`{self.name}` is {article} {self.kind}; only layers and functions can be called"

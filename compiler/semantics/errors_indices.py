@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Label, suggestion
-from dlc.compiler.semantics.errors import SemanticError, at_place, counted
+from dlc.compiler.semantics.errors import SemanticDiagnostic, at_place, counted
 from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
-class LeftOver(SemanticError):
+class LeftOver(SemanticDiagnostic):
     code = "DL050"
     title = "unbound index variable"
     name: str
@@ -31,13 +31,15 @@ class LeftOver(SemanticError):
     def help(self) -> str | None:
         if self.on_the_left is not None:
             whole, element = sorted((self.name, self.on_the_left))
-            return f"`{whole}` is the whole axis, `{element}` one element of it: write `{self.on_the_left}` as on the left"
+            return (
+                f"`{whole}` is the whole axis, `{element}` one element of it: write `{self.on_the_left}` as on the left"
+            )
         side = f"put `{self.name}` on the left side"
         return f"write `sum[{self.name}]` before the term if a sum is meant, or {side}"
 
 
 @dataclass(frozen=True)
-class OrphanedByReduction(SemanticError):
+class OrphanedByReduction(SemanticDiagnostic):
     """`sum[j] a[j] + b[j]`: the reduction ended before the term that its writer meant it to take."""
 
     code = "DL051"
@@ -60,7 +62,7 @@ class OrphanedByReduction(SemanticError):
 
 
 @dataclass(frozen=True)
-class SummedInside(SemanticError):
+class SummedInside(SemanticDiagnostic):
     code = "DL052"
     title = "variable summed in one factor, unbound in another"
     name: str
@@ -80,7 +82,7 @@ class SummedInside(SemanticError):
 
 
 @dataclass(frozen=True)
-class ReboundIndex(SemanticError):
+class ReboundIndex(SemanticDiagnostic):
     code = "DL053"
     title = "index variable bound twice"
     name: str
@@ -100,7 +102,7 @@ class ReboundIndex(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnknownBinder(SemanticError):
+class UnknownBinder(SemanticDiagnostic):
     code = "DL054"
     title = "reduction over something that is no index variable"
     name: str
@@ -117,7 +119,7 @@ class UnknownBinder(SemanticError):
 
 
 @dataclass(frozen=True)
-class OutOfRange(SemanticError):
+class OutOfRange(SemanticDiagnostic):
     code = "DL055"
     title = "subscript out of range"
     tensor: str
@@ -146,7 +148,7 @@ class OutOfRange(SemanticError):
 
 
 @dataclass(frozen=True)
-class MayLeaveRange(SemanticError):
+class MayLeaveRange(SemanticDiagnostic):
     """Not provable, and no requirement on the sizes says it either (data or a guard is involved)."""
 
     code = "DL056"
@@ -159,7 +161,8 @@ class MayLeaveRange(SemanticError):
 
     @property
     def message(self) -> str:
-        return f"it cannot be shown that `{self.subscript}` stays on {self.axis} of `{self.tensor}`, which has {self.size} elements"
+        axis = f"{self.axis} of `{self.tensor}`, which has {self.size} elements"
+        return f"it cannot be shown that `{self.subscript}` stays on {axis}"
 
     @property
     def notes(self) -> Sequence[str]:
@@ -172,7 +175,7 @@ class MayLeaveRange(SemanticError):
 
 
 @dataclass(frozen=True)
-class WrongRank(SemanticError):
+class WrongRank(SemanticDiagnostic):
     code = "DL057"
     title = "wrong number of subscripts"
     tensor: str
@@ -198,11 +201,13 @@ class WrongRank(SemanticError):
         if self.given or not self.rank:
             return None
         only = "a tensor without subscripts may only be passed as a parameter, behind the `;`"
-        return f"write its axes, `{self.tensor}[{','.join(self.sets)}]`; {only}" if all(self.sets) else only
+        if not self.sets or not all(self.sets):
+            return only
+        return f"write its axes, `{self.tensor}[{','.join(self.sets)}]`; {only}"
 
 
 @dataclass(frozen=True)
-class OutsideMisplaced(SemanticError):
+class OutsideMisplaced(SemanticDiagnostic):
     code = "DL058"
     title = "pad, clamp or wrap outside a subscript"
     name: str
@@ -217,7 +222,7 @@ class OutsideMisplaced(SemanticError):
 
 
 @dataclass(frozen=True)
-class RepeatedOnLeft(SemanticError):
+class RepeatedOnLeft(SemanticDiagnostic):
     code = "DL059"
     title = "index variable twice on the left side"
     name: str
@@ -228,11 +233,12 @@ class RepeatedOnLeft(SemanticError):
 
     @property
     def help(self) -> str | None:
-        return f"use a second variable and say where it is not zero: `y[{self.name},{self.name}'] = a[{self.name}]*[{self.name} == {self.name}']`"
+        i = self.name
+        return f"use a second variable and say where it is not zero: `y[{i},{i}'] = a[{i}]*[{i} == {i}']`"
 
 
 @dataclass(frozen=True)
-class BadLeftSubscript(SemanticError):
+class BadLeftSubscript(SemanticDiagnostic):
     code = "DL060"
     title = "left side that is no place"
     reason: str
@@ -247,7 +253,7 @@ class BadLeftSubscript(SemanticError):
 
 
 @dataclass(frozen=True)
-class Overlap(SemanticError):
+class Overlap(SemanticDiagnostic):
     code = "DL061"
     title = "parts that overlap"
     tensor: str
@@ -269,7 +275,7 @@ class Overlap(SemanticError):
 
 
 @dataclass(frozen=True)
-class Hole(SemanticError):
+class Hole(SemanticDiagnostic):
     code = "DL062"
     title = "elements without an equation"
     tensor: str
@@ -286,7 +292,7 @@ class Hole(SemanticError):
 
 
 @dataclass(frozen=True)
-class PartsOfDifferentRank(SemanticError):
+class PartsOfDifferentRank(SemanticDiagnostic):
     code = "DL063"
     title = "parts with different numbers of axes"
     tensor: str
@@ -304,7 +310,7 @@ class PartsOfDifferentRank(SemanticError):
 
 
 @dataclass(frozen=True)
-class AllAxesMisplaced(SemanticError):
+class AllAxesMisplaced(SemanticDiagnostic):
     code = "DL064"
     title = "`..` without axes"
     reason: str
@@ -316,4 +322,3 @@ class AllAxesMisplaced(SemanticError):
     @property
     def help(self) -> str | None:
         return "`[..]` belongs to layers with a data argument `x[..]`, and to reductions: `sum[..] x[I,J]`"
-

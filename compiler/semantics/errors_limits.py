@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlc.compiler.semantics.errors import SemanticError
+from dlc.compiler.semantics.errors import SemanticDiagnostic
 
 
 @dataclass(frozen=True)
-class TooMuchExpansion(SemanticError):
+class TooMuchExpansion(SemanticDiagnostic):
     code = "DL125"
     title = "expansion too large"
     name: str
@@ -18,7 +18,8 @@ class TooMuchExpansion(SemanticError):
 
     @property
     def message(self) -> str:
-        return f"with its layers and functions inlined `{self.name}` would have {self.count} {self.what}; the limit is {self.limit}"
+        have = f"{self.count} {self.what}; the limit is {self.limit}"
+        return f"with its layers and functions inlined `{self.name}` would have {have}"
 
     @property
     def help(self) -> str | None:
@@ -26,7 +27,7 @@ class TooMuchExpansion(SemanticError):
 
 
 @dataclass(frozen=True)
-class NestedTooDeep(SemanticError):
+class NestedTooDeep(SemanticDiagnostic):
     code = "DL126"
     title = "calls nested too deep"
     name: str
@@ -38,7 +39,7 @@ class NestedTooDeep(SemanticError):
 
 
 @dataclass(frozen=True)
-class TooManyAxes(SemanticError):
+class TooManyAxes(SemanticDiagnostic):
     code = "DL127"
     title = "too many axes"
     name: str
@@ -51,7 +52,7 @@ class TooManyAxes(SemanticError):
 
 
 @dataclass(frozen=True)
-class ConstantTooLarge(SemanticError):
+class ConstantTooLarge(SemanticDiagnostic):
     code = "DL128"
     title = "constant too large"
     value: str
@@ -66,7 +67,7 @@ class ConstantTooLarge(SemanticError):
 
 
 @dataclass(frozen=True)
-class DivisionByZero(SemanticError):
+class DivisionByZero(SemanticDiagnostic):
     code = "DL129"
     title = "division by zero"
 
@@ -76,7 +77,7 @@ class DivisionByZero(SemanticError):
 
 
 @dataclass(frozen=True)
-class ExpressionTooLarge(SemanticError):
+class ExpressionTooLarge(SemanticDiagnostic):
     """Functions that use their argument several times, inside each other."""
 
     code = "DL124"

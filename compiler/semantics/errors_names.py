@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Label, suggestion
-from dlc.compiler.semantics.errors import SemanticError, at_place, quoted
+from dlc.compiler.semantics.errors import SemanticDiagnostic, at_place, quoted
 from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
-class UnknownName(SemanticError):
+class UnknownName(SemanticDiagnostic):
     """A small name that is no tensor, scalar, instance or index variable here."""
 
     code = "DL030"
@@ -31,7 +31,7 @@ class UnknownName(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnknownSet(SemanticError):
+class UnknownSet(SemanticDiagnostic):
     """An index variable or `|S|` of a set that nothing declares."""
 
     code = "DL031"
@@ -48,11 +48,14 @@ class UnknownSet(SemanticError):
 
     @property
     def help(self) -> str | None:
-        return suggestion(self.name, self.candidates) or f"declare the set: `index {self.name}`, with `= size` if it is fixed"
+        return (
+            suggestion(self.name, self.candidates)
+            or f"declare the set: `index {self.name}`, with `= size` if it is fixed"
+        )
 
 
 @dataclass(frozen=True)
-class UnknownFunction(SemanticError):
+class UnknownFunction(SemanticDiagnostic):
     code = "DL032"
     title = "unknown function or layer"
     name: str
@@ -69,11 +72,14 @@ class UnknownFunction(SemanticError):
     def help(self) -> str | None:
         if self.is_tensor:
             return f"an element is written in square brackets: `{self.name}[..]`; a product needs its `*`"
-        return suggestion(self.name, self.candidates) or "layers and functions of other files come in with `use module: Name`"
+        return (
+            suggestion(self.name, self.candidates)
+            or "layers and functions of other files come in with `use module: Name`"
+        )
 
 
 @dataclass(frozen=True)
-class UnknownModule(SemanticError):
+class UnknownModule(SemanticDiagnostic):
     code = "DL033"
     title = "unknown module"
     name: str
@@ -92,7 +98,7 @@ class UnknownModule(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnknownInModule(SemanticError):
+class UnknownInModule(SemanticDiagnostic):
     code = "DL034"
     title = "name not in the module"
     name: str
@@ -110,7 +116,7 @@ class UnknownInModule(SemanticError):
 
 
 @dataclass(frozen=True)
-class CircularUse(SemanticError):
+class CircularUse(SemanticDiagnostic):
     code = "DL035"
     title = "circular use"
     circle: tuple[str, ...]
@@ -138,7 +144,7 @@ class CircularUse(SemanticError):
 
 
 @dataclass(frozen=True)
-class Duplicate(SemanticError):
+class Duplicate(SemanticDiagnostic):
     """Two declarations of one name."""
 
     code = "DL036"
@@ -154,12 +160,14 @@ class Duplicate(SemanticError):
     @property
     def places(self) -> Sequence[Label]:
         if self.first is not None and self.span is not None and self.first.source == self.span.source:
-            return at_place(self.first, "first defined here" if self.first.start < self.span.start else "and defined here")
+            return at_place(
+                self.first, "first defined here" if self.first.start < self.span.start else "and defined here"
+            )
         return at_place(self.first, "first defined here")
 
 
 @dataclass(frozen=True)
-class CapitalTensor(SemanticError):
+class CapitalTensor(SemanticDiagnostic):
     code = "DL037"
     title = "tensor with a capital name"
     name: str
@@ -174,7 +182,7 @@ class CapitalTensor(SemanticError):
 
 
 @dataclass(frozen=True)
-class SmallSet(SemanticError):
+class SmallSet(SemanticDiagnostic):
     code = "DL038"
     title = "index set with a small name"
     name: str
@@ -185,11 +193,13 @@ class SmallSet(SemanticError):
 
     @property
     def help(self) -> str | None:
-        return f"index sets start with a capital: `{self.name[0].upper()}{self.name[1:]}`; its elements are `{self.name}`"
+        return (
+            f"index sets start with a capital: `{self.name[0].upper()}{self.name[1:]}`; its elements are `{self.name}`"
+        )
 
 
 @dataclass(frozen=True)
-class KeywordSet(SemanticError):
+class KeywordSet(SemanticDiagnostic):
     code = "DL039"
     title = "index set whose variable is a keyword"
     name: str
@@ -197,7 +207,10 @@ class KeywordSet(SemanticError):
     @property
     def message(self) -> str:
         variable = self.name[0].lower() + self.name[1:]
-        return f"`{self.name}` cannot be an index set: its index variable would be `{variable}`, which has a meaning of its own"
+        return (
+            f"`{self.name}` cannot be an index set: its index variable would be `{variable}`, "
+            "which has a meaning of its own"
+        )
 
     @property
     def help(self) -> str | None:
@@ -205,7 +218,7 @@ class KeywordSet(SemanticError):
 
 
 @dataclass(frozen=True)
-class ScalarAndIndex(SemanticError):
+class ScalarAndIndex(SemanticDiagnostic):
     code = "DL040"
     title = "scalar with the name of an index variable"
     name: str
@@ -226,7 +239,7 @@ class ScalarAndIndex(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnknownMember(SemanticError):
+class UnknownMember(SemanticDiagnostic):
     code = "DL041"
     title = "unknown member"
     name: str
@@ -247,7 +260,7 @@ class UnknownMember(SemanticError):
 
 
 @dataclass(frozen=True)
-class UndefinedOutput(SemanticError):
+class UndefinedOutput(SemanticDiagnostic):
     code = "DL042"
     title = "output without an equation"
     name: str
@@ -264,7 +277,7 @@ class UndefinedOutput(SemanticError):
 
 
 @dataclass(frozen=True)
-class NoOutput(SemanticError):
+class NoOutput(SemanticDiagnostic):
     code = "DL043"
     title = "definition without an output"
     name: str
@@ -279,7 +292,7 @@ class NoOutput(SemanticError):
 
 
 @dataclass(frozen=True)
-class RedefinedInput(SemanticError):
+class RedefinedInput(SemanticDiagnostic):
     code = "DL044"
     title = "equation for something that is given"
     name: str
@@ -300,7 +313,7 @@ class RedefinedInput(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnknownDefinition(SemanticError):
+class UnknownDefinition(SemanticDiagnostic):
     code = "DL045"
     title = "nothing of that name to compile"
     name: str
@@ -319,7 +332,7 @@ class UnknownDefinition(SemanticError):
 
 
 @dataclass(frozen=True)
-class AmbiguousDefinition(SemanticError):
+class AmbiguousDefinition(SemanticDiagnostic):
     code = "DL046"
     title = "several definitions"
     file: str
@@ -333,7 +346,7 @@ class AmbiguousDefinition(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnknownSetting(SemanticError):
+class UnknownSetting(SemanticDiagnostic):
     """A size or hyper-parameter given when compiling that the definition does not have."""
 
     code = "DL047"
@@ -354,7 +367,7 @@ class UnknownSetting(SemanticError):
 
 
 @dataclass(frozen=True)
-class BadLoss(SemanticError):
+class BadLoss(SemanticDiagnostic):
     code = "DL048"
     title = "loss that cannot be minimised"
     name: str
@@ -370,7 +383,7 @@ class BadLoss(SemanticError):
 
 
 @dataclass(frozen=True)
-class NotAParameter(SemanticError):
+class NotAParameter(SemanticDiagnostic):
     code = "DL049"
     title = "not a parameter"
     name: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlc.compiler.semantics.errors import SemanticError
+from dlc.compiler.semantics.errors import SemanticDiagnostic
 
 
 @dataclass(frozen=True)
-class OneIndexOnly(SemanticError):
+class OneIndexOnly(SemanticDiagnostic):
     code = "DL075"
     title = "position over several indices"
     kind: str

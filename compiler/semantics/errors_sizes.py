@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Label
-from dlc.compiler.semantics.errors import SemanticError, at_place, counted
+from dlc.compiler.semantics.errors import SemanticDiagnostic, at_place, counted
 from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
-class SizeConflict(SemanticError):
+class SizeConflict(SemanticDiagnostic):
     """Two axes that must agree, and do not."""
 
     code = "DL065"
@@ -35,7 +35,7 @@ class SizeConflict(SemanticError):
 
 
 @dataclass(frozen=True)
-class UnboundSet(SemanticError):
+class UnboundSet(SemanticDiagnostic):
     code = "DL066"
     title = "index set without a size"
     name: str
@@ -51,7 +51,7 @@ class UnboundSet(SemanticError):
 
 
 @dataclass(frozen=True)
-class CircularSizes(SemanticError):
+class CircularSizes(SemanticDiagnostic):
     code = "DL067"
     title = "sizes that depend on each other"
     circle: tuple[str, ...]
@@ -62,7 +62,7 @@ class CircularSizes(SemanticError):
 
 
 @dataclass(frozen=True)
-class BadSize(SemanticError):
+class BadSize(SemanticDiagnostic):
     """Something that is no size expression."""
 
     code = "DL068"
@@ -79,7 +79,7 @@ class BadSize(SemanticError):
 
 
 @dataclass(frozen=True)
-class NegativeSize(SemanticError):
+class NegativeSize(SemanticDiagnostic):
     code = "DL069"
     title = "negative size"
     name: str
@@ -95,7 +95,7 @@ class NegativeSize(SemanticError):
 
 
 @dataclass(frozen=True)
-class GroupPart(SemanticError):
+class GroupPart(SemanticDiagnostic):
     """A part of a flattened group `(g,c)` whose number of values is not known."""
 
     code = "DL076"
@@ -108,11 +108,14 @@ class GroupPart(SemanticError):
 
     @property
     def help(self) -> str | None:
-        return "a part is an index variable, a set, an element of a tensor declared `in V`, or `e mod n`; else write the sum: `g*|C| + c`"
+        return (
+            "a part is an index variable, a set, an element of a tensor declared `in V`, or `e mod n`; "
+            "else write the sum: `g*|C| + c`"
+        )
 
 
 @dataclass(frozen=True)
-class WholeAxesMismatch(SemanticError):
+class WholeAxesMismatch(SemanticDiagnostic):
     """A call's value has another number of whole axes than stand on the left."""
 
     code = "DL070"
@@ -125,7 +128,8 @@ class WholeAxesMismatch(SemanticError):
     def message(self) -> str:
         if self.left == 0:
             return f"{self.value} has {counted(self.has, 'whole axis')}, but the left side has no capital to take them"
-        return f"{self.value} has {counted(self.has, 'whole axis')}, but there {'is' if self.left == 1 else 'are'} {self.left} here"
+        verb = "is" if self.left == 1 else "are"
+        return f"{self.value} has {counted(self.has, 'whole axis')}, but there {verb} {self.left} here"
 
     @property
     def help(self) -> str | None:
@@ -135,7 +139,7 @@ class WholeAxesMismatch(SemanticError):
 
 
 @dataclass(frozen=True)
-class AxisOfAnotherSize(SemanticError):
+class AxisOfAnotherSize(SemanticDiagnostic):
     """`h[T,D]` on an axis of `|T|+1` rows."""
 
     code = "DL071"
@@ -169,7 +173,7 @@ class AxisOfAnotherSize(SemanticError):
 
 
 @dataclass(frozen=True)
-class SizeTooLarge(SemanticError):
+class SizeTooLarge(SemanticDiagnostic):
     code = "DL072"
     title = "number too large"
     what: str
@@ -180,7 +184,7 @@ class SizeTooLarge(SemanticError):
 
 
 @dataclass(frozen=True)
-class BadSetting(SemanticError):
+class BadSetting(SemanticDiagnostic):
     """A size given when compiling contradicts the spec."""
 
     code = "DL073"

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Label
-from dlc.compiler.semantics.errors import SemanticError, at_place
+from dlc.compiler.semantics.errors import SemanticDiagnostic, at_place
 from dlc.compiler.source import Span
 
 _NAMES = {"real": "a real number", "int": "an integer", "bool": "a truth value"}
 
 
 @dataclass(frozen=True)
-class BoolInArithmetic(SemanticError):
+class BoolInArithmetic(SemanticDiagnostic):
     code = "DL100"
     title = "truth value in arithmetic"
 
@@ -27,7 +27,7 @@ class BoolInArithmetic(SemanticError):
 
 
 @dataclass(frozen=True)
-class NotACondition(SemanticError):
+class NotACondition(SemanticDiagnostic):
     code = "DL101"
     title = "number where a condition is needed"
     found: str
@@ -42,7 +42,7 @@ class NotACondition(SemanticError):
 
 
 @dataclass(frozen=True)
-class NotAnInteger(SemanticError):
+class NotAnInteger(SemanticDiagnostic):
     code = "DL102"
     title = "integer needed"
     found: str
@@ -60,7 +60,7 @@ class NotAnInteger(SemanticError):
 
 
 @dataclass(frozen=True)
-class WrongType(SemanticError):
+class WrongType(SemanticDiagnostic):
     """The value of a declared output, or an argument, has another type than its declaration says."""
 
     code = "DL103"
@@ -80,7 +80,7 @@ class WrongType(SemanticError):
 
 
 @dataclass(frozen=True)
-class MixedTypes(SemanticError):
+class MixedTypes(SemanticDiagnostic):
     code = "DL104"
     title = "truth values and numbers mixed"
     what: str
@@ -105,7 +105,7 @@ class MixedTypes(SemanticError):
 
 
 @dataclass(frozen=True)
-class SetAsNumber(SemanticError):
+class SetAsNumber(SemanticDiagnostic):
     code = "DL105"
     title = "index set where a number is needed"
     name: str
@@ -120,7 +120,7 @@ class SetAsNumber(SemanticError):
 
 
 @dataclass(frozen=True)
-class NotASet(SemanticError):
+class NotASet(SemanticDiagnostic):
     code = "DL106"
     title = "`in` without an index set"
 
@@ -134,7 +134,7 @@ class NotASet(SemanticError):
 
 
 @dataclass(frozen=True)
-class NotWithinSet(SemanticError):
+class NotWithinSet(SemanticDiagnostic):
     """An integer that is declared to lie in a set, and cannot be shown to."""
 
     code = "DL107"
@@ -163,7 +163,7 @@ class NotWithinSet(SemanticError):
 
 
 @dataclass(frozen=True)
-class BadExponent(SemanticError):
+class BadExponent(SemanticDiagnostic):
     code = "DL108"
     title = "bad exponent"
     reason: str

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dlc.compiler.diagnostics import Label
-from dlc.compiler.semantics.errors import SemanticError
+from dlc.compiler.semantics.errors import SemanticDiagnostic
 from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
-class NotSupportedYet(SemanticError):
+class NotSupportedYet(SemanticDiagnostic):
     code = "DL110"
     title = "not supported yet"
     what: ClassVar[str] = "this"

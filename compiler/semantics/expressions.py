@@ -20,14 +20,15 @@ from dlc.compiler.semantics.arithmetic import (
     quotient,
     real,
 )
-from dlc.compiler.semantics.contexts import Context, evaluate, rule
+from dlc.compiler.semantics.contexts import Context, evaluate, rule, whole_value
 from dlc.compiler.semantics.errors_calls import InstanceAsValue
 from dlc.compiler.semantics.errors_indices import LeftOver, WrongRank
 from dlc.compiler.semantics.errors_names import UnknownSet
 from dlc.compiler.semantics.errors_types import BadExponent, MixedTypes, NotACondition, NotASet, SetAsNumber
 from dlc.compiler.semantics.folding import known_truth
 from dlc.compiler.semantics.frames import Restart, collecting
-from dlc.compiler.semantics.names import as_integer, fix_hypers, hypers_in, set_size, tensor, training, unknown_name
+from dlc.compiler.semantics.lookup import tensor, unknown_name
+from dlc.compiler.semantics.names import as_integer, fix_hypers, hypers_in, set_size, training
 from dlc.compiler.semantics.scope import CONSTANTS, set_of
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
@@ -54,7 +55,11 @@ def _name(context: Context, node: ast.Name) -> Expr:
     if name in context.env and not node.is_capital:
         return context.env[name]
     if node.is_capital:
-        raise CompileError(SetAsNumber(node.span, name) if set_of(name) in scope.sets else UnknownSet(node.span, name, None, tuple(scope.sets)))
+        raise CompileError(
+            SetAsNumber(node.span, name)
+            if set_of(name) in scope.sets
+            else UnknownSet(node.span, name, None, tuple(scope.sets))
+        )
     if name in scope.instances:
         raise CompileError(InstanceAsValue(node.span, name))
     if scope.is_index(name):
@@ -62,7 +67,9 @@ def _name(context: Context, node: ast.Name) -> Expr:
     if scope.is_tensor(name) or name in context.frame.values:
         value = tensor(context, name, node.span)
         if value.rank:
-            raise CompileError(WrongRank(node.span, name, value.rank, 0, value.span, tuple(axis.set for axis in value.axes)))
+            raise CompileError(
+                WrongRank(node.span, name, value.rank, 0, value.span, tuple(axis.set for axis in value.axes))
+            )
         return value.at(())
     if name in CONSTANTS:
         return training(context.frame) if name == "train" else Const(_CONSTANTS[name])
@@ -76,9 +83,8 @@ def _size(context: Context, node: ast.Size) -> Expr:
 
 @rule(ast.Member)
 def _member(context: Context, node: ast.Member) -> Expr:
-    from dlc.compiler.semantics.calls import member
-
-    value = member(context, node)
+    value = whole_value(context, node)
+    assert value is not None
     if value.rank:
         raise CompileError(WrongRank(node.span, value.name, value.rank, 0, value.span))
     return value.at(())
@@ -141,14 +147,14 @@ def _chain(factors: list[Expr], written: list[tuple[str, Span]], span: Span) -> 
     """`a*b/c*d` from left to right; real as soon as one is, or something is divided."""
     if not factors:
         return Const(1)
-    numbers, type = numeric(factors, [place for _, place in written])
+    numbers, kind = numeric(factors, [place for _, place in written])
     divides = any(operator == "/" for operator, _ in written)
-    if type == "int" and not divides:
+    if kind == "int" and not divides:
         return multiplied(numbers, span)
-    numbers = [real(number) for number in numbers]
+    numbers = [real(one) for one in numbers]
     result = numbers[0] if written[0][0] == "*" else op("div", Const(1.0), numbers[0])
-    for (operator, _), number in zip(written[1:], numbers[1:], strict=True):
-        result = op("mul", result, number) if operator == "*" else op("div", result, number)
+    for (operator, _), factor in zip(written[1:], numbers[1:], strict=True):
+        result = op("mul", result, factor) if operator == "*" else op("div", result, factor)
     return result
 
 
@@ -165,7 +171,13 @@ def _binary(context: Context, node: ast.Binary) -> Expr:
 
 def _power(context: Context, base: Expr, exponent: Expr, node: ast.Binary) -> Expr:
     numeric([base, exponent], [node.left.span, node.right.span])
-    if isinstance(exponent, Const) and exponent.type == "real" and isinstance(base, Const) and base.value == 0 and exponent.value < 0:
+    if (
+        isinstance(exponent, Const)
+        and exponent.type == "real"
+        and isinstance(base, Const)
+        and base.value == 0
+        and exponent.value < 0
+    ):
         raise CompileError(BadExponent(node.span, "zero to a negative power"))
     return power(base, exponent, node.span)
 
@@ -245,4 +257,3 @@ def truth(context: Context, test: Expr) -> bool | None:
         raise Restart(hypers)
     answer = known_truth(test)
     return answer if answer is not None else decide(build.sizes.resolve(test))
-

@@ -127,13 +127,13 @@ def assemble(
 ) -> Graph:
     """The graph of everything that the definition's own tensors and outputs need."""
     before = _read_by(draft.tensor for draft in build.drafts.values())
-    tensors = {id: _resolved(build, draft.tensor) for id, draft in build.drafts.items()}
-    local = {id for id, draft in build.drafts.items() if draft.is_local}
+    tensors = {name: _resolved(build, draft.tensor) for name, draft in build.drafts.items()}
+    local = {name for name, draft in build.drafts.items() if draft.is_local}
     after = _reachable(tensors, local)
     kept = {
-        id: tensor
-        for id, tensor in tensors.items()
-        if id in after or (tensor.kind != "computed" and (id not in before or "." not in id))
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in after or (tensor.kind != "computed" and (name not in before or "." not in name))
     }
     kept = forwarded(kept, local)
     roots = (*(output.tensor for output in outputs), *([loss] if loss is not None else []))
@@ -204,21 +204,21 @@ def _read_by(tensors: Iterable[Tensor]) -> set[str]:
 
 def _reachable(tensors: Mapping[str, Tensor], local: set[str]) -> set[str]:
     """The tensors that the definition names itself, and what these need."""
-    waiting = [id for id, tensor in tensors.items() if id not in local and tensor.kind == "computed"]
+    waiting = [name for name, tensor in tensors.items() if name not in local and tensor.kind == "computed"]
     seen: set[str] = set()
     while waiting:
-        id = waiting.pop()
-        if id not in seen:
-            seen.add(id)
-            waiting.extend(_read_by([tensors[id]]))
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(_read_by([tensors[name]]))
     return seen
 
 
 def _known_bounds(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """A bound is kept where the runtime checks it: at inputs."""
     return {
-        id: tensor if tensor.kind == "input" or tensor.bound is None else replace(tensor, bound=None, bound_set="")
-        for id, tensor in tensors.items()
+        name: tensor if tensor.kind == "input" or tensor.bound is None else replace(tensor, bound=None, bound_set="")
+        for name, tensor in tensors.items()
     }
 
 
@@ -261,24 +261,24 @@ def too_large(tensors: Iterable[Tensor]) -> list[SizeTooLarge]:
 def forwarded(tensors: dict[str, Tensor], local: set[str]) -> dict[str, Tensor]:
     """`logits[b,Y] = fc(h[b,H])`: the tensor that the layer made takes the name that the caller gives it."""
     renamed: dict[str, str] = {}
-    for id, tensor in tensors.items():
+    for name, tensor in tensors.items():
         source = _copied(tensor)
-        if source is None or source not in local or source in renamed or source not in tensors or source == id:
+        if source is None or source not in local or source in renamed or source not in tensors or source == name:
             continue
         if tensors[source].kind == "computed" and tensors[source].type == tensor.type:
-            renamed[source] = id
+            renamed[source] = name
     if not renamed:
         return tensors
-    final = {id: _end(renamed, id) for id in tensors}
+    final = {name: _end(renamed, name) for name in tensors}
     result: dict[str, Tensor] = {}
-    for id, tensor in tensors.items():
-        if final[id] != id:
+    for name, tensor in tensors.items():
+        if final[name] != name:
             continue
-        origin = next((one for one in tensors if final[one] == id and one not in renamed.values()), id)
+        origin = next((one for one in tensors if final[one] == name and one not in renamed.values()), name)
         made = tensors[origin]
         equations = tuple(replace(one, value=_renamed(one.value, final)) for one in made.equations)
-        equations = _with_indices_of(tensor, equations) if origin != id else equations
-        result[id] = replace(made, id=id, sets=tensor.sets, equations=equations, span=tensor.span, doc=tensor.doc)
+        equations = _with_indices_of(tensor, equations) if origin != name else equations
+        result[name] = replace(made, id=name, sets=tensor.sets, equations=equations, span=tensor.span, doc=tensor.doc)
     return result
 
 
@@ -305,10 +305,10 @@ def _copied(tensor: Tensor) -> str | None:
     return None
 
 
-def _end(renamed: Mapping[str, str], id: str) -> str:
-    while id in renamed:
-        id = renamed[id]
-    return id
+def _end(renamed: Mapping[str, str], name: str) -> str:
+    while name in renamed:
+        name = renamed[name]
+    return name
 
 
 def _renamed(value: Expr, final: Mapping[str, str]) -> Expr:
@@ -318,4 +318,3 @@ def _renamed(value: Expr, final: Mapping[str, str]) -> Expr:
         return None
 
     return transform(value, change)
-

@@ -22,11 +22,11 @@ from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
 
-class Poisoned(Exception):
+class Poisoned(Exception):  # noqa: N818  # nothing went wrong here: it was said elsewhere
     """Something depends on what failed already: nothing more is said about it."""
 
 
-class Restart(Exception):
+class Restart(Exception):  # noqa: N818  # a way back, not an error
     """Hyper-parameters that turned out to decide structure: elaboration begins again with them fixed."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -194,14 +194,12 @@ class Frame:
         return known
 
 
-def tensor_value(
-    draft: Draft, name: str, subscripts: Sequence[Expr] = (), span: Span | None = None
-) -> Value:
+def tensor_value(draft: Draft, name: str, subscripts: Sequence[Expr] = (), span: Span | None = None) -> Value:
     """How a frame reads a tensor whose first axes are fixed at ``subscripts``."""
     tensor = draft.tensor
     count = len(subscripts)
-    sets = tensor.sets or ("",) * tensor.rank
-    axes = tuple(Axis(size, set) for size, set in zip(tensor.sizes[count:], sets[count:], strict=True))
+    names = tensor.sets or ("",) * tensor.rank
+    axes = tuple(Axis(size, called) for size, called in zip(tensor.sizes[count:], names[count:], strict=True))
     indices = tuple(fresh(axis.size, axis.set or "i") for axis in axes)
     body = Read(tensor.id, (*subscripts, *indices), tensor.type)
     return Value(name, axes, indices, body, span or tensor.span, tensor.bound, tensor.bound_set)
@@ -228,4 +226,3 @@ def collecting(steps: Iterable[Callable[[], Expr]]) -> list[Expr]:
     if poisoned:
         raise Poisoned
     return results
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Expr, Read, walk
 from dlc.compiler.semantics.arguments import match
+from dlc.compiler.semantics.binding import passed_parameters
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
 from dlc.compiler.semantics.errors import called_from
 from dlc.compiler.semantics.errors_calls import InstanceRank, NotACallable, NotKnownHere
@@ -111,8 +112,6 @@ def _make(frame: Frame, name: str, entry: InstanceEntry) -> Instance:
         symbol = set_size(instance.statics, one, written.span)
         frame.build.sizes.unify(size, symbol, left, right, instance.statics.report)
     if given.parameters:
-        from dlc.compiler.semantics.calls import passed_parameters
-
         instance.passed = passed_parameters(context, instance.statics, given)
     return instance
 
@@ -123,7 +122,7 @@ def _reads_data(frame: Frame, value: Expr) -> bool:
 
 
 def has_parameters(scope: Scope, own_only: bool = False) -> bool:
-    """Whether a layer has parameters, its own or those of instances that it makes (``own_only``: apart from the signature's)."""
+    """Whether a layer has parameters, its own or its instances' (``own_only``: apart from the signature's)."""
     if scope.parameters and not own_only:
         return True
     return bool(made_parameters(scope))
@@ -137,4 +136,3 @@ def made_parameters(scope: Scope) -> tuple[str, ...]:
         inner = scope_of(entry.layer, entry.layer.item)
         found.extend(f"{name}.{one}" for one in (*inner.parameters, *made_parameters(inner)))
     return tuple(found)
-

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dlc.compiler.diagnostics import CompileError, did_you_mean
+from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Size, walk
 from dlc.compiler.ir.graph import Tensor
-from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
-from dlc.compiler.semantics.errors_calls import MissingValue, NotKnownHere
-from dlc.compiler.semantics.errors_names import UnknownName, UnknownSet
+from dlc.compiler.semantics.errors_calls import MissingValue
+from dlc.compiler.semantics.errors_names import UnknownSet
 from dlc.compiler.semantics.errors_sizes import BadSetting, BadSize, CircularSizes, NegativeSize
 from dlc.compiler.semantics.errors_types import NotAnInteger
-from dlc.compiler.semantics.frames import Draft, Frame, Poisoned, Restart, Value, scalar_value
+from dlc.compiler.semantics.frames import Draft, Frame, Poisoned, Restart
 from dlc.compiler.semantics.scope import Scope, SetEntry, set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.source import Span
@@ -177,7 +176,7 @@ def hyper(frame: Frame, name: str, span: Span) -> Expr:
 
 
 def _own_hyper(frame: Frame, name: str, declaration: ast.Declaration) -> Expr:
-    """A hyper-parameter of the definition that is compiled: a number if it is fixed, else a tensor that can be changed."""
+    """A hyper-parameter of the definition that is compiled: a number if it is fixed, else a tensor."""
     build = frame.build
     if name in build.fixed:
         return _constant(build.fixed[name], declaration)
@@ -230,52 +229,3 @@ def training(frame: Frame) -> Expr:
         build.hypers["train"] = True
         build.add(Draft(Tensor("train", (), "bool", "hyper", default=False)))
     return Read("train", (), "bool")
-
-
-# -- tensors ---------------------------------------------------------------------------------------------------------
-
-
-def tensor(context: Context, name: str, span: Span) -> Value:
-    """What a name of the definition stands for; raises what is wrong with it, or `Poisoned` if that was said."""
-    frame = context.frame
-    if name in frame.values:
-        return frame.values[name]
-    if name in frame.failed or name in frame.scope.broken:
-        raise Poisoned
-    if name in frame.scope.hypers:
-        return scalar_value(name, hyper(frame, name, span), frame.scope.hypers[name].span)
-    if name in frame.scope.parameters or name in frame.scope.own_parameters:
-        from dlc.compiler.semantics.parameters import parameter
-
-        return parameter(frame.instance, frame, name)
-    if context.static:
-        raise CompileError(NotKnownHere(span, name) if frame.scope.is_tensor(name) else unknown_name(context, name, span))
-    unsupported_kind = _unsupported(frame, name)
-    if unsupported_kind is not None:
-        frame.failed.add(name)
-        raise CompileError(unsupported_kind)
-    if name in frame.scope.equations:
-        from dlc.compiler.semantics.equations import define
-
-        return define(frame, name, span)
-    raise CompileError(unknown_name(context, name, span))
-
-
-def _unsupported(frame: Frame, name: str) -> unsupported.NotSupportedYet | None:
-    scope = frame.scope
-    if name in scope.draws:
-        return unsupported.DrawNotSupported(scope.draws[name].span)
-    if name in scope.states:
-        return unsupported.StateNotSupported(scope.states[name].span)
-    if name in scope.totals:
-        return unsupported.TotalNotSupported(scope.totals[name].span)
-    return None
-
-
-def unknown_name(context: Context, name: str, span: Span) -> UnknownName | UnknownSet:
-    """What to say of a name that means nothing; a short one that resembles no other is taken for an index variable."""
-    scope = context.frame.scope
-    candidates = (*scope.tensor_names, *scope.instances, *context.env)
-    if len(name.rstrip("'")) <= 2 and did_you_mean(name, candidates) is None:
-        return UnknownSet(span, set_of(name), name, tuple(scope.sets))
-    return UnknownName(span, name, "tensor, scalar or index variable", candidates)

@@ -31,7 +31,7 @@ ARITY: dict[str, tuple[int, ...]] = {
 
 
 def parameter(instance: Instance, frame: Frame, name: str, subscripts: tuple[Expr, ...] | None = None) -> Value:
-    """A parameter of the definition as a frame reads it; it becomes a tensor of the graph when it is first asked for."""
+    """A parameter as a frame reads it; it becomes a tensor of the graph when it is first asked for."""
     if instance.passed is not None and name in instance.passed:
         return replace(instance.passed[name], name=name)
     draft = instance.parameters.get(name)
@@ -45,7 +45,9 @@ def _made(instance: Instance, name: str) -> Draft:
     scope = instance.scope
     declaration = scope.parameters.get(name) or scope.own_parameters[name]
     if declaration.type not in (None, "real") or declaration.element_of is not None:
-        raise CompileError(BadInitialiser(declaration.span, f"the parameter `{name}` cannot be learned: it is not real"))
+        raise CompileError(
+            BadInitialiser(declaration.span, f"the parameter `{name}` cannot be learned: it is not real")
+        )
     axes: list[Axis] = list(instance.axes)
     for axis in declaration.axes:
         if isinstance(axis, ast.AllAxes):
@@ -79,12 +81,16 @@ def _initialiser(instance: Instance, declaration: ast.Declaration) -> Callable[[
     written = declaration.initialiser
     if written is None:
         if instance.path or declaration.name.text in instance.scope.own_parameters:
-            raise CompileError(BadInitialiser(declaration.span, f"nothing says how the parameter `{declaration.name.text}` starts"))
+            raise CompileError(
+                BadInitialiser(declaration.span, f"nothing says how the parameter `{declaration.name.text}` starts")
+            )
         return lambda: None
     name, arguments = _written(written)
     if len(arguments) not in ARITY[name]:
         takes = " or ".join(map(str, ARITY[name]))
-        raise CompileError(BadInitialiser(written.span, f"`{name}` takes {takes} numbers, and {len(arguments)} are given"))
+        raise CompileError(
+            BadInitialiser(written.span, f"`{name}` takes {takes} numbers, and {len(arguments)} are given")
+        )
     numbers = [_number(instance, argument) for argument in arguments]
     return lambda: Initialiser(name, tuple(number() for number in numbers))
 

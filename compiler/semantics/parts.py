@@ -55,7 +55,7 @@ def _injective(equation: Equation, box: Sequence[Polynomial]) -> bool:
 
 
 def _mixed_radix(value: Polynomial) -> bool:
-    """Whether ``value`` takes different values for different indices: each stride exceeds what the smaller ones reach."""
+    """Whether different indices give different values: each stride exceeds what the smaller ones reach."""
     strides: list[tuple[Polynomial, Polynomial]] = []
     for index in (atom for atom in value.atoms if isinstance(atom, Index)):
         parts = value.split(index)
@@ -128,7 +128,10 @@ def _interleaved(a: Polynomial, b: Polynomial) -> bool:
                 strides.append(abs(stride))
     difference = _without_indices(a) - _without_indices(b)
     return any(
-        stride > 1 and all(other % stride == 0 for other in strides) and difference.value is not None and difference.value % stride
+        stride > 1
+        and all(other % stride == 0 for other in strides)
+        and difference.value is not None
+        and difference.value % stride
         for stride in strides
     )
 
@@ -177,7 +180,11 @@ def _volume(extents: Sequence[Expr]) -> Polynomial:
 
 def _gap(tensor: Tensor, boxes: Sequence[Sequence[Polynomial]]) -> str | None:
     """The elements that no part defines, where the parts differ along one axis only."""
-    axes = [axis for axis in range(tensor.rank) if len({box[axis] for box in boxes}) > 1] if len(boxes) > 1 else list(range(tensor.rank))
+    axes = (
+        [axis for axis in range(tensor.rank) if len({box[axis] for box in boxes}) > 1]
+        if len(boxes) > 1
+        else list(range(tensor.rank))
+    )
     for axis in axes:
         intervals = [(extreme(box[axis], False), extreme(box[axis], True)) for box in boxes]
         start = Polynomial(())

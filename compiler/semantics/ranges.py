@@ -115,7 +115,12 @@ class _Proof:
         free, unbounded = self.with_free_data(node)
         if unbounded is not None:
             reason = f"nothing bounds the elements of `{unbounded}`: declare it `in V`, with V the set of the axis"
-            self.report(where, MayLeaveRange(where.span, where.name, where.axis_words, where.text, polynomial_in_words(extent), reason))
+            self.report(
+                where,
+                MayLeaveRange(
+                    where.span, where.name, where.axis_words, where.text, polynomial_in_words(extent), reason
+                ),
+            )
             return
         least, greatest = ends(polynomial(free))
         size = polynomial_in_words(extent)
@@ -191,8 +196,8 @@ class _Where:
     def axis_words(self) -> str:
         if self.place is None or self.written is None:
             return f"axis {self.axis + 1}"
-        set = self.place.value.axes[self.written].set
-        return f"axis `{set}`" if set else f"axis {self.written + 1}"
+        name = self.place.value.axes[self.written].set
+        return f"axis `{name}`" if name else f"axis {self.written + 1}"
 
 
 def _guards(facts: Iterable[Polynomial], node: Expr) -> bool:
@@ -202,7 +207,7 @@ def _guards(facts: Iterable[Polynomial], node: Expr) -> bool:
 
 
 def ends(value: Polynomial) -> tuple[Polynomial | None, Polynomial | None]:
-    """The least and the greatest value over the ranges of the index variables; quotients and remainders are bounded too."""
+    """The least and the greatest value over the ranges of the index variables, also in quotients and remainders."""
     replaced: dict[Expr, Expr] = {}
     for atom in value.atoms:
         if isinstance(atom, Index) or not any(isinstance(part, Index) for part in walk(atom)):

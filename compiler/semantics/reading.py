@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import CompileError
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, number, op, walk
-from dlc.compiler.semantics.arithmetic import added, multiplied
-from dlc.compiler.semantics.contexts import Context, rule
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, number, op, walk
+from dlc.compiler.semantics.arithmetic import added
+from dlc.compiler.semantics.contexts import Context, rule, whole_value
 from dlc.compiler.semantics.errors_calls import InstanceAsValue
-from dlc.compiler.semantics.errors_indices import AllAxesMisplaced, LeftOver, OutsideMisplaced, WrongRank
-from dlc.compiler.semantics.errors_sizes import AxisOfAnotherSize, GroupPart
+from dlc.compiler.semantics.errors_indices import AllAxesMisplaced, OutsideMisplaced, WrongRank
+from dlc.compiler.semantics.errors_sizes import AxisOfAnotherSize
 from dlc.compiler.semantics.frames import Place, Value, collecting
-from dlc.compiler.semantics.names import integer, tensor
+from dlc.compiler.semantics.groups import group
+from dlc.compiler.semantics.lookup import tensor
+from dlc.compiler.semantics.names import integer
 from dlc.compiler.semantics.scope import OUTSIDE, set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.words import is_unknown
@@ -85,7 +87,9 @@ def _subscript(context: Context, value: Value, axis: int, written: ast.Subscript
             return Subscript(group(context, written, value, axis))
         case ast.Name() if written.is_capital:
             return Subscript(_whole_axis(context, value, axis, written))
-        case ast.Call(function=ast.Name(text=name)) if name in OUTSIDE and context.frame.scope.callee(written)[0] == "builtin":
+        case ast.Call(function=ast.Name(text=name)) if (
+            name in OUTSIDE and context.frame.scope.callee(written)[0] == "builtin"
+        ):
             return _outside(context, name, written, size)
         case ast.AllAxes():
             raise AssertionError("handled by read_value")
@@ -99,7 +103,7 @@ def _subscript(context: Context, value: Value, axis: int, written: ast.Subscript
 
 def _whole_axis(context: Context, value: Value, axis: int, written: ast.Name) -> Expr:
     """A capital at an axis says that the axis has that set's size: bound if the set is new, else checked."""
-    index = _bound(context, written)
+    index = context.whole_axis(written)
     sizes = context.frame.build.sizes
     mine, its = sizes.value(index.size), sizes.value(value.axes[axis].size)
     entry = context.frame.scope.sets[set_of(written.text)]
@@ -116,50 +120,6 @@ def _whole_axis(context: Context, value: Value, axis: int, written: ast.Name) ->
     else:
         sizes.unify(its, mine, value.evidence(axis, written.span), declared, report)
     return index
-
-
-def _bound(context: Context, capital: ast.Name) -> Index:
-    """The index variable of a whole axis; outside equations, in a size say, there is none."""
-    if capital.text not in context.env:
-        raise CompileError(LeftOver(capital.span, capital.text))
-    return context.env[capital.text]
-
-
-def group(context: Context, written: ast.Group, value: Value | None = None, axis: int = 0) -> Expr:
-    """`(g,c)` is `g*|C| + c`; whole sets in a group check that the axis is their product."""
-    result: Expr = Const(0)
-    total: Expr = Const(1)
-    for part in written.parts:
-        index, size = _part(context, part)
-        result = added([multiplied([result, size], part.span), index], part.span)
-        total = multiplied([total, size], part.span)
-    names = [part for part in written.parts if isinstance(part, ast.Name)]
-    if value is not None and len(names) == len(written.parts):
-        build = context.frame.build
-        right = Evidence(f"`{written.span.text}`", written.span)
-        if all(name.is_capital for name in names):
-            build.sizes.unify(value.axes[axis].size, total, value.evidence(axis, written.span), right, context.frame.report)
-        else:
-            build.sizes.suggest(value.axes[axis].size, total, right)
-    return result
-
-
-def _part(context: Context, part: ast.Expression) -> tuple[Expr, Expr]:
-    """A part of a group: its value, and how many values it can have."""
-    if isinstance(part, ast.Name) and part.is_capital:
-        index: Expr = _bound(context, part)
-    else:
-        index = integer(context, part, "a subscript")
-    for node in walk(index):
-        if isinstance(node, Index) and index is node:
-            return index, node.size
-    if isinstance(index, Read):
-        bound, _ = context.frame.build.bound_of_tensor(index.tensor)
-        if bound is not None:
-            return index, bound
-    if isinstance(index, Op) and index.name == "mod":
-        return index, index.args[1]
-    raise CompileError(GroupPart(part.span, " ".join(part.span.text.split())))
 
 
 def _outside(context: Context, name: str, call: ast.Call, size: Expr) -> Subscript:
@@ -188,16 +148,9 @@ def indexed(context: Context, node: ast.Indexed) -> Expr:
             raise CompileError(InstanceAsValue(node.span, name))
         case ast.Name(text=name):
             return read_value(context, tensor(context, name, node.base.span), node.subscripts, node.span)
-        case ast.Member():
-            from dlc.compiler.semantics.calls import member
-
-            return read_value(context, member(context, node.base), node.subscripts, node.span)
-        case ast.Call():
-            from dlc.compiler.semantics.calls import call_value
-
-            value = call_value(context, node.base)
+        case _:
+            value = whole_value(context, node.base)
             if value is not None:
                 return read_value(context, value, node.subscripts, node.span)
     words = " ".join(node.base.span.text.split())
     raise CompileError(WrongRank(node.span, words if len(words) < 30 else "this", 0, len(node.subscripts), None))
-

@@ -1,4 +1,4 @@
-"""Reductions: `sum prod max min mean logsumexp argmax argmin any all`, over indices, with a condition, or over everything."""
+"""Reductions: `sum prod max min mean logsumexp argmax argmin any all`, over indices or everything, with a condition."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def reduction(context: Context, node: ast.Reduction) -> Expr:
         return _everything(context, node)
     if node.kind in ("argmax", "argmin") and len(node.indices) != 1:
         raise CompileError(OneIndexOnly(node.span, node.kind))
-    indices = {name.text: fresh(set_size(context.frame, set_of(name.text), name.span), name.text) for name in node.indices}
+    indices = {
+        name.text: fresh(set_size(context.frame, set_of(name.text), name.span), name.text) for name in node.indices
+    }
     return _reduced(context.binding(indices), node, tuple(indices.values()))
 
 

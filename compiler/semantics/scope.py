@@ -452,5 +452,3 @@ def _binders(statement: ast.Statement) -> Iterator[str]:
         elif isinstance(node, ast.Target):
             for subscript in node.subscripts:
                 yield from (name.text for name in ast.walk(subscript) if isinstance(name, ast.Name))
-
-

@@ -144,8 +144,8 @@ class Sizes:
             pair.report(self._conflict(left, right, pair))
             return
         message = (
-            f"{pair.left_evidence.text} has size {in_words(left)}, {pair.right_evidence.text} has size {in_words(right)}: "
-            "they must be equal"
+            f"{pair.left_evidence.text} has size {in_words(left)}, "
+            f"{pair.right_evidence.text} has size {in_words(right)}: they must be equal"
         )
         for value in (difference, -difference):
             self.require(value.expression(), message, pair.left_evidence.span)
@@ -229,4 +229,3 @@ def unknown_sizes(node: Expr) -> tuple[Expr, ...]:
         for index in getattr(part, "indices", ()):
             found.update(dict.fromkeys(unknown_sizes(index.size)))
     return tuple(found)
-

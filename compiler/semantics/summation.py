@@ -91,7 +91,7 @@ def left_names(scope: Scope, target: ast.Target) -> Places:
 
 @dataclass(frozen=True)
 class _Around:
-    """Where an expression stands: ``bound`` names, ``kept`` names that are not summed though unbound, in a subscript?"""
+    """Where an expression stands; ``kept`` are names that are not summed though unbound."""
 
     bound: frozenset[str]
     kept: frozenset[str] = frozenset()

@@ -14,8 +14,8 @@ from dlc.compiler.semantics.contexts import Context, WholeAxes
 from dlc.compiler.semantics.errors_indices import AllAxesMisplaced, BadLeftSubscript, RepeatedOnLeft
 from dlc.compiler.semantics.errors_limits import TooManyAxes
 from dlc.compiler.semantics.frames import Axis, Frame
+from dlc.compiler.semantics.groups import group
 from dlc.compiler.semantics.names import integer, set_size
-from dlc.compiler.semantics.reading import group
 from dlc.compiler.semantics.scope import capitals_of, set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.summation import NO_SUMS, left_names
@@ -51,7 +51,9 @@ def left_side(frame: Frame, target: ast.Target) -> LeftSide:
     if any(isinstance(subscript, ast.AllAxes) for subscript in target.subscripts):
         return _all_axes(frame, target)
     _check_repetition(frame, target)
-    env = {name: fresh(set_size(frame, set_of(name), span), name) for name, span in left_names(frame.scope, target).items()}
+    env = {
+        name: fresh(set_size(frame, set_of(name), span), name) for name, span in left_names(frame.scope, target).items()
+    }
     context = Context(frame, env, NO_SUMS, WholeAxes(), static=True)
     subscripts = tuple(_place(context, subscript) for subscript in target.subscripts)
     capitals = list(dict.fromkeys(name.text for name in capitals_of(target.subscripts)))
@@ -121,7 +123,11 @@ def _with_capital(context: Context, written: ast.Sum) -> Expr:
         if is_capital and sign == "-":
             raise CompileError(BadLeftSubscript(term.span, "a whole axis cannot be subtracted"))
         assert isinstance(term, ast.Expression)
-        value = context.env[term.text] if isinstance(term, ast.Name) and is_capital else integer(context, term, "a left side")
+        value = (
+            context.env[term.text]
+            if isinstance(term, ast.Name) and is_capital
+            else integer(context, term, "a left side")
+        )
         terms.append(value if sign == "+" else negative(value))
     return added(terms, written.span)
 

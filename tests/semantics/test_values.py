@@ -155,8 +155,7 @@ CASES = {
         None,
     ),
     "summed_over_mapped": (
-        "layer Sq(x[D]) -> y:\n    y = x[d]*x[d]\n"
-        "layer F(x[B,D], v[B]) -> y:\n    y = v[b]*Sq(x[b,D])",
+        "layer Sq(x[D]) -> y:\n    y = x[d]*x[d]\nlayer F(x[B,D], v[B]) -> y:\n    y = v[b]*Sq(x[b,D])",
         {"x": A, "v": V3},
         V3 @ (A**2).sum(1),
     ),
@@ -384,6 +383,12 @@ def test_modules() -> None:
     from tests.semantics.spec_texts import library
 
     loader = library(nn__linear=LINEAR, act="fn twice(x) = 2*x\nindex K = 3\n")
-    text = "use nn.linear: Linear\nuse act: twice\nmodel M(x[B,D]) -> loss:\n    fc = Linear(I=2)\n    loss = sum[b] twice(fc(x[b,D])[0])\n"
+    text = """
+use nn.linear: Linear
+use act: twice
+model M(x[B,D]) -> loss:
+    fc = Linear(I=2)
+    loss = sum[b] twice(fc(x[b,D])[0])
+"""
     graph = graph_of(text, loader=loader, sizes={"D": 3})
     assert "fc.w" in graph.tensors

@@ -1,0 +1,62 @@
+"""Tensors by name: an equation is made into a tensor when its name is first asked for.
+
+So the order of lines does not matter, and a name that is asked for while it is being made is a circle.
+"""
+
+from __future__ import annotations
+
+from dlc.compiler.diagnostics import CompileError, did_you_mean
+from dlc.compiler.semantics import errors_unsupported as unsupported
+from dlc.compiler.semantics.contexts import Context
+from dlc.compiler.semantics.equations import define
+from dlc.compiler.semantics.errors_calls import NotKnownHere
+from dlc.compiler.semantics.errors_names import UnknownName, UnknownSet
+from dlc.compiler.semantics.frames import Frame, Poisoned, Value, scalar_value
+from dlc.compiler.semantics.names import hyper
+from dlc.compiler.semantics.parameters import parameter
+from dlc.compiler.semantics.scope import set_of
+from dlc.compiler.source import Span
+
+
+def tensor(context: Context, name: str, span: Span) -> Value:
+    """What a name of the definition stands for; raises what is wrong with it, or `Poisoned` if that was said."""
+    frame = context.frame
+    if name in frame.values:
+        return frame.values[name]
+    if name in frame.failed or name in frame.scope.broken:
+        raise Poisoned
+    if name in frame.scope.hypers:
+        return scalar_value(name, hyper(frame, name, span), frame.scope.hypers[name].span)
+    if name in frame.scope.parameters or name in frame.scope.own_parameters:
+        return parameter(frame.instance, frame, name)
+    if context.static:
+        raise CompileError(
+            NotKnownHere(span, name) if frame.scope.is_tensor(name) else unknown_name(context, name, span)
+        )
+    unsupported_kind = _unsupported(frame, name)
+    if unsupported_kind is not None:
+        frame.failed.add(name)
+        raise CompileError(unsupported_kind)
+    if name in frame.scope.equations:
+        return define(frame, name, span)
+    raise CompileError(unknown_name(context, name, span))
+
+
+def _unsupported(frame: Frame, name: str) -> unsupported.NotSupportedYet | None:
+    scope = frame.scope
+    if name in scope.draws:
+        return unsupported.DrawNotSupported(scope.draws[name].span)
+    if name in scope.states:
+        return unsupported.StateNotSupported(scope.states[name].span)
+    if name in scope.totals:
+        return unsupported.TotalNotSupported(scope.totals[name].span)
+    return None
+
+
+def unknown_name(context: Context, name: str, span: Span) -> UnknownName | UnknownSet:
+    """What to say of a name that means nothing; a short one that resembles no other is taken for an index variable."""
+    scope = context.frame.scope
+    candidates = (*scope.tensor_names, *scope.instances, *context.env)
+    if len(name.rstrip("'")) <= 2 and did_you_mean(name, candidates) is None:
+        return UnknownSet(span, set_of(name), name, tuple(scope.sets))
+    return UnknownName(span, name, "tensor, scalar or index variable", candidates)
