@@ -38,7 +38,7 @@ class Options:
         hyper: Mapping[str, Number] | None = None,
         model: str | None = None,
     ) -> Options:
-        """From arguments in Python; raises `CompileError` (DL910, DL911, DL921) for what no spec could take."""
+        """From arguments in Python; raises `CompileError` (DL910, DL911, DL924) for what no spec could take."""
         problems: list[Diagnostic] = []
         wanted = str(getattr(dtype, "__name__", dtype))  # np.float64 is meant as it reads
         real: Real | None = next((name for name in REALS if name == wanted), None)
@@ -184,7 +184,7 @@ class BadSize(Diagnostic):
 class BadHyper(Diagnostic):
     """A hyper-parameter given in Python is no number."""
 
-    code = "DL921"
+    code = "DL924"
     title = "hyper-parameter is not a number"
     name: str
     value: str

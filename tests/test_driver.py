@@ -354,7 +354,7 @@ def test_a_kill_while_a_folder_of_the_users_is_written(spec: Path, tmp_path: Pat
         ({"dtype": "float16"}, r"DL910.*the real type is float32 or float64, not `float16`"),
         ({"sizes": {"B": 0}}, r"DL911.*the size of `B` must be a positive integer, not 0"),
         ({"sizes": {"B": 2.5}}, "DL911"),
-        ({"hyper": {"p": "high"}}, "DL921.*hyper-parameter `p` must be a number"),
+        ({"hyper": {"p": "high"}}, "DL924.*hyper-parameter `p` must be a number"),
         ({"model": "Fits"}, r"(?s)DL912.*no model or layer `Fits`.*did you mean `Fit`\?"),
         ({"sizes": {"K": 3}}, r"(?s)DL914.*`K`, which is no index set of the spec.*its index sets are B, J"),
         ({"hyper": {"p": 0.5}}, r"(?s)DL915.*`p`, which is no hyper-parameter of the spec.*it has none"),
@@ -492,7 +492,7 @@ def test_golden_numbers(spec: Path, run: Run) -> None:
     path = spec.with_suffix(".golden")
     code, out, err = run("golden", spec)
     assert (code, out) == (1, "")
-    assert err.startswith(f"error[DL921]: there is no golden file `{path}`")
+    assert err.startswith(f"error[DL924]: there is no golden file `{path}`")
     assert f"`dlc golden --update {spec}`" in err
     assert run("golden", "--update", spec) == (0, f"wrote {path}\n", "")
     assert run("golden", "--update", spec) == (0, "", "")
