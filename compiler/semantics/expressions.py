@@ -85,6 +85,9 @@ def _size(context: Context, node: ast.Size) -> Expr:
 def _member(context: Context, node: ast.Member) -> Expr:
     value = whole_value(context, node)
     assert value is not None
+    if isinstance(node.base, ast.Call):
+        words = f"`{' '.join(node.base.function.span.text.split())}(..).{node.name.text}`"
+        return value.at(context.axes.take(context.frame, value, words, node.span))
     if value.rank:
         raise CompileError(WrongRank(node.span, value.name, value.rank, 0, value.span))
     return value.at(())
