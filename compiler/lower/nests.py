@@ -105,14 +105,18 @@ def _position(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -
     place = Read(names(tensor.id), (), "int")
     candidate = Read(names(f"{tensor.id}.candidate"), (), value.body.type)
     better = op("lt", best, candidate) if value.op == "argmax" else op("lt", candidate, best)
-    body: tuple[Statement, ...] = (
-        Let(candidate.tensor, value.body),
+    conditions, body = _guarded(value)
+    bounded, left = _bounded(value.indices, conditions)
+    if left:
+        body = Select(op("and", *left), body, identity_of(value.op, body.type))
+    update: tuple[Statement, ...] = (
+        Let(candidate.tensor, body),
         Update(place.tensor, Select(better, flat(value.indices), place)),
         Update(best.tensor, Select(better, candidate, best)),
     )
     start = (Var(best.tensor, identity_of(value.op, value.body.type)), Var(place.tensor, ZERO))
     finish = Store(tensor.id, equation.subscripts, place)
-    return loops(equation.indices, (*start, *loops(value.indices, body), finish))
+    return loops(equation.indices, (*start, *bounded(update), finish))
 
 
 def flat(indices: Sequence[Index]) -> Expr:

@@ -102,6 +102,37 @@ def embedding() -> Case:
     return made, ["w"], {"z": places, "w": normal(9, 4)}, {"B": 3, "T": 5}
 
 
+def chosen_in_each_row() -> Case:
+    """Where an element is added depends on the row."""
+    x, z = given("x", "B", "S"), given("z", "B", "T", type="int", bound=Size("S"))
+    b, t = index("b", "B"), index("t", "T")
+    y = whole("y", (b, t), op("exp", at(x, b, at(z, b, t))))
+    made = graph(x, z, y, weighed(y), loss="loss", sizes=["B", "S", "T"])
+    places = np.random.default_rng(0).integers(0, 4, (3, 5))
+    return made, ["x"], {"x": normal(3, 4), "z": places}, {"B": 3, "S": 4, "T": 5}
+
+
+def places_one_behind_another() -> Case:
+    """The place on one axis depends on the place on the other, which is read too."""
+    x, z = given("x", "K"), given("z", 3, "K", type="int", bound=Const(4))
+    q = given("q", "K", type="int", bound=Const(3))
+    u, v, k = index("u", 4), index("v", 3), index("k", "K")
+    found = op("and", op("eq", u, at(z, v, k)), op("eq", v, at(q, k)))
+    y = whole("y", (u, v), total(k, of=when(found, at(x, k))))
+    made = graph(x, z, q, y, weighed(y), loss="loss", sizes=["K"])
+    random = np.random.default_rng(0)
+    arrays = {"x": normal(6), "z": random.integers(0, 4, (3, 6)), "q": random.integers(0, 3, 6)}
+    return made, ["x"], arrays, {"K": 6}
+
+
+def running_maximum() -> Case:
+    x = given("x", "B", "T")
+    b, t, s = index("b", "B"), index("t", "T"), index("s", "T")
+    y = whole("y", (b, t), Reduce("max", (s,), Select(op("le", s, t), at(x, b, s), Const(-np.inf))))
+    made = graph(x, y, weighed(y), loss="loss", sizes=["B", "T"])
+    return made, ["x"], {"x": normal(3, 5)}, {"B": 3, "T": 5}
+
+
 def softmax() -> Case:
     x = given("x", "B", 7)
     b, i = index("b", "B"), index("i", 7)
@@ -172,6 +203,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "grouped convolution": grouped_convolution,
     "attention": attention,
     "embedding": embedding,
+    "chosen in each row": chosen_in_each_row,
+    "places one behind another": places_one_behind_another,
+    "running maximum": running_maximum,
     "softmax": softmax,
     "pooling": pooling,
     "concatenation": concatenation,
