@@ -71,14 +71,18 @@ def _fold(node: Expr) -> Expr | None:
     if node.name not in _FOLDED or not all(isinstance(arg, Const) for arg in node.args):
         return None
     values = [arg.value for arg in node.args if isinstance(arg, Const)]
+    if any(isinstance(value, float) and math.isnan(value) for value in values):
+        return None  # Python's max and comparisons treat a nan in ways of their own
     try:
-        value = _FOLDED[node.name](*values)
+        value: Any = _FOLDED[node.name](*values)
     except (ArithmeticError, ValueError):
         return None  # the machine's answer: an infinity, a nan, or an error in an integer
     if node.type == "bool":
         return Const(bool(value))
-    if isinstance(value, complex) or not math.isfinite(value):
-        keeps = node.name in ("neg", "max", "min", "abs", "stop", "real") and not math.isnan(float(abs(value)))
+    if isinstance(value, complex):
+        return None
+    if not math.isfinite(value):
+        keeps = node.name in ("neg", "max", "min", "abs", "stop", "real")
         return Const(float(value)) if keeps else None
     if node.type == "int":
         return Const(int(value)) if abs(value) < 2**63 else None

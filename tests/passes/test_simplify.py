@@ -62,6 +62,8 @@ CASES: list[tuple[Expr, str]] = [
     (op("exp", n(0)), "1"),
     (op("div", n(1), n(0)), "1/0"),  # an infinity is the machine's to make
     (op("log", n(-1)), "log(-1)"),
+    (op("max", n(1), op("neg", n(np.inf))), "1"),
+    (op("max", n(1), n(np.nan)), "max(1, nan)"),
     (op("floordiv", c(-7), c(2)), "-4"),
     (op("mod", c(-7), c(2)), "1"),
     (op("real", c(3)), "3"),
