@@ -9,48 +9,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.compiler.ir.expr import Const, Expr, Read, Size
-from dlc.compiler.ir.graph import Graph, Output, Tensor
+from dlc.compiler.ir.graph import Graph
 from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
-from dlc.compiler.semantics.arguments import match
-from dlc.compiler.semantics.contexts import evaluate, static_context
-from dlc.compiler.semantics.errors import counted
-from dlc.compiler.semantics.errors_calls import MissingValue, NotKnownHere
+from dlc.compiler.semantics.definition import DefinitionGraph
+from dlc.compiler.semantics.errors_calls import MissingValue
 from dlc.compiler.semantics.errors_limits import NestedTooDeep
-from dlc.compiler.semantics.errors_names import (
-    AmbiguousDefinition,
-    BadLoss,
-    NoOutput,
-    NotAParameter,
-    UnknownDefinition,
-    UnknownSetting,
-)
-from dlc.compiler.semantics.errors_sizes import CircularSizes
-from dlc.compiler.semantics.finish import assemble, settle, too_large
-from dlc.compiler.semantics.folding import known_value
-from dlc.compiler.semantics.frames import (
-    Axis,
-    Draft,
-    Elaboration,
-    Frame,
-    Instance,
-    Poisoned,
-    Restart,
-    Value,
-    scope_of,
-    tensor_value,
-)
+from dlc.compiler.semantics.errors_names import AmbiguousDefinition, UnknownDefinition, UnknownSetting
+from dlc.compiler.semantics.frames import Elaboration, Restart, scope_of
 from dlc.compiler.semantics.limits import Count
-from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.modules import Loader, Module, Resolved
-from dlc.compiler.semantics.names import hyper, set_size
-from dlc.compiler.semantics.parameters import parameter
-from dlc.compiler.semantics.scope import Scope, set_of
+from dlc.compiler.semantics.scope import Scope
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
@@ -144,7 +116,7 @@ def _elaborated(
     while True:
         build = Elaboration(loader, sizes, fixed, isinstance(item, ast.Layer), checking)
         try:
-            graph = _Definition(build, scope).run()
+            graph = DefinitionGraph(build, scope).run()
         except Restart as restart:
             missing = _fix(build, fixed, restart.names)
             if missing:
@@ -197,198 +169,3 @@ def _unsupported(scope: Scope) -> list[Diagnostic]:
 
 def _place_of(statement: ast.Statement) -> Span:
     return statement.declarations[0].span if isinstance(statement, ast.State) else statement.span
-
-
-@dataclass
-class _Definition:
-    """One attempt to elaborate a definition."""
-
-    build: Elaboration
-    scope: Scope
-
-    def run(self) -> Graph | None:
-        frame = self.frame = self.new_frame()
-        self.attempt(self.inputs)
-        self.attempt(self.declared)
-        self.written()
-        for name in self.scope.equations:
-            self.attempt(lambda name=name: tensor(self.context, name, self.scope.equations[name][0].target.span))
-        outputs = self.outputs()
-        loss = self.attempt(self.loss)
-        trainable = self.attempt(self.trainable) or ()
-        settle(self.build, frame)
-        if self.build.problems.has_errors or self.scope.problems:
-            return None
-        graph = assemble(self.build, self.scope.name, outputs, loss, trainable, self.scope.definition.doc or "")
-        for problem in too_large(graph.tensors.values()):
-            self.build.report(problem)
-        return graph
-
-    def new_frame(self) -> Frame:
-        instance = Instance(self.scope, "", self.scope.definition.name.span)
-        frame = Frame(self.build, self.scope, instance)
-        instance.statics = frame
-        if any(isinstance(axis, ast.AllAxes) for one in self.scope.data.values() for axis in one.axes):
-            name = next(one for one in ("N", "N1", "N2", "N3") if one not in self.scope.sets)
-            frame.all_axes = (Axis(Size(name), name),)
-        return frame
-
-    @property
-    def context(self):  # contexts.Context
-        from dlc.compiler.semantics.contexts import Context, WholeAxes
-        from dlc.compiler.semantics.summation import NO_SUMS
-
-        return Context(self.frame, {}, NO_SUMS, WholeAxes())
-
-    def attempt(self, work: Callable[[], Result]) -> Result | None:
-        try:
-            return work()
-        except CompileError as error:
-            for problem in error.diagnostics:
-                self.build.report(problem)
-        except Poisoned:
-            pass
-        return None
-
-    # -- what is given -------------------------------------------------------------------------------------------------
-
-    def inputs(self) -> None:
-        for name, declaration in self.scope.data.items():
-            if self.attempt(lambda n=name, d=declaration: self.input(n, d)) is None:
-                self.frame.failed.add(name)
-
-    def input(self, name: str, declaration: ast.Declaration) -> Value:
-        axes = self.axes(declaration)
-        bound: Expr | None = None
-        bound_set = ""
-        kind = declaration.type or "real"
-        if declaration.element_of is not None:
-            bound_set, kind = set_of(declaration.element_of.text), "int"
-            bound = set_size(self.frame, bound_set, declaration.element_of.span)
-        made = Tensor(
-            name,
-            tuple(axis.size for axis in axes),
-            kind,  # type: ignore[arg-type]  # the parser knows the types
-            "input",
-            sets=tuple(axis.set for axis in axes),
-            bound=bound,
-            bound_set=bound_set,
-            default=self.default(declaration),
-            doc=declaration.doc if hasattr(declaration, "doc") else "",
-            span=declaration.span,
-        )
-        draft = Draft(made)
-        self.build.add(draft)
-        value = self.frame.values[name] = tensor_value(draft, name, (), declaration.span)
-        return value
-
-    def axes(self, declaration: ast.Declaration) -> list[Axis]:
-        axes: list[Axis] = []
-        for axis in declaration.axes:
-            if isinstance(axis, ast.AllAxes):
-                axes.extend(self.frame.all_axes or ())
-            else:
-                axes.append(Axis(set_size(self.frame, set_of(axis.text), axis.span), set_of(axis.text)))
-        return axes
-
-    def default(self, declaration: ast.Declaration) -> Number | None:
-        if declaration.value is None:
-            return None
-        value = known_value(evaluate(static_context(self.frame), declaration.value))
-        if value is None:
-            written = declaration.value.span
-            raise CompileError(NotKnownHere(written, " ".join(written.text.split())))
-        return value
-
-    def declared(self) -> None:
-        """Parameters and hyper-parameters exist whether or not an equation reads them."""
-        for name in (*self.scope.parameters, *self.scope.own_parameters):
-            self.attempt(lambda name=name: parameter(self.frame.instance, self.frame, name))
-        for name, declaration in self.scope.hypers.items():
-            self.attempt(lambda n=name, d=declaration: hyper(self.frame, n, d.span))
-
-    def written(self) -> None:
-        """Sizes and instances are looked at even where nothing uses them."""
-        for name, entry in self.scope.sets.items():
-            if entry.size is not None and not entry.from_file and name not in self.circular_sets():
-                self.attempt(lambda name=name, entry=entry: set_size(self.frame, name, entry.size_span))
-        for entry in self.scope.instances.values():
-            assert isinstance(entry.layer.item, ast.Layer)
-            layer = scope_of(entry.layer, entry.layer.item)
-            self.attempt(lambda entry=entry, layer=layer: match(layer, entry.call, "making", layer.name))
-
-    def circular_sets(self) -> set[str]:
-        """Sets of circles that were reported."""
-        return {name for one in self.build.problems if isinstance(one, CircularSizes) for name in one.circle}
-
-    # -- what is wanted ------------------------------------------------------------------------------------------------
-
-    def outputs(self) -> list[Output]:
-        if not self.scope.outputs:
-            self.build.report(NoOutput(self.scope.definition.name.span, self.scope.name))
-        found: list[Output] = []
-        for name in self.scope.outputs:
-            value = self.frame.values.get(name)
-            if value is not None and isinstance(value.body, Read):
-                found.append(Output(name, value.body.tensor))
-        return found
-
-    def loss(self) -> str | None:
-        minimise = next((one for one in self.scope.definition.body if isinstance(one, ast.Minimize)), None)
-        if minimise is not None:
-            return self.scalar_loss(minimise.loss)
-        if not isinstance(self.scope.definition, ast.Model):
-            return None
-        scalars = [name for name, one in self.scope.outputs.items() if not one.axes and self.is_real(name)]
-        name = "loss" if "loss" in scalars else scalars[0] if len(scalars) == 1 else None
-        return self.draft_of(name)
-
-    def is_real(self, name: str) -> bool:
-        value = self.frame.values.get(name)
-        return value is not None and value.type == "real" and value.rank == 0
-
-    def draft_of(self, name: str | None) -> str | None:
-        body = self.frame.values[name].body if name is not None else None
-        return body.tensor if isinstance(body, Read) else None
-
-    def scalar_loss(self, name: ast.Name) -> str | None:
-        if name.text in self.scope.instances:
-            raise CompileError(BadLoss(name.span, name.text, "it is an instance"))
-        value = tensor(self.context, name.text, name.span)
-        if value.rank:
-            raise CompileError(BadLoss(name.span, name.text, f"it has {counted(value.rank, 'axis')}"))
-        if value.type != "real":
-            raise CompileError(BadLoss(name.span, name.text, "it is not a real number"))
-        made = self.draft_of(name.text) if name.text in self.frame.values else None
-        if made is None or self.build.drafts[made].tensor.kind != "computed":
-            raise CompileError(BadLoss(name.span, name.text, "it is not computed"))
-        return made
-
-    def trainable(self) -> tuple[str, ...]:
-        parameters = [name for name, draft in self.build.drafts.items() if draft.tensor.kind == "parameter"]
-        minimise = next((one for one in self.scope.definition.body if isinstance(one, ast.Minimize)), None)
-        if minimise is None or not minimise.over:
-            return tuple(parameters)
-        chosen: list[str] = []
-        for place in minimise.over:
-            path = _path(place)
-            found = [name for name in parameters if name == path or name.startswith(f"{path}.")]
-            if not found:
-                known = tuple(dict.fromkeys((*self.scope.instances, *parameters)))
-                raise CompileError(NotAParameter(place.span, path or place.span.text, known))
-            chosen.extend(found)
-        return tuple(name for name in parameters if name in chosen)
-
-
-def _path(node: ast.Expression) -> str:
-    match node:
-        case ast.Name(text=text):
-            return text
-        case ast.Member(base=base, name=name):
-            return f"{_path(base)}.{name.text}"
-        case ast.Indexed(base=base):
-            return _path(base)
-    return ""
-
-
-_ = Const

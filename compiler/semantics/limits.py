@@ -65,9 +65,7 @@ def _circle(items: Sequence[ast.Definition | ast.Function]) -> Recursive:
 
 def _called(module: Module, item: ast.Definition | ast.Function) -> Iterator[tuple[Resolved, Span]]:
     """Every call in a definition, with what it calls: once for each time that its body is expanded."""
-    instances = {}
-    if isinstance(item, ast.Definition):
-        instances = scope_of(Resolved(module, item), item).instances if not isinstance(item, ast.Optimizer) else {}
+    instances = scope_of(Resolved(module, item), item).instances if isinstance(item, ast.Layer | ast.Model) else {}
     made = {id(entry.call) for entry in instances.values()}
     for node in ast.walk(item):
         if not isinstance(node, ast.Call) or id(node) in made:

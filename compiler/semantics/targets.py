@@ -72,7 +72,8 @@ def _all_axes(frame: Frame, target: ast.Target) -> LeftSide:
     if len(target.subscripts) > 1:
         raise CompileError(AllAxesMisplaced(target.span, "it stands for all axes, so it stands alone"))
     if frame.all_axes is None:
-        raise CompileError(AllAxesMisplaced(target.subscripts[0].span, "no data argument has `[..]`"))
+        dots = next(subscript.span for subscript in target.subscripts)
+        raise CompileError(AllAxesMisplaced(dots, "no data argument has `[..]`"))
     indices = tuple(fresh(axis.size, axis.set or "i") for axis in frame.all_axes)
     evidence = [Evidence(f"axis {number + 1} of `..`", target.span) for number in range(len(indices))]
     axes = WholeAxes(list(indices), list(frame.all_axes), False, evidence)
