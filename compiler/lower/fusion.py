@@ -29,8 +29,7 @@ from dlc.compiler.ir.loops import (
 
 Body = tuple[Statement, ...]
 
-# -- rewriting
-# ----------------------------------------------------------------------------------------------------------
+# -- rewriting -------------------------------------------------------------------------------------------------------
 
 
 def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
@@ -74,8 +73,7 @@ def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
     return mapped(tuple(map(loop, body)), lambda e: substitute(e, changes))
 
 
-# -- what a statement touches
-# ---------------------------------------------------------------------------------------------
+# -- what a statement touches ----------------------------------------------------------------------------------------
 
 
 def _accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
@@ -112,8 +110,7 @@ def touches(body: Iterable[Statement]) -> set[str]:
     return found
 
 
-# -- merging
-# ------------------------------------------------------------------------------------------------------------
+# -- merging ---------------------------------------------------------------------------------------------------------
 
 
 def merged(first: For, second: For) -> For | None:
@@ -167,8 +164,7 @@ def _common_axis(mine: list[tuple[Expr, ...]], i: Index, theirs: list[tuple[Expr
     )
 
 
-# -- storage
-# ------------------------------------------------------------------------------------------------------------
+# -- storage ---------------------------------------------------------------------------------------------------------
 
 
 def forwarded(body: Body, private: set[str], names: Callable[[str], str]) -> Body:

@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.ir.affine import Polynomial, equal, polynomial
-from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, free_indices, reads, refresh, rename_bound, substitute
+from dlc.compiler.ir.affine import Polynomial, equal, integer, polynomial
+from dlc.compiler.ir.expr import (
+    ONE,
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Read,
+    Reduce,
+    free_indices,
+    op,
+    reads,
+    refresh,
+    rename_bound,
+    substitute,
+)
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
 from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements
 from dlc.compiler.lower.contractions import Packer, Plan, contraction, plan, product_body
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, merged, touches, with_axes_dropped, writes
 from dlc.compiler.lower.nests import nest, sizes_product
 
+_APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
 
 
@@ -98,8 +113,7 @@ def _facts(graph: Graph) -> Callable[[Expr], list[Polynomial]]:
     return facts
 
 
-# -- fusion of kernels
-# ----------------------------------------------------------------------------------------------------
+# -- fusion of kernels -----------------------------------------------------------------------------------------------
 
 
 def _place(made: list[Draft], home: dict[str, int], new: Draft) -> None:
@@ -129,8 +143,7 @@ def _fused(draft: Draft, new: Draft) -> Draft | None:
     return Draft([*draft.equations, *new.equations], (loop,), work=[*draft.work, *new.work])
 
 
-# -- finishing
-# ------------------------------------------------------------------------------------------------------------
+# -- finishing -------------------------------------------------------------------------------------------------------
 
 
 def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: Callable[[str], str]) -> None:
@@ -148,14 +161,23 @@ def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: C
         axes = contractible_axes(draft.body, key)
         if not axes:
             continue
-        instead = (SHARD,) if split is not None else ()
-        draft.body = with_axes_dropped(draft.body, key, axes, instead)
         kept = tuple(size for axis, size in enumerate(buffers[key].sizes) if axis not in axes)
-        leading = (SHARDS,) if split is not None else ()
-        buffers[key] = Buffer(key, (*leading, *kept), buffers[key].type, buffers[key].role)
+        instead: tuple[Expr, ...] = ()
+        if split is not None:
+            instead, kept = _a_piece_each(kept)
+        draft.body = with_axes_dropped(draft.body, key, axes, instead)
+        buffers[key] = Buffer(key, kept, buffers[key].type, buffers[key].role)
     if split is not None:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size
+
+
+def _a_piece_each(sizes: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+    """Leading subscripts and sizes of a buffer of which every shard has a piece; no two pieces share a cache line."""
+    if not sizes:
+        return (SHARD, ZERO), (SHARDS, _APART)
+    padded = _APART if len(sizes) == 1 else ONE
+    return (SHARD,), (SHARDS, integer(op("add", sizes[0], padded)), *sizes[1:])
 
 
 def _split_loops(draft: Draft) -> tuple[Index, ...] | None:

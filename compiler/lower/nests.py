@@ -136,8 +136,7 @@ def _guarded(value: Reduce) -> tuple[list[Expr], Expr]:
     return [], body
 
 
-# -- row form or register form
-# ------------------------------------------------------------------------------------------
+# -- row form or register form ---------------------------------------------------------------------------------------
 
 
 def _rows_are_contiguous(equation: Equation, value: Reduce) -> bool:
@@ -226,8 +225,7 @@ def _extreme(name: str, bounds: list[Polynomial]) -> Expr:
     return result
 
 
-# -- scatter
-# ------------------------------------------------------------------------------------------------------------
+# -- scatter ---------------------------------------------------------------------------------------------------------
 
 
 def _scattered(equation: Equation, value: Reduce) -> dict[Index, Expr]:
@@ -279,8 +277,7 @@ def _scatter(
     return loops(around, (*first, *bounded((If(op("and", *left), rows),) if left else rows)))
 
 
-# -- cost
-# ---------------------------------------------------------------------------------------------------------------
+# -- cost ------------------------------------------------------------------------------------------------------------
 
 _USUAL_SIZE = 64  # stands for a size that is not known
 

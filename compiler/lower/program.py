@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 
-from dlc.compiler.ir.expr import Reduce, refresh, substitute
+from dlc.compiler.ir.expr import Read, Reduce, reads, refresh, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, read, unique, whole
 from dlc.compiler.ir.loops import Buffer, Entry, Kernel, Program, Result, Role, Value
 from dlc.compiler.ir.printer import equation_text
@@ -141,22 +141,29 @@ def _formula(tensor: Tensor, equation: Equation) -> str:
 
 
 def _staged(graph: Graph) -> Graph:
-    """Sums over several indices that leave a scalar are taken in two steps, so that the first can be split."""
+    """A scalar that reduces rows is taken in two steps: one number a row, where the row is computed, and the rest.
+
+    The first step can be split, and shares the loop of what it reads: of a loss, no row outlives its iteration.
+    """
     tensors: list[Tensor] = []
     taken: dict[str, object] = dict(graph.tensors)
     for tensor in graph.tensors.values():
-        equation = tensor.equations[0] if len(tensor.equations) == 1 else None
-        value = equation.value if equation is not None else None
-        if tensor.rank or not isinstance(value, Reduce) or len(value.indices) < 2 or value.op in ("argmax", "argmin"):
+        value = tensor.equations[0].value if len(tensor.equations) == 1 else None
+        if tensor.rank or not isinstance(value, Reduce) or not _has_rows(value):
             tensors.append(tensor)
             continue
-        assert equation is not None
-        outer, inner = value.indices[0], value.indices[1:]
+        (equation,) = tensor.equations
         key = unique(f"{tensor.id}.parts", taken)
         taken[key] = None
-        row = refresh(outer)
-        parts = whole(key, (row,), substitute(Reduce(value.op, inner, value.body), {outer: row}), equation.span)
-        again = refresh(outer)
+        row, again = refresh(value.indices[0]), refresh(value.indices[0])
+        inner = Reduce(value.op, value.indices[1:], value.body) if value.indices[1:] else value.body
+        parts = whole(key, (row,), substitute(inner, {value.indices[0]: row}), equation.span)
         total = replace(equation, value=Reduce(value.op, (again,), read(parts, again)))
         tensors += [parts, replace(tensor, equations=(total,))]
     return graph.with_tensors(tensors)
+
+
+def _has_rows(value: Reduce) -> bool:
+    if value.op in ("argmax", "argmin"):
+        return False
+    return len(value.indices) > 1 or (not isinstance(value.body, Read) and bool(reads(value.body)))
