@@ -150,7 +150,9 @@ def _about_atom(atom: Expr) -> list[Polynomial]:
         case Op(name="max", args=(left, right)):
             return [me - polynomial(left), me - polynomial(right)]
         case Op(name="min", args=(left, right)):
-            return [polynomial(left) - me, polynomial(right) - me]
+            below = [polynomial(left) - me, polynomial(right) - me]
+            both_are = nonnegative(polynomial(left)) and nonnegative(polynomial(right))
+            return [*below, me] if both_are else below
         case Select(yes=yes, no=no) if atom.type == "int":
             low = [p for p in (polynomial(yes), polynomial(no)) if not nonnegative(p)]
             return [] if low else [me]
