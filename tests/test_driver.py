@@ -492,7 +492,7 @@ def test_golden_numbers(spec: Path, run: Run) -> None:
     path = spec.with_suffix(".golden")
     code, out, err = run("golden", spec)
     assert (code, out) == (1, "")
-    assert err.startswith(f"error[DL924]: there is no golden file `{path}`")
+    assert err.startswith(f"error[DL921]: there is no golden file `{path}`")
     assert f"`dlc golden --update {spec}`" in err
     assert run("golden", "--update", spec) == (0, f"wrote {path}\n", "")
     assert run("golden", "--update", spec) == (0, "", "")
