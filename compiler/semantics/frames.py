@@ -14,8 +14,9 @@ from dlc.compiler.diagnostics import CompileError, Diagnostic, Diagnostics
 from dlc.compiler.ir.expr import Expr, Index, Read, fresh, substitute
 from dlc.compiler.ir.graph import Tensor, unique
 from dlc.compiler.ir.ops import Type
+from dlc.compiler.semantics.declarations import make_scope
 from dlc.compiler.semantics.modules import Loader, Resolved
-from dlc.compiler.semantics.scope import Scope, make_scope
+from dlc.compiler.semantics.scope import Scope
 from dlc.compiler.semantics.sizes import Evidence, Sizes
 from dlc.compiler.semantics.summation import Sums, sums_of_equation
 from dlc.compiler.source import Span
