@@ -18,7 +18,7 @@ from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate
 from dlc.compiler.semantics.errors_indices import PartsOfDifferentRank, WrongRank
-from dlc.compiler.semantics.errors_limits import TooManyAxes
+from dlc.compiler.semantics.errors_limits import TooManyAxes, TooManyParts
 from dlc.compiler.semantics.errors_types import MixedTypes, NotWithinSet, WrongType
 from dlc.compiler.semantics.errors_unsupported import RecurrenceNotSupported
 from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Poisoned, Value, tensor_value
@@ -28,6 +28,10 @@ from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.targets import MOST_AXES, LeftSide, end_of, left_side
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
+
+
+MOST_PARTS = 400
+"""Equations of one tensor: each part is compared with every other."""
 
 
 def define(frame: Frame, name: str, span: Span | None) -> Value:
@@ -61,6 +65,8 @@ def _circle(frame: Frame, name: str) -> Diagnostic:
 
 def _defined(frame: Frame, name: str) -> Value:
     equations = frame.scope.equations[name]
+    if len(equations) > MOST_PARTS:
+        raise CompileError(TooManyParts(equations[MOST_PARTS].target.span, name, len(equations), MOST_PARTS))
     lefts = _lefts(frame, name, equations)
     bodies = _typed([_body(frame, *pair) for pair in zip(equations, lefts, strict=True)], equations)
     declaration = frame.scope.outputs.get(name)

@@ -8,7 +8,7 @@
 ``errors_calls``               DL085 to DL099
 ``errors_types``               DL100 to DL109
 ``errors_unsupported``         DL110 to DL123
-``errors_limits``              DL124 to DL129
+``errors_limits``              DL124 to DL130
 =============================  ==============
 """
 

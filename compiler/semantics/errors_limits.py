@@ -1,4 +1,4 @@
-"""Limits that keep a spec from exhausting the compiler.  DL124 to DL129."""
+"""Limits that keep a spec from exhausting the compiler.  DL124 to DL130."""
 
 from __future__ import annotations
 
@@ -35,7 +35,24 @@ class NestedTooDeep(SemanticDiagnostic):
 
     @property
     def message(self) -> str:
-        return f"calls of `{self.name}` are nested deeper than {self.limit}"
+        return f"what `{self.name}` needs is nested deeper than {self.limit}: calls, and equations that use each other"
+
+
+@dataclass(frozen=True)
+class TooManyParts(SemanticDiagnostic):
+    code = "DL130"
+    title = "too many parts"
+    name: str
+    count: int
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` has {self.count} equations, each for its own part; the limit is {self.limit}"
+
+    @property
+    def help(self) -> str | None:
+        return "elements that follow one rule are one equation, with an index variable on the left"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ def set_size(frame: Frame, name: str, span: Span | None) -> Expr:
     entry = frame.scope.sets.get(name)
     if entry is None:
         raise CompileError(UnknownSet(span, name, None, tuple(frame.scope.sets)))
+    if f"|{name}|" in owner.failed:
+        raise Poisoned
     if f"|{name}|" in owner.open:
         circle = list(owner.open)[list(owner.open).index(f"|{name}|") :]
         raise CompileError(CircularSizes(span, (*(one.strip("|") for one in circle), name)))
@@ -37,9 +39,13 @@ def set_size(frame: Frame, name: str, span: Span | None) -> Expr:
     try:
         size = _new_size(owner, entry)
     except CompileError as error:
+        owner.failed.add(f"|{name}|")
         for problem in error.diagnostics:
             owner.report(problem)
         raise Poisoned from None
+    except Poisoned:
+        owner.failed.add(f"|{name}|")
+        raise
     finally:
         owner.open.pop(f"|{name}|", None)
     return owner.sets.setdefault(name, size)
