@@ -35,7 +35,8 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Tensor, whole
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
-from dlc.compiler.lower.nests import loops, sizes_product, volume
+from dlc.compiler.lower.nests import sizes_product, volume
+from dlc.compiler.lower.ranges import loops
 
 #: Below this many multiplications a loop nest is at least as fast as a call.
 SMALLEST = 2048

@@ -99,10 +99,11 @@ def _product_draft(found: Plan) -> Draft:
 
 
 def _facts(graph: Graph) -> Callable[[Expr], list[Polynomial]]:
-    """What the declared ranges of integer tensors say about the reads in an expression."""
+    """What the sizes are required to fulfil, and what integer tensors declare of the reads in an expression."""
+    required = [polynomial(requirement.value) for requirement in graph.requirements]
 
     def facts(expression: Expr) -> list[Polynomial]:
-        found: list[Polynomial] = []
+        found = list(required)
         for read in reads(expression):
             tensor = graph.tensors.get(read.tensor)
             if tensor is not None and tensor.bound is not None:

@@ -1,0 +1,119 @@
+"""Loops over the indices of a reduction: its conditions become bounds of the loops where they can be solved for them.
+
+``sum[s : s <= t] ..`` loops over ``s < t + 1``; a stride turns into a quotient, ``2*u + p < |H|`` into
+``u < (|H| - p + 1) // 2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.conditions import conjuncts
+from dlc.compiler.ir.expr import (
+    TRUE,
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Reduce,
+    Select,
+    free_indices,
+    identity_of,
+    op,
+    reads,
+)
+from dlc.compiler.ir.loops import For, Statement
+
+_COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
+
+
+def combined(reduction: str, total: Expr, value: Expr) -> Expr:
+    """What a reduction has reached after one more element."""
+    return Op(_COMBINE[reduction], (total, value))
+
+
+def guarded(value: Reduce) -> tuple[list[Expr], Expr]:
+    """The conditions under which the body counts, and the body under them."""
+    body = value.body
+    if isinstance(body, Select) and body.no is identity_of(value.op, body.type):
+        return list(conjuncts(body.cond)), body.yes
+    if value.op == "any" and not isinstance(body, Const):
+        return list(conjuncts(body)), TRUE
+    return [], body
+
+
+def loops(indices: Sequence[Index], body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Loops over the whole ranges of the indices, the first outermost."""
+    for index in reversed(indices):
+        body = (For(index, ZERO, index.size, body),)
+    return body
+
+
+def bounded_loops(
+    indices: Sequence[Index], conditions: Sequence[Expr]
+) -> tuple[Callable[[tuple[Statement, ...]], tuple[Statement, ...]], list[Expr]]:
+    """Loops over ``indices``, narrowed by the conditions that can be solved for one of them, and the others."""
+    left = list(conditions)
+    ranges: list[tuple[Index, Expr, Expr]] = []
+    for position in range(len(indices) - 1, -1, -1):
+        index = indices[position]
+        inner = set(indices[position + 1 :])
+        low: list[Polynomial] = [Polynomial(())]
+        high: list[Polynomial] = [polynomial(index.size)]
+        for cond in list(left):
+            solved = _solved(cond, index)
+            if solved is None or inner & set(free_indices(cond)):
+                continue
+            left.remove(cond)
+            low += solved[0]
+            high += solved[1]
+        ranges.append((index, _extreme("max", low), _extreme("min", high)))
+
+    def around(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        for index, start, stop in ranges:
+            body = (For(index, start, stop, body),)
+        return body
+
+    return around, left
+
+
+def _solved(cond: Expr, index: Index) -> tuple[list[Polynomial], list[Polynomial]] | None:
+    """``(lower bounds, exclusive upper bounds)`` equivalent to the condition, if it is a bound on ``index``."""
+    if not (isinstance(cond, Op) and cond.name in ("lt", "le", "eq") and cond.args[0].type == "int"):
+        return None
+    if reads(cond):
+        return None
+    left, right = polynomial(cond.args[0]), polynomial(cond.args[1])
+    slack = right - left - (1 if cond.name == "lt" else 0)  # the condition is slack >= 0 (or == 0)
+    parts = slack.split(index)
+    factor = parts[0].value if parts is not None else None
+    if parts is None or not factor:
+        return None
+    rest = parts[1]
+    if cond.name == "eq":
+        exactly = rest * -factor
+        return ([exactly], [exactly + 1]) if factor in (1, -1) else None
+    if factor > 0:
+        return [_quotient(-rest + factor - 1, factor)], []
+    return [], [_quotient(rest, -factor) + 1]
+
+
+def _quotient(value: Polynomial, divisor: int) -> Polynomial:
+    return value if divisor == 1 else polynomial(op("floordiv", value.expression(), Const(divisor)))
+
+
+def _extreme(name: str, bounds: list[Polynomial]) -> Expr:
+    """The greatest lower or least upper bound, leaving out those that another one implies."""
+    kept: list[Polynomial] = []
+    for bound in bounds:
+        sign = 1 if name == "max" else -1
+        if any(nonnegative((other - bound) * sign) for other in kept):
+            continue
+        kept = [other for other in kept if not nonnegative((bound - other) * sign)] + [bound]
+    result = kept[0].expression()
+    for bound in kept[1:]:
+        result = op(name, result, bound.expression())
+    return result

@@ -1,0 +1,123 @@
+"""Reductions that visit each element once and combine it into the place that it names.
+
+``sum[k] [v == z[k]] * e`` with ``v`` free would look at every ``k`` for every ``v``.  Here each ``k`` is visited once:
+the result is set to 0, and ``e`` is added at ``z[k]``.  Products and extremes do likewise.  The place of an extreme is
+found by comparing each element with the one at the best place so far.
+
+Free indices in front of the one that is named, and those that its place depends on, are loops around all of this:
+``y[b, z[b,k]]`` is scattered row by row, so rows stay in the cache, and shards may share them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from dlc.compiler.ir.affine import Polynomial
+from dlc.compiler.ir.bounds import within
+from dlc.compiler.ir.expr import (
+    TRUE,
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    free_indices,
+    identity_of,
+    op,
+    refresh,
+    substitute,
+)
+from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.ir.loops import If, Statement, Store
+from dlc.compiler.lower.fusion import renamed
+from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops
+
+Facts = Callable[[Expr], list[Polynomial]]  # what is known of the integer reads in an expression
+
+_COMBINED = frozenset({"sum", "prod", "max", "min", "any"})
+_NOWHERE = Const(-1)
+
+
+def places(equation: Equation, value: Reduce) -> dict[Index, Expr]:
+    """Free indices that a condition sets to something computed from the reduced ones."""
+    is_position = value.op in ("argmax", "argmin") and len(value.indices) == 1
+    if not (is_position or value.op in _COMBINED) or not equation.is_whole:
+        return {}
+    found: dict[Index, Expr] = {}
+    for cond in guarded(value)[0]:
+        for index, place in _sides(cond):
+            free = set(free_indices(place))
+            apart = not free & {*found, index} and not any(index in free_indices(other) for other in found.values())
+            if index in equation.indices and index not in found and free & set(value.indices) and apart:
+                found[index] = place
+                break
+    return found
+
+
+def _sides(cond: Expr) -> Iterator[tuple[Index, Expr]]:
+    if isinstance(cond, Op) and cond.name == "eq" and cond.args[0].type == cond.args[1].type == "int":
+        left, right = cond.args
+        if isinstance(left, Index):
+            yield left, right
+        if isinstance(right, Index):
+            yield right, left
+
+
+def nest(
+    tensor: Tensor, equation: Equation, value: Reduce, places: Mapping[Index, Expr], facts: Facts
+) -> tuple[Statement, ...]:
+    around = _around(equation, places)
+    inside = [index for index in equation.indices if index not in around]
+    rows = {index: refresh(index) for index in inside if index not in places}
+    replaced: dict[Expr, Expr] = {**places, **rows}
+    conditions, body = guarded(value)
+    kept = [c for c in conditions if not any(index in places and places[index] is e for index, e in _sides(c))]
+    checks = [substitute(c, replaced) for c in kept]
+    for index, place in places.items():
+        if not within(place, index.size, facts(place)):
+            checks += [op("le", ZERO, place), op("lt", place, index.size)]
+
+    element = Read(tensor.id, equation.subscripts, value.type)
+    target = Read(tensor.id, tuple(substitute(s, replaced) for s in equation.subscripts), value.type)
+    first, update, last = _steps(value, element, target, substitute(body, replaced))
+    outer = [c for c in checks if not set(free_indices(c)) & set(rows.values())]
+    inner = [c for c in checks if c not in outer]
+    visit = loops(list(rows.values()), _under(inner, update))
+    over_reduced, left = bounded_loops(value.indices, outer)
+    return loops(around, (*loops(inside, first), *over_reduced(_under(left, visit)), *_again(inside, last)))
+
+
+def _around(equation: Equation, places: Mapping[Index, Expr]) -> list[Index]:
+    needed = {index for place in places.values() for index in free_indices(place)}
+    front = next(number for number, index in enumerate(equation.indices) if index in places)
+    return [index for number, index in enumerate(equation.indices) if number < front or index in needed]
+
+
+def _under(conditions: list[Expr], body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    return (If(op("and", *conditions), body),) if conditions else body
+
+
+def _again(indices: list[Index], body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Another sweep over the indices."""
+    return renamed(loops(indices, body), {index: refresh(index) for index in indices}) if body else ()
+
+
+def _steps(
+    value: Reduce, element: Read, target: Read, body: Expr
+) -> tuple[tuple[Statement, ...], tuple[Statement, ...], tuple[Statement, ...]]:
+    """What is stored at every element before, at the target for one visit, and at every element after."""
+    if value.op in _COMBINED:
+        neutral = identity_of(value.op, value.body.type)
+        return (_store(element, neutral),), (_store(target, combined(value.op, target, body)),), ()
+    (index,) = value.indices
+    best = substitute(body, {index: target})
+    better = op("lt", best, body) if value.op == "argmax" else op("lt", body, best)
+    visit = If(Select(op("lt", target, ZERO), TRUE, better), (_store(target, index),))
+    return (_store(element, _NOWHERE),), (visit,), (_store(element, op("max", element, ZERO)),)
+
+
+def _store(at: Read, value: Expr) -> Store:
+    return Store(at.tensor, at.subscripts, value)
