@@ -29,8 +29,9 @@ WORD = re.compile(r"[^\W\d]\w*'*|\d+\.?\d*|[^\w\s]+|\n *| +")
 WORDS = tuple(sorted({word for text in TEXTS for word in WORD.findall(text)}))
 BLOCKS = tuple(block for text in TEXTS for block in re.split(r"\n(?=\S)", text) if re.match(r"layer|model|fn", block))
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example)
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+MANY = settings(max_examples=20_000, deadline=None, suppress_health_check=SLOW)
 
 
 def diagnostics_of(content: bytes) -> list[Diagnostic]:
