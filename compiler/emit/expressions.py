@@ -116,12 +116,15 @@ class Spelling:
 
     def _add(self, node: Op) -> tuple[str, int]:
         first, *rest = _positive_first(node)
-        written = self.text(first, PRODUCT)
+        written, strength = self.text(first, PRODUCT), SUM
         for term in rest:
             negated = _negated(term)
+            if negated is not None and _is_scale(negated):
+                written, strength = self.call("difference", written, self.text(negated)), ATOM
+                continue
             sign, shown = (" - ", negated) if negated is not None else (" + ", term)
-            written += sign + self.text(shown, PRODUCT)
-        return written, SUM
+            written, strength = written + sign + self.text(shown, PRODUCT), SUM
+        return written, strength
 
     def _mul(self, node: Op) -> tuple[str, int]:
         """Quotients among the factors stand in parentheses, so that nothing is divided in another order."""
@@ -176,6 +179,9 @@ class Spelling:
                 shown = self.text(node.args[0], SUM)
                 return f"int({shown} > 0) - int({shown} < 0)", SUM
             function = for_integers
+        if function == "exp" and _is_distance(node.args[0]):
+            x, scale = node.args[0].args  # type: ignore[attr-defined]
+            return self.call(function, f"{self.text(x, SUM)} - {self.text(scale.args[0], PRODUCT)}"), ATOM
         return self.call(function, *map(self.text, node.args)), ATOM
 
     def _pow(self, node: Op) -> tuple[str, int]:
@@ -246,6 +252,19 @@ def _negated(term: Expr) -> Expr | None:
             return None
         return Op("mul", (first, *term.args[1:]))
     return None
+
+
+def _is_scale(term: Expr) -> bool:
+    """Whether a number is taken off so that what is left is small: that must not be regrouped."""
+    return isinstance(term, Op) and term.name == "stop" and term.type == "real"
+
+
+def _is_distance(node: Expr) -> bool:
+    """``x - stop(m)`` and nothing else: in an exponential it is safe, for exp keeps its order of operations."""
+    if not isinstance(node, Op) or node.name != "add" or len(node.args) != 2:
+        return False
+    negated = _negated(node.args[1])
+    return _negated(node.args[0]) is None and negated is not None and _is_scale(negated)
 
 
 def _whole_number(exponent: Expr) -> int | None:

@@ -29,9 +29,9 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "Array", "Cotangent", "Declaration", "Entry", "Hyper", "Input", "Parameter", "Requirement", "SHARDS", "Step",
     ),
     "dlc.runtime.kernels": (
-        "absolute", "address", "b1", "ceil", "cos", "cosh", "erf", "exp", "expm1", "f32", "f64", "floor", "gemm_f32",
-        "gemm_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power", "region", "relu",
-        "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan", "tanh", "wide",
+        "absolute", "address", "b1", "ceil", "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor",
+        "gemm_f32", "gemm_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power", "region",
+        "relu", "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan", "tanh", "wide",
     ),
     "dlc.runtime.model": ("Model",),
 }  # fmt: skip

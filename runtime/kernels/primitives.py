@@ -133,6 +133,27 @@ def fma(typing_context, x, y, z):
 
 
 @intrinsic
+def difference(typing_context, x, y):
+    """x - y, rounded before anything is added to it, although kernels may regroup sums.
+
+    The distance of a score from the greatest is exact where scores are large. m + log s is not, and LLVM would take
+    that out of a loop over x - m - log s: it looks at the flags of the outer operation only. So the difference passes
+    through an integer `or` with a zero that LLVM does not know.
+    """
+    if not is_real(x, y):
+        return None
+    integer = LAYOUT[x][0]
+
+    def codegen(context, builder, sig, args):
+        with builder.goto_entry_block():
+            zero = builder.asm(ir.FunctionType(integer, [integer]), "", "=r,0", [integer(0)], side_effect=False)
+        bits = builder.bitcast(builder.fsub(*args), integer)
+        return builder.bitcast(builder.or_(bits, zero), args[0].type)
+
+    return x(x, y), codegen
+
+
+@intrinsic
 def like(typing_context, value, x):
     """A number in the type of the real number `x`: `like(0.5, x)`. Constants are converted when compiling."""
     if not is_real(x) or not isinstance(value, types.Number):

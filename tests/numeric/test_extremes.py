@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.special
 from numeric.harness import EXACT, assert_close, graph_of, interpreted, library_text
+
+import dlc
 
 ROWS = np.array(
     [
@@ -101,3 +106,58 @@ def test_binary_cross_entropy() -> None:
         wanted = -target * scipy.special.log_expit(POINTS) - (1 - target) * scipy.special.log_expit(-POINTS)
         assert_close(loss, wanted, EXACT)
         assert_close(gradient, scipy.special.expit(POINTS) - target, EXACT)
+
+
+# --- the same in kernels ----------------------------------------------------------------------------------------------
+
+LOSSES = """
+use nn.activations: LogSoftmax, Softmax, Softplus, Tanh
+use nn.losses: BinaryCrossEntropy, CrossEntropy
+
+layer Classes(x[B,Y], z[B] in Y) -> p[B,Y], l[B,Y], loss[B]:
+    p[b,Y] = Softmax(x[b,Y])
+    l[b,Y] = LogSoftmax(x[b,Y])
+    loss[b] = CrossEntropy(x[b,Y], z[b])
+
+layer Points(x[N]) -> loss[N], y[N], plus[N]:
+    loss[n] = BinaryCrossEntropy(x[n], 0.3)
+    y[N] = Tanh(x[N])
+    plus[N] = Softplus(x[N])
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("extremes")
+    (folder / "losses.dl").write_text(LOSSES, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLC_CACHE_DIR", str(folder))
+        yield dlc.compile(folder / "losses.dl", dtype="float32")
+
+
+def test_compiled_classes(compiled: Any) -> None:
+    x, z = ROWS.astype(np.float32), np.array([0, 1, 2, 0, 1])
+    exact = x.astype(np.float64)
+    softmax, logarithm = scipy.special.softmax(exact, 1), scipy.special.log_softmax(exact, 1)
+    model = compiled.Classes()
+    weights = {"p": np.zeros_like(x), "l": np.zeros_like(x), "loss": np.ones(len(x), np.float32)}
+    found, gradients = model.vjp(weights, x=x, z=z)
+    assert_close(found["p"], softmax, 1e-6)
+    np.testing.assert_allclose(found["l"], logarithm, 1e-6, 1e-6)
+    np.testing.assert_allclose(found["loss"], -logarithm[np.arange(len(x)), z], 1e-6, 1e-6)
+    np.testing.assert_allclose(gradients["x"], softmax - np.eye(3)[z], 1e-6, 1e-6)
+
+
+def test_compiled_points(compiled: Any) -> None:
+    x = POINTS.astype(np.float32)
+    exact = x.astype(np.float64)
+    sigmoid = scipy.special.expit(exact)
+    wanted = {
+        "loss": (-0.3 * scipy.special.log_expit(exact) - 0.7 * scipy.special.log_expit(-exact), sigmoid - 0.3),
+        "y": (np.tanh(exact), 1 / np.cosh(np.clip(exact, -300, 300)) ** 2),
+        "plus": (np.logaddexp(0, exact), sigmoid),
+    }
+    for name, (value, derivative) in wanted.items():
+        outputs, gradients = compiled.Points().vjp({name: np.ones_like(x)}, x=x)
+        np.testing.assert_allclose(outputs[name], value, 1e-6, 1e-37, err_msg=name)
+        np.testing.assert_allclose(gradients["x"], derivative, 1e-5, 1e-6, err_msg=name)

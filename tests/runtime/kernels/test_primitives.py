@@ -8,7 +8,21 @@ import numba
 import numpy as np
 import pytest
 
-from dlc.runtime.kernels import FLAGS, absolute, copysign, f32, f64, fma, like, maximum, minimum, power, size, wide
+from dlc.runtime.kernels import (
+    FLAGS,
+    absolute,
+    copysign,
+    difference,
+    f32,
+    f64,
+    fma,
+    like,
+    maximum,
+    minimum,
+    power,
+    size,
+    wide,
+)
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
 
 REALS = {"float32": np.float32, "float64": np.float64}
@@ -103,6 +117,19 @@ def test_constants_take_the_type_of_their_neighbour(real: str) -> None:
     assert (result, count) == (5.5, 4)
     returned = mixture.signatures[-1], mixture.overloads[mixture.signatures[-1]].signature.return_type
     assert str(returned[1][0]) == real
+
+
+@numba.njit(**FLAGS)
+def shift(x, m, s):
+    for n in range(len(x)):
+        x[n] = difference(x[n], m) + s
+
+
+def test_a_difference_is_not_regrouped() -> None:
+    """m + s would be rounded to the accuracy of m, which is 1/1024: LLVM takes it out of the loop over x - m + s."""
+    x = np.float32([10000, 10000.25, 9999])
+    shift(x, np.float32(10000), np.float32(-0.1234567))
+    assert np.array_equal(x, np.float32([0, 0.25, -1]) + np.float32(-0.1234567))
 
 
 @numba.njit(**FLAGS)
