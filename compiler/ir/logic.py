@@ -53,7 +53,8 @@ def _compared_integers(node: Expr) -> Expr | None:
     difference = polynomial(right) - polynomial(left)
     if node.name in ("eq", "ne"):
         return _equation(node.name, difference)
-    return _inequality(without_quotient(difference - (1 if node.name == "lt" else 0)))
+    slack = without_quotient(difference - (1 if node.name == "lt" else 0))
+    return _between(slack) or _inequality(slack)
 
 
 def _equation(name: str, difference: Polynomial) -> Expr:
@@ -65,6 +66,16 @@ def _equation(name: str, difference: Polynomial) -> Expr:
         difference = -difference
     plus, minus = _sides(difference)
     return Op(name, (plus.expression(), minus.expression()))
+
+
+def _between(slack: Polynomial) -> Expr | None:
+    """|a| <= c is a <= c and -a <= c: bounds, as others are."""
+    for monomial, factor in slack.terms:
+        atom = monomial[0] if len(monomial) == 1 and factor == -1 else None
+        if isinstance(atom, Op) and atom.name == "abs":
+            value, limit = polynomial(atom.args[0]), slack + Polynomial(((monomial, 1),))
+            return op("and", _inequality(limit - value), _inequality(limit + value))
+    return None
 
 
 def _inequality(slack: Polynomial) -> Expr:

@@ -36,10 +36,11 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Tensor, whole
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
 from dlc.compiler.lower.nests import sizes_product, volume
-from dlc.compiler.lower.ranges import loops
+from dlc.compiler.lower.ranges import band, guarded, loops
 
 #: Below this many multiplications a loop nest is at least as fast as a call.
 SMALLEST = 2048
+_BAND = 4  # a product does this many multiplications in the time that a loop needs for one
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
     own = [tuple(i for i in equation.indices if i in free[n] and i not in free[1 - n]) for n in (0, 1)]
     if not (own[0] and own[1]):
         return None
-    if volume((*equation.indices, *value.indices)) < SMALLEST:
+    if volume((*equation.indices, *value.indices)) < SMALLEST or _is_banded(value):
         return None
     last = 0 if equation.indices[-1] in own[0] else 1
     if equation.indices[-1] not in own[last]:
@@ -96,6 +97,13 @@ def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
     batch = tuple(index for index in rest if index not in rows)
     left, right = Factor(factors[1 - last], own[1 - last]), Factor(factors[last], own[last])
     return Contraction(tensor, equation, result, left, right, batch, rows, columns, value.indices)
+
+
+def _is_banded(value: Reduce) -> bool:
+    """Whether the conditions leave so few values to a reduced index that loops over them do far less work."""
+    conditions, _ = guarded(value)
+    widths = ((band(index, conditions), volume((index,))) for index in value.indices)
+    return any(width is not None and _BAND * width <= extent for width, extent in widths)
 
 
 def _factors(body: Expr) -> tuple[Expr, Expr] | None:

@@ -25,7 +25,7 @@ from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
 from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements
 from dlc.compiler.lower.contractions import Packer, Plan, contraction, plan, product_body
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, merged, touches, with_axes_dropped, writes
-from dlc.compiler.lower.nests import nest, sizes_product
+from dlc.compiler.lower.nests import nest, sizes_product, work
 
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
@@ -86,10 +86,7 @@ def _with_own_indices(equation: Equation) -> Equation:
 
 
 def _draft(tensor: Tensor, equation: Equation, names: Callable[[str], str], facts: Callable) -> Draft:
-    value = equation.value
-    inner = value.indices if isinstance(value, Reduce) else ()
-    work = sizes_product((*equation.indices, *inner))
-    return Draft([(tensor, equation)], nest(tensor, equation, names, facts), work=[work])
+    return Draft([(tensor, equation)], nest(tensor, equation, names, facts), work=[work(equation)])
 
 
 def _product_draft(found: Plan) -> Draft:

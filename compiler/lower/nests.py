@@ -1,10 +1,11 @@
 """One equation as a loop nest.
 
-A map becomes loops over its indices around one store.  A reduction takes one of three forms:
+A map becomes loops over its indices around one store.  A reduction takes one of these forms:
 
 - *register*: loops over the free indices, an accumulator, loops over the reduced ones (row sums, dot products);
 - *row*: the innermost loop runs over the last free index, so that a whole row accumulates at once (column sums,
   small windows): chosen where that index, not a reduced one, walks through memory one by one;
+- *omission*: ``prod[j : j != i] ..`` with ``i`` free, see ``omission.py``;
 - *scatter*: ``sum[k] [v == z[k]] * e`` with ``v`` free visits each ``k`` once, see ``scatter.py``.
 """
 
@@ -28,10 +29,10 @@ from dlc.compiler.ir.expr import (
     refresh,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import If, Let, Statement, Store, Update, Var
-from dlc.compiler.lower import scatter
+from dlc.compiler.ir.loops import Let, Statement, Store, Update, Var
+from dlc.compiler.lower import omission, scatter
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops
+from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops, under
 from dlc.compiler.lower.scatter import Facts
 
 Names = Callable[[str], str]  # a fresh name for a local
@@ -44,6 +45,9 @@ def nest(tensor: Tensor, equation: Equation, names: Names, facts: Facts) -> tupl
     value = equation.value
     if not isinstance(value, Reduce):
         return loops(equation.indices, (Store(tensor.id, equation.subscripts, value),))
+    left_out = omission.omitted(equation, value)
+    if left_out:
+        return omission.nest(tensor, equation, value, left_out, names)
     places = scatter.places(equation, value)
     if places:
         return scatter.nest(tensor, equation, value, places, facts)
@@ -60,9 +64,10 @@ def nest(tensor: Tensor, equation: Equation, names: Names, facts: Facts) -> tupl
 def _register_form(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
     total = Read(names(tensor.id), (), value.type)
     conditions, body = guarded(value)
+    before, conditions = _apart(conditions, value.indices)
     around, left = bounded_loops(value.indices, conditions)
     update: Statement = Update(total.tensor, combined(value.op, total, body))
-    inner = around((update,) if not left else (If(op("and", *left), (update,)),))
+    inner = under(before, around(under(left, (update,))))
     start = Var(total.tensor, identity_of(value.op, value.body.type))
     return loops(equation.indices, (start, *inner, Store(tensor.id, equation.subscripts, total)))
 
@@ -73,6 +78,7 @@ def _row_form(tensor: Tensor, equation: Equation, value: Reduce) -> tuple[Statem
     first = loops((last,), (Store(tensor.id, equation.subscripts, identity_of(value.op, value.body.type)),))
     again = refresh(last)
     conditions, body = guarded(value)
+    before, conditions = _apart(conditions, (last, *value.indices))
     around, left = bounded_loops(value.indices, [c for c in conditions if last not in free_indices(c)])
     left += [c for c in conditions if last in free_indices(c)]
     neutral = identity_of(value.op, value.body.type)
@@ -80,7 +86,13 @@ def _row_form(tensor: Tensor, equation: Equation, value: Reduce) -> tuple[Statem
         body = Select(op("and", *left), body, neutral)
     add = Store(tensor.id, equation.subscripts, combined(value.op, target, body))
     rows = renamed(loops((last,), (add,)), {last: again})
-    return loops(outer, (*first, *around(rows)))
+    return loops(outer, (*first, *under(before, around(rows))))
+
+
+def _apart(conditions: Sequence[Expr], indices: Sequence[Index]) -> tuple[list[Expr], list[Expr]]:
+    """The conditions that can be looked at once before the loops over the indices, and the others."""
+    before = [cond for cond in conditions if not set(indices) & set(free_indices(cond))]
+    return before, [cond for cond in conditions if cond not in before]
 
 
 def _position(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
@@ -150,6 +162,17 @@ def volume(indices: Sequence[Index]) -> int:
         size = known(index.size)
         result *= _USUAL_SIZE if size is None else max(size, 1)
     return result
+
+
+def work(equation: Equation) -> Polynomial:
+    """How often the innermost loops of an equation run, whatever its conditions say."""
+    value = equation.value
+    if not isinstance(value, Reduce):
+        return sizes_product(equation.indices)
+    if omission.omitted(equation, value):
+        return sizes_product(equation.indices)
+    places = scatter.places(equation, value)
+    return sizes_product((*(index for index in equation.indices if index not in places), *value.indices))
 
 
 def sizes_product(indices: Sequence[Index]) -> Polynomial:

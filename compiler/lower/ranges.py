@@ -25,7 +25,7 @@ from dlc.compiler.ir.expr import (
     op,
     reads,
 )
-from dlc.compiler.ir.loops import For, Statement
+from dlc.compiler.ir.loops import For, If, Statement
 
 _COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
 
@@ -50,6 +50,10 @@ def loops(indices: Sequence[Index], body: tuple[Statement, ...]) -> tuple[Statem
     for index in reversed(indices):
         body = (For(index, ZERO, index.size, body),)
     return body
+
+
+def under(conditions: Sequence[Expr], body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    return (If(op("and", *conditions), body),) if conditions else body
 
 
 def bounded_loops(
@@ -78,6 +82,13 @@ def bounded_loops(
         return body
 
     return around, left
+
+
+def band(index: Index, conditions: Sequence[Expr]) -> int | None:
+    """The most values that the conditions leave to the index for any one value of the others, where that is known."""
+    solved = [bounds for cond in conditions if (bounds := _solved(cond, index)) is not None]
+    widths = [(high - low).value for lows, _ in solved for low in lows for _, highs in solved for high in highs]
+    return min((width for width in widths if width is not None), default=None)
 
 
 def _solved(cond: Expr, index: Index) -> tuple[list[Polynomial], list[Polynomial]] | None:

@@ -33,7 +33,7 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import If, Statement, Store
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops
+from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops, under
 
 Facts = Callable[[Expr], list[Polynomial]]  # what is known of the integer reads in an expression
 
@@ -85,19 +85,15 @@ def nest(
     first, update, last = _steps(value, element, target, substitute(body, replaced))
     outer = [c for c in checks if not set(free_indices(c)) & set(rows.values())]
     inner = [c for c in checks if c not in outer]
-    visit = loops(list(rows.values()), _under(inner, update))
+    visit = loops(list(rows.values()), under(inner, update))
     over_reduced, left = bounded_loops(value.indices, outer)
-    return loops(around, (*loops(inside, first), *over_reduced(_under(left, visit)), *_again(inside, last)))
+    return loops(around, (*loops(inside, first), *over_reduced(under(left, visit)), *_again(inside, last)))
 
 
 def _around(equation: Equation, places: Mapping[Index, Expr]) -> list[Index]:
     needed = {index for place in places.values() for index in free_indices(place)}
     front = next(number for number, index in enumerate(equation.indices) if index in places)
     return [index for number, index in enumerate(equation.indices) if number < front or index in needed]
-
-
-def _under(conditions: list[Expr], body: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    return (If(op("and", *conditions), body),) if conditions else body
 
 
 def _again(indices: list[Index], body: tuple[Statement, ...]) -> tuple[Statement, ...]:
