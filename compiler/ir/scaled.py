@@ -10,7 +10,7 @@ from dlc.compiler.ir.expr import TRUE, Const, Expr, Op, op
 from dlc.compiler.ir.linear import Linear
 
 _ONE = Const(1.0)
-_GREATEST = 1e38  # a finite float32: what scales are kept below
+GREATEST = 1e38  # a finite float32: what scales are kept below
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def hyperbolic(node: Op) -> Expr:
 
 
 def finite(scale: Expr) -> Expr:
-    return op("max", op("min", scale, Const(_GREATEST)), Const(-_GREATEST))
+    return op("max", op("min", scale, Const(GREATEST)), Const(-GREATEST))
 
 
 def logarithm(scaled: Scaled) -> Expr:

@@ -46,6 +46,7 @@ from dlc.compiler.ir.linear import Linear
 from dlc.compiler.ir.precise import precise
 from dlc.compiler.ir.products import product
 from dlc.compiler.ir.scaled import (
+    GREATEST,
     Scaled,
     divided,
     exponent_of,
@@ -62,7 +63,6 @@ from dlc.compiler.ir.sums import RULES
 NAME = "stabilise"
 
 _ONE, _ZERO = Const(1.0), Const(0.0)
-_GREATEST = 1e38  # a finite float32: what scales are kept below
 _CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "real", "stop", "relu", "lt", "le", "eq", "ne", "and"))
 _MOST_NODES = 24  # of a scale or mantissa that is copied into the reader of a tensor instead of held in one
 
@@ -290,14 +290,14 @@ class _Stabiliser:
         scaled = self.scaled(base)
         if scaled is None or exponent <= 0:
             return None
-        scaled = scaled.unguarded
 
         def power(x: Expr) -> Expr:
             if x is _ONE:
                 return x
             return op("sqrt", x) if exponent == 0.5 else op("pow", x, exponent_of(exponent))
 
-        return Scaled(scaled.scale.times(exponent), power(scaled.top), power(scaled.bottom), bounded=scaled.bounded)
+        scale = scaled.scale.times(exponent)
+        return Scaled(scale, power(scaled.top), power(scaled.bottom), scaled.guard, scaled.bounded)
 
     def _scaled_terms(self, node: Op) -> Scaled | None:
         stable = op("add", *map(self.stable, node.args))
@@ -308,25 +308,22 @@ class _Stabiliser:
         found = [part for part in parts if part is not None]
         if not found or (len(found) < len(parts) and all(part.bounded for part in found)):
             return None
-        kept = [
-            (part or Scaled(Linear(), self.stable(arg))).unguarded for part, arg in zip(parts, node.args, strict=True)
-        ]
+        kept = [part or Scaled(Linear(), self.stable(arg)) for part, arg in zip(parts, node.args, strict=True)]
         if len(kept) == 2 and all(part.is_pure for part in kept):
             for one, other in (kept, kept[::-1]):
                 if not one.scale:
                     return Scaled(Linear.of(op("softplus", other.scale.expression())))
         scales = [part.scale for part in kept]
-        if all(not (scale - scales[0]) for scale in scales):
+        if all(part.guard is TRUE and not (part.scale - scales[0]) for part in kept):
             return Scaled(scales[0], op("add", *(part.mantissa for part in kept)))
-        exponents = [scale.expression() for scale in scales]
+        # what is not there does not count: its scale may be far above that of the others
+        exponents = [guarded(part.guard, part.scale.expression(), Const(-GREATEST)) for part in kept]
         top = exponents[0]
         for exponent in exponents[1:]:
             top = op("max", top, exponent)
         greatest = Linear.of(op("stop", finite(top)))
-        return Scaled(
-            greatest,
-            op("add", *(product((part.mantissa, exponential(part.scale - greatest))) for part in kept)),
-        )
+        terms = (guarded(p.guard, product((p.mantissa, exponential(p.scale - greatest)))) for p in kept)
+        return Scaled(greatest, op("add", *terms))
 
     def _scaled_choice(self, node: Select) -> Scaled | None:
         yes, no = self.scaled(node.yes), self.scaled(node.no)
@@ -374,19 +371,20 @@ class _Stabiliser:
         scaled = self.of_tensor[tensor.id]
         if scaled is None or not scaled.scale:
             return None
-        scaled = scaled.unguarded
         place = dict(zip(equation.indices, node.subscripts, strict=True))
-        return Scaled(
-            Linear.of(self._element_of(tensor, equation, "scale", scaled.scale.expression(), place)),
-            self._element_of(tensor, equation, "top", scaled.top, place),
-            self._element_of(tensor, equation, "bottom", scaled.bottom, place),
-            bounded=scaled.bounded,
-        )
+        guard = substitute(rename_bound(scaled.guard), place)  # type: ignore[arg-type]  # an index is an expression
+
+        def element(part: str, value: Expr) -> Expr:
+            """A part: copied if it is light, else read from a tensor that holds the part."""
+            if _is_light(value, place):
+                return substitute(rename_bound(value), place)  # type: ignore[arg-type]
+            return self._element_of(tensor, equation, part, guarded(scaled.guard, value), place)
+
+        scale = Linear.of(element("scale", scaled.scale.expression()))
+        return Scaled(scale, element("top", scaled.top), element("bottom", scaled.bottom), guard, scaled.bounded)
 
     def _element_of(self, tensor: Tensor, equation: Equation, part: str, value: Expr, place: dict[Index, Expr]) -> Expr:
-        """A part of the element: copied if it is light, else read from a tensor that holds the part."""
-        if _is_light(value, place):
-            return substitute(rename_bound(value), place)  # type: ignore[arg-type]  # an index is an expression
+        """An element of the tensor that holds the part, which is made when it is first asked for."""
         axes = tuple(index for index in equation.indices if index in free_indices(value))
         if (tensor.id, part) not in self.parts:
             name = unique(f"{tensor.id}.{part}", self.names)

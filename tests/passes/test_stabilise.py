@@ -399,3 +399,21 @@ def test_a_plain_sum_of_exponentials_is_left_alone() -> None:
     made = graph(x, whole("y", (), total(i, of=exp(at(x, i)))), outputs=["y"], sizes=["I"])
     assert lines(prepared(made)) == ["y = sum[i] exp(x[i])"]
     assert not any(isinstance(node, Op) and node.name == "max" for node in walk(made.tensors["y"].equations[0].value))
+
+
+def test_what_a_guard_leaves_out_has_no_say_in_the_scale() -> None:
+    """The exponents that a mask hides may be far above the others, in a tensor as in a formula."""
+    x, b, i, j = given("x", "I"), given("b", "I"), index("i", "I"), index("j", "I")
+    close = op("le", op("abs", sub(i, j)), Const(1))
+    near = whole("near", (i, j), when(close, exp(at(x, j))))
+    i, j, k = index("i", "I"), index("j", "I"), index("k", "I")
+    share = whole("share", (i, j), div(at(near, i, j), total(k, of=at(near, i, k))))
+    i = index("i", "I")
+    either = add(when(op("lt", i, Const(2)), exp(at(x, i))), when(op("lt", Const(0), i), exp(at(b, i))))
+    both = whole("both", (i,), log(either))
+    made = graph(x, b, near, share, both, outputs=["share", "both"], sizes=["I"])
+    values = np.array([0.25, -1.0, 0.5, 2.0])
+    expected = evaluate(made, {"x": values, "b": values - 1})
+    found = evaluate(prepared(made), {"x": values - 1e4, "b": values - 1 - 1e4})
+    np.testing.assert_allclose(found["share"], expected["share"], 1e-11)
+    np.testing.assert_allclose(found["both"] + 1e4, expected["both"], 1e-9)
