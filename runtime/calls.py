@@ -93,7 +93,7 @@ class EntryCall:
         return self._plans.get(key) or self._new_plan(key, arrays)
 
     def _execute(self, plan: Plan, arrays: dict[str, Vector], base: int) -> None:
-        """Run the plan; ``arrays`` then holds all that was given and made.  ``base``: address of the gradient buffer."""
+        """Run the plan; ``arrays`` then holds all that was given and made; ``base`` is where gradients go."""
         for name, default in plan.defaults.items():
             arrays.setdefault(name, default)
         for name, bound, bound_set in plan.bounded:

@@ -194,10 +194,11 @@ class Model:
     def __repr__(self) -> str:
         declaration = self.declaration
         count = self.params.count
+        parameters = f"{count:,} in {len(self.params)} arrays of {declaration.real}" if self.params else "none"
         lines = [
             f"{declaration.name}({', '.join(f'{name}={value}' for name, value in self.hypers.items())})",
             f"  inputs      {', '.join(f'{name}: {text}' for name, text in self.inputs.items()) or 'none'}",
-            f"  parameters  {f'{count:,} in {len(self.params)} arrays of {declaration.real}' if self.params else 'none'}",
+            f"  parameters  {parameters}",
         ]
         return "\n".join(lines)
 
@@ -213,7 +214,7 @@ def _hyper_property(hyper: Hyper) -> property:
 
 
 def _shortest(number: Vector) -> Any:
-    """The value as Python's own type: of a float32 the shortest decimal that means it, 0.3 rather than 0.30000001192."""
+    """The value as Python's own type: a float32 as 0.3 rather than 0.30000001192."""
     value = number[()]
     return float(str(value)) if isinstance(value, np.floating) else value.item()
 

@@ -11,7 +11,12 @@ from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
-class SizeConflict(SemanticDiagnostic):
+class SizeDiagnostic(SemanticDiagnostic):
+    """An error in sizes: what would follow from them, such as the range of a subscript, is not looked at any more."""
+
+
+@dataclass(frozen=True)
+class SizeConflict(SizeDiagnostic):
     """Two axes that must agree, and do not."""
 
     code = "DL065"
@@ -35,7 +40,7 @@ class SizeConflict(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class UnboundSet(SemanticDiagnostic):
+class UnboundSet(SizeDiagnostic):
     code = "DL066"
     title = "index set without a size"
     name: str
@@ -51,7 +56,7 @@ class UnboundSet(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class CircularSizes(SemanticDiagnostic):
+class CircularSizes(SizeDiagnostic):
     code = "DL067"
     title = "sizes that depend on each other"
     circle: tuple[str, ...]
@@ -62,7 +67,7 @@ class CircularSizes(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class BadSize(SemanticDiagnostic):
+class BadSize(SizeDiagnostic):
     """Something that is no size expression."""
 
     code = "DL068"
@@ -79,7 +84,7 @@ class BadSize(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class NegativeSize(SemanticDiagnostic):
+class NegativeSize(SizeDiagnostic):
     code = "DL069"
     title = "negative size"
     name: str
@@ -95,7 +100,7 @@ class NegativeSize(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class GroupPart(SemanticDiagnostic):
+class GroupPart(SizeDiagnostic):
     """A part of a flattened group `(g,c)` whose number of values is not known."""
 
     code = "DL076"
@@ -115,7 +120,7 @@ class GroupPart(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class WholeAxesMismatch(SemanticDiagnostic):
+class WholeAxesMismatch(SizeDiagnostic):
     """A call's value has another number of whole axes than stand on the left."""
 
     code = "DL070"
@@ -139,7 +144,7 @@ class WholeAxesMismatch(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class AxisOfAnotherSize(SemanticDiagnostic):
+class AxisOfAnotherSize(SizeDiagnostic):
     """`h[T,D]` on an axis of `|T|+1` rows."""
 
     code = "DL071"
@@ -173,7 +178,7 @@ class AxisOfAnotherSize(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class SizeTooLarge(SemanticDiagnostic):
+class SizeTooLarge(SizeDiagnostic):
     code = "DL072"
     title = "number too large"
     what: str
@@ -184,7 +189,7 @@ class SizeTooLarge(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class BadSetting(SemanticDiagnostic):
+class BadSetting(SizeDiagnostic):
     """A size given when compiling contradicts the spec."""
 
     code = "DL073"

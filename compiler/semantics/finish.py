@@ -11,7 +11,7 @@ from dlc.compiler.ir.bounds import decide, nonnegative
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, reads, transform, walk
 from dlc.compiler.ir.graph import Equation, Graph, Output, Requirement, Tensor
 from dlc.compiler.semantics.arithmetic import LARGEST
-from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeTooLarge, UnboundSet
+from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet
 from dlc.compiler.semantics.fans import with_fans
 from dlc.compiler.semantics.folding import known_truth
 from dlc.compiler.semantics.forwarding import forwarded
@@ -24,19 +24,29 @@ from dlc.compiler.semantics.words import in_words, is_unknown
 
 
 def settle(build: Elaboration, top: Frame) -> None:
-    """Find all sizes and report every contradiction; afterwards nothing is unknown, or it has been said."""
+    """Find all sizes and report every contradiction; afterwards nothing is unknown, or it has been said.
+
+    What failed before leaves no equation behind, so the ranges of the others can be looked at all the same; parts
+    cannot, for the part that failed would be missed as a hole.
+    """
+    failed = build.problems.has_errors
     build.sizes.settle(build.report)
     _instance_defaults(build, top)
     build.sizes.settle(build.report)
     _work_late(build)
     _unbound(build)
-    if build.problems.has_errors:
+    if _sizes_failed(build):
         return
     _negative_sizes(build, top)
-    if build.problems.has_errors:
+    if _sizes_failed(build):
         return
     check_ranges(build)
-    _check_parts(build)
+    if not failed:
+        _check_parts(build)
+
+
+def _sizes_failed(build: Elaboration) -> bool:
+    return any(isinstance(problem, SizeDiagnostic) for problem in build.problems)
 
 
 def _instance_defaults(build: Elaboration, top: Frame) -> None:

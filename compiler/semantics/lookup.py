@@ -39,7 +39,7 @@ def tensor(context: Context, name: str, span: Span) -> Value:
         raise CompileError(unsupported_kind)
     if name in frame.scope.equations:
         return define(frame, name, span)
-    raise CompileError(unknown_name(context, name, span))
+    raise CompileError(UnknownName(span, name, "tensor", (*frame.scope.tensor_names, *frame.scope.instances)))
 
 
 def _unsupported(frame: Frame, name: str) -> unsupported.NotSupportedYet | None:
