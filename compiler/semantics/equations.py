@@ -29,7 +29,6 @@ from dlc.compiler.semantics.targets import MOST_AXES, LeftSide, end_of, left_sid
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
-
 MOST_PARTS = 400
 """Equations of one tensor: each part is compared with every other."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Label
 from dlc.compiler.semantics.errors import SemanticDiagnostic, at_place
+from dlc.compiler.semantics.errors_sizes import SizeDiagnostic
 from dlc.compiler.source import Span
 
 _NAMES = {"real": "a real number", "int": "an integer", "bool": "a truth value"}
@@ -134,7 +135,7 @@ class NotASet(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class NotWithinSet(SemanticDiagnostic):
+class NotWithinSet(SizeDiagnostic):
     """An integer that is declared to lie in a set, and cannot be shown to."""
 
     code = "DL107"
