@@ -11,9 +11,9 @@ from building import add, at, extracted, given, graph, index, mul, parts, sub, t
 
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, identity_of, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
-from dlc.compiler.ir.loops import For, Matmul, Program, statements
+from dlc.compiler.ir.loops import For, If, Matmul, Program, Statement, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import check
 from dlc.compiler.lower import lower
@@ -174,6 +174,35 @@ def products() -> Case:
     return made, ["x"], {"x": values}, {"B": 5}
 
 
+def running_products() -> Case:
+    """Over two indices, and over those up to another one; some factors are 0."""
+    x = given("x", "B", 3, 4)
+    b, i, j = index("b", "B"), index("i", 3), index("j", 4)
+    y = whole("y", (b,), Reduce("prod", (i, j), at(x, b, i, j)))
+    b, t, s = index("b", "B"), index("t", 4), index("s", 4)
+    z = whole("z", (b, t), Reduce("prod", (s,), Select(op("le", s, t), at(x, b, 0, s), Const(1.0))))
+    first, second = weighed(y, "first"), weighed(z, "second")
+    loss = whole("loss", (), add(at(first), at(second)))
+    made = graph(x, y, z, first, second, loss, loss="loss", sizes=["B"])
+    values = normal(5, 3, 4)
+    values[1, 2, 0] = values[2, 1, 3] = values[2, 0, 1] = values[3, 0, 0] = 0
+    return made, ["x"], {"x": values}, {"B": 5}
+
+
+def segments(reduction: str) -> Case:
+    """A reduction over the elements of each group; one group is empty, and extremes are reached twice."""
+    x, z = given("x", "K", 2), given("z", "K", type="int", bound=Const(4))
+    v, k, d = index("v", 4), index("k", "K"), index("d", 2)
+    identity = identity_of(reduction, "real")
+    y = whole("y", (v, d), Reduce(reduction, (k,), Select(op("eq", v, at(z, k)), at(x, k, d), identity)))
+    v, d = index("v", 4), index("d", 2)
+    s = whole("s", (v, d), op("sigmoid", at(y, v, d)))
+    made = graph(x, z, y, s, weighed(s), loss="loss", sizes=["K"])
+    values = normal(7, 2)
+    values[0] = values[3]
+    return made, ["x"], {"x": values, "z": np.array([3, 1, 1, 3, 0, 1, 3])}, {"K": 7}
+
+
 def branches() -> Case:
     x = given("x", "B", 6)
     b, i = index("b", "B"), index("i", 6)
@@ -210,6 +239,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "pooling": pooling,
     "concatenation": concatenation,
     "products": products,
+    "running products": running_products,
+    "segment sums": lambda: segments("sum"),
+    "segment maxima": lambda: segments("max"),
+    "segment minima": lambda: segments("min"),
     "branches": branches,
     "one index everywhere": one_index_everywhere,
 }
@@ -252,6 +285,30 @@ def test_contractions_become_matrix_products(name: str, count: int) -> None:
 def test_dense_operands_are_read_in_place() -> None:
     program, _ = lowered(dense())
     assert not [name for name in program.buffers if "packed" in name]
+
+
+@pytest.mark.parametrize("name", ["segment sums", "segment maxima", "segment minima", "products"])
+def test_no_loop_over_all_pairs(name: str) -> None:
+    """Every element is visited once for a segment; what is left of a product without each factor takes two sweeps."""
+    program, _ = lowered(CASES[name]())
+    deepest = {kernel: _depth(program.kernels[kernel].body) for kernel in program.kernels}
+    assert all(depth <= 2 for kernel, depth in deepest.items() if not kernel.startswith("d_x")), deepest
+    assert name != "products" or deepest["d_x"] == 2
+
+
+def _depth(body: Sequence[Statement]) -> int:
+    return max((isinstance(s, For) + _depth(s.body) for s in body if isinstance(s, For | If)), default=0)
+
+
+def test_a_band_is_no_matrix_product() -> None:
+    a, x = given("a", "T", "T"), given("x", "T", 20)
+    t, s, d = index("t", "T"), index("s", "T"), index("d", 20)
+    close = op("and", op("le", s, add(t, Const(2))), op("le", t, add(s, Const(2))))
+    y = whole("y", (t, d), total(s, of=when(close, mul(at(a, t, s), at(x, s, d)))))
+    program = lower({"forward": graph(a, x, y, outputs=["y"], sizes=["T"])})
+    assert not matmuls(program)
+    loops = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, For)]
+    assert any("min" in repr(loop.stop) for loop in loops)
 
 
 def test_what_follows_row_by_row_shares_a_loop_and_keeps_one_row() -> None:
