@@ -132,7 +132,7 @@ def test_constants_are_typed_and_exact(value: float, single: str, double: str) -
 @given(st.floats(width=32, allow_nan=False))
 def test_float32_constants_come_back_bit_by_bit(value: float) -> None:
     found = eval(text(Const(value), "float32"), {"np": np, "real": np.float32})
-    assert isinstance(found, np.float32) and found.tobytes() == np.float32(value).tobytes()
+    assert found.dtype == np.float32 and found.tobytes() == np.float32(value).tobytes()
 
 
 def test_every_operator_has_a_spelling() -> None:

@@ -98,8 +98,9 @@ def test_a_region_stands_once_for_all_entries_that_run_it() -> None:
     ],
 )
 def test_strides_become_orders_and_leading_dimensions(a: tuple, b: tuple, expected: str) -> None:
-    operands = [Operand(name, ZERO, Const(row), Const(column)) for name, row, column in (a, b)]
-    matmul = Matmul(Const(4), Const(2), Const(3), *operands, Operand("logits", ZERO, Const(2), ONE), accumulate=True)
+    left, right = (Operand(name, ZERO, Const(row), Const(column)) for name, row, column in (a, b))
+    result = Operand("logits", ZERO, Const(2), ONE)
+    matmul = Matmul(Const(4), Const(2), Const(3), left, right, result, accumulate=True)
     program = small()
     module = text(replace(program, kernels={**program.kernels, "z": Kernel("z", (matmul,), None)}))
     call = " ".join(module.partition("    gemm_f32(")[2].split()).replace(" )", ")")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -171,7 +172,8 @@ def derived(made: Graph, *wrt: str) -> Graph:
 
 # -- the truth, with many digits ------------------------------------------------------------------------------------
 
-_MANY: dict[str, Callable[..., mpmath.mpf]] = {
+Number = Any  # of mpmath, which has no types
+_MANY: dict[str, Callable[..., Number]] = {
     "add": lambda *args: mpmath.fsum(args),
     "mul": lambda *args: mpmath.fprod(args),
     "neg": lambda x: -x,
@@ -189,7 +191,7 @@ _MANY: dict[str, Callable[..., mpmath.mpf]] = {
 }
 
 
-def exact(node: Expr, x: Sequence[mpmath.mpf], place: dict[Index, int]) -> mpmath.mpf:
+def exact(node: Expr, x: Sequence[Number], place: dict[Index, int]) -> Number:
     match node:
         case Const(value=value):
             return mpmath.mpf(value)
@@ -218,7 +220,7 @@ def test_values_and_gradients_are_exact(name: str) -> None:
                 point = [max(-400.0, min(x, 400.0)) for x in point]  # within 200 digits 1 - exp(-400) is not 1
             x = [mpmath.mpf(number) for number in point]
 
-            def weighted(*changed: mpmath.mpf) -> mpmath.mpf:
+            def weighted(*changed: Number) -> Number:
                 return mpmath.fsum(c * exact(value, changed, {i: n}) for n, c in enumerate(COTANGENT))
 
             expected = [float(exact(value, x, {i: n})) for n in range(N)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,8 @@ from dlc.compiler.syntax.spell import Speller
 
 ROOT = Path(__file__).parent.parent.parent
 SPECS = sorted(ROOT.glob("specs/**/*.dl"))
-THOROUGH = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+EVERY_CHECK: Any = list(HealthCheck)  # its type is lost on the type checker
+THOROUGH = settings(max_examples=80, deadline=None, suppress_health_check=EVERY_CHECK)
 
 
 def formatted(text: str, math: bool = False) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,8 +22,9 @@ SIGNS = (
 NAMES = ["if", "else", "and", "or", "not", "in", "mod", "over", "x", "i'", "I", "3", ".5", "1e9"]
 WORDS = [*SIGNS, *FOREIGN, *SYNONYMS, *LINE_KEYWORDS, *REDUCTIONS, *NAMES]
 PIECES = st.sampled_from([*WORDS, "\n", "\n    ", "\n  ", "\r\n", "\r", " ", "²", "\x0b", "\u2028", "\ud800", "0" * 80])
-OFTEN = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-LONG = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+EVERY_CHECK: Any = list(HealthCheck)  # its type is lost on the type checker
+OFTEN = settings(max_examples=150, deadline=None, suppress_health_check=EVERY_CHECK)
+LONG = settings(max_examples=20_000, deadline=None, suppress_health_check=EVERY_CHECK)
 
 
 def survives(text: str) -> None:

@@ -45,6 +45,7 @@ def check(rng, real: str, m: int, n: int, k: int, ta: bool, tb: bool, alpha=1.0,
     tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
     assert np.max(np.abs(c - exact), initial=0.0) <= tolerance * max(1.0, abs(alpha)), (m, n, k, ta, tb, alpha, beta)
     if extra:
+        assert c.base is not None
         between = c.base[:, n:]
         assert np.isnan(between).all(), "wrote between the rows of c"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+from numba.core import config
 
 from dlc.runtime.kernels import FLAGS, Program, exp, f32, get_num_threads, i64, set_num_threads, size
 from dlc.runtime.kernels.blas import THREADS_ARE_CONTROLLED, _thread_functions
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
 from dlc.runtime.kernels.parallel import blas_threads
 
-THREADS = numba.config.NUMBA_NUM_THREADS
+THREADS = int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set when numba is imported
 
 
 def compiled(function):
