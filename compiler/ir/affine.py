@@ -202,8 +202,24 @@ def _quotient(name: str, left: Polynomial, right: Polynomial) -> Polynomial:
         return whole if name == "floordiv" else rest
     if name == "mod" and not right.terms:
         return _atom(op(name, left.expression(), right.expression()))
+    if name == "mod" and divisor is not None:
+        coarser = _finer_remainder(rest, divisor)
+        if coarser is not None:
+            return coarser
     atom = _atom(op(name, rest.expression(), right.expression()))
     return whole + atom if name == "floordiv" else atom
+
+
+def _finer_remainder(value: Polynomial, divisor: int) -> Polynomial | None:
+    """(a mod 4 + b) mod 2 = (a + b) mod 2"""
+    for monomial, factor in value.terms:
+        atom = monomial[0] if len(monomial) == 1 else None
+        if isinstance(atom, Op) and atom.name == "mod":
+            over, under = map(polynomial, atom.args)
+            if under.value is not None and under.value > 0 and under.value % divisor == 0:
+                rest = value + Polynomial(((monomial, -factor),)) + over * factor
+                return _quotient("mod", rest, Polynomial.constant(divisor))
+    return None
 
 
 def _recombined(total: Polynomial) -> Polynomial:

@@ -6,8 +6,14 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel, then one with coefficient 1 or -1.  Equations that hold data (``j == z[b]``) come last: solved for a
+the small kernel, then one with coefficient 1 or -1.  Of ranges that are not known, one that grows with the axis that is
+asked about counts as greater, and one that an input's shape tells as greater than one that a parameter's does: the
+rows of an image are many, those of a kernel few.  Equations that hold data (``j == z[b]``) come last: solved for a
 bound index they are gathers.  An equation without a bound index that could be solved for stays: a scatter.
+
+A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
+asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
+|H|`` with ``w`` over the circle, has one solution.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial, size_symbols
 from dlc.compiler.ir.bounds import facts_of, nonnegative, positive
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
 from dlc.compiler.ir.expr import (
@@ -26,6 +32,7 @@ from dlc.compiler.ir.expr import (
     Read,
     Reduce,
     free_indices,
+    fresh,
     identity_of,
     op,
     reads,
@@ -43,7 +50,7 @@ _LARGE = 1 << 40  # counts for a range that is not known when compiling
 
 
 def run(graph: Graph) -> Graph:
-    solver = _Solver(_bounds_of_data(graph))
+    solver = _Solver(_bounds_of_data(graph), _sizes_of_inputs(graph))
     return graph.with_tensors(
         replace(tensor, equations=tuple(replace(e, value=transform(e.value, solver.solved)) for e in tensor.equations))
         for tensor in graph.tensors.values()
@@ -63,6 +70,11 @@ def _bounds_of_data(graph: Graph) -> dict[str, Expr]:
     return bounds
 
 
+def _sizes_of_inputs(graph: Graph) -> frozenset[str]:
+    """The sizes that inputs tell, be it together with parameters."""
+    return frozenset(name for tensor in graph.of_kind("input") for size in tensor.sizes for name in size_symbols(size))
+
+
 @dataclass(frozen=True)
 class _Solution:
     """``index = value`` wherever ``remainder`` (an equation, or true) holds and the value is in range."""
@@ -75,8 +87,9 @@ class _Solution:
 
 
 class _Solver:
-    def __init__(self, bounds: dict[str, Expr]) -> None:
+    def __init__(self, bounds: dict[str, Expr], sizes_of_inputs: frozenset[str]) -> None:
         self.bounds = bounds
+        self.sizes_of_inputs = sizes_of_inputs
         self.simplified = Simplifier(RULES)
 
     def solved(self, node: Expr) -> Expr | None:
@@ -85,6 +98,9 @@ class _Solver:
             return None
         identity = identity_of(node.op, node.type)
         cond, body = guard_of(node.body, identity)
+        undone = self._without_quotient(node, cond, body)
+        if undone is not None:
+            return transform(self.simplified(undone), self.solved)
         best = min(self._solutions(node, cond), key=lambda solution: solution.rank, default=None)
         if best is None:
             return self._split(node, cond, body)
@@ -111,9 +127,69 @@ class _Solver:
                 continue
             difference = polynomial(part.args[0]) - polynomial(part.args[1])
             for position, index in enumerate(node.indices):
-                solution = _solve(part, difference, index, node.indices, position)
+                weight = self._extent(index, part, node), position
+                solution = _solve(part, difference, index, node.indices, weight)
                 if solution is not None:
                     yield solution
+                solution = _around_a_circle(part, index, weight)
+                if solution is not None:
+                    yield solution
+
+    def _extent(self, index: Index, cond: Expr, node: Reduce) -> int:
+        """The size of the index, for weighing."""
+        size = known(index.size)
+        if size is not None:
+            return size
+        mine = set(size_symbols(index.size))
+        asked = {name for free in free_indices(cond) if free not in node.indices for name in size_symbols(free.size)}
+        return _LARGE + 2 * bool(mine & asked) + bool(mine & self.sizes_of_inputs)
+
+    def _without_quotient(self, node: Reduce, cond: Expr, body: Expr) -> Reduce | None:
+        """The sum with ``h == v // 2`` or ``h == v mod |H|`` written as a multiple and a remainder."""
+        parts = conjuncts(cond)
+        facts = [polynomial(index.size) - 1 for index in free_indices(cond)]  # where there is a value, there is a range
+        for part in parts:
+            for atom, value in _values_of(part, "floordiv"):
+                over, under = map(polynomial, atom.args)
+                if not _is_linear(over, node.indices) or not positive(under, facts):
+                    continue
+                remainders = ((p, r) for p in parts for r in _remainders(p, over, under))
+                partner = next((one for one in remainders if not _mentions(one[1].expression(), node.indices)), None)
+                digit = partner[1] if partner else polynomial(fresh(atom.args[1], "r"))
+                return self._with_digits(node, cond, body, (part, partner and partner[0]), (over, under, value, digit))
+        for part in parts:
+            for atom, value in _values_of(part, "mod"):
+                index, asked = atom.args[0], value.expression()
+                if index not in node.indices or not isinstance(asked, Index) or asked in node.indices:
+                    continue
+                size, under = polynomial(index.size), polynomial(atom.args[1])
+                if nonnegative(under - size) or not positive(under, facts):
+                    continue
+                rounds = -polynomial(op("floordiv", (-size).expression(), atom.args[1]))
+                turn = polynomial(fresh(rounds.expression(), "k"))
+                return self._with_digits(node, cond, body, (part,), (polynomial(index), under, turn, value))
+        return None
+
+    def _with_digits(
+        self,
+        node: Reduce,
+        cond: Expr,
+        body: Expr,
+        solved: Sequence[Expr | None],
+        digits: tuple[Polynomial, Polynomial, Polynomial, Polynomial],
+    ) -> Reduce:
+        """``over = under*value + digit`` in the place of conditions that say the same."""
+        over, under, value, digit = digits
+        low, equation, high = (
+            op("le", Const(0), digit.expression()),
+            op("eq", over.expression(), (under * value + digit).expression()),
+            op("lt", digit.expression(), under.expression()),
+        )
+        others = (part for part in conjuncts(cond) if not any(part is one for one in solved))
+        made = [one.expression() for one in (value, digit)]
+        indices = (*node.indices, *(i for i in made if isinstance(i, Index) and i not in free_indices(cond)))
+        inner = guarded(conjunction((*others, low, high, equation)), body, identity_of(node.op, node.type))
+        return Reduce(node.op, indices, inner)
 
     def _range(self, solution: _Solution, cond: Expr) -> Iterator[Expr]:
         """What is not provable of ``0 <= value < size``."""
@@ -133,8 +209,10 @@ class _Solver:
                 yield polynomial(self.bounds[node.tensor]) - polynomial(node) - 1
 
 
-def _solve(cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Index], position: int) -> _Solution | None:
-    """Solve ``difference = 0`` for the index, whose factor must be a number or a size."""
+def _solve(
+    cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Index], weight: tuple[int, int]
+) -> _Solution | None:
+    """Solve ``difference = 0`` for the index, whose factor is a number or a size; ``weight``: its extent and place."""
     parts = difference.split(index)
     if parts is None:
         return None
@@ -150,19 +228,57 @@ def _solve(cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Ind
     digit = Polynomial(tuple(term for term in rest.terms if any(_mentions(atom, bound) for atom in term[0])))
     takes_others = bool(digit.terms) and nonnegative(digit, facts) and positive(factor - digit, facts)
     target = -(rest - digit) if takes_others else -rest
-    size = known(index.size)
-    rank = (
-        bool(reads(cond)),
-        not takes_others,
-        -(_LARGE if size is None else size),
-        factor.value != 1,
-        position,
-    )
+    extent, position = weight
+    rank = (bool(reads(cond)), not takes_others, -extent, factor.value != 1, position)
     if factor.value == 1:
         return _Solution(cond, index, target.expression(), Const(True), tuple(map(int, rank)))
     over, under = target.expression(), factor.expression()
     remainder = op("eq", digit.expression() if takes_others else Const(0), op("mod", over, under))
     return _Solution(cond, index, op("floordiv", over, under), remainder, tuple(map(int, rank)))
+
+
+def _values_of(cond: Expr, name: str) -> Iterator[tuple[Op, Polynomial]]:
+    """The quotients (or remainders) that an equation gives a value to, with it."""
+    if not (is_comparison(cond) and isinstance(cond, Op) and cond.name == "eq"):
+        return
+    difference = polynomial(cond.args[0]) - polynomial(cond.args[1])
+    for monomial, factor in difference.terms:
+        atom = monomial[0] if len(monomial) == 1 and abs(factor) == 1 else None
+        rest = difference - Polynomial(((monomial, factor),))
+        if isinstance(atom, Op) and atom.name == name and atom not in rest.atoms:
+            yield atom, rest * -factor
+
+
+def _remainders(cond: Expr, over: Polynomial, under: Polynomial) -> Iterator[Polynomial]:
+    """What an equation says that ``over mod under`` is."""
+    for atom, value in _values_of(cond, "mod"):
+        other, divisor = map(polynomial, atom.args)
+        apart = over - other
+        if divisor == under and (not apart.terms or (under.value is not None and apart.content % under.value == 0)):
+            yield value
+
+
+def _is_linear(value: Polynomial, indices: Sequence[Index]) -> bool:
+    """Whether an equation with ``value`` on one side can be solved for one of the indices."""
+    parts = [value.split(index) for index in indices]
+    return any(part is not None and part[0].value not in (None, 0) for part in parts)
+
+
+def _around_a_circle(cond: Expr, index: Index, weight: tuple[int, int]) -> _Solution | None:
+    """``h == (index + rest) mod m`` has one solution in 0 .. m-1, and perhaps none if the index has a smaller range."""
+    for atom, value in _values_of(cond, "mod"):
+        over, under = map(polynomial, atom.args)
+        parts = over.split(index)
+        if parts is None or parts[0].value not in (1, -1) or index in free_indices(value.expression()):
+            continue
+        if not nonnegative(under - polynomial(index.size)) or index in free_indices(under.expression()):
+            continue
+        place = op("mod", ((value - parts[1]) * parts[0].value).expression(), under.expression())
+        inside = op("and", op("le", Const(0), value.expression()), op("lt", value.expression(), under.expression()))
+        extent, position = weight
+        rank = (bool(reads(cond)), True, -extent, False, position)
+        return _Solution(cond, index, polynomial(place).expression(), inside, tuple(map(int, rank)))
+    return None
 
 
 def _mentions(atom: Expr, indices: Sequence[Index]) -> bool:

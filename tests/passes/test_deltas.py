@@ -9,7 +9,7 @@ import pytest
 from building import add, at, given, graph, index, mul, total, when
 from passes.corpus import Model, convolution, derivative, embedding, flattened, max_pool, segments, through
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, Select, Size, op
+from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, Select, Size, free_indices, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.passes import deltas, simplify
@@ -163,3 +163,34 @@ def test_a_group_of_a_size_that_is_a_quotient_is_taken_apart() -> None:
     y = whole("y", (a,), total(g, n, of=body))
     line = lines_after(y, x, s, values={"x": W, "s": np.array([1.0, 10.0])}, sizes=["C"])
     assert "sum" not in line and line.endswith("*x[a]*s[a // (|C| // 2)]")
+
+
+LONG, TWELVE = given("x", 12), index("i", 12)
+HALF, ODD = op("floordiv", TWELVE, Const(2)), eq(op("mod", TWELVE, Const(2)), Const(1))
+
+DIVISIONS: list[tuple[int, Expr, str]] = [
+    (6, eq(HALF, index("a", 6)), "y[a] = sum[r] x[2*a+r]"),
+    (7, eq(HALF, index("a", 7)), "y[a] = sum[r] [2*a + r <= 11]*x[2*a+r]"),
+    (6, op("and", ODD, eq(HALF, index("a", 6))), "y[a] = x[2*a+1]"),
+    (4, eq(op("mod", TWELVE, Const(4)), index("a", 4)), "y[a] = sum[k] x[a+4*k]"),
+    (12, eq(op("mod", add(TWELVE, Const(5)), Const(12)), index("a", 12)), "y[a] = x[(a+7) mod 12]"),
+    (13, eq(op("mod", add(TWELVE, Const(5)), Const(13)), index("a", 13)), "y[a] = [(a + 8) mod 13 <= 11]*x[(a+8) mod 13]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size, cond, expected", DIVISIONS, ids=lambda case: case if isinstance(case, str) else "")
+def test_quotients_and_remainders(size: int, cond: Expr, expected: str) -> None:
+    """Nearest neighbours, pixel shuffles and shifts around a circle: one element, or as many as the divisor says."""
+    (a,) = (node for node in free_indices(cond) if node is not TWELVE)
+    y = whole("y", (a,), total(TWELVE, of=when(cond, at(LONG, TWELVE))))
+    assert lines_after(y, LONG, values={"x": np.arange(12.0)}) == expected
+
+
+def test_of_ranges_that_are_not_known_that_of_a_kernel_is_kept() -> None:
+    """A transposed convolution of stride 2: the sum over the few p, not over the many h."""
+    x, k = given("x", "H"), given("k", "P", kind="parameter")
+    u = index("u", add(mul(Const(2), Size("H")), Size("P"), Const(-2)))
+    h, p = index("h", "H"), index("p", "P")
+    y = whole("y", (u,), total(h, p, of=when(eq(u, add(mul(Const(2), h), p)), mul(at(x, h), at(k, p)))))
+    line = lines_after(y, x, k, values={"x": W, "k": np.array([1.0, 10.0, 100.0])}, sizes=["H", "P"])
+    assert "sum[p]" in line
