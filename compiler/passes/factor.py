@@ -53,6 +53,7 @@ NAME = "factor"
 
 _TYPICAL_SIZE = 64  # of a size that is not known
 _MOST_FACTORS = 24
+_MOST_OPTIMAL = 7  # factors whose order is the best: the search takes exponentially long
 _ONE = Const(1.0)
 _CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "sign", "real", "stop", "relu", "div", "floor", "ceil"))
 
@@ -383,6 +384,6 @@ def _cheapest_order(inputs: Sequence[frozenset[Index]], output: frozenset[Index]
     label = {index: chr(192 + place) for place, index in enumerate(every)}
     extents = {label[index]: _extent(index) for index in every}
     labelled = [frozenset(label[index] for index in indices) for indices in inputs]
-    find: Any = paths.optimal if len(inputs) <= 5 else paths.greedy
+    find: Any = paths.optimal if len(inputs) <= _MOST_OPTIMAL else paths.greedy
     path = find(labelled, frozenset(label[index] for index in output), extents)
     return [(min(pair), max(pair)) for pair in path]

@@ -174,7 +174,11 @@ DIVISIONS: list[tuple[int, Expr, str]] = [
     (6, op("and", ODD, eq(HALF, index("a", 6))), "y[a] = x[2*a+1]"),
     (4, eq(op("mod", TWELVE, Const(4)), index("a", 4)), "y[a] = sum[k] x[a+4*k]"),
     (12, eq(op("mod", add(TWELVE, Const(5)), Const(12)), index("a", 12)), "y[a] = x[(a+7) mod 12]"),
-    (13, eq(op("mod", add(TWELVE, Const(5)), Const(13)), index("a", 13)), "y[a] = [(a + 8) mod 13 <= 11]*x[(a+8) mod 13]"),
+    (
+        13,
+        eq(op("mod", add(TWELVE, Const(5)), Const(13)), index("a", 13)),
+        "y[a] = [(a + 8) mod 13 <= 11]*x[(a+8) mod 13]",
+    ),
 ]  # fmt: skip
 
 
