@@ -148,6 +148,84 @@ def tucker(t: Any) -> Any:
     return torch.einsum("pqr,bp,bq,br->b", t.core, u, v, w)
 
 
+def running(t: Any) -> Any:
+    return torch.cumsum(t.x, 1), torch.cumprod(t.x, 1), torch.cummax(t.x, 1).values, torch.logcumsumexp(t.x, 1)
+
+
+def segments(t: Any) -> Any:
+    """Group by group."""
+    rows: list[list[Any]] = [[], [], [], [], []]
+    nothing = torch.zeros(t.x.shape[1], dtype=t.x.dtype)
+    for n in range(len(t.g)):
+        places = torch.where(t.dst == n)[0]
+        x = t.x[places]
+        found = len(places) > 0
+        rows[0].append(torch.tanh(x.amax(0)) if found else nothing)
+        rows[1].append(torch.tanh(x.amin(0)) if found else nothing)
+        rows[2].append(x.prod(0))
+        rows[3].append(places[x.argmax(0)] if found else nothing.long())
+        rows[4].append((x > 0.5).any(0).double())
+    return tuple(map(torch.stack, rows))
+
+
+def local_attention(t: Any) -> Any:
+    place = torch.arange(len(t.q))
+    far = (place[:, None] - place[None]).abs() > 1
+    return F.softmax((t.q @ t.k.T).masked_fill(far, -torch.inf), 1) @ t.v
+
+
+def capsules(t: Any) -> Any:
+    votes = torch.einsum("ijde,bie->bijd", t.w, t.u)
+    logits, squashed = torch.zeros(votes.shape[:3], dtype=votes.dtype), None
+    for _ in range(3):
+        s = (F.softmax(logits, 2)[..., None] * votes).sum(1)
+        square = (s**2).sum(-1, keepdim=True)
+        squashed = square.sqrt() / (1 + square) * s
+        logits = logits + (votes * squashed[:, None]).sum(-1)
+    return squashed
+
+
+def turing_machine(t: Any) -> Any:
+    alike = F.cosine_similarity(t.k[:, None], t.m[None], dim=-1, eps=0)
+    content = F.softmax(t.beta[:, None] * alike, 1)
+    shifted = sum(t.s[:, j : j + 1] * torch.roll(content, j - 1, 1) for j in range(3)).abs()
+    sharp = shifted ** (1 + t.gamma.abs()[:, None])
+    return sharp / sharp.sum(1, keepdim=True) @ t.m
+
+
+def patches(t: Any) -> Any:
+    windows = F.unfold(t.x, 2, stride=2).transpose(1, 2)
+    tokens = F.linear(windows, t["proj.w"], t["proj.b"])
+    return torch.cat([t.cls.expand(len(t.x), 1, -1), tokens], 1) + t.pos
+
+
+def graph_attention(t: Any) -> Any:
+    h = torch.einsum("hkd,nd->nhk", t.w, t.x)
+    score = F.leaky_relu((h * t.al).sum(-1)[t.src] + (h * t.ar).sum(-1)[t.dst], 0.2).exp()
+    total = torch.zeros(h.shape[:2], dtype=h.dtype).index_add(0, t.dst, score)
+    return torch.zeros_like(h).index_add(0, t.dst, (score / total[t.dst])[..., None] * h[t.src])
+
+
+def batch_hard(t: Any) -> Any:
+    square = ((t.x[:, None] - t.x[None]) ** 2).sum(-1)
+    same = t.z[:, None] == t.z[None]
+    positive = square.masked_fill(~same, -torch.inf).max(1).values
+    negative = square.masked_fill(same, torch.inf).min(1).values
+    return F.relu(positive - negative.masked_fill(same.all(1), 100) + 0.3).mean()
+
+
+def grouped_queries(t: Any) -> Any:
+    q, k, v = (torch.einsum("hed,btd->bhte", w, t.x) for w in (t.wq, t.wk, t.wv))
+    seen = F.scaled_dot_product_attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1), is_causal=True)
+    return torch.einsum("dhe,bhte->btd", t.wo, seen)
+
+
+def sampler(t: Any) -> Any:
+    h, w = torch.arange(t.x.shape[1]), torch.arange(t.x.shape[2])
+    rows, columns = F.relu(1 - (t.p[..., None] - h).abs()), F.relu(1 - (t.q[..., None] - w).abs())
+    return torch.einsum("bnh,bnw,bhw->bn", rows, columns, t.x)
+
+
 def lengths(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return random.integers(1, 4, shape)
 
@@ -185,4 +263,28 @@ CASES = (
     composite("RbfNetwork", "rbf_network", rbf_network, "B D K O", [(3, 2, 4, 2), (1, 1, 1, 1), (5, 3, 2, 3)]),
     composite("Tucker", "rbf_network", tucker, "B I J K P Q R",
               [(2, 3, 4, 2, 2, 3, 2), (1, 1, 1, 1, 1, 1, 1), (3, 2, 5, 3, 4, 2, 3)]),
+    composite("Cumulative", "running", running, "B T", [(2, 5), (1, 1), (3, 8)]),
+    composite("Segments", "segments", segments, "E N D", [(7, 4, 2), (1, 1, 1), (12, 9, 3)]),
+    composite("LocalAttention", "local_attention", local_attention, "T D", [(6, 3), (1, 1), (9, 2)]),
+    composite("Capsule", "capsules", capsules, "B I J D E", [(2, 3, 2, 3, 2), (1, 1, 1, 1, 1), (2, 4, 3, 2, 5)]),
+    composite("Ntm", "turing_machine", turing_machine, "B N K", [(2, 5, 3), (1, 3, 1), (3, 4, 6)]),
+    composite("Unfold", "patches", lambda t: F.unfold(t.x, (3, 2)), "B C H W",
+              [(2, 3, 4, 5), (1, 1, 3, 2), (2, 2, 5, 3)]),
+    composite("Vit", "patches", patches, "B C H W S", [(2, 3, 4, 6, 7), (1, 1, 2, 2, 2), (2, 2, 6, 2, 4)]),
+    composite("ConvT", "transposed", lambda t: F.conv_transpose2d(t.x, t.k, t.b, stride=2), "B C H W O P Q",
+              [(2, 3, 3, 2, 2, 3, 2), (1, 1, 1, 1, 1, 2, 1), (2, 2, 4, 3, 3, 3, 3)]),
+    composite("ConvT2", "transposed", lambda t: F.conv_transpose2d(t.x, t.k, t.b, stride=2), "B C H W O P Q",
+              [(2, 3, 3, 2, 2, 3, 2), (1, 1, 1, 1, 1, 2, 1), (2, 2, 4, 3, 3, 3, 3)]),
+    composite("Gat", "graph_attention", graph_attention, "N D E H K",
+              [(4, 3, 7, 2, 2), (1, 1, 1, 1, 1), (5, 2, 9, 3, 4)]),
+    composite("Shuffle", "resampling",
+              lambda t: (F.interpolate(t.x, scale_factor=2), F.pixel_unshuffle(t.x.repeat(1, 1, 2, 2), 2)), "B C H W",
+              [(2, 3, 2, 4), (1, 1, 1, 1), (2, 2, 3, 5)]),
+    composite("BilinearUp", "resampling", lambda t: F.interpolate(t.x, scale_factor=2, mode="bilinear"), "B C H W",
+              [(2, 3, 4, 2), (1, 1, 1, 1), (2, 2, 3, 5)]),
+    composite("BatchHard", "batch_hard", batch_hard, "N D", [(6, 3), (2, 1), (9, 4)], {"z": lengths}),
+    composite("Gqa", "grouped_queries", grouped_queries, "B T D G E",
+              [(2, 3, 4, 2, 2), (1, 1, 2, 1, 1), (1, 5, 3, 3, 2)]),
+    composite("Sampler", "sampler", sampler, "B H W N", [(2, 4, 5, 3), (1, 1, 1, 1), (3, 3, 2, 6)],
+              dict.fromkeys("pq", lambda random, shape: 3 * random.random(shape))),
 )  # fmt: skip
