@@ -160,7 +160,9 @@ class _Solver:
         for part in parts:
             for atom, value in _values_of(part, "mod"):
                 index, asked = atom.args[0], value.expression()
-                if index not in node.indices or not isinstance(asked, Index) or asked in node.indices:
+                if not isinstance(index, Index) or not isinstance(asked, Index):
+                    continue
+                if index not in node.indices or asked in node.indices:
                     continue
                 size, under = polynomial(index.size), polynomial(atom.args[1])
                 if nonnegative(under - size) or not positive(under, facts):

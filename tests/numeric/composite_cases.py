@@ -188,7 +188,8 @@ def capsules(t: Any) -> Any:
 def turing_machine(t: Any) -> Any:
     alike = F.cosine_similarity(t.k[:, None], t.m[None], dim=-1, eps=0)
     content = F.softmax(t.beta[:, None] * alike, 1)
-    shifted = sum(t.s[:, j : j + 1] * torch.roll(content, j - 1, 1) for j in range(3)).abs()
+    shifts = [t.s[:, j : j + 1] * torch.roll(content, j - 1, 1) for j in range(3)]
+    shifted = torch.stack(shifts).sum(0).abs()
     sharp = shifted ** (1 + t.gamma.abs()[:, None])
     return sharp / sharp.sum(1, keepdim=True) @ t.m
 
