@@ -193,7 +193,7 @@ def _pass_names(wanted: Sequence[str], known: Sequence[str]) -> frozenset[str]:
 @commands.command()
 @specs_argument
 def check(specs: tuple[str, ...]) -> None:
-    """Report every error of each SPEC, and compile nothing."""
+    """Report every error of each SPEC, and compile nothing. Says nothing, except to a terminal, where there is none."""
     from dlc.compiler import driver
     from dlc.compiler.diagnostics import Severity
 
@@ -201,10 +201,11 @@ def check(specs: tuple[str, ...]) -> None:
     if found:
         _show(found)
     errors = sum(diagnostic.severity is Severity.ERROR for diagnostic in found)
+    if sys.stderr.isatty():
+        checked = _count(len(specs), "spec")
+        click.echo(f"{_count(errors, 'error')} in {checked}" if errors else f"{checked}, no errors", err=True)
     if errors:
-        click.echo(f"{_count(errors, 'error')} in {_count(len(specs), 'spec')}", err=True)
         _fail()
-    click.echo(f"{_count(len(specs), 'spec')} checked, no errors")
 
 
 def _count(number: int, noun: str) -> str:
