@@ -180,7 +180,7 @@ class Spelling:
                 return f"int({shown} > 0) - int({shown} < 0)", SUM
             function = for_integers
         if function == "exp" and _is_distance(node.args[0]):
-            x, scale = node.args[0].args  # type: ignore[attr-defined]
+            x, scale = node.args[0].args  # type: ignore[attr-defined]  # a distance is a sum
             return self.call(function, f"{self.text(x, SUM)} - {self.text(scale.args[0], PRODUCT)}"), ATOM
         return self.call(function, *map(self.text, node.args)), ATOM
 
