@@ -187,9 +187,34 @@ def dependencies(graph: Graph) -> networkx.DiGraph:
     return result
 
 
-def ordered(graph: Graph) -> list[str]:
-    """The tensors, each after all that it reads; ties in the order of definition.  The graph has no cycle."""
+def components(graph: Graph) -> list[tuple[str, ...]]:
+    """The tensors in strongly connected components, each after all that it reads; ties in the order of definition.
+
+    A component of several tensors, or of one that reads itself (``is_recurrent``), is a recurrence; its members stand
+    in the order of definition.
+    """
     import networkx
 
     position = {name: number for number, name in enumerate(graph.tensors)}
-    return list(networkx.lexicographical_topological_sort(dependencies(graph), key=position.__getitem__))
+    known = dependencies(graph)
+    condensed = networkx.condensation(known)
+    members = {
+        node: tuple(sorted(data["members"], key=position.__getitem__)) for node, data in condensed.nodes(data=True)
+    }
+    order = networkx.lexicographical_topological_sort(condensed, key=lambda node: position[members[node][0]])
+    return [members[node] for node in order]
+
+
+def is_recurrent(graph: Graph, component: tuple[str, ...]) -> bool:
+    """Whether the tensors of a component depend on themselves."""
+    return len(component) > 1 or component[0] in reads_of(graph.tensors[component[0]])
+
+
+def reads_of(tensor: Tensor) -> set[str]:
+    """The tensors that the equations of ``tensor`` read."""
+    return {node.tensor for equation in tensor.equations for node in reads(equation.value, *equation.subscripts)}
+
+
+def ordered(graph: Graph) -> list[str]:
+    """The tensors, each after all that it reads, except within a recurrence; ties in the order of definition."""
+    return [name for component in components(graph) for name in component]
