@@ -5,11 +5,15 @@ point.  ``Select`` splits the points, so that a branch is evaluated exactly wher
 the points by the values of its indices.  Reals are float64 with IEEE semantics, integers are int64 and exact (an
 overflow is the author's), division rounds down, and a read outside a tensor is an error that says where.  ``and``
 and ``or`` look at an argument only where those before it leave the answer open.
+
+The elements of a recurrence are computed one after the other, as they come to be known (``unfold``): no schedule is
+taken for granted, and elements that need each other in a circle are an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -17,7 +21,8 @@ import numpy as np
 import scipy.special
 
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, identity_of, walk
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.unfold import CircularElementsError, UnknownElementError, Work, unfold
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +32,7 @@ _MOST_POINTS = 1 << 20  # a reduction over more is evaluated for a part of the p
 
 
 class EvaluationError(Exception):
-    """The inputs do not fit the graph, or the graph reads outside a tensor."""
+    """The inputs do not fit the graph, the graph reads outside a tensor, or elements depend on themselves."""
 
 
 def evaluate(
@@ -39,13 +44,16 @@ def evaluate(
     """All tensors of the graph, or the ``wanted`` ones; sizes that no input's shape tells are given in ``sizes``."""
     values = dict(bind_sizes(graph, inputs, sizes or {}))
     tensors = _given(graph, inputs, values)
-    order = ordered(graph)
-    needed = set(order) if wanted is None else _needed(graph, wanted)
+    needed = set(graph.tensors) if wanted is None else _needed(graph, wanted)
     with np.errstate(all="ignore"):
-        for name in order:
-            tensor = graph.tensors[name]
-            if tensor.kind == "computed" and name in needed:
-                tensors[name] = _computed(tensor, tensors, values)
+        for component in components(graph):
+            members = [graph.tensors[name] for name in component]
+            if members[0].kind != "computed" or members[0].id not in needed:
+                continue
+            if is_recurrent(graph, component):
+                tensors |= _recurrence(members, tensors, values)
+            else:
+                tensors[members[0].id] = _computed(members[0], tensors, values)
     return {name: tensors[name] for name in (graph.tensors if wanted is None else wanted)}
 
 
@@ -132,40 +140,107 @@ def _accepted(tensor: Tensor, value: Array, sizes: Mapping[str, int]) -> Array:
 def _computed(tensor: Tensor, tensors: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
     shape = tuple(size_value(size, sizes) for size in tensor.sizes)
     result = np.zeros(prod(shape), _TYPES[tensor.type])
-    written = np.zeros(prod(shape), np.int64)
+    written: list[Array] = []
     for equation in tensor.equations:
-        positions, values = _elements(tensor, equation, shape, tensors, sizes)
-        result[positions] = values
-        np.add.at(written, positions, 1)
-    if np.any(written != 1):
-        place = int(np.argmax(written != 1))
-        position = [int(number) for number in np.unravel_index(place, shape)] if shape else []
-        raise EvaluationError(f"{tensor.id}{position} is written {written[place]} times")
+        points, positions = _elements(tensor, equation, shape, tensors, sizes)
+        result[positions] = points.value(equation.value)
+        written.append(positions)
+    _check_written_once(tensor, shape, written)
     return result.reshape(shape)
 
 
 def _elements(
     tensor: Tensor, equation: Equation, shape: Sequence[int], tensors: Mapping[str, Array], sizes: Mapping[str, int]
-) -> tuple[Array, Array]:
-    """The positions, in row-major order over the tensor, that an equation writes, and what it writes there."""
+) -> tuple[_Points, Array]:
+    """All points of an equation, and the positions, in row-major order over the tensor, that it writes there."""
     points = _Points({}, 1, tensors, sizes).times(equation.indices)
     subscripts = [points.value(subscript) for subscript in equation.subscripts]
-    return points.position(f"{tensor.id} (written)", subscripts, shape), points.value(equation.value)
+    return points, points.position(f"{tensor.id} (written)", subscripts, shape)
+
+
+def _check_written_once(tensor: Tensor, shape: Sequence[int], written: Sequence[Array]) -> None:
+    times = np.bincount(np.concatenate(written), minlength=prod(shape))
+    if np.any(times != 1):
+        place = int(np.argmax(times != 1))
+        raise EvaluationError(f"{tensor.id}{_subscripts(place, shape)} is written {times[place]} times")
+
+
+def _subscripts(position: int, shape: Sequence[int]) -> list[int]:
+    return [int(number) for number in np.unravel_index(position, shape)] if shape else []
+
+
+def _recurrence(members: Sequence[Tensor], tensors: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
+    """The tensors of a component, whose elements are numbered one tensor after the other."""
+    shapes = {member.id: tuple(size_value(size, sizes) for size in member.sizes) for member in members}
+    results = {member.id: np.zeros(shapes[member.id], _TYPES[member.type]) for member in members}
+    starts = dict(zip(shapes, np.cumsum([0, *map(prod, shapes.values())]).tolist(), strict=False))
+    known = np.zeros(sum(map(prod, shapes.values())), bool)
+    works: list[Work] = []
+    for member in members:
+        written: list[Array] = []
+        for equation in member.equations:
+            points, positions = _elements(member, equation, shapes[member.id], {**tensors, **results}, sizes)
+            points.unfolding = _Unfolding(known, starts)
+            works.append(_work(equation, points, positions, results[member.id], starts[member.id]))
+            written.append(positions)
+        _check_written_once(member, shapes[member.id], written)
+    try:
+        unfold(works, known)
+    except CircularElementsError as circle:
+        names = " -> ".join(_element_name(number, starts, shapes) for number in circle.elements)
+        raise EvaluationError(f"elements depend on themselves: {names}") from None
+    return results
+
+
+def _work(equation: Equation, points: _Points, positions: Array, result: Array, start: int) -> Work:
+    def compute(places: Array) -> None:
+        result.reshape(-1)[positions[places]] = points.where(places).value(equation.value)
+
+    return Work(start + positions, compute)
+
+
+def _element_name(number: int, starts: Mapping[str, int], shapes: Mapping[str, Sequence[int]]) -> str:
+    name = [one for one, start in starts.items() if start <= number and prod(shapes[one])][-1]
+    return f"{name}{_subscripts(number - starts[name], shapes[name])}"
+
+
+@dataclass(frozen=True)
+class _Unfolding:
+    """Which elements of a recurrence are known; ``starts`` has the number of the first element of each tensor."""
+
+    known: Array
+    starts: Mapping[str, int]
+
+    def check(self, tensor: str, positions: Array, origins: Array) -> None:
+        if tensor in self.starts:
+            elements = self.starts[tensor] + positions
+            unknown = ~self.known[elements]
+            if np.any(unknown):
+                raise UnknownElementError(origins[unknown], elements[unknown])
 
 
 class _Points:
-    """``count`` points; ``indices`` has the value of each index at each of them."""
+    """``count`` points; ``indices`` has the value of each index at each of them.
+
+    ``origins`` is the place of the point that each comes from among those that a recurrence tries at once.
+    """
 
     def __init__(
         self, indices: Mapping[Index, Array], count: int, tensors: Mapping[str, Array], sizes: Mapping[str, int]
     ) -> None:
         self.indices, self.count, self.tensors, self.sizes = indices, count, tensors, sizes
         self.known: dict[Expr, Array] = {}
+        self.unfolding: _Unfolding | None = None
+        self.origins: Array | None = None
 
     def where(self, chosen: Array | slice) -> _Points:
         """Some of the points."""
         indices = {index: value[chosen] for index, value in self.indices.items()}
-        return _Points(indices, len(np.arange(self.count)[chosen]), self.tensors, self.sizes)
+        result = _Points(indices, len(np.arange(self.count)[chosen]), self.tensors, self.sizes)
+        if self.unfolding is not None:
+            result.unfolding = self.unfolding
+            result.origins = np.arange(result.count) if self.origins is None else self.origins[chosen]
+        return result
 
     def times(self, bound: Sequence[Index]) -> _Points:
         """Each point once for each value of ``bound``, in row-major order."""
@@ -175,7 +250,10 @@ class _Points:
         for axis, index in enumerate(bound):
             once = np.repeat(np.arange(ranges[axis]), prod(ranges[axis + 1 :]))
             indices[index] = np.tile(once, self.count * prod(ranges[:axis]))
-        return _Points(indices, self.count * many, self.tensors, self.sizes)
+        result = _Points(indices, self.count * many, self.tensors, self.sizes)
+        if self.origins is not None:
+            result.unfolding, result.origins = self.unfolding, np.repeat(self.origins, many)
+        return result
 
     def value(self, node: Expr) -> Array:
         """The value at each point."""
@@ -193,7 +271,10 @@ class _Points:
                 return self.indices[node]
             case Read(tensor=id, subscripts=subscripts):
                 array = self.tensors[id]
-                return array.reshape(-1)[self.position(id, [self.value(s) for s in subscripts], array.shape)]
+                positions = self.position(id, [self.value(s) for s in subscripts], array.shape)
+                if self.unfolding is not None and self.origins is not None:
+                    self.unfolding.check(id, positions, self.origins)
+                return array.reshape(-1)[positions]
             case Select():
                 return self._choice(node)
             case Reduce():

@@ -2,8 +2,8 @@
 
 A graph is valid when every name means a tensor, every element read has as many subscripts as the tensor has axes,
 types agree, every index is bound exactly once where it occurs, left sides are affine and use all their indices,
-sizes depend on nothing but sizes, nothing reads itself, and the roots exist.  Whether subscripts stay in range, and
-whether the parts of a tensor meet without holes, is proved when the graph is made, not here.
+sizes depend on nothing but sizes, and the roots exist.  Whether subscripts stay in range, and whether the parts of a
+tensor meet without holes, is proved when the graph is made, not here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from dlc.compiler.ir.affine import equal
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, reads, walk
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, dependencies
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.ops import OPERATORS
 
 _NUMERIC = ("real", "int")
@@ -35,7 +35,6 @@ def verify(graph: Graph) -> Iterator[str]:
             yield f"{tensor.id} is kept under the name {name}"
         yield from _tensor_problems(tensor, graph)
     yield from _root_problems(graph)
-    yield from _cycles(graph)
 
 
 # -- tensors --------------------------------------------------------------------------------------------------------
@@ -239,12 +238,3 @@ def _root_problems(graph: Graph) -> Iterator[str]:
         yield "a size is listed twice"
     for requirement in graph.requirements:
         yield from _size_problems(requirement.value, "a requirement", graph)
-
-
-def _cycles(graph: Graph) -> Iterator[str]:
-    import networkx
-
-    known = dependencies(graph)
-    if not networkx.is_directed_acyclic_graph(known):
-        edges = networkx.find_cycle(known)
-        yield "tensors depend on themselves: " + " -> ".join([*(edge[0] for edge in edges), edges[-1][1]])

@@ -116,7 +116,6 @@ CASES: dict[str, Callable[[], Graph]] = {
     "x is trained and is not a parameter": lambda: replace(valid(), trainable=("x",)),
     "a size is listed twice": lambda: replace(valid(), sizes=("N", "N")),
     "a requirement depends on |M|, which no input binds": lambda: replace(valid(), requirements=(NEEDS_M,)),
-    "tensors depend on themselves: y -> y": lambda: with_value(Read("y", (N, AXIS), "real")),
 }  # fmt: skip
 
 
