@@ -182,10 +182,7 @@ def touched(kernel: Kernel) -> tuple[set[str], set[str]]:
     output: set[str] = set()
     for statement in statements(kernel.body):
         read.update(
-            node.tensor
-            for expression in expressions(statement)
-            for node in walk(expression)
-            if isinstance(node, Read)
+            node.tensor for expression in expressions(statement) for node in walk(expression) if isinstance(node, Read)
         )
         if isinstance(statement, Matmul):
             read.update((statement.a.buffer, statement.b.buffer))

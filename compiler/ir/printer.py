@@ -274,10 +274,7 @@ def text(graph: Graph) -> str:
     given = [_given_line(tensor, naming) for tensor in graph.tensors.values() if tensor.kind != "computed"]
     requirements = [f"require {expression_text(r.value, {}, naming)} >= 0  # {r.message}" for r in graph.requirements]
     equations = [
-        line
-        for tensor in graph.tensors.values()
-        if tensor.kind == "computed"
-        for line in tensor_lines(tensor, naming)
+        line for tensor in graph.tensors.values() if tensor.kind == "computed" for line in tensor_lines(tensor, naming)
     ]
     header = [f"graph {graph.name}", *_range_lines(naming)]
     blocks = [header, given, requirements, equations, list(_root_lines(graph))]

@@ -2,8 +2,8 @@
 
 A graph is valid when every name means a tensor, every element read has as many subscripts as the tensor has axes,
 types agree, every index is bound exactly once where it occurs, left sides are affine and use all their indices,
-sizes depend on nothing but sizes, and the roots exist.  Whether subscripts stay in range, and whether the parts of a
-tensor meet without holes, is proved when the graph is made, not here.
+sizes depend on nothing but sizes, recurrences have an order, and the roots exist.  Whether subscripts stay in range,
+and whether the parts of a tensor meet without holes, is proved when the graph is made, not here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlc.compiler.ir.affine import equal
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, reads, walk
-from dlc.compiler.ir.graph import Equation, Graph, Tensor
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, reads, text, walk
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.ops import OPERATORS
+from dlc.compiler.ir.recurrence import Conflict, order
 
 _NUMERIC = ("real", "int")
 
@@ -30,6 +31,16 @@ def check(graph: Graph, after: str) -> None:
 
 
 def verify(graph: Graph) -> Iterator[str]:
+    """A sentence for each thing that is wrong; orders are looked for where all else is right."""
+    valid = True
+    for problem in _problems(graph):
+        valid = False
+        yield problem
+    if valid:
+        yield from _cycles(graph)
+
+
+def _problems(graph: Graph) -> Iterator[str]:
     for name, tensor in graph.tensors.items():
         if name != tensor.id:
             yield f"{tensor.id} is kept under the name {name}"
@@ -238,3 +249,11 @@ def _root_problems(graph: Graph) -> Iterator[str]:
         yield "a size is listed twice"
     for requirement in graph.requirements:
         yield from _size_problems(requirement.value, "a requirement", graph)
+
+
+def _cycles(graph: Graph) -> Iterator[str]:
+    for component in components(graph):
+        found = order(graph, component) if is_recurrent(graph, component) else ()
+        if isinstance(found, Conflict):
+            circle = ", ".join(f"{edge.reader.tensor} reads {text(edge.read)}" for edge in found.circle)
+            yield f"no order of the elements of a recurrence: {circle}"

@@ -83,9 +83,7 @@ def test_a_valid_program_and_its_text() -> None:
         (lambda: running(GOOD, split=False), "is read and is neither a buffer nor a local here"),
         (lambda: running(loop(Let("v", ELEMENT))), "forward returns y and never computes y"),
         (
-            lambda: running(
-                loop(Store("y", (b,), Read("w", (b,), "real"))), w=Buffer("w", (B,), "real", "workspace")
-            ),
+            lambda: running(loop(Store("y", (b,), Read("w", (b,), "real"))), w=Buffer("w", (B,), "real", "workspace")),
             "forward: k reads w before it is computed",
         ),
         (lambda: replace(running(GOOD), kernels={}), "forward runs k, which is no kernel"),

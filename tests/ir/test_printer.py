@@ -151,7 +151,9 @@ def test_text_of_a_graph() -> None:
         requirements=(Requirement(sub(Size("B"), Const(1)), "B must not be empty"),),
         trainable=("fc.w",),
     )
-    assert text(made) == """\
+    assert (
+        text(made)
+        == """\
 graph G
 index B, P = 784, Y = 10
 
@@ -174,6 +176,7 @@ loss loss
 gradient fc.w = d_w
 minimize over fc.w
 """
+    )
 
 
 def test_parts() -> None:

@@ -116,6 +116,7 @@ CASES: dict[str, Callable[[], Graph]] = {
     "x is trained and is not a parameter": lambda: replace(valid(), trainable=("x",)),
     "a size is listed twice": lambda: replace(valid(), sizes=("N", "N")),
     "a requirement depends on |M|, which no input binds": lambda: replace(valid(), requirements=(NEEDS_M,)),
+    "no order of the elements of a recurrence: y reads y[n#N,i#I]": lambda: with_value(Read("y", (N, AXIS), "real")),
 }  # fmt: skip
 
 

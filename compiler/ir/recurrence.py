@@ -1,0 +1,394 @@
+"""The order of a recurrence: loops over time in which every element is computed after those that it reads.
+
+A strongly connected component of a graph is ordered as Allen and Kennedy order the statements of a loop nest.  Every
+tensor of the component gets a *time*: an axis, a direction and a shift, so that the element at subscript ``s`` of that
+axis has the time ``direction*s + shift``.  A read must be of an element of the same or an earlier time.  Reads of an
+earlier time are then taken care of by the loop; what still forms a cycle at one and the same time is ordered in the
+same way along other axes.
+
+    h[t+1] = f(h[t])              t upwards
+    d[i+1,j+1] = min(d[i,j+1], d[i+1,j], d[i,j])      i upwards, and in it j upwards
+    path[r] = back[r, path[r+1]]  r downwards
+
+Times are polynomials in the sizes; what a guard or the range of a summed index says is used in the proofs, so
+``sum[s : s < t] a[t,s]*h[s]`` has an order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices
+from dlc.compiler.ir.graph import Equation, Graph
+
+_MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
+_MOST_FINDS = 400  # orders tried for one component
+
+Facts = tuple[Polynomial, ...]
+_NOTHING = Polynomial(())
+
+
+@dataclass(frozen=True)
+class Time:
+    """The element at subscript ``s`` of the axis has the time ``direction*s + shift``."""
+
+    axis: int
+    direction: int
+    shift: Polynomial
+
+    def of(self, subscripts: Sequence[Expr]) -> Polynomial:
+        return polynomial(subscripts[self.axis]) * self.direction + self.shift
+
+
+@dataclass(frozen=True)
+class Place:
+    """An equation of the graph, by its tensor and number."""
+
+    tensor: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Loop:
+    """``body`` in order, for one time after the other; every tensor of the body has its time."""
+
+    times: Mapping[str, Time]
+    body: tuple[Loop | Place, ...]
+
+    def places(self) -> Iterator[Place]:
+        for step in self.body:
+            if isinstance(step, Loop):
+                yield from step.places()
+            else:
+                yield step
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """The equation ``reader`` reads ``read``, an element that ``writer`` may define, where ``facts`` hold."""
+
+    reader: Place
+    read: Read
+    writer: Place
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Reads, one behind the other and round in a circle, that no order of the elements satisfies: each ``reader`` is
+    the ``writer`` of the one before.  Of an equation that reads its own tensor, all these reads.
+    """
+
+    circle: tuple[Dependence, ...]
+
+
+def order(graph: Graph, component: Sequence[str]) -> tuple[Loop | Place, ...] | Conflict:
+    """The equations of a component of the graph in an order in which they may be computed."""
+    return _Search(graph).arranged(dependences(graph, component), _places(graph, component), {})
+
+
+def dependences(graph: Graph, component: Sequence[str]) -> list[Dependence]:
+    """Every read of the component inside it."""
+    members = set(component)
+    found: dict[Dependence, None] = {}
+    for place in _places(graph, component):
+        equation = graph.tensors[place.tensor].equations[place.number]
+        for read, facts in guarded_reads(equation.value):
+            if read.tensor in members:
+                for number in range(len(graph.tensors[read.tensor].equations)):
+                    found.setdefault(Dependence(place, read, Place(read.tensor, number), facts))
+    return list(found)
+
+
+def _places(graph: Graph, component: Sequence[str]) -> list[Place]:
+    return [Place(name, number) for name in component for number in range(len(graph.tensors[name].equations))]
+
+
+def guarded_reads(value: Expr) -> Iterator[tuple[Read, Facts]]:
+    """Every read with what is known where it is evaluated; one that stands under several guards occurs as often."""
+    done: set[tuple[Expr, Facts]] = set()
+
+    def visit(node: Expr, facts: Facts) -> Iterator[tuple[Read, Facts]]:
+        if (node, facts) in done:
+            return
+        done.add((node, facts))
+        match node:
+            case Select(cond=cond, yes=yes, no=no):
+                yield from visit(cond, facts)
+                yield from visit(yes, (*facts, *facts_of(cond)))
+                yield from visit(no, (*facts, *facts_of(cond, False)))
+            case Op(name="and" | "or", args=args):
+                for arg in args:
+                    yield from visit(arg, facts)
+                    facts = (*facts, *facts_of(arg, node.name == "and"))
+            case _:
+                if isinstance(node, Read):
+                    yield node, facts
+                for child in node.children:
+                    yield from visit(child, facts)
+
+    yield from visit(value, ())
+
+
+# -- the search ------------------------------------------------------------------------------------------------------
+
+
+class _Search:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.tries = 0
+
+    def equation(self, place: Place) -> Equation:
+        return self.graph.tensors[place.tensor].equations[place.number]
+
+    def arranged(
+        self, edges: Sequence[Dependence], places: Sequence[Place], used: Mapping[str, frozenset[int]]
+    ) -> tuple[Loop | Place, ...] | Conflict:
+        """``places`` in an order, where ``used`` axes have been taken for loops around."""
+        result: list[Loop | Place] = []
+        for group in _groups(edges, places):
+            inner = [edge for edge in edges if edge.reader in group and edge.writer in group]
+            if len(group) == 1 and not inner:
+                result.append(group[0])
+                continue
+            found = self.looped(inner, group, used)
+            if isinstance(found, Conflict):
+                return found
+            result.append(found)
+        return tuple(result)
+
+    def looped(
+        self, edges: Sequence[Dependence], group: Sequence[Place], used: Mapping[str, frozenset[int]]
+    ) -> Loop | Conflict:
+        """The loop around a cycle of equations: of all possible ones the one with the least inside further loops."""
+        best: tuple[int, Loop] | None = None
+        names = list(dict.fromkeys(place.tensor for place in group))
+        for times in self.timings(edges, names, used):
+            self.tries += 1
+            if self.tries > _MOST_FINDS:
+                break
+            later = [edge for edge in edges if not nonnegative(self.distance(edge, times) - 1, edge.facts)]
+            if len(later) == len(edges):
+                continue
+            now = {name: used.get(name, frozenset()) | {times[name].axis} for name in names}
+            same = [self.at_one_time(edge, times) for edge in later]
+            body = self.arranged(same, group, {**used, **now})
+            if isinstance(body, Conflict):
+                continue
+            cost = sum(len(list(step.places())) for step in body if isinstance(step, Loop))
+            if best is None or cost < best[0]:
+                best = cost, Loop(times, body)
+            if cost == 0:
+                break
+        return best[1] if best is not None else Conflict(_circle(edges))
+
+    def at_one_time(self, edge: Dependence, times: Mapping[str, Time]) -> Dependence:
+        distance = self.distance(edge, times)
+        facts = (*edge.facts, distance, -distance) if distance.terms else edge.facts
+        return Dependence(edge.reader, edge.read, edge.writer, facts)
+
+    def distance(self, edge: Dependence, times: Mapping[str, Time]) -> Polynomial:
+        """How much later the reader's element is than the one that it reads."""
+        written = self.equation(edge.reader).subscripts
+        return times[edge.reader.tensor].of(written) - times[edge.read.tensor].of(edge.read.subscripts)
+
+    # times
+
+    def timings(
+        self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
+    ) -> Iterator[dict[str, Time]]:
+        """Times in which no read is of a later time."""
+        for axes in self.axes(edges, names, used):
+            shifts = self.shifts(edges, names, axes)
+            if shifts is not None:
+                yield {name: Time(*axes[name], shifts[name]) for name in names}
+
+    def axes(
+        self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
+    ) -> Iterator[dict[str, tuple[int, int]]]:
+        """Axis and direction for every tensor: guessed for one, and carried over to others by the reads."""
+        for first in self.free_axes(names[0], used):
+            for direction in (1, -1):
+                chosen = self.carried({names[0]: (first, direction)}, edges, used)
+                left = [name for name in names if name not in chosen]
+                if not left:
+                    yield chosen
+                    continue
+                options = [[(axis, d) for axis in self.free_axes(name, used) for d in (direction,)] for name in left]
+                for guess in islice(product(*options), _MOST_GUESSES):
+                    yield {**chosen, **dict(zip(left, guess, strict=True))}
+
+    def free_axes(self, name: str, used: Mapping[str, frozenset[int]]) -> list[int]:
+        taken = used.get(name, frozenset())
+        return [axis for axis in range(self.graph.tensors[name].rank) if axis not in taken]
+
+    def carried(
+        self, chosen: dict[str, tuple[int, int]], edges: Sequence[Dependence], used: Mapping[str, frozenset[int]]
+    ) -> dict[str, tuple[int, int]]:
+        """The choice, with the axes of all tensors that reads relate to those chosen."""
+        while True:
+            before = len(chosen)
+            for edge in edges:
+                reader, read = edge.reader.tensor, edge.read.tensor
+                written = self.equation(edge.reader).subscripts
+                if reader in chosen and read not in chosen:
+                    found = self.related(written, chosen[reader], edge.read.subscripts, used.get(read))
+                    if found is not None:
+                        chosen[read] = found
+                elif read in chosen and reader not in chosen:
+                    found = self.related(edge.read.subscripts, chosen[read], written, used.get(reader))
+                    if found is not None:
+                        chosen[reader] = found
+            if len(chosen) == before:
+                return chosen
+
+    @staticmethod
+    def related(
+        known: Sequence[Expr], place: tuple[int, int], other: Sequence[Expr], used: frozenset[int] | None
+    ) -> tuple[int, int] | None:
+        """The axis of ``other`` that moves with the chosen axis of ``known``."""
+        axis, direction = place
+        mine = polynomial(known[axis])
+        for index in (atom for atom in mine.atoms if isinstance(atom, Index)):
+            step = _step(mine, index)
+            for candidate, subscript in enumerate(other):
+                if candidate in (used or ()) or index not in free_indices(subscript):
+                    continue
+                its = _step(polynomial(subscript), index)
+                if step is not None and its is not None:
+                    return candidate, direction if step * its > 0 else -direction
+        return None
+
+    def shifts(
+        self, edges: Sequence[Dependence], names: Sequence[str], axes: Mapping[str, tuple[int, int]]
+    ) -> dict[str, Polynomial] | None:
+        """Shifts under which every read is of the same or an earlier time, as near as can be to a common start."""
+        plain = {name: Time(*axes[name], _NOTHING) for name in names}
+        distances = [(edge, self.distance(edge, plain)) for edge in edges]
+        based = self.aligned(distances, names)
+        whole = self.earliest(distances, names, based)
+        if whole is None:
+            return None
+        shifts = {name: based[name] + whole[name] for name in names}
+        starts = {name: self.start(edges, name, axes[name]) for name in names}
+        goal = starts[names[0]] + shifts[names[0]]
+        together = {name: goal - starts[name] for name in names}
+        if self.hold(distances, together):
+            return together
+        for name in names[1:]:
+            wanted = goal - starts[name]  # both begin at one time: no step of the loop is for some of them only
+            if shifts[name] != wanted and self.hold(distances, {**shifts, name: wanted}, name):
+                shifts[name] = wanted
+        return shifts if self.hold(distances, shifts) else None
+
+    def start(self, edges: Sequence[Dependence], name: str, place: tuple[int, int]) -> Polynomial:
+        """The first time of a tensor with shift 0, as far as the cycle defines it."""
+        axis, direction = place
+        written = dict.fromkeys(edge.reader for edge in edges if edge.reader.tensor == name)
+        found = [extreme(polynomial(self.equation(one).subscripts[axis]) * direction, False) for one in written]
+        return min((one for one in found if one is not None), key=lambda one: one.offset, default=_NOTHING)
+
+    def aligned(
+        self, distances: Sequence[tuple[Dependence, Polynomial]], names: Sequence[str]
+    ) -> dict[str, Polynomial]:
+        """Shifts that take the sizes out of the distances, as far as a tree of reads allows."""
+        shifts = {names[0]: _NOTHING}
+        while len(shifts) < len(names):
+            before = len(shifts)
+            for edge, distance in distances:
+                reader, read = edge.reader.tensor, edge.read.tensor
+                if (reader in shifts) == (read in shifts) or any(isinstance(atom, Index) for atom in distance.atoms):
+                    continue
+                rest = distance - distance.offset
+                if reader in shifts:
+                    shifts[read] = shifts[reader] + rest
+                else:
+                    shifts[reader] = shifts[read] - rest
+            if len(shifts) == before:
+                missing = next(name for name in names if name not in shifts)
+                shifts[missing] = _NOTHING
+        return shifts
+
+    @staticmethod
+    def earliest(
+        distances: Sequence[tuple[Dependence, Polynomial]], names: Sequence[str], based: Mapping[str, Polynomial]
+    ) -> dict[str, int] | None:
+        """The least whole shifts by Bellman and Ford over the reads at a fixed distance; None if they contradict."""
+        fixed: list[tuple[str, str, int]] = []
+        for edge, distance in distances:
+            reader, read = edge.reader.tensor, edge.read.tensor
+            value = (distance + based[reader] - based[read]).value
+            if value is not None:
+                fixed.append((reader, read, value))
+        shifts = dict.fromkeys(names, 0)
+        for _ in range(len(names) + 1):
+            changed = False
+            for reader, read, value in fixed:
+                if shifts[reader] + value < shifts[read]:
+                    shifts[reader] = shifts[read] - value
+                    changed = True
+            if not changed:
+                least = shifts[names[0]]
+                return {name: shift - least for name, shift in shifts.items()}
+        return None
+
+    @staticmethod
+    def hold(
+        distances: Sequence[tuple[Dependence, Polynomial]], shifts: Mapping[str, Polynomial], about: str | None = None
+    ) -> bool:
+        """Whether every read (or those of and by one tensor) is of the same or an earlier time."""
+        return all(
+            nonnegative(distance + shifts[edge.reader.tensor] - shifts[edge.read.tensor], edge.facts)
+            for edge, distance in distances
+            if about is None or about in (edge.reader.tensor, edge.read.tensor)
+        )
+
+
+def _step(value: Polynomial, index: Index) -> int | None:
+    parts = value.split(index)
+    return parts[0].value if parts is not None else None
+
+
+def _groups(edges: Sequence[Dependence], places: Sequence[Place]) -> list[tuple[Place, ...]]:
+    """Equations that depend on each other, in an order in which the groups may be computed."""
+    import networkx
+
+    position = {place: number for number, place in enumerate(places)}
+    known = networkx.DiGraph()
+    known.add_nodes_from(places)
+    known.add_edges_from((edge.writer, edge.reader) for edge in edges if edge.reader in position)
+    condensed = networkx.condensation(known)
+    members = {
+        node: tuple(sorted(data["members"], key=position.__getitem__)) for node, data in condensed.nodes(data=True)
+    }
+    found = networkx.lexicographical_topological_sort(condensed, key=lambda node: position[members[node][0]])
+    return [members[node] for node in found]
+
+
+def _circle(edges: Sequence[Dependence]) -> tuple[Dependence, ...]:
+    """A shortest circle of reads; of an equation that reads its own tensor, all these reads."""
+    import networkx
+
+    known = networkx.MultiDiGraph()
+    for number, edge in enumerate(edges):
+        known.add_edge(edge.reader, edge.writer, key=number)
+    best: list[Place] | None = None
+    for start in dict.fromkeys(edge.reader for edge in edges):
+        for edge in edges:
+            if edge.reader is not start and edge.reader != start:
+                continue
+            try:
+                path = networkx.shortest_path(known, edge.writer, start)
+            except networkx.NetworkXNoPath:
+                continue
+            if best is None or len(path) < len(best):
+                best = path
+    assert best is not None
+    if len(best) == 1:
+        return tuple(edge for edge in edges if edge.reader == edge.writer == best[0])
+    steps = zip(best, [*best[1:], best[0]], strict=True)
+    return tuple(next(e for e in edges if (e.reader, e.writer) == pair) for pair in steps)
