@@ -30,9 +30,11 @@ from dlc.compiler.ir.loops import (
     Operand,
     Statement,
     Store,
+    System,
     Update,
     Var,
     expressions,
+    in_place,
     statements,
     written,
 )
@@ -63,8 +65,7 @@ def signature(kernel: Kernel, buffers: Mapping[str, Buffer]) -> Signature:
                 sizes[node.name] = None
             elif isinstance(node, Read) and node.tensor not in locals_:
                 names[node.tensor] = None
-        if isinstance(statement, Matmul):
-            names.update({statement.a.buffer: None, statement.b.buffer: None})
+        names.update(dict.fromkeys(in_place(statement)))
         output = written(statement)
         if output is not None:
             outputs[output] = None
@@ -154,6 +155,8 @@ class _Body:
                 self._assign(self.spelling.element(buffer, subscripts), Read(buffer, subscripts, value.type), value)
             case Matmul():
                 line(self._matmul(statement))
+            case System():
+                line(self._system(statement))
 
     def _loop(self, loop: For) -> None:
         start = "" if loop.start is Const(0) else f"{self.spelling.text(loop.start)}, "
@@ -186,6 +189,16 @@ class _Body:
         steps = (text(a_step), text(b_step), text(product.c.row))
         gemm = {"float32": "gemm_f32", "float64": "gemm_f64"}[self.spelling.real]
         return call(gemm, a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2])
+
+    def _system(self, system: System) -> str:
+        """``gesv(n, count, matrix, sides)``: the right sides become the solutions."""
+        gesv = {"float32": "gesv_f32", "float64": "gesv_f64"}[self.spelling.real]
+        operands = []
+        for name in (system.matrix, system.sides):
+            inside = len(self._buffers[name].sizes) - len(system.piece)
+            subscripts = [*map(self.spelling.text, system.piece), *["0"] * inside]
+            operands.append(self.spelling.call("address", self._names(name), *subscripts))
+        return self.spelling.call(gesv, *map(self.spelling.text, (system.n, system.count)), *operands)
 
     def _address(self, operand: Operand) -> str:
         sizes = self._buffers[operand.buffer].sizes

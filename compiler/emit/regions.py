@@ -24,10 +24,10 @@ from dlc.compiler.ir.loops import (
     Buffer,
     Entry,
     Kernel,
-    Matmul,
     Program,
     Region,
     expressions,
+    in_place,
     statements,
     written,
 )
@@ -54,8 +54,7 @@ def touched(kernel: Kernel) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for statement in statements(kernel.body):
         names = [read.tensor for read in reads(*expressions(statement))]
-        if isinstance(statement, Matmul):
-            names += [statement.a.buffer, statement.b.buffer]
+        names += in_place(statement)
         for name in names:
             found.setdefault(name, False)
         output = written(statement)

@@ -11,6 +11,10 @@ now; the other Iverson deltas are written down and solved by a pass.  The deriva
     max     [J is the first maximal position], which is a tensor of its own: C.argmax;  min likewise
     prod    the product over all other positions, which is right where factors are zero, at any order
 
+and of the solution of a system ``a·x = b``, with ``y`` the solution of ``aᵀ·y = d_x``:
+
+    d_b = y,   d_a[i,j] = -y[i]·x[j]
+
 The graph is in extracted form (``ir/forms.py``); the result in general is not, and after extraction it can be
 differentiated again.  Only what lies between ``wrt`` and the differentiated tensors gets an adjoint.
 """
@@ -31,6 +35,7 @@ from dlc.compiler.ir.expr import (
     Read,
     Reduce,
     Select,
+    Solve,
     fresh,
     op,
     refresh,
@@ -139,11 +144,36 @@ class _Reverse:
         for equation in tensor.equations:
             if equation.value not in active_nodes(equation.value, tensors):
                 continue
+            if isinstance(equation.value, Solve):
+                self._visit_system(tensor, equation, equation.value, tensors)
+                continue
             body, indices, guards, factor = self._reduction(tensor, equation)
             arriving = self._read_adjoint(tensor.id, equation.subscripts)
             for contribution in contributions(body, mul(arriving, factor), guards, tensors):
                 share = _Share((*equation.indices, *indices), equation, contribution)
                 self.shares.setdefault(contribution.read.tensor, []).append(share)
+
+    def _visit_system(self, tensor: Tensor, equation: Equation, value: Solve, tensors: set[str]) -> None:
+        """What the parts of a linear system get from the adjoint of its solution."""
+        assert isinstance(value.position, Index)
+        row, column = value.indices
+        batch = tuple(index for index in equation.indices if index is not value.position)
+        solution = tuple(substitute(subscript, {value.position: column}) for subscript in equation.subscripts)
+        place = refresh(row)
+        transposed = Solve((column, row), value.matrix, self._read_adjoint(tensor.id, solution), place)
+        axes = tuple(refresh(index) for index in (*batch, place))
+        defined = substitute(rename_bound(transposed), dict(zip((*batch, place), axes, strict=True)))
+        adjoint = whole(self._unused(f"d_{tensor.id}.system"), axes, defined, equation.span)
+        self.tensors[adjoint.id] = adjoint
+        arriving = read(adjoint, *batch, row)
+        found = Read(tensor.id, solution, "real")
+        parts = (
+            ((*batch, row), value.vector, arriving),
+            ((*batch, row, column), value.matrix, op("neg", mul(arriving, found))),
+        )
+        for indices, part, factor in parts:
+            for contribution in contributions(part, factor, (), tensors):
+                self.shares.setdefault(contribution.read.tensor, []).append(_Share(indices, equation, contribution))
 
     def _read_adjoint(self, name: str, subscripts: tuple[Expr, ...]) -> Expr:
         adjoint = self.adjoints[name]

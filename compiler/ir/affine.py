@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import gcd
 from typing import Any
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, free_indices, op, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, free_indices, op, walk
 
 Monomial = tuple[Expr, ...]  # a product of atoms in the order of ``_key``; () is the constant
 
@@ -36,6 +36,8 @@ def _key(node: Expr) -> tuple[Any, ...]:
             return (5, *map(_key, node.children))
         case Reduce():
             return (6, node.op, *map(_key, node.indices), _key(node.body))
+        case Solve():
+            return (7, *map(_key, node.indices), *map(_key, node.children))
     raise TypeError(type(node).__name__)
 
 

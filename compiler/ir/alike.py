@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from weakref import WeakKeyDictionary
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Size, canonical, free_indices, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Size, Solve, canonical, free_indices, walk
 
 _COMMUTATIVE = frozenset(("add", "mul", "max", "min", "eq", "ne"))  # ``and`` and ``or`` look from left to right
 
@@ -69,6 +69,8 @@ def _digest(node: Expr) -> str:
             head = f"op {name}"
         case Reduce(op=name, indices=indices):
             head = f"reduce {name} {[_shape(index.size) for index in indices]}"
+        case Solve(indices=indices):
+            head = f"solve {[_shape(index.size) for index in indices]}"
         case _:
             head = "select"
     text = "\n".join((head, *map(_shape, node.children)))

@@ -9,6 +9,7 @@
         | Op(name, (e, ..))               a row of ``ops.OPERATORS``
         | Select(cond, yes, no)           the branch not taken is not evaluated; Iverson's [c]*e is Select(c, e, 0)
         | Reduce(op, (Index, ..), e)      a row of ``ops.REDUCTIONS``; binds its indices in the body
+        | Solve((row, column), a, b, e)   element ``e`` of the x with Σ_column a[row,column]*x[column] = b[row]
 
 Sizes and subscripts are integer expressions of this same language.  A condition on a reduction is a ``Select`` in
 its body whose other branch is the reduction's identity.
@@ -45,7 +46,7 @@ class _Interned(type):
 
 
 class Expr(metaclass=_Interned):
-    """An expression; see the module for the seven kinds."""
+    """An expression; see the module for the eight kinds."""
 
     __slots__ = ("type", "__weakref__")
     type: Type
@@ -152,12 +153,20 @@ class Select(Expr):
         return Select(*children)
 
 
-class Reduce(Expr):
-    """``rebuild`` takes the body alone: indices are binders, not children."""
+class Binder(Expr):
+    """What binds indices in its children.  ``rebuild`` takes the children alone: indices are none of them."""
 
-    __slots__ = ("op", "indices", "body")
-    op: str
+    __slots__ = ("indices",)
     indices: tuple[Index, ...]
+
+    def rebound(self, indices: tuple[Index, ...], children: tuple[Expr, ...]) -> Expr:
+        """The same node over other children, in which it binds other indices."""
+        raise NotImplementedError
+
+
+class Reduce(Binder):
+    __slots__ = ("op", "body")
+    op: str
     body: Expr
 
     def __init__(self, op: str, indices: tuple[Index, ...], body: Expr) -> None:
@@ -171,6 +180,45 @@ class Reduce(Expr):
 
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         return Reduce(self.op, self.indices, children[0])
+
+    def rebound(self, indices: tuple[Index, ...], children: tuple[Expr, ...]) -> Expr:
+        return Reduce(self.op, indices, children[0])
+
+
+class Solve(Binder):
+    """An element of the solution of a square linear system: nan where the matrix is singular.
+
+    ``matrix`` is over both indices, row first, ``vector`` over the row; ``position`` is outside their scope.  It stands
+    at the root of an equation only, and ``position`` is an index of that equation, on which matrix and vector do not
+    depend: so the equation is one whole solution for each value of its other indices.
+    """
+
+    __slots__ = ("matrix", "vector", "position")
+    matrix: Expr
+    vector: Expr
+    position: Expr
+
+    def __init__(self, indices: tuple[Index, ...], matrix: Expr, vector: Expr, position: Expr) -> None:
+        self.indices, self.matrix, self.vector, self.position = indices, matrix, vector, position
+        self.type = "real"
+
+    @property
+    def row(self) -> Index:
+        return self.indices[0]
+
+    @property
+    def column(self) -> Index:
+        return self.indices[1]
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        return (self.matrix, self.vector, self.position)
+
+    def rebuild(self, children: tuple[Expr, ...]) -> Expr:
+        return Solve(self.indices, *children)
+
+    def rebound(self, indices: tuple[Index, ...], children: tuple[Expr, ...]) -> Expr:
+        return Solve(indices, *children)
 
 
 # -- building -------------------------------------------------------------------------------------------------------
@@ -259,7 +307,7 @@ def free_indices(root: Expr) -> tuple[Index, ...]:
             continue
         stack.pop()
         merged = dict.fromkeys(index for child in node.children for index in _free_of(child))
-        for index in node.indices if isinstance(node, Reduce) else ():
+        for index in node.indices if isinstance(node, Binder) else ():
             merged.pop(index, None)
         _free[node] = tuple(merged)
     return _free[root]
@@ -294,10 +342,11 @@ def rename_bound(root: Expr) -> Expr:
     """The same expression with fresh bound indices: needed where a copy of it will stand beside or inside itself."""
 
     def renew(node: Expr) -> Expr | None:
-        if not isinstance(node, Reduce):
+        if not isinstance(node, Binder):
             return None
         names = {index: refresh(index) for index in node.indices}
-        return Reduce(node.op, tuple(names.values()), substitute(node.body, cast(Mapping[Expr, Expr], names)))
+        children = (substitute(child, cast(Mapping[Expr, Expr], names)) for child in node.children)
+        return node.rebound(tuple(names.values()), tuple(children))
 
     return transform(root, renew)
 
@@ -311,8 +360,8 @@ def resize(root: Expr, sizes: Mapping[Expr, Expr]) -> Expr:
     def change(node: Expr) -> Expr | None:
         if isinstance(node, Index):
             return ranged(node)
-        if isinstance(node, Reduce):
-            return Reduce(node.op, tuple(ranged(index) for index in node.indices), node.body)
+        if isinstance(node, Binder):
+            return node.rebound(tuple(ranged(index) for index in node.indices), node.children)
         return sizes.get(node)
 
     return transform(root, change)
@@ -340,9 +389,9 @@ def canonical(root: Expr, free: Iterable[Index] = ()) -> Expr:
             return done[node]
         if isinstance(node, Index):
             result: Expr = named(node)
-        elif isinstance(node, Reduce):
+        elif isinstance(node, Binder):
             indices = tuple(named(index) for index in node.indices)
-            result = Reduce(node.op, indices, visit(node.body))
+            result = node.rebound(indices, tuple(map(visit, node.children)))
         else:
             result = node.rebuild(tuple(visit(child) for child in node.children)) if node.children else node
         done[node] = result
@@ -370,4 +419,7 @@ def text(node: Expr) -> str:
             return f"select({text(node.cond)}, {text(node.yes)}, {text(node.no)})"
         case Reduce():
             return f"{node.op}[{','.join(map(text, node.indices))}]({text(node.body)})"
+        case Solve():
+            bound = ",".join(map(text, node.indices))
+            return f"solve[{bound}]({text(node.matrix)}, {text(node.vector)})[{text(node.position)}]"
     raise TypeError(type(node).__name__)

@@ -1,12 +1,13 @@
 """The stages of the graph language: a predicate for each, which gives the reasons why a graph is not there.
 
 *Extracted* is the form that differentiation, fusion and lowering take: an equation is a *map*, whose value holds no
-reduction, or a *reduction*, which has one, at its root, over a body that holds none.
+reduction, or a *reduction*, which has one, at its root, over a body that holds none, or the solution of a *system*, at
+its root too.
 """
 
 from __future__ import annotations
 
-from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, Select, free_indices, walk
+from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, Select, Solve, free_indices, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 
@@ -27,7 +28,7 @@ def nested_reductions(equation: Equation) -> list[Reduce]:
 
 def is_map(equation: Equation) -> bool:
     """Whether each element is computed from elements, without a reduction."""
-    return not _reductions(equation.value)
+    return not isinstance(equation.value, Solve) and not _reductions(equation.value)
 
 
 def is_reduction(equation: Equation) -> bool:

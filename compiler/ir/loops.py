@@ -12,6 +12,7 @@
                 | Store(buffer, subscripts, value)     buffer[subscripts] = value
                 | If(cond, body)
                 | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands, through the BLAS
+                | System(n, count, matrix, sides, piece) sides = the solutions of the system, through LAPACK
     entry     ::= name, regions, arguments             forward | value_and_grad | vjp
     region    ::= kernels that run one after the other in every shard; regions run one after the other
 
@@ -120,7 +121,23 @@ class Matmul:
     accumulate: bool
 
 
-Statement = For | Let | Var | Update | Store | If | Matmul
+@dataclass(frozen=True)
+class System:
+    """Solve a linear system of ``n`` equations for ``count`` right sides, in place.
+
+    ``matrix[*piece, column, row]`` has its coefficients; one more column is room for the pivots, and all of it is
+    overwritten.  ``sides[*piece, .., row]`` has the right sides, one after the other, and then the solutions; these are
+    nan if the matrix is singular.
+    """
+
+    n: Expr
+    count: Expr
+    matrix: str
+    sides: str
+    piece: tuple[Expr, ...] = ()
+
+
+Statement = For | Let | Var | Update | Store | If | Matmul | System
 
 
 @dataclass(frozen=True)
@@ -218,6 +235,8 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
         case Matmul(m=m, n=n, k=k, a=a, b=b, c=c):
             operands = (part for o in (a, b, c) for part in (o.offset, o.row, o.column))
             return (m, n, k, *operands)
+        case System(n=n, count=count, piece=piece):
+            return (n, count, *piece)
     raise TypeError(type(statement).__name__)
 
 
@@ -228,4 +247,16 @@ def written(statement: Statement) -> str | None:
             return statement.buffer
         case Matmul():
             return statement.c.buffer
+        case System():
+            return statement.sides
     return None
+
+
+def in_place(statement: Statement) -> tuple[str, ...]:
+    """The buffers that a library routine reads, other than as the elements in ``expressions``."""
+    match statement:
+        case Matmul():
+            return (statement.a.buffer, statement.b.buffer)
+        case System():
+            return (statement.matrix, statement.sides)
+    return ()

@@ -25,6 +25,7 @@ from dlc.compiler.ir.loops import (
     Program,
     Statement,
     Store,
+    System,
     Update,
     Value,
     Var,
@@ -128,6 +129,11 @@ class _Lines:
                 a, b, c = (self._operand(o, spelled) for o in (statement.a, statement.b, statement.c))
                 sign = "+=" if statement.accumulate else "="
                 yield f"{indent}matmul {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
+
+            case System(n=n, count=count):
+                piece = f"[{','.join(map(spelled, statement.piece))}]" if statement.piece else ""
+                system = f"{statement.matrix}{piece} . x = {statement.sides}{piece}"
+                yield f"{indent}solve {system}  # {spelled(n)} x {spelled(n)}, {spelled(count)} right sides"
 
     def _range(self, loop: For, spelled: Callable[[Expr], str]) -> str:
         if loop.start is START and loop.stop is STOP:

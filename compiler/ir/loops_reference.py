@@ -26,10 +26,11 @@ from dlc.compiler.ir.loops import (
     Program,
     Statement,
     Store,
+    System,
     Update,
     Var,
 )
-from dlc.compiler.ir.reference import operator
+from dlc.compiler.ir.reference import operator, solved
 
 Array = np.ndarray[Any, Any]
 _TYPES = {"real": np.float64, "int": np.int64, "bool": np.bool_}
@@ -90,6 +91,8 @@ class _Run:
                         self.body(inner, scope)
                 case Matmul():
                     self.matmul(statement, scope)
+                case System():
+                    self.system(statement, scope)
 
     def place(self, buffer: str, subscripts: tuple[Expr, ...], scope: dict[Any, Any]) -> tuple[int, ...]:
         place = tuple(int(self.value(s, scope)) for s in subscripts)
@@ -103,6 +106,14 @@ class _Run:
         rows = self.addresses(statement.c, m, n, scope)
         flat = self.buffers[statement.c.buffer].reshape(-1)
         flat[rows] = a @ b + (flat[rows] if statement.accumulate else 0)
+
+    def system(self, statement: System, scope: dict[Any, Any]) -> None:
+        n, count = (int(self.value(e, scope)) for e in (statement.n, statement.count))
+        piece = tuple(int(self.value(e, scope)) for e in statement.piece)
+        columns = self.buffers[statement.matrix][piece]
+        sides = self.buffers[statement.sides][piece].reshape(count, n)
+        sides[:] = [solved(columns[:n].T, side) for side in sides]
+        columns[:] = np.nan
 
     def addresses(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
         offset, row, column = (int(self.value(e, scope)) for e in (operand.offset, operand.row, operand.column))

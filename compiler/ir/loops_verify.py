@@ -25,9 +25,11 @@ from dlc.compiler.ir.loops import (
     Program,
     Statement,
     Store,
+    System,
     Update,
     Var,
     expressions,
+    in_place,
     statements,
     written,
 )
@@ -125,6 +127,8 @@ class _Scope:
                     yield from self._store(statement)
                 case Matmul():
                     yield from self._matmul(statement)
+                case System():
+                    yield from self._system(statement)
 
     def _store(self, statement: Store) -> Iterator[str]:
         buffer = self.program.buffers.get(statement.buffer)
@@ -146,6 +150,12 @@ class _Scope:
         output = self.program.buffers.get(statement.c.buffer)
         if output is not None and output.role in GIVEN:
             yield f"{output.id} is written and is the caller's"
+
+    def _system(self, statement: System) -> Iterator[str]:
+        for name in (statement.matrix, statement.sides):
+            buffer = self.program.buffers.get(name)
+            if buffer is None or buffer.type != "real" or buffer.role in GIVEN:
+                yield f"{name} is part of a linear system and is no real buffer that may be overwritten"
 
     def _expression(self, root: Expr, names: Mapping[str, Type], bound: frozenset[Index]) -> Iterator[str]:
         for node in walk(root):
@@ -184,8 +194,7 @@ def touched(kernel: Kernel) -> tuple[set[str], set[str]]:
         read.update(
             node.tensor for expression in expressions(statement) for node in walk(expression) if isinstance(node, Read)
         )
-        if isinstance(statement, Matmul):
-            read.update((statement.a.buffer, statement.b.buffer))
+        read.update(in_place(statement))
         output.update(filter(None, (written(statement),)))
     return read, output
 

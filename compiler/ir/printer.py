@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, identity_of, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, identity_of, walk
 from dlc.compiler.ir.graph import Equation, Graph, Initialiser, Tensor
 
 _KEYWORDS = frozenset(("and", "else", "false", "if", "in", "index", "inf", "mod", "not", "or", "pi", "state", "true"))
@@ -133,6 +133,8 @@ class _Printer:
                 return self._select(node, names, tight)
             case Reduce():
                 return self._reduce(node, names)
+            case Solve():
+                return self._solve(node, names), _ATOM, False
             case Op():
                 return self._operator(node, names, tight)
         raise TypeError(type(node).__name__)
@@ -146,6 +148,12 @@ class _Printer:
         if node.op in ("any", "all"):
             return f"{node.op}[{bound}] ({self.text(body, inner, _CHOICE)})", _PRODUCT, True
         return f"{node.op}[{bound}] {self.text(body, inner, _PRODUCT)}", _PRODUCT, True
+
+    def _solve(self, node: Solve, names: dict[Index, str]) -> str:
+        inner = self.naming.extend(names, node.indices)
+        bound = ",".join(inner[index] for index in node.indices)
+        matrix, vector = (self.text(part, inner, _CHOICE) for part in (node.matrix, node.vector))
+        return f"solve[{bound}]({matrix}, {vector})[{self.text(node.position, names, _CHOICE, tight=True)}]"
 
     def _select(self, node: Select, names: dict[Index, str], tight: bool) -> tuple[str, int, bool]:
         if isinstance(node.no, Const) and node.no.value == 0 and node.type != "bool":

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, identity_of, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, identity_of, walk
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.unfold import CircularElementsError, UnknownElementError, Work, unfold
 
@@ -279,6 +279,8 @@ class _Points:
                 return self._choice(node)
             case Reduce():
                 return self._reduction(node)
+            case Solve():
+                return self._solution(node)
             case Op(name="and" | "or", args=args):
                 return self._until(node.name == "or", args)
             case Op(name=name, args=args):
@@ -317,6 +319,20 @@ class _Points:
                 result[open_] = (self if np.all(open_) else self.where(open_)).value(arg)
         return result
 
+    def _solution(self, node: Solve) -> Array:
+        n = size_value(node.row.size, self.sizes)
+        matrices = self.times(node.indices).value(node.matrix).reshape(self.count, n, n)
+        vectors = self.times((node.row,)).value(node.vector).reshape(self.count, n)
+        systems = zip(matrices, vectors, self.value(node.position), strict=True)
+        known: dict[bytes, Array] = {}  # one solution is asked for all its elements
+        result = np.empty(self.count)
+        for number, (matrix, vector, position) in enumerate(systems):
+            key = matrix.tobytes() + vector.tobytes()
+            if key not in known:
+                known[key] = solved(matrix, vector)
+            result[number] = known[key][position]
+        return result
+
     def _reduction(self, node: Reduce) -> Array:
         many = prod(size_value(index.size, self.sizes) for index in node.indices)
         if self.count > 1 and self.count * many > _MOST_POINTS:
@@ -327,6 +343,14 @@ class _Points:
             return np.full(self.count, _of_nothing(node), _TYPES[node.type])
         values = self.times(node.indices).value(node.body) if self.count else np.zeros(0, _TYPES[node.body.type])
         return np.asarray(_REDUCED[node.op](values.reshape(self.count, many)), _TYPES[node.type])
+
+
+def solved(matrix: Array, vector: Array) -> Array:
+    """The x with ``matrix @ x = vector``: nan if the matrix is singular."""
+    try:
+        return np.linalg.solve(matrix, vector)
+    except np.linalg.LinAlgError:
+        return np.full(vector.shape, np.nan)
 
 
 def _of_nothing(node: Reduce) -> float | int | bool:

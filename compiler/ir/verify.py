@@ -11,7 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlc.compiler.ir.affine import equal
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, reads, text, walk
+from dlc.compiler.ir.expr import (
+    Binder,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    Size,
+    Solve,
+    free_indices,
+    reads,
+    text,
+    walk,
+)
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.ops import OPERATORS
 from dlc.compiler.ir.recurrence import Conflict, order
@@ -78,7 +93,7 @@ def _size_problems(size: Expr, what: str, graph: Graph) -> Iterator[str]:
     if size.type != "int":
         yield f"{what} is {size.type}"
     for node in walk(size):
-        if isinstance(node, Index | Read | Reduce):
+        if isinstance(node, Index | Read | Binder):
             yield f"{what} depends on {node!r}"
         if isinstance(node, Size) and node.name not in graph.sizes:
             yield f"{what} depends on |{node.name}|, which no input binds"
@@ -107,6 +122,7 @@ def _equation_problems(tensor: Tensor, equation: Equation, graph: Graph) -> Iter
     for node in walk(equation.value, *equation.subscripts):
         yield from _node_problems(node, where, graph)
     yield from _binding_problems(equation, where)
+    yield from _system_problems(equation, where)
 
 
 def _same(size: Expr, other: Expr) -> bool:
@@ -139,7 +155,7 @@ def _binding_problems(equation: Equation, where: str) -> Iterator[str]:
         bound[node] = none.union(*(bound[child] for child in node.children))
         if isinstance(node, Index):
             free[node] = frozenset((node,))
-        if isinstance(node, Reduce):
+        if isinstance(node, Binder):
             for index in node.indices:
                 if index in bound[node]:
                     yield f"{where}: {index!r} is bound twice"
@@ -151,6 +167,19 @@ def _binding_problems(equation: Equation, where: str) -> Iterator[str]:
     for expression in (equation.value, *equation.subscripts):
         for index in sorted(free[expression] - set(equation.indices), key=lambda index: index.id):
             yield f"{where}: {index!r} is not bound"
+
+
+def _system_problems(equation: Equation, where: str) -> Iterator[str]:
+    """A system is solved at the root of an equation, whose indices are those of the solution and of the batch."""
+    for node in walk(equation.value, *equation.subscripts):
+        if not isinstance(node, Solve):
+            continue
+        if node is not equation.value:
+            yield f"{where} has a system that is not at the root of its equation"
+        elif node.position not in equation.indices:
+            yield f"{where}: {node.position!r} is no index of the equation, and the position in a solution"
+        elif node.position in {*free_indices(node.matrix), *free_indices(node.vector)}:
+            yield f"{where}: the system depends on {node.position!r}, the position in its solution"
 
 
 # -- expressions ----------------------------------------------------------------------------------------------------
@@ -176,6 +205,8 @@ def _node_problems(node: Expr, where: str, graph: Graph) -> Iterator[str]:
                 yield from _size_problems(index.size, f"the range of {index!r} in {where}", graph)
             if (body.type == "bool") != (op in ("any", "all")):
                 yield f"{where}: {op} of {body!r}, which is {body.type}"
+        case Solve():
+            yield from _solve_problems(node, where, graph)
         case Op():
             yield from _operator_problems(node, where)
 
@@ -192,6 +223,21 @@ def _read_problems(node: Read, where: str, graph: Graph) -> Iterator[str]:
     for subscript in node.subscripts:
         if subscript.type != "int":
             yield f"{where} reads {node!r}, whose subscript {subscript!r} is {subscript.type}"
+
+
+def _solve_problems(node: Solve, where: str, graph: Graph) -> Iterator[str]:
+    if len(set(node.indices)) != 2:
+        yield f"{where}: a system has a row and a column, not {node.indices!r}"
+        return
+    for index in node.indices:
+        yield from _size_problems(index.size, f"the range of {index!r} in {where}", graph)
+    extents = [node.row.size, node.column.size, *([node.position.size] if isinstance(node.position, Index) else [])]
+    if not all(_same(extents[0], size) for size in extents[1:]):
+        yield f"{where}: the system is not square: {extents!r}"
+    if node.matrix.type != "real" or node.vector.type != "real":
+        yield f"{where}: the system has the types {node.matrix.type} and {node.vector.type}"
+    if node.column in free_indices(node.vector):
+        yield f"{where}: the right side of the system depends on the column {node.column!r}"
 
 
 def _operator_problems(node: Op, where: str) -> Iterator[str]:

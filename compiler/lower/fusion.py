@@ -21,9 +21,11 @@ from dlc.compiler.ir.loops import (
     Operand,
     Statement,
     Store,
+    System,
     Update,
     Var,
     expressions,
+    in_place,
     statements,
 )
 
@@ -52,6 +54,8 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
             case Matmul(m, n, k, a, b, c, accumulate):
                 a, b, c = (Operand(o.buffer, change(o.offset), change(o.row), change(o.column)) for o in (a, b, c))
                 return Matmul(change(m), change(n), change(k), a, b, c, accumulate)
+            case System(n, count, matrix, sides, piece):
+                return System(change(n), change(count), matrix, sides, tuple(map(change, piece)))
         raise TypeError(type(statement).__name__)
 
     return tuple(one(statement) for statement in body)
@@ -97,6 +101,8 @@ def writes(body: Iterable[Statement]) -> set[str]:
                 found.add(name)
             case Matmul(c=c):
                 found.add(c.buffer)
+            case System(matrix=matrix, sides=sides):
+                found.update((matrix, sides))
     return found
 
 
@@ -105,8 +111,7 @@ def touches(body: Iterable[Statement]) -> set[str]:
     body = tuple(body)
     found = set(_accesses(body)) | writes(body)
     for statement in statements(body):
-        if isinstance(statement, Matmul):
-            found |= {statement.a.buffer, statement.b.buffer}
+        found.update(in_place(statement))
     return found
 
 
@@ -132,7 +137,7 @@ def joined(first: Body, second: Body) -> Body:
     left, right = first[place], second[other]
     assert isinstance(left, For) and isinstance(right, For)
     before, after = second[:other], first[place + 1 :]
-    if any(isinstance(s, If | Matmul) for s in (*before, *after)):
+    if any(isinstance(s, If | Matmul | System) for s in (*before, *after)):
         return first + second
     # `before` moves up over `left` and `after`; `right` moves up over `after`
     if touches(before) & (writes(after) | writes((left,))) or touches((right,)) & writes(after):
@@ -284,6 +289,8 @@ def with_buffers_renamed(body: Body, names: Mapping[str, str]) -> Body:
             case Matmul(a=a, b=b, c=c):
                 a, b, c = (replace(o, buffer=names.get(o.buffer, o.buffer)) for o in (a, b, c))
                 return replace(statement, a=a, b=b, c=c)
+            case System(matrix=matrix, sides=sides):
+                return replace(statement, matrix=names.get(matrix, matrix), sides=names.get(sides, sides))
         return statement
 
     return tuple(map(store, mapped(body, change)))

@@ -14,6 +14,7 @@ from dlc.compiler.ir.expr import (
     Index,
     Read,
     Reduce,
+    Solve,
     free_indices,
     op,
     reads,
@@ -26,6 +27,7 @@ from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, S
 from dlc.compiler.lower.contractions import Packer, Plan, contraction, plan, product_body
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, merged, touches, with_axes_dropped, writes
 from dlc.compiler.lower.nests import nest, sizes_product, work
+from dlc.compiler.lower.systems import solving
 
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
@@ -40,26 +42,37 @@ class Draft:
     split: Expr | None = None
     product: Plan | None = None
     work: list[Polynomial] = field(default_factory=list)
+    is_system: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it calls a library, stays alone and is split as it was made."""
+        return self.product is not None or self.is_system
 
     @property
     def outermost(self) -> For | None:
         """The loop that all of the kernel stands in, if there is one."""
         only = self.body[0] if len(self.body) == 1 else None
-        return only if isinstance(only, For) and self.product is None else None
+        return only if isinstance(only, For) and not self.is_finished else None
 
 
 def drafts(
     graph: Graph, names: Callable[[str], str], fresh_id: Callable[[str], str]
 ) -> tuple[list[Draft], list[Tensor]]:
-    """The kernels of a graph in an order in which they may run, and the packed tensors that were added."""
+    """The kernels of a graph in an order in which they may run, and the tensors that they need besides."""
     sizes = {key: tensor.sizes for key, tensor in graph.tensors.items()}
     packer = Packer(sizes, fresh_id)
+    scratch: list[Tensor] = []
     facts = _facts(graph)
     made: list[Draft] = []
     home: dict[str, int] = {}  # tensor -> number of the last kernel that computes a part of it
     for key in ordered(graph):
         tensor = graph.tensors[key]
         for equation in map(_with_own_indices, tensor.equations):
+            if isinstance(equation.value, Solve):
+                made.append(_system_draft(tensor, equation, equation.value, fresh_id, scratch))
+                home[key] = len(made) - 1
+                continue
             product = contraction(tensor, equation)
             if product is None:
                 _place(made, home, _draft(tensor, equation, names, facts))
@@ -70,7 +83,7 @@ def drafts(
                 _place(made, home, _draft(packed, packed.equations[0], names, facts))
             made.append(_product_draft(found))
             home[key] = len(made) - 1
-    return made, packer.tensors
+    return made, [*packer.tensors, *scratch]
 
 
 def _with_own_indices(equation: Equation) -> Equation:
@@ -93,6 +106,14 @@ def _product_draft(found: Plan) -> Draft:
     body, extent = product_body(found)
     work = sizes_product((*found.product.equation.indices, *found.product.reduced))
     return Draft([(found.product.tensor, found.product.equation)], body, extent, found, [work])
+
+
+def _system_draft(
+    tensor: Tensor, equation: Equation, value: Solve, fresh_id: Callable[[str], str], scratch: list[Tensor]
+) -> Draft:
+    found = solving(tensor, equation, value, fresh_id)
+    scratch.extend(found.scratch)
+    return Draft([(tensor, equation)], found.body, found.split, work=[found.work], is_system=True)
 
 
 def _facts(graph: Graph) -> Callable[[Expr], list[Polynomial]]:
@@ -146,7 +167,7 @@ def _fused(draft: Draft, new: Draft) -> Draft | None:
 
 def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: Callable[[str], str]) -> None:
     """Forward stored values, shrink the buffers that only this kernel touches, and make the kernel splittable."""
-    if draft.product is not None:
+    if draft.is_finished:
         return
     mine = writes(draft.body) & private
     draft.body = forwarded(draft.body, mine, names)

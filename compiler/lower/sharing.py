@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dlc.compiler.ir.expr import Expr, Op, Read, Select, reads, walk
-from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, Update, Var
+from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, System, Update, Var
 from dlc.compiler.lower.fusion import Body
 
 _FREE = frozenset({"neg", "real", "stop"})  # not worth a name
@@ -24,7 +24,7 @@ def shared(body: Body, names: Callable[[str], str]) -> Body:
     for statement in body:
         if isinstance(statement, For | If):
             result.append(replace(statement, body=shared(statement.body, names)))
-        elif isinstance(statement, Matmul):
+        elif isinstance(statement, Matmul | System):
             result.append(statement)
         else:
             result.extend(_bound(statement, names))

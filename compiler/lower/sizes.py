@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, Size, transform, walk
+from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Size, transform, walk
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique
 
 
@@ -55,8 +55,8 @@ class DerivedSizes:
         def change(node: Expr) -> Expr | None:
             if isinstance(node, Index):
                 return self._index(node)
-            if isinstance(node, Reduce):
-                return Reduce(node.op, tuple(map(self._index, node.indices)), node.body)
+            if isinstance(node, Binder):
+                return node.rebound(tuple(map(self._index, node.indices)), node.children)
             return None
 
         return transform(expression, change)
@@ -69,7 +69,7 @@ def _sizes(graph: Graph) -> Iterator[tuple[str, Expr]]:
     for tensor in graph.tensors.values():
         for equation in tensor.equations:
             for node in walk(equation.value, *equation.subscripts):
-                if isinstance(node, Reduce):
+                if isinstance(node, Binder):
                     yield from ((_set_name(index), index.size) for index in node.indices)
             yield from ((_set_name(index), index.size) for index in equation.indices)
 

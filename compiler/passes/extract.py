@@ -26,6 +26,7 @@ from dlc.compiler.ir.expr import (
     Read,
     Reduce,
     Select,
+    Solve,
     free_indices,
     identity_of,
     op,
@@ -127,6 +128,8 @@ class _EquationVisit:
                     earlier = seen if node.name == "and" else [negation(cond) for cond in seen]
                     seen.append(self._map(arg, (*guards, *conjuncts(conjunction(earlier)))))
                 return op(node.name, *seen)
+        if isinstance(node, Solve):
+            self.order.update(dict.fromkeys(node.indices))
         return node.rebuild(tuple(self._map(child, guards) for child in node.children))
 
     def _reduction(self, node: Reduce, guards: tuple[Expr, ...]) -> Reduce:

@@ -29,6 +29,7 @@ from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
 from dlc.compiler.ir.expr import (
     TRUE,
     ZERO,
+    Binder,
     Const,
     Expr,
     Index,
@@ -127,7 +128,7 @@ class _Place:
 
     def _hoisted(self, node: Expr, loops: frozenset[Index]) -> Expr:
         """``node``, computed for every value of ``loops``, with the parts that need not be read from tensors."""
-        if not isinstance(node, Reduce) and node not in self.costly:
+        if not isinstance(node, Binder) and node not in self.costly:
             return node
         if (node, loops) not in self.known:
             self.known[node, loops] = self._hoisted_anew(node, loops)
@@ -136,13 +137,13 @@ class _Place:
     def _hoisted_anew(self, node: Expr, loops: frozenset[Index]) -> Expr:
         if self._is_worth_a_tensor(node, loops):
             return self._part(node)
-        if isinstance(node, Reduce):
+        if isinstance(node, Binder):
             loops = loops | set(node.indices)
         children = tuple(self._hoisted(child, loops) for child in node.children)
         return node if children == node.children else node.rebuild(children)
 
     def _is_worth_a_tensor(self, node: Expr, loops: frozenset[Index]) -> bool:
-        if isinstance(node, Reduce) or node.type != "real":
+        if isinstance(node, Binder) or node.type != "real":
             return False
         free = frozenset(free_indices(node))
         if not free < loops or not any(isinstance(part, Index | Read) for part in walk(node)):

@@ -16,7 +16,20 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, reads, transform, walk
+from dlc.compiler.ir.expr import (
+    Binder,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    Solve,
+    free_indices,
+    reads,
+    transform,
+    walk,
+)
 from dlc.compiler.ir.forms import is_contraction, is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
 from dlc.compiler.ir.simplifier import Simplifier
@@ -62,7 +75,7 @@ def _fused(equation: Equation, tensors: dict[str, Tensor], kept: set[str], reade
     copied = _copied_reduction(equation, tensors, kept, readers)
     if copied is not None:
         return replace(equation, value=copied)
-    loops = (*equation.indices, *(equation.value.indices if isinstance(equation.value, Reduce) else ()))
+    loops = (*equation.indices, *(equation.value.indices if isinstance(equation.value, Binder) else ()))
     product = is_contraction(equation)
     room = _MOST_NODES - sum(1 for _ in walk(equation.value))
 
@@ -87,8 +100,8 @@ def _fused(equation: Equation, tensors: dict[str, Tensor], kept: set[str], reade
 
 def _simplified(value: Expr) -> Expr:
     """The signs and factors of what has been put together collected; a reduction stays at the root."""
-    if isinstance(value, Reduce):
-        return value.rebuild((Simplifier(SCALAR_RULES)(value.body),))
+    if isinstance(value, Binder):
+        return value.rebuild(tuple(map(Simplifier(SCALAR_RULES), value.children)))
     return Simplifier(SCALAR_RULES)(value)
 
 
@@ -102,6 +115,9 @@ def _copied_reduction(
     source = tensors[value.tensor]
     if len(source.equations) != 1 or not source.equations[0].is_whole:
         return None
+    if isinstance(source.equations[0].value, Solve):
+        permuted = len(set(value.subscripts)) == source.rank and all(isinstance(s, Index) for s in value.subscripts)
+        return inlined(source.equations[0], value.subscripts) if permuted else None
     return inlined(source.equations[0], value.subscripts) if isinstance(source.equations[0].value, Reduce) else None
 
 

@@ -36,6 +36,7 @@ from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.parameters import parameter
 from dlc.compiler.semantics.scope import Scope
 from dlc.compiler.semantics.summation import NO_SUMS
+from dlc.compiler.semantics.systems import SOLVE, scope_of_solve, solution
 from dlc.compiler.syntax import ast
 
 _INTEGERS_TOO = ("abs", "sign", "stop")
@@ -73,6 +74,8 @@ def _called(context: Context, node: ast.Call) -> Called | None:
         return _call_layer(context, node, scope_of(found, found.item))
     if kind == "unknown":
         raise _unknown(context, node)
+    if isinstance(node.function, ast.Name) and node.function.text == SOLVE and kind == "builtin":
+        return _call_layer(context, node, scope_of_solve())
     return None
 
 
@@ -147,7 +150,10 @@ def _output(called: Called, node: ast.Expression, name: str | None) -> Value:
         raise CompileError(UnknownMember(node.span, name, scope.name, scope.name, tuple(scope.outputs)))
     if not scope.is_tensor(name):
         raise Poisoned  # the scope of the layer says that nothing defines it
-    value = tensor(Context(frame, {}, NO_SUMS, WholeAxes()), name, node.span)
+    if scope is scope_of_solve():
+        value = solution(frame, node.span)
+    else:
+        value = tensor(Context(frame, {}, NO_SUMS, WholeAxes()), name, node.span)
     axes = (*(Axis(index.size, _set(index)) for index in called.extras), *value.axes)
     indices = (*called.extras, *value.indices)
     return Value(f"{scope.name}(..)", axes, indices, value.body, value.span, value.bound, value.bound_set)

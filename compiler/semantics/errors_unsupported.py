@@ -64,12 +64,6 @@ class GradNotSupported(NotSupportedYet):
 
 
 @dataclass(frozen=True)
-class SolveNotSupported(NotSupportedYet):
-    code = "DL116"
-    what = "linear systems (`solve`) are"
-
-
-@dataclass(frozen=True)
 class CheckNotSupported(NotSupportedYet):
     code = "DL117"
     what = "claims (`check`) are"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial, size_symbols
 from dlc.compiler.ir.bounds import decide, nonnegative
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, reads, transform, walk
+from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, reads, transform, walk
 from dlc.compiler.ir.graph import Equation, Graph, Output, Requirement, Tensor
 from dlc.compiler.semantics.arithmetic import LARGEST
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet
@@ -98,7 +98,7 @@ def _sizes_of(draft: Draft) -> Iterable[Expr]:
         for node in walk(equation.value, *equation.subscripts):
             if isinstance(node, Index):
                 yield node.size
-            elif isinstance(node, Reduce):
+            elif isinstance(node, Binder):
                 yield from (index.size for index in node.indices)
             elif is_unknown(node):
                 yield node

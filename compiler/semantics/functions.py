@@ -35,8 +35,7 @@ def builtin(context: Context, node: ast.Call, name: str) -> Expr:
     if name in OUTSIDE:
         raise CompileError(OutsideMisplaced(node.span, name))
     if name in LATER:
-        kind = unsupported.GradNotSupported if name == "grad" else unsupported.SolveNotSupported
-        raise CompileError(kind(node.span))
+        raise CompileError(unsupported.GradNotSupported(node.span))
     assert name in FUNCTIONS
     many = name in ("max", "min")
     written = _positional(node, name, 2 if many else 1, None if many else 1)

@@ -26,8 +26,10 @@ FUNCTIONS = (
 OUTSIDE = ("pad", "clamp", "wrap")
 """What may stand around a subscript that leaves its axis."""
 
-LATER = ("grad", "solve")
-BUILT_IN = (*FUNCTIONS, *OUTSIDE, *LATER)
+LATER = ("grad",)
+LAYERS = ("solve",)
+"""What the language has and is called as a layer."""
+BUILT_IN = (*FUNCTIONS, *OUTSIDE, *LATER, *LAYERS)
 
 CalleeKind: TypeAlias = Literal["instance", "layer", "function", "builtin", "unknown"]
 

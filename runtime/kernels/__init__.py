@@ -1,7 +1,7 @@
 """Kernels that every compiled module shares: elementary functions and matrix products, compiled once for a host.
 
-Emitted modules import everything from here. `gemm_f32` and `gemm_f64` are loaded when they are first asked for: they
-are large, and a module needs one of them at most.
+Emitted modules import everything from here. Matrix products and linear systems are loaded when they are first asked
+for: they are large, and a module needs one of them at most.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ from dlc.runtime.kernels.views import View, address, b1, f32, f32_at, f64, f64_a
 if TYPE_CHECKING:
     gemm_f32: Any
     gemm_f64: Any
+    gesv_f32: Any
+    gesv_f64: Any
 
 __all__ = [
     "FLAGS",
@@ -82,6 +84,8 @@ __all__ = [
     "minimum",
     "gemm_f32",
     "gemm_f64",
+    "gesv_f32",
+    "gesv_f64",
     "Program",
     "set_num_threads",
     "get_num_threads",
@@ -89,9 +93,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("gemm_f32", "gemm_f64"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dlc.runtime.kernels.gemm import gemm_of
+    if name in ("gemm_f32", "gemm_f64"):
+        from dlc.runtime.kernels.gemm import gemm_of
 
-    globals()[name] = found = gemm_of(name)
-    return found
+        globals()[name] = found = gemm_of(name)
+        return found
+    if name in ("gesv_f32", "gesv_f64"):
+        from dlc.runtime.kernels import lapack
+
+        globals()[name] = found = getattr(lapack, name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

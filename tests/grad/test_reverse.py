@@ -23,7 +23,7 @@ from building import (
 )
 
 from dlc.compiler.grad.reverse import differentiate, differentiate_vjp
-from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op, walk
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, Solve, op, walk
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
@@ -437,3 +437,18 @@ def test_second_derivative_of_a_padded_convolution() -> None:
     place = add(u, p, Const(-1))
     y = whole("y", (u,), total(p, of=when(within(place, Const(5)), mul(at(k, p), op("tanh", at(x, place))))))
     assert_second_derivative(graph(x, k, y, squares(y), loss="loss"), {"x": normal(5), "k": normal(3)}, "x")
+
+
+def system(n: int) -> Graph:
+    """The squares of x with a·x = b, where b is a sine and a depends on b too."""
+    a, b = given("a", n, n), given("b", n)
+    i, j, k = index("i", n), index("j", n), index("k", n)
+    x = whole("x", (k,), Solve((i, j), add(at(a, i, j), mul(at(b, i), at(b, j))), op("sin", at(b, i)), k))
+    return graph(a, b, x, squares(x), loss="loss")
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("wrt", ["a", "b"])
+def test_second_derivative_of_a_solution(n: int, wrt: str) -> None:
+    inputs = {"a": normal(n, n) + 3 * np.eye(n), "b": normal(n, seed=1)}
+    assert_second_derivative(system(n), inputs, wrt)

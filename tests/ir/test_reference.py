@@ -10,7 +10,7 @@ import pytest
 from building import add, at, given, graph, index, mul, parts, scalar, sub, total, when
 
 from dlc.compiler.ir import reference
-from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, Solve, op
 from dlc.compiler.ir.graph import Requirement, whole
 from dlc.compiler.ir.ops import OPERATORS, REDUCTIONS
 from dlc.compiler.ir.reference import EvaluationError, evaluate
@@ -271,3 +271,12 @@ def test_a_shared_expression_is_evaluated_once_at_each_point() -> None:
     for _ in range(60):
         value = op("div", add(value, value), Const(2.0))
     assert scalar(value) == 1.0
+
+
+def test_a_singular_system_has_no_solution_and_leaves_the_others_alone() -> None:
+    a, b = given("a", 2, 2, 2), given("b", 2, 2)
+    n, i, j, k = index("n", 2), index("i", 2), index("j", 2), index("k", 2)
+    x = whole("x", (n, k), Solve((i, j), at(a, n, i, j), at(b, n, i), k))
+    matrices = np.array([[[0.0, 2.0], [1.0, 0.0]], [[1.0, 2.0], [2.0, 4.0]]])
+    found = evaluate(graph(a, b, x), {"a": matrices, "b": np.array([[2.0, 3.0], [1.0, 1.0]])})["x"]
+    np.testing.assert_array_equal(found, [[3.0, 1.0], [NAN, NAN]])

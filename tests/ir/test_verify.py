@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from building import add, at, given, graph, index, mul, parts, total
 
-from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, Select, Size, op
+from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, Select, Size, Solve, op
 from dlc.compiler.ir.graph import Equation, Gradient, Graph, Output, Requirement, Tensor, whole
 from dlc.compiler.ir.verify import InternalError, check, verify
 
@@ -65,6 +65,14 @@ def test_the_pass_that_broke_it_is_named() -> None:
 T, M = index("t", 7), index("m", "M")
 SQUARED = equation("y", (N, AXIS), (N, mul(AXIS, AXIS)), XI)
 NEEDS_M = Requirement(Size("M"), "M is not negative")
+ROW, COLUMN = index("k", 3), index("l", 3)
+
+
+def system(vector: Expr | None = None, position: Expr = AXIS) -> Solve:
+    matrix = mul(at(P, ROW), at(P, COLUMN))
+    return Solve((ROW, COLUMN), matrix, at(P, ROW) if vector is None else vector, position)
+
+
 CASES: dict[str, Callable[[], Graph]] = {
     "other is kept under the name y": lambda: Graph("G", {"y": whole("other", (), Const(1.0))}),
     # expressions
@@ -85,6 +93,12 @@ CASES: dict[str, Callable[[], Graph]] = {
     "y: sum over no index": lambda: with_value(Reduce("sum", (), PI)),
     "y: sum of lt(i#I, j#J), which is bool": lambda: with_value(op("real", Reduce("sum", (J,), op("lt", AXIS, J)))),
     "y: any of p[j#J], which is real": lambda: with_value(op("real", Reduce("any", (J,), at(P, J)))),
+    # systems
+    "y has a system that is not at the root of its equation": lambda: with_value(op("exp", system())),
+    "y: 0 is no index of the equation, and the position in a solution": lambda: with_value(system(position=Const(0))),
+    "y: the system depends on i#I, the position in its solution": lambda: with_value(system(vector=PI)),
+    "y: the right side of the system depends on the column l#L": lambda: with_value(system(vector=at(P, COLUMN))),
+    "y: the system has the types real and int": lambda: with_value(system(vector=ROW)),
     # binding
     "y: j#J is not bound": lambda: with_value(at(P, J)),
     "y: i#I is bound twice": lambda: with_value(total(AXIS, of=PI)),

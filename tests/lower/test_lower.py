@@ -11,7 +11,7 @@ from building import add, at, extracted, given, graph, index, mul, parts, sub, t
 
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, identity_of, op
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, Solve, identity_of, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.loops import For, If, Matmul, Program, Statement, statements
 from dlc.compiler.ir.reference import evaluate
@@ -223,6 +223,15 @@ def one_index_everywhere() -> Case:
     return made, ["x"], {"x": normal(3, 6)}, {"B": 3}
 
 
+def systems() -> Case:
+    """x[m,n,i], the solutions of a[n] for the right sides b[m,n]."""
+    a, b = given("a", "N", 3, 3), given("b", 2, "N", 3)
+    n, m, place, i, j = index("n", "N"), index("m", 2), index("k", 3), index("i", 3), index("j", 3)
+    x = whole("x", (n, m, place), Solve((i, j), op("exp", at(a, n, i, j)), at(b, m, n, i), place))
+    made = graph(a, b, x, weighed(x), loss="loss", sizes=["N"])
+    return made, ["a", "b"], {"a": normal(4, 3, 3), "b": normal(2, 4, 3, seed=1)}, {"N": 4}
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "dense": dense,
     "convolution": lambda: convolution(1, 0),
@@ -245,6 +254,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "segment minima": lambda: segments("min"),
     "branches": branches,
     "one index everywhere": one_index_everywhere,
+    "systems": systems,
 }
 
 

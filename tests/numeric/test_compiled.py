@@ -6,12 +6,12 @@ suite has a row for each kind of kernel, and `pytest -m slow` the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numeric import composite_cases, formula_cases, layer_cases, model_cases
+from numeric import composite_cases, formula_cases, layer_cases, model_cases, system_cases
 from numeric.harness import EXACT, SINGLE, Case, Results, assert_agree, expected, graph_of, inputs_of
 
 import dlc
@@ -82,13 +82,32 @@ def test_double_precision(case: Case, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", SINGLE), ("float64", EXACT)])
 def test_formulas(dtype: str, tolerance: float, tmp_path: Path) -> None:
+    agree_together(formula_cases.CASES, dtype, tolerance, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", SINGLE), ("float64", EXACT)])
+def test_systems(dtype: str, tolerance: float, tmp_path: Path) -> None:
+    agree_together(system_cases.CASES, dtype, tolerance, tmp_path)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", SINGLE), ("float64", EXACT)])
+def test_a_batch_of_systems_with_many_right_sides(dtype: str, tolerance: float, tmp_path: Path) -> None:
+    (case,) = (case for case in system_cases.CASES if case.name == "a batch with many right sides")
+    agrees(case, dtype, tolerance, tmp_path)
+    model = dlc.compile(tmp_path / "case.dl", dtype=dtype, wrt="*").Case()
+    solved = model.forward({"a": [[[0.0, 2], [1, 0]], [[1, 2], [2, 4]]], "b": [[[2.0, 3], [1, 1]]]})["x"]
+    np.testing.assert_array_equal(solved, [[[3, 1]], [[np.nan, np.nan]]])
+
+
+def agree_together(cases: Sequence[Case], dtype: str, tolerance: float, tmp_path: Path) -> None:
     """All formulas as the layers of one file."""
     spec = tmp_path / "formulas.dl"
-    texts = [case.text.replace("layer Case(", f"layer Case{n}(") for n, case in enumerate(formula_cases.CASES)]
+    texts = [case.text.replace("layer Case(", f"layer Case{n}(") for n, case in enumerate(cases)]
     spec.write_text("\n".join(texts), encoding="utf-8")
     module = dlc.compile(spec, dtype=dtype, wrt="*")
     wrong = {}
-    for number, case in enumerate(formula_cases.CASES):
+    for number, case in enumerate(cases):
         try:
             assert_all_agree(case, getattr(module, f"Case{number}"), tolerance)
         except Exception as error:

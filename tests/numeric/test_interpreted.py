@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from numeric import composite_cases, formula_cases, layer_cases, model_cases
+from numeric import composite_cases, formula_cases, layer_cases, model_cases, system_cases
 from numeric.harness import EXACT, Case, assert_agree, expected, graph_of, inputs_of, interpreted
 
-CASES = (*formula_cases.CASES, *layer_cases.CASES, *composite_cases.CASES, *model_cases.CASES)
+CASES = (
+    *formula_cases.CASES,
+    *system_cases.CASES,
+    *layer_cases.CASES,
+    *composite_cases.CASES,
+    *model_cases.CASES,
+)
 ROWS = [
     pytest.param(case, sizes, number, id=f"{case.name}-{'x'.join(map(str, sizes.values()))}")
     for case in CASES
