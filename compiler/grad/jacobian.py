@@ -8,12 +8,12 @@ product is far cheaper.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, op, reads, refresh, transform
-from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, axes_of, ordered, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, axes_of, components, unique, whole
 
 _ONE, _NOTHING = Const(1.0), Const(0.0)
 
@@ -39,13 +39,11 @@ def _alone(graph: Graph) -> Graph:
 def _lifted(graph: Graph, seed: Tensor) -> Graph:
     """The tensors that depend on the seed with its axes in front, the seed itself gone."""
     lifted: dict[str, Tensor] = {}
-    for name in ordered(graph):
-        tensor = graph.tensors[name]
-        if any(_depends(equation, lifted, seed) for equation in tensor.equations):
-            sets = (*(seed.sets or ("",) * seed.rank), *(tensor.sets or ("",) * tensor.rank))
-            equations = tuple(_with_axes(equation, seed, lifted, name) for equation in tensor.equations)
-            sizes = (*seed.sizes, *tensor.sizes)
-            lifted[name] = replace(tensor, sizes=sizes, equations=equations, sets=sets if all(sets) else ())
+    for component in components(graph):
+        members = [graph.tensors[name] for name in component]
+        if any(_depends(equation, lifted, seed) for tensor in members for equation in tensor.equations):
+            names = {seed.id, *lifted, *component}
+            lifted.update({tensor.id: _with_axes_of(seed, tensor, names) for tensor in members})
     tensors = {name: lifted.get(name, tensor) for name, tensor in graph.tensors.items() if name != seed.id}
     (gradient,) = graph.gradients
     if gradient.adjoint == seed.id:  # the derivative of a tensor by itself
@@ -61,7 +59,13 @@ def _depends(equation: Equation, lifted: Mapping[str, Tensor], seed: Tensor) -> 
     return any(node.tensor in lifted or node.tensor == seed.id for node in reads(equation.value))
 
 
-def _with_axes(equation: Equation, seed: Tensor, lifted: Mapping[str, Tensor], name: str) -> Equation:
+def _with_axes_of(seed: Tensor, tensor: Tensor, lifted: Set[str]) -> Tensor:
+    sets = (*(seed.sets or ("",) * seed.rank), *(tensor.sets or ("",) * tensor.rank))
+    equations = tuple(_with_axes(equation, seed, lifted) for equation in tensor.equations)
+    return replace(tensor, sizes=(*seed.sizes, *tensor.sizes), equations=equations, sets=sets if all(sets) else ())
+
+
+def _with_axes(equation: Equation, seed: Tensor, lifted: Set[str]) -> Equation:
     axes = tuple(map(refresh, axes_of(seed)))
 
     def change(node: Expr) -> Expr | None:
@@ -69,7 +73,7 @@ def _with_axes(equation: Equation, seed: Tensor, lifted: Mapping[str, Tensor], n
             return None
         if node.tensor == seed.id:
             return _delta(axes, node.subscripts)
-        if node.tensor in lifted or node.tensor == name:
+        if node.tensor in lifted:
             return Read(node.tensor, (*axes, *node.subscripts), node.type)
         return None
 

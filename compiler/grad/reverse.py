@@ -17,6 +17,9 @@ and of the solution of a system ``a·x = b``, with ``y`` the solution of ``aᵀ�
 
 The graph is in extracted form (``ir/forms.py``); the result in general is not, and after extraction it can be
 differentiated again.  Only what lies between ``wrt`` and the differentiated tensors gets an adjoint.
+
+Nothing of this is about order.  The adjoints of a recurrence read each other as its members do, with every arrow
+turned round: they form a recurrence that runs the other way, over time, depth or whatever the first one ran over.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ from dlc.compiler.ir.expr import (
     substitute,
 )
 from dlc.compiler.ir.forms import is_extracted
-from dlc.compiler.ir.graph import Equation, Gradient, Graph, Tensor, ordered, read, unique, whole
+from dlc.compiler.ir.graph import Equation, Gradient, Graph, Tensor, components, is_recurrent, read, unique, whole
 from dlc.compiler.ir.verify import InternalError
 
 _ONE, _NOTHING = Const(1.0), Const(0.0)
@@ -104,11 +107,16 @@ class _Reverse:
 
     def __post_init__(self) -> None:
         self.tensors = dict(self.graph.tensors)
-        order = ordered(self.graph)
+        order = components(self.graph)
         moving = self._moving(order)
-        for name in reversed(order):
-            if name in self.shares or (name in self.seeds and name in moving):
-                self._visit(self.graph.tensors[name], moving)
+        for component in reversed(order):
+            members = self._between(component, moving)
+            if is_recurrent(self.graph, component):
+                self._visit_together(members, moving)
+            elif members:
+                (tensor,) = members
+                self.adjoints[tensor.id] = self._adjoint(tensor)
+                self._pass_on(tensor, moving)
 
     def gradient(self, name: str) -> str:
         """The id of the adjoint of ``name``: made here where it is nothing but a constant."""
@@ -127,29 +135,54 @@ class _Reverse:
 
     # which tensors take part
 
-    def _moving(self, order: Sequence[str]) -> set[str]:
+    def _moving(self, order: Sequence[Sequence[str]]) -> set[str]:
         """The tensors whose value changes with ``wrt``, as far as derivatives see it."""
         moving = set(self.wrt)
-        for name in order:
-            equations = self.graph.tensors[name].equations
-            if any(equation.value in active_nodes(equation.value, moving) for equation in equations):
-                moving.add(name)
+        for component in order:
+            found = set(component)
+            while found:  # in a recurrence, one member may move another that stands before it
+                still = [self.graph.tensors[name] for name in component if name not in moving]
+                found = {tensor.id for tensor in still if self._is_active(tensor, moving)}
+                moving |= found
         return moving
+
+    def _is_active(self, tensor: Tensor, moving: set[str]) -> bool:
+        return any(equation.value in active_nodes(equation.value, moving) for equation in tensor.equations)
+
+    def _between(self, component: Sequence[str], moving: set[str]) -> list[Tensor]:
+        """The members of a component that get an adjoint: from outside, or through others that do."""
+        found = {name for name in component if name in self.shares or (name in self.seeds and name in moving)}
+        waiting = list(found)
+        while waiting:
+            for equation in self.graph.tensors[waiting.pop()].equations:
+                active = active_nodes(equation.value, moving)
+                new = {node.tensor for node in active if isinstance(node, Read)} & set(component) - found
+                found |= new
+                waiting.extend(new)
+        return [self.graph.tensors[name] for name in component if name in found]
 
     # adjoints
 
-    def _visit(self, tensor: Tensor, tensors: set[str]) -> None:
-        """The adjoint of ``tensor`` from what its readers gave, and what ``tensor`` gives to those that it reads."""
-        self.adjoints[tensor.id] = self._adjoint(tensor)
+    def _visit_together(self, members: Sequence[Tensor], moving: set[str]) -> None:
+        """The adjoints of a recurrence: a recurrence that runs the other way.  Each is known by its name first."""
+        names = {tensor.id: self._reserved(tensor) for tensor in members}
+        self.adjoints |= names
+        for tensor in members:
+            self._pass_on(tensor, moving)
+        for tensor in members:
+            self._define(tensor, names[tensor.id])
+
+    def _pass_on(self, tensor: Tensor, moving: set[str]) -> None:
+        """What ``tensor`` gives to those that it reads."""
         for equation in tensor.equations:
-            if equation.value not in active_nodes(equation.value, tensors):
+            if equation.value not in active_nodes(equation.value, moving):
                 continue
             if isinstance(equation.value, Solve):
                 self._visit_system(tensor, equation, equation.value, tensors)
                 continue
             body, indices, guards, factor = self._reduction(tensor, equation)
             arriving = self._read_adjoint(tensor.id, equation.subscripts)
-            for contribution in contributions(body, mul(arriving, factor), guards, tensors):
+            for contribution in contributions(body, mul(arriving, factor), guards, moving):
                 share = _Share((*equation.indices, *indices), equation, contribution)
                 self.shares.setdefault(contribution.read.tensor, []).append(share)
 
@@ -180,19 +213,30 @@ class _Reverse:
         return Read(adjoint, subscripts, "real") if isinstance(adjoint, str) else adjoint
 
     def _adjoint(self, tensor: Tensor) -> Expr | str:
+        """The adjoint of ``tensor`` from what its readers gave."""
+        if tensor.id in self.shares:
+            return self._define(tensor, self._reserved(tensor))
+        seed = self.seeds[tensor.id]
+        return seed if seed is not None else _ONE
+
+    def _reserved(self, tensor: Tensor) -> str:
+        """The name of an adjoint; until it is defined, the tensor itself stands under it."""
+        wanted = f"d_{tensor.id}"
+        name = self._unused(f"{wanted}.total" if wanted == self.seeds.get(tensor.id) else wanted)
+        self.tensors[name] = tensor
+        return name
+
+    def _define(self, tensor: Tensor, name: str) -> str:
+        """Σ over the shares, and the seed."""
         shares = self.shares.pop(tensor.id, [])
-        seed = self.seeds.get(tensor.id)
-        if not shares and tensor.id in self.seeds:
-            return seed if seed is not None else _ONE
         axes = _axes(tensor)
         terms = [_collected(tensor, axes, share) for share in shares]
         if tensor.id in self.seeds:
+            seed = self.seeds[tensor.id]
             terms.insert(0, read(self.tensors[seed], *axes) if seed is not None else _ONE)
         span = shares[0].equation.span if len(shares) == 1 else tensor.span
-        wanted = f"d_{tensor.id}.total" if f"d_{tensor.id}" == seed else f"d_{tensor.id}"
-        result = replace(whole(self._unused(wanted), axes, add(*terms), span), sets=tensor.sets)
-        self.tensors[result.id] = result
-        return result.id
+        self.tensors[name] = replace(whole(name, axes, add(*terms) if terms else _NOTHING, span), sets=tensor.sets)
+        return name
 
     def _reduction(self, tensor: Tensor, equation: Equation) -> tuple[Expr, tuple[Index, ...], Guards, Expr]:
         """The body of a reduction, its indices, and the derivative of the whole with respect to the body."""

@@ -4,7 +4,9 @@ Two steps.  Tensors with equal definitions become one; of two that must both exi
 becomes a copy.  Then a sub-expression that some map tensor holds, ``C[i] = e(i)``, is read from there, which is how a
 backward pass comes to read the activations of the forward pass.  If C is there under a condition only, so is the read;
 a product reads the factors that C holds together.  Nothing is replaced by a read of a tensor that comes
-later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.
+later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.  Within a recurrence
+that order is any one: an element of C needs what the sub-expression needs, so elements do not come to depend on
+themselves.
 
 Left out: sub-expressions that no tensor holds.  Within one kernel they are shared anyway.
 """
@@ -62,8 +64,9 @@ def _merged(graph: Graph) -> Graph:
     )
 
 
-def _definition(tensor: Tensor, first: dict[str, str]) -> tuple[object, ...]:
-    """What two tensors that are equal have in common."""
+def _definition(tensor: Tensor, first: Mapping[str, str]) -> tuple[object, ...]:
+    """What two tensors that are equal have in common; one that reads itself is called nothing in its definition."""
+    first = {**first, tensor.id: ""}
     equations = tuple(
         (
             tuple(index.size for index in equation.indices),
@@ -75,9 +78,11 @@ def _definition(tensor: Tensor, first: dict[str, str]) -> tuple[object, ...]:
     return (tensor.type, tensor.sizes, equations)
 
 
-def _renamed(value: Expr, names: dict[str, str]) -> Expr:
+def _renamed(value: Expr, names: Mapping[str, str]) -> Expr:
+    """``value`` with other names; what has none (in a recurrence: a tensor that comes later) keeps its own."""
+
     def rename(node: Expr) -> Expr | None:
-        if isinstance(node, Read) and names[node.tensor] != node.tensor:
+        if isinstance(node, Read) and names.get(node.tensor, node.tensor) != node.tensor:
             return Read(names[node.tensor], node.subscripts, node.type)
         return None
 

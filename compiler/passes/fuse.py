@@ -31,7 +31,7 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.forms import is_contraction, is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered, reads_of
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "fuse"
@@ -84,7 +84,7 @@ def _fused(equation: Equation, tensors: dict[str, Tensor], kept: set[str], reade
         if not isinstance(node, Read) or node.tensor in kept:
             return None
         producer = _map_of(tensors[node.tensor])
-        if producer is None:
+        if producer is None or node.tensor in reads_of(tensors[node.tensor]):
             return None
         size = sum(1 for _ in walk(producer.value))
         free_of_charge = _is_plain(producer.value) if product else _is_trivial(producer.value)

@@ -8,13 +8,13 @@ out: anything that weighs work against memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer, polynomial
 from dlc.compiler.ir.conditions import assuming
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, reads, substitute
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered, reads_of
 from dlc.compiler.ir.simplifier import Rule, Simplifier
 from dlc.compiler.ir.sums import RULES
 
@@ -39,9 +39,25 @@ def run(graph: Graph) -> Graph:
     tensors = dict(graph.tensors)
     for name in ordered(graph):
         tensor = tensors[name] = _simplified(graph.tensors[name], simple)
-        if name not in kept and _is_trivial(tensor):
+        if name not in kept and _is_trivial(tensor) and not _leads_to(name, tensor, trivial):
             trivial[name] = tensor.equations[0]
+    if any(trivial.keys() & reads_of(tensor) for name, tensor in tensors.items() if name not in trivial):
+        # within a recurrence, a reader may stand before what it reads; what was remembered did not see through that
+        simplified = Simplifier(simplified.rules)
+        tensors = {name: _simplified(tensor, simple) for name, tensor in tensors.items()}
     return graph.with_tensors(tensor for name, tensor in tensors.items() if name not in trivial)
+
+
+def _leads_to(name: str, tensor: Tensor, trivial: Mapping[str, Equation]) -> bool:
+    """Whether what a tensor stands for is an element of itself, by way of others that stand for another."""
+    waiting = list(reads_of(tensor))
+    while waiting:
+        source = waiting.pop()
+        if source == name:
+            return True
+        if source in trivial:
+            waiting += [node.tensor for node in reads(trivial[source].value)]
+    return False
 
 
 def _simplified(tensor: Tensor, simplified: Callable[[Expr], Expr]) -> Tensor:

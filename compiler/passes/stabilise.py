@@ -71,7 +71,8 @@ def run(graph: Graph) -> Graph:
     stabiliser = _Stabiliser(graph)
     for name in ordered(graph):
         stabiliser.visit(graph.tensors[name])
-    result = graph.with_tensors(tensor for name in graph.tensors for tensor in stabiliser.result[name])
+    made, stable = stabiliser.made, stabiliser.result
+    result = graph.with_tensors(tensor for name in graph.tensors for tensor in (*made[name], stable[name]))
     return _without_unread(result, graph)
 
 
@@ -88,23 +89,24 @@ def _without_unread(result: Graph, before: Graph) -> Graph:
 
 
 class _Stabiliser:
-    """``result`` has, for each tensor, what comes of it: the tensors of its mantissa and scale, and itself."""
+    """``result`` has, for each tensor, what comes of it; ``made`` the tensors that hold its mantissa and its scale."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.names: dict[str, object] = dict(graph.tensors)
-        self.result: dict[str, list[Tensor]] = {}
+        self.result: dict[str, Tensor] = {}
+        self.made: dict[str, list[Tensor]] = {name: [] for name in graph.tensors}
         self.values: dict[str, Equation] = {}  # of tensors with one equation: the stable one
         self.of_tensor: dict[str, Scaled | None] = {}
         self.parts: dict[tuple[str, str], str] = {}  # a tensor and one of scale, top, bottom -> what holds that
+        self.looked_through: set[str] = set()  # the tensors whose definitions are being looked at
         self.simplified = Simplifier(RULES)
         self._stable: dict[Expr, Expr] = {}
         self._scaled: dict[Expr, Scaled | None] = {}
 
     def visit(self, tensor: Tensor) -> None:
-        self.result[tensor.id] = []
         equations = tuple(self._stable_equation(equation) for equation in tensor.equations)
-        self.result[tensor.id].append(tensor if equations == tensor.equations else replace(tensor, equations=equations))
+        self.result[tensor.id] = tensor if equations == tensor.equations else replace(tensor, equations=equations)
         if len(equations) == 1 and equations[0].is_whole:
             self.values[tensor.id] = equations[0]
 
@@ -184,7 +186,8 @@ class _Stabiliser:
 
     def _exponents(self, node: Expr) -> list[tuple[int, Linear]] | None:
         """The signs and exponents of a sum of two bare exponentials, of which one may be 1."""
-        node = self._looked_through(node)
+        if isinstance(node, Read):
+            return self._exponents_of_element(node)
         if not (isinstance(node, Op) and node.name == "add" and len(node.args) == 2):
             return None
         result: list[tuple[int, Linear]] = []
@@ -200,10 +203,17 @@ class _Stabiliser:
             result.append((sign, scaled.scale))
         return result
 
-    def _looked_through(self, node: Expr) -> Expr:
-        """The sum that an element stands for, if it is a short one."""
+    def _exponents_of_element(self, node: Read) -> list[tuple[int, Linear]] | None:
+        """Those of the short sum that an element stands for."""
+        if node.tensor in self.looked_through:
+            return None  # in a recurrence: an earlier element of what is looked at
         defined = self.definition(node)
-        return defined if isinstance(defined, Op) and defined.name == "add" else node
+        if not (isinstance(defined, Op) and defined.name == "add"):
+            return None
+        self.looked_through.add(node.tensor)
+        result = self._exponents(defined)
+        self.looked_through.remove(node.tensor)
+        return result
 
     def _stable_product(self, node: Op) -> Expr | None:
         """exp(a)*exp(b) = exp(a + b), where that needs no more exponentials."""
@@ -367,6 +377,7 @@ class _Stabiliser:
             return None
         equation = tensor.equations[0]
         if tensor.id not in self.of_tensor:
+            self.of_tensor[tensor.id] = None  # in a recurrence: its own elements are numbers like others
             self.of_tensor[tensor.id] = self.scaled(equation.value)
         scaled = self.of_tensor[tensor.id]
         if scaled is None or not scaled.scale:
@@ -390,7 +401,7 @@ class _Stabiliser:
             name = unique(f"{tensor.id}.{part}", self.names)
             self.names[name] = name
             self.parts[tensor.id, part] = name
-            self.result[tensor.id].insert(-1, whole(name, axes, self.simplified(value), equation.span))
+            self.made[tensor.id].append(whole(name, axes, self.simplified(value), equation.span))
         return Read(self.parts[tensor.id, part], tuple(place[axis] for axis in axes), "real")
 
     # -- products with an exponential -------------------------------------------------------------------------------
