@@ -178,7 +178,7 @@ class _Reverse:
             if equation.value not in active_nodes(equation.value, moving):
                 continue
             if isinstance(equation.value, Solve):
-                self._visit_system(tensor, equation, equation.value, tensors)
+                self._visit_system(tensor, equation, equation.value, moving)
                 continue
             body, indices, guards, factor = self._reduction(tensor, equation)
             arriving = self._read_adjoint(tensor.id, equation.subscripts)
