@@ -93,10 +93,15 @@ def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[s
         value[...] = _random(name).normal(0, 0.3, value.shape)
     given = {value.name: _drawn(value, chosen, declaration) for value in declaration.inputs}
     entries = {entry.name for entry in declaration.entries}
+    objectives = declaration.objectives
     outputs = dict(model.forward(given)) if "forward" in entries else {}
     gradients: Mapping[str, Any] = {}
-    if "value_and_grad" in entries:
+    if len(objectives) == 1:
         outputs["loss"], gradients = model.value_and_grad(given)
+    elif objectives:
+        steps = {name: model.value_and_grad(name, given) for name in objectives}
+        outputs.update((name, loss) for name, (loss, _) in steps.items())
+        gradients = {f"{name}: {key}": value for name, (_, found) in steps.items() for key, value in found.items()}
     elif "vjp" in entries:
         weights = {c.output: _drawn(c, chosen, declaration) for c in declaration.cotangents}
         _, gradients = model.vjp(weights, **given)

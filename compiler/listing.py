@@ -59,8 +59,9 @@ def _graph(graph: Graph, chosen: Options) -> str:
 
 
 def _grad(graph: Graph, chosen: Options) -> str:
-    derived = [entry for name, entry in pipeline.entries(graph, chosen.wrt).items() if not name.startswith("forward")]
-    return printer.text(derived[0]) if derived else f"# {graph.name} has no derivative\n"
+    entries = pipeline.entries(graph, chosen.wrt).items()
+    derived = [printer.text(entry) for name, entry in entries if not name.startswith(pipeline.FORWARD)]
+    return "\n".join(derived) if derived else f"# {graph.name} has no derivative\n"
 
 
 def _loops(graph: Graph, chosen: Options) -> str:
@@ -84,10 +85,12 @@ STAGES: dict[str, Callable[[Spec, Options], str]] = {
 def passes(spec: Spec, chosen: Options, stop_after: str | None = None) -> Iterator[tuple[str, str]]:
     """The program after every pass, up to `stop_after`."""
     for graph in compilation.graphs(spec, chosen):
+        reached = False
         for name, text in _passes(graph, chosen):
-            yield name, text
-            if name == stop_after:
+            if reached and name != stop_after:  # a stage of the derivative occurs for each objective
                 break
+            reached = name == stop_after
+            yield name, text
     if stop_after in (None, pipeline.EMIT):
         yield pipeline.EMIT, _python(spec, chosen)
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from dlc.compiler.grad import reverse
 from dlc.compiler.ir import loops_verify, verify
 from dlc.compiler.ir.expr import reads
-from dlc.compiler.ir.graph import Graph, Output
+from dlc.compiler.ir.graph import Graph, Objective, Output
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
 from dlc.compiler.passes import cse, dce, deltas, extract, factor, fuse, simplify, stabilise
@@ -65,6 +65,7 @@ FINISH = (
     Pass("fuse", fuse.run),  # last: it writes one tensor into another, which cse would take out again
 )
 DIFFERENTIATE, LOWER, EMIT = "differentiate", "lower", "emit"
+FORWARD, VALUE_AND_GRAD, VJP = "forward", "value_and_grad", "vjp"
 
 STAGES = (
     *(step.stage for step in PREPARE),
@@ -110,41 +111,47 @@ def _last(stages: Iterator[Stage]) -> Graph:
 # --- derivatives ------------------------------------------------------------------------------------------------------
 
 
-def gradient_targets(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, ...]:
+def gradient_targets(graph: Graph, objective: Objective | None, wrt: Collection[str] = ()) -> tuple[str, ...]:
     """What is differentiated by: the parameters, and inputs.
 
-    A model is differentiated by the parameters that `minimize` moves (without it, by all), and by the inputs named in
-    `wrt` (`*`: all real ones). A layer, or a model without parameters, is differentiated by its inputs too.
+    An objective is differentiated by the parameters that `minimize` moves (without it, by all), and by the inputs named
+    in `wrt` (`*`: all real ones). A layer, or a model without parameters, is differentiated by its inputs too. Where
+    there are several objectives, an input that one of them does not depend on is not asked for.
     """
     parameters = tuple(tensor.id for tensor in graph.of_kind("parameter") if tensor.type == "real")
     inputs = tuple(tensor.id for tensor in graph.of_kind("input") if tensor.type == "real")
-    if graph.loss is not None and graph.trainable:
-        parameters = graph.trainable
-    if "*" in wrt or (not wrt and (graph.loss is None or not parameters)):
-        return (*parameters, *inputs)
-    return tuple(dict.fromkeys((*parameters, *(name for name in (*inputs, *parameters) if name in wrt))))
+    moved = parameters
+    if objective is not None and len(graph.objectives) > 1:
+        needed = _inputs_of(graph, [objective.loss])
+        inputs = tuple(name for name in inputs if name in needed)
+    if objective is not None and objective.over:
+        moved = objective.over
+    if "*" in wrt or (not wrt and (objective is None or not moved)):
+        return (*moved, *inputs)
+    return tuple(dict.fromkeys((*moved, *(name for name in (*inputs, *parameters) if name in wrt))))
 
 
-def differentiated(graph: Graph, wrt: Collection[str] = ()) -> tuple[str, Graph] | None:
-    """The name of the entry and its graph, raw, of a prepared graph: None if there is nothing to differentiate.
+def differentiated(graph: Graph, wrt: Collection[str] = ()) -> dict[str, Graph]:
+    """The graph, raw, of every derivative of a prepared graph, by the name of its entry; none if there is nothing.
 
-    value_and_grad computes the loss and its gradients and nothing else; vjp takes a cotangent for every real output,
-    and gives the outputs too.
+    value_and_grad computes the loss and its gradients and nothing else; where a model has several objectives each has
+    one of its own, `value_and_grad.d_loss`. vjp takes a cotangent for every real output, and gives the outputs too.
     """
-    targets = gradient_targets(graph, wrt)
-    if not targets:
-        return None
-    if graph.loss is not None:
-        result = replace(reverse.differentiate(graph, graph.loss, targets), outputs=())
-        entry = "value_and_grad"
-    else:
+    found: dict[str, Graph] = {}
+    for objective in graph.objectives:
+        targets = gradient_targets(graph, objective, wrt)
+        name = f"{VALUE_AND_GRAD}.{objective.name}" if len(graph.objectives) > 1 else VALUE_AND_GRAD
+        if targets:
+            one = replace(graph, outputs=(), objectives=(objective,))
+            found[name] = reverse.differentiate(one, objective.loss, targets)
+    if not graph.objectives:
+        targets = gradient_targets(graph, None, wrt)
         outputs = [output.tensor for output in graph.outputs if graph.tensors[output.tensor].type == "real"]
-        if not outputs:
-            return None
-        result = reverse.differentiate_vjp(graph, outputs, targets)
-        entry = "vjp"
-    verify.check(result, DIFFERENTIATE)
-    return entry, result
+        if targets and outputs:
+            found[VJP] = reverse.differentiate_vjp(graph, outputs, targets)
+    for result in found.values():
+        verify.check(result, DIFFERENTIATE)
+    return found
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------------
@@ -154,28 +161,42 @@ def entries(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) 
     """The finished graph of every entry of the definition whose graph semantics gave."""
     verify.check(graph, "semantics")
     ready = prepared(graph, off)
-    derivative = differentiated(ready, wrt)
-    raw = [_forward(ready), *([derivative] if derivative is not None else []), *_outputs(ready)]
-    return {name: finished(entry, off) for name, entry in raw}
+    raw = {FORWARD: _forward(ready), **differentiated(ready, wrt), **_partial(ready)}
+    return {name: finished(entry, off) for name, entry in raw.items()}
 
 
-def _forward(graph: Graph) -> tuple[str, Graph]:
-    """Everything that the model computes, the loss first."""
-    if graph.loss is None:
-        return "forward", graph
-    named = [output for output in graph.outputs if output.tensor == graph.loss]
-    others = [output for output in graph.outputs if output.tensor != graph.loss]
-    return "forward", replace(graph, outputs=(*(named or [Output(graph.loss, graph.loss)]), *others))
+def _forward(graph: Graph) -> Graph:
+    """Everything that the model computes, the losses first."""
+    losses: list[Output] = []
+    for objective in graph.objectives:
+        named = [output for output in graph.outputs if output.tensor == objective.loss]
+        if len(graph.objectives) > 1:  # each under the name of its step
+            named = [output for output in named if output.name == objective.name]
+        losses += [output for output in named or [Output(objective.name, objective.loss)] if output not in losses]
+    others = [output for output in graph.outputs if output not in losses]
+    return replace(graph, outputs=(*losses, *others))
 
 
-def _outputs(graph: Graph) -> Iterator[tuple[str, Graph]]:
-    """The outputs that need fewer inputs than the loss: a classifier is asked for its logits without the target."""
-    if graph.loss is None:
-        return
-    inputs = _inputs_of(graph, [graph.loss])
-    fewer = tuple(output for output in graph.outputs if _inputs_of(graph, [output.tensor]) < inputs)
-    if fewer:
-        yield "forward.outputs", replace(graph, outputs=fewer, loss=None)
+def _partial(graph: Graph) -> dict[str, Graph]:
+    """The outputs that need fewer inputs than the losses: a classifier is asked for its logits without the target.
+
+    Where there are several objectives, what can be had for the inputs of each of them, too.
+    """
+    if not graph.objectives:
+        return {}
+    everything = _forward(graph).outputs
+    outputs = everything if len(graph.objectives) > 1 else graph.outputs
+    needs = {output: _inputs_of(graph, [output.tensor]) for output in outputs}
+    whole = _inputs_of(graph, [objective.loss for objective in graph.objectives])
+    groups = [tuple(output for output in outputs if needs[output] < whole)]
+    if len(graph.objectives) > 1:
+        most_first = sorted(needs.values(), key=len, reverse=True)
+        groups += [tuple(output for output in outputs if needs[output] <= given) for given in most_first]
+    kept = [group for group in dict.fromkeys(groups) if group and len(group) < len(everything)]
+    names = ("forward.outputs", *(f"forward.outputs.{number}" for number in range(2, len(kept) + 1)))
+    return {
+        name: replace(graph, outputs=group, objectives=()) for name, group in zip(names, kept, strict=False)
+    }
 
 
 def _inputs_of(graph: Graph, roots: Sequence[str]) -> set[str]:
@@ -204,13 +225,15 @@ def lowered(graphs: dict[str, Graph]) -> Program:
 
 
 def stages(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> Iterator[Stage]:
-    """The graph after every pass, on the way to the derivative; without one, on the way to the values."""
+    """The graph after every pass, on the way to the derivative; without one, on the way to the values.
+
+    Where there are several objectives, a stage of the derivative occurs for each of them, one after the other.
+    """
     verify.check(graph, "semantics")
     for stage in _through(PREPARE, graph, off):
         graph = stage.graph
         yield stage
-    derivative = differentiated(graph, wrt)
-    if derivative is not None:
-        graph = derivative[1]
-        yield Stage(DIFFERENTIATE, graph)
-    yield from _through(FINISH, graph, off)
+    graphs = list(differentiated(graph, wrt).values())
+    yield from (Stage(DIFFERENTIATE, derivative) for derivative in graphs)
+    ways = [list(_through(FINISH, one, off)) for one in graphs or [graph]]
+    yield from (stage for same in zip(*ways, strict=True) for stage in same)  # stage by stage, of all objectives

@@ -76,7 +76,7 @@ class EntryCall:
             for name, source in plan.other_gradients.items()
         }
         self._keep(flat, base)
-        return outputs, Gradients(self._layout, flat, others)
+        return outputs, Gradients(self._layout, flat, plan.gradient_names, others)
 
     # -- a call -------------------------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class EntryCall:
     def _new_plan(self, key: tuple[Any, ...], arrays: Mapping[str, Vector]) -> Plan:
         self._check_missing(arrays)
         shapes = {name: array.shape for name, array in arrays.items()}
-        sizes = bound_sizes(self._declaration, shapes, self._fixed)
+        sizes = bound_sizes(self._declaration, shapes, self._fixed, self.entry.sizes)
         plan = Plan(self._declaration, self.entry, sizes, key[0], self._layout, self._flat, self._hypers)
         while len(self._plans) >= MOST_PLANS:
             self._plans.pop(next(iter(self._plans)), None)

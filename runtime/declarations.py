@@ -20,7 +20,7 @@ Type = Literal["real", "int", "bool"]
 
 SHARDS = "#shards"
 
-#: The entries of a model, or of a layer.
+#: The entries of a model, or of a layer; where there are several of a kind, `value_and_grad.d_loss`.
 FORWARD, VALUE_AND_GRAD, VJP = "forward", "value_and_grad", "vjp"
 
 
@@ -69,7 +69,6 @@ class Parameter(Array):
     initialiser: tuple[Any, ...] = ()
     fan_in: Size | None = None
     fan_out: Size | None = None
-    trainable: bool = True
     doc: str = ""
 
 
@@ -100,7 +99,8 @@ class Entry:
     """What can be called: steps in order, and which arrays are given and returned.
 
     ``results`` and ``gradients`` map the names that users know to arrays; ``workspace`` tells of every intermediate
-    array the first and the last step that touch it.
+    array the first and the last step that touch it.  ``over`` are the parameters that a training step moves, if these
+    are not all; ``sizes`` the index sets whose sizes must be known, likewise.
     """
 
     name: str
@@ -110,6 +110,8 @@ class Entry:
     loss: str | None = None
     gradients: Mapping[str, str] = field(default_factory=dict)
     workspace: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    over: tuple[str, ...] = ()
+    sizes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,12 @@ class Declaration:
         return _DTYPES[self.real if type == "real" else type]
 
     @property
+    def objectives(self) -> dict[str, Entry]:
+        """The entries that give a loss and its gradients, by the name of the loss, in the order of the spec."""
+        found = [entry for entry in self.entries if entry.name.partition(".")[0] == VALUE_AND_GRAD]
+        return {entry.name.partition(".")[2] or entry.loss or entry.name: entry for entry in found}
+
+    @property
     def given(self) -> tuple[Array, ...]:
         """Everything that is not computed."""
         return (*self.inputs, *self.cotangents, *self.parameters, *self.hypers)
@@ -160,6 +168,14 @@ def evaluated(size: Size, sizes: Sizes) -> int:
     if isinstance(size, int):
         return size
     return sizes[size] if isinstance(size, str) else int(size(sizes))
+
+
+def if_known(size: Size, sizes: Sizes) -> int | None:
+    """The number that a size is: None if it depends on a size that is not known."""
+    try:
+        return evaluated(size, sizes)
+    except KeyError:
+        return None
 
 
 def shape_of(array: Array, sizes: Sizes) -> tuple[int, ...]:

@@ -14,7 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from dlc.runtime.declarations import SHARDS, VJP, Declaration, Entry, Sizes, Step, evaluated, shape_of
+from dlc.runtime.declarations import (
+    SHARDS,
+    VJP,
+    Cotangent,
+    Declaration,
+    Entry,
+    Sizes,
+    Step,
+    evaluated,
+    if_known,
+    shape_of,
+)
 from dlc.runtime.parameters import ALIGNMENT, Layout
 from dlc.runtime.workspace import placed
 
@@ -52,7 +63,8 @@ class Plan:
         from dlc.runtime.kernels import Program  # loads Numba, which importing a module of models need not
 
         self.sizes = sizes
-        known = {**sizes, **{name: evaluated(size, sizes) for name, size in declaration.derived.items()}}
+        derived = {name: if_known(size, sizes) for name, size in declaration.derived.items()}
+        known = {**sizes, **{name: size for name, size in derived.items() if size is not None}}
         known[SHARDS] = _shards(entry, known, threads)
         self.program = Program([(step.region, _shards_of(step, known)) for step in entry.steps])
         arrays = {array.name: array for array in (*declaration.given, *declaration.arrays)}
@@ -65,11 +77,13 @@ class Plan:
         self._plan_workspace(entry)
         self._plan_outputs(declaration, entry)
         values = (*declaration.inputs, *declaration.cotangents)
-        self.bounded = [(v.name, evaluated(v.bound, known), v.bound_set) for v in values if v.bound is not None]
+        bounds = [(value, if_known(value.bound, known)) for value in values if value.bound is not None]
+        self.bounded = [(value.name, bound, value.bound_set) for value, bound in bounds if bound is not None]
+        values = tuple(v for v in values if all(if_known(size, known) is not None for size in v.sizes))
         self.defaults = {
             value.name: np.full(shape_of(value, known), value.default, declaration.dtype(value.type))
-            for value in (*declaration.inputs, *(declaration.cotangents if entry.name == VJP else ()))
-            if value.default is not None
+            for value in values
+            if value.default is not None and (entry.name == VJP or not isinstance(value, Cotangent))
         }
         given = [(value.name, shape_of(value, known), declaration.dtype(value.type)) for value in values]
         self._small_inputs = [(name, shape, dtype) for name, shape, dtype in given if _bytes(shape, dtype) <= SMALL]
@@ -109,6 +123,7 @@ class Plan:
         self.large = [array for array in fresh if self._bytes(array[0]) > SMALL]
         self.small = [array for array in fresh if self._bytes(array[0]) <= SMALL]
         self.results = list(entry.results.items())
+        self.gradient_names = tuple(name for name in self._layout.parameters if name in entry.gradients)
         self.absent = [name for name in self._layout.parameters if entry.gradients and name not in entry.gradients]
 
     def _bytes(self, name: str) -> int:
@@ -129,7 +144,7 @@ class Plan:
     def _execution(self) -> Execution:
         table = np.zeros(max((slot for slot in self.slots.values()), default=0) + len(self._fixed) + 1, np.int64)
         for slot, size in enumerate(self._fixed):
-            table[slot] = self._known[size]
+            table[slot] = self._known.get(size, 0)  # 0: of an index set that this entry does not need
         workspace = np.empty(self._length + ALIGNMENT, np.uint8)
         start = address(workspace)
         start += -start % ALIGNMENT

@@ -5,6 +5,7 @@
     model = module.Mlp(seed=0, p=0.3)
     out = model.forward(x=x, target=t)                    # out.loss, out.logits
     loss, grads = model.value_and_grad(x=x, target=t)     # grads["fc1.w"]
+    loss, grads = gan.value_and_grad("d_loss", x=x)       # of a model with several losses
     outputs, grads = layer.vjp({"y": dy}, x=x)            # of a layer
     model.save("m.safetensors"); model.load("m.safetensors")
 
@@ -82,11 +83,30 @@ class Model:
             raise InputError(f"{self.declaration.name} has no output to compute")
         return self._forwards[0].outputs(values)
 
-    def value_and_grad(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> tuple[Any, Gradients]:
-        """The loss and its gradients with respect to the parameters, and to the inputs it was compiled for."""
-        call = self._call(VALUE_AND_GRAD, "it has no loss: differentiate it with vjp")
+    def value_and_grad(
+        self, objective: str | Mapping[str, Any] | None = None, given: Mapping[str, Any] | None = None, /, **inputs: Any
+    ) -> tuple[Any, Gradients]:
+        """The loss and its gradients with respect to the parameters, and to the inputs it was compiled for.
+
+        ``objective`` names the loss; it may be left out where the model has one.  Inputs that this loss does not need
+        may be left out, and parameters that its step does not move have no gradient.
+        """
+        if objective is not None and not isinstance(objective, str):
+            objective, given = None, objective
+        call = self._objective(objective)
         outputs, gradients = call.with_gradients(self._given(given, inputs))
         return outputs[call.entry.loss or next(iter(outputs))], gradients
+
+    def _objective(self, name: str | None) -> EntryCall:
+        known = self.declaration.objectives
+        if not known:
+            return self._call(VALUE_AND_GRAD, "it has no loss: differentiate it with vjp")
+        if name is None and len(known) > 1:
+            example = f"{self.declaration.name}.value_and_grad({next(iter(known))!r}, ..)"
+            raise InputError(f"{self.declaration.name} has the losses {listed(known)}: say which, {example}")
+        if name is not None and name not in known:
+            raise InputError(f"there is no loss {name}{suggestion(name, known) or f': there is {listed(known)}'}")
+        return self._calls[known[name or next(iter(known))].name]
 
     def vjp(self, cotangents: Any, /, **inputs: Any) -> tuple[Outputs, Gradients]:
         """The outputs, and the gradients of the sum of ``cotangents[y] * y`` over all outputs y.
@@ -157,6 +177,11 @@ class Model:
     def sizes(self) -> dict[str, int | None]:
         """The size of every index set that was left open when compiling: None where each call tells it."""
         return {name: self._fixed.get(name) for name in self.declaration.sizes}
+
+    @property
+    def objectives(self) -> dict[str, tuple[str, ...]]:
+        """The parameters that a step of each loss moves, by the name of the loss."""
+        return {name: entry.over or tuple(self.params) for name, entry in self.declaration.objectives.items()}
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ optimiser run over the whole buffer.  Gradients have the same layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -42,6 +42,18 @@ class Layout:
         for name, shape in self.shapes.items():
             self.offsets[name] = self.length
             self.length += -(-prod(shape) // step) * step
+
+    def spans(self, names: Collection[str]) -> list[slice]:
+        """The runs of the flat buffer that hold these parameters, and no others."""
+        ends = [*list(self.offsets.values())[1:], self.length]
+        found: list[slice] = []
+        for (name, start), end in zip(self.offsets.items(), ends, strict=True):
+            if name not in names:
+                continue
+            if found and found[-1].stop == start:
+                start = found.pop().start
+            found.append(slice(start, end))
+        return found
 
     def view(self, flat: Vector, name: str) -> Vector:
         start, shape = self.offsets[name], self.shapes[name]

@@ -52,29 +52,30 @@ class Outputs(Mapping[str, Any]):
 class Gradients(Mapping[str, Vector]):
     """The gradients of a call by the names of parameters, and of inputs where the model was compiled for them.
 
-    ``flat`` holds those of all parameters, in the layout of the parameters.
+    ``flat`` has the layout of the parameters, and zeros where the gradient of a parameter was not asked for.
     """
 
-    __slots__ = ("_layout", "_others", "flat")
+    __slots__ = ("_layout", "_names", "_others", "flat")
 
-    def __init__(self, layout: Layout, flat: Vector, others: dict[str, Any]) -> None:
+    def __init__(self, layout: Layout, flat: Vector, names: tuple[str, ...], others: dict[str, Any]) -> None:
         self._layout = layout
+        self._names = names
         self._others = others
         self.flat = flat
 
     def __getitem__(self, name: str) -> Vector:
         if name in self._others:
             return self._others[name]
-        if name in self._layout.parameters:
+        if name in self._names:
             return self._layout.view(self.flat, name)
         raise KeyError(f"there is no gradient of {name}{suggestion(name, self)}")
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._layout.parameters
+        yield from self._names
         yield from self._others
 
     def __len__(self) -> int:
-        return len(self._layout.parameters) + len(self._others)
+        return len(self._names) + len(self._others)
 
     def __repr__(self) -> str:
         return _described("Gradients", dict(self))

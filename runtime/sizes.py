@@ -6,16 +6,23 @@ follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from dlc.runtime.declarations import Declaration, Input, evaluated, shape_of
+from dlc.runtime.declarations import Declaration, Input, if_known, shape_of
 from dlc.runtime.errors import InputError, listed
 
 Shape = tuple[int, ...]
 
 
-def bound_sizes(declaration: Declaration, shapes: Mapping[str, Shape], fixed: Mapping[str, int]) -> dict[str, int]:
+def bound_sizes(
+    declaration: Declaration,
+    shapes: Mapping[str, Shape],
+    fixed: Mapping[str, int],
+    needed: Sequence[str] | None = None,
+) -> dict[str, int]:
     """The value of every size, from the shapes of inputs and cotangents by name, and those ``fixed`` before.
+
+    Where only some are ``needed``, the others may be missing.
 
     Raises InputError where the shapes contradict each other, the spec, or one of its requirements.
     """
@@ -28,11 +35,11 @@ def bound_sizes(declaration: Declaration, shapes: Mapping[str, Shape], fixed: Ma
         for axis, (size, length) in enumerate(zip(value.sizes, shapes[value.name], strict=True)):
             if isinstance(size, str):
                 _bind(size, length, value, axis, sizes, told)
-    _check_known(declaration, sizes, given)
+    _check_known(declaration, sizes, given, declaration.sizes if needed is None else needed)
     for value in given:
         _check_shape(value, shapes[value.name], sizes, told)
     _check_requirements(declaration, sizes)
-    return {name: sizes[name] for name in declaration.sizes}
+    return {name: sizes[name] for name in declaration.sizes if name in sizes}
 
 
 def check_value(value: Input, length: int, axis: int) -> None:
@@ -64,9 +71,11 @@ def _bind(
         raise InputError(f"{value.label} has {length} elements {_along(value, axis)}, but {reason}")
 
 
-def _check_known(declaration: Declaration, sizes: Mapping[str, int], given: list[Input]) -> None:
+def _check_known(
+    declaration: Declaration, sizes: Mapping[str, int], given: list[Input], needed: Sequence[str]
+) -> None:
     names = {value.name for value in given}
-    for size in declaration.sizes:
+    for size in needed:
         if size in sizes:
             continue
         tellers = [v.name for v in declaration.inputs if size in v.sizes and v.name not in names]
@@ -76,8 +85,8 @@ def _check_known(declaration: Declaration, sizes: Mapping[str, int], given: list
 
 def _check_shape(value: Input, shape: Shape, sizes: Mapping[str, int], told: Mapping[str, tuple[Input, int]]) -> None:
     for axis, (size, length) in enumerate(zip(value.sizes, shape, strict=True)):
-        expected = evaluated(size, sizes)
-        if expected == length:
+        expected = if_known(size, sizes)
+        if expected in (None, length):
             continue
         known = [f"{name} is {sizes[name]}" for name in sizes]
         where = f" where {listed(known)}" if callable(size) and known else ""
@@ -86,7 +95,8 @@ def _check_shape(value: Input, shape: Shape, sizes: Mapping[str, int], told: Map
 
 def _check_requirements(declaration: Declaration, sizes: Mapping[str, int]) -> None:
     for requirement in declaration.requirements:
-        if evaluated(requirement.value, sizes) < 0:
+        value = if_known(requirement.value, sizes)
+        if value is not None and value < 0:
             known = [f"{name} = {value}" for name, value in sizes.items()]
             raise InputError(requirement.message + (f" (here {', '.join(known)})" if known else ""))
 

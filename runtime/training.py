@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dlc.runtime.data import Data, Samples, bound_of
-from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, Declaration, Input
+from dlc.runtime.declarations import FORWARD, Declaration, Entry, Input
 from dlc.runtime.model import Model
 from dlc.runtime.optimisers import OPTIMISERS, Optimiser
 
@@ -33,26 +33,56 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True)
 class Score:
-    """Means over samples; ``accuracy`` is None for a model that does not classify."""
+    """Means over samples, of each loss by name; ``accuracy`` is None for a model that does not classify."""
 
-    loss: float
+    losses: Mapping[str, float]
     accuracy: float | None = None
 
     def __str__(self) -> str:
-        return f"loss {self.loss:.4f}" + ("" if self.accuracy is None else f", accuracy {self.accuracy:.3f}")
+        return _in_words(self.losses) + ("" if self.accuracy is None else f", accuracy {self.accuracy:.3f}")
 
 
 @dataclass
 class History:
-    """The mean training loss and the test score of every epoch."""
+    """The mean training losses, by name, and the test score of every epoch."""
 
-    losses: list[float] = field(default_factory=list)
+    losses: list[Mapping[str, float]] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
 
     @property
     def last_line(self) -> str:
         score = self.scores[-1]
-        return f"test loss {score.loss:.4f}" if score.accuracy is None else f"test accuracy {score.accuracy:.3f}"
+        return f"test {_in_words(score.losses)}" if score.accuracy is None else f"test accuracy {score.accuracy:.3f}"
+
+
+def _in_words(losses: Mapping[str, float]) -> str:
+    """``loss 0.1234``, or each of several by its name."""
+    if len(losses) == 1:
+        return f"loss {next(iter(losses.values())):.4f}"
+    return ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+
+
+class TrainingStep:
+    """Forward, backward and update of one loss: moves the parameters that it is minimised over, and no others.
+
+    The optimiser keeps what it remembers (moments, say) for each step apart.
+    """
+
+    def __init__(self, model: Model, name: str, entry: Entry, optimiser: Callable[[int], Optimiser]) -> None:
+        self.name = name
+        self._model = model
+        self._is_only = len(model.declaration.objectives) == 1
+        spans = model.params.layout.spans(entry.over) if entry.over else [slice(0, model.params.flat.size)]
+        self._parts = [(span, optimiser(span.stop - span.start)) for span in spans]
+
+    def run(self, given: Mapping[str, Any]) -> float:
+        """One step; returns the loss before it."""
+        call = self._model.value_and_grad
+        loss, gradients = call(given) if self._is_only else call(self.name, given)
+        if np.isfinite(loss):
+            for span, optimiser in self._parts:
+                optimiser.step(self._model.params.flat[span], gradients.flat[span])
+        return float(loss)
 
 
 def train(
@@ -75,14 +105,16 @@ def train(
         raise TrainingError(f"the parameters cannot be saved in {path}: there is no folder {path.parent}")
     open_sizes = {name: size for name, size in data.sizes.items() if name in kind.declaration.sizes}
     model = kind(seed=seed, sizes=open_sizes)
-    flat = model.params.flat
     rate = {} if lr is None else {"lr": lr}
+
+    def made(size: int) -> Optimiser:
+        return OPTIMISERS[optimizer](size, model.params.flat.dtype, **rate)
+
+    steps = [TrainingStep(model, name, entry, made) for name, entry in kind.declaration.objectives.items()]
     start = time.perf_counter()
     with progress(epochs * -(-len(data.train) // batch)) as (say, advance):
         say(f"{kind.declaration.name}: {model.params.count:,} parameters, {len(data.train):,} samples to learn from")
-        history = fit(
-            model, data, OPTIMISERS[optimizer](flat.size, flat.dtype, **rate), epochs, batch, seed, say, advance
-        )
+        history = fit(model, data, steps, epochs, batch, seed, say, advance)
         model.save(path)
         say(f"trained in {time.perf_counter() - start:.1f} s, parameters in {path}")
     print(history.last_line, flush=True)
@@ -91,7 +123,7 @@ def train(
 
 def check_trainable(declaration: Declaration) -> None:
     """Raises TrainingError for a layer, and for a model without parameters."""
-    if not any(entry.name == VALUE_AND_GRAD for entry in declaration.entries):
+    if not declaration.objectives:
         raise TrainingError(f"{declaration.name} has no loss to minimise: only a model with a loss can be trained")
     if not declaration.parameters:
         raise TrainingError(f"{declaration.name} has no parameters to train")
@@ -100,64 +132,71 @@ def check_trainable(declaration: Declaration) -> None:
 def fit(
     model: Model,
     data: Data,
-    optimiser: Optimiser,
+    steps: Sequence[TrainingStep],
     epochs: int,
     batch: int,
     seed: int,
     say: Say = lambda line: None,
     advance: Callable[[], None] = lambda: None,
 ) -> History:
-    """Train a model in place."""
+    """Train a model in place; where it has several losses, a batch is a step of each, in their order."""
     history = History()
     random = np.random.default_rng(seed)
     for epoch in range(1, epochs + 1):
-        history.losses.append(_epoch(model, data.train, optimiser, batch, random, advance, epoch))
+        history.losses.append(_epoch(data.train, steps, batch, random, advance, epoch))
         history.scores.append(score(model, data.test))
-        say(f"epoch {epoch}/{epochs}: loss {history.losses[-1]:.4f}; test {history.scores[-1]}")
+        say(f"epoch {epoch}/{epochs}: {_in_words(history.losses[-1])}; test {history.scores[-1]}")
     return history
 
 
 def _epoch(
-    model: Model,
     samples: Samples,
-    optimiser: Optimiser,
+    steps: Sequence[TrainingStep],
     batch: int,
     random: np.random.Generator,
     advance: Callable[[], None],
     epoch: int,
-) -> float:
-    """One pass over the samples in random order; the mean loss."""
-    total = 0.0
+) -> dict[str, float]:
+    """One pass over the samples in random order; the mean of each loss."""
+    total = {step.name: 0.0 for step in steps}
     order = random.permutation(len(samples))
     for start in range(0, len(samples), batch):
         chosen = order[start : start + batch]
-        loss, gradients = model.value_and_grad(samples.take(chosen))
-        if not np.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} in epoch {epoch}: a smaller learning rate (--lr) may help")
-        optimiser.step(model.params.flat, gradients.flat)
-        total += float(loss) * len(chosen)
+        given = samples.take(chosen)
+        for step in steps:
+            loss = step.run(given)
+            if not np.isfinite(loss):
+                what = "the loss" if len(steps) == 1 else step.name
+                raise TrainingError(f"{what} became {loss} in epoch {epoch}: a smaller learning rate (--lr) may help")
+            total[step.name] += loss * len(chosen)
         advance()
-    return total / len(samples)
+    return {name: value / len(samples) for name, value in total.items()}
 
 
 def score(model: Model, samples: Samples) -> Score:
-    """The mean loss and, for a classifier, the share of samples whose greatest output is at the target."""
-    loss, right, asked = 0.0, 0, 0
+    """The mean losses and, for a classifier, the share of samples whose greatest output is at the target."""
+    losses = dict.fromkeys(_loss_names(model.declaration), 0.0)
+    right, asked = 0, 0
     for start in range(0, len(samples), TEST_BATCH):
         given = samples.take(slice(start, start + TEST_BATCH))
         outputs = model.forward(given)
         count = min(TEST_BATCH, len(samples) - start)
-        loss += float(outputs[_loss_name(model.declaration)]) * count
+        for name in losses:
+            losses[name] += float(outputs[name]) * count
         found = classified(model, given, outputs)
         if found is not None:
             right += int(found.sum())
             asked += found.size
-    return Score(loss / len(samples), right / asked if asked else None)
+    means = {name: value / len(samples) for name, value in losses.items()}
+    return Score(means, right / asked if asked else None)
 
 
-def _loss_name(declaration: Declaration) -> str:
+def _loss_names(declaration: Declaration) -> list[str]:
+    """The losses as the outputs of `forward`."""
+    if len(declaration.objectives) > 1:
+        return list(declaration.objectives)
     entry = next(entry for entry in declaration.entries if entry.name == FORWARD)
-    return entry.loss or next(iter(entry.results))
+    return [entry.loss or next(iter(entry.results))]
 
 
 def classified(model: Model, given: Mapping[str, Any], outputs: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:

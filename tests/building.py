@@ -23,7 +23,7 @@ from dlc.compiler.ir.expr import (
     substitute,
     transform,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Objective, Output, Tensor, unique, whole
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import check
 
@@ -87,8 +87,9 @@ def parts(id: str, sizes: Sequence[int | str | Expr], *equations: Part) -> Tenso
 
 
 def graph(*tensors: Tensor, loss: str | None = None, outputs: Sequence[str] = (), sizes: Sequence[str] = ()) -> Graph:
+    objectives = () if loss is None else (Objective(loss, loss),)
     made = Graph(
-        "G", {tensor.id: tensor for tensor in tensors}, tuple(Output(o, o) for o in outputs), tuple(sizes), loss=loss
+        "G", {tensor.id: tensor for tensor in tensors}, tuple(Output(o, o) for o in outputs), tuple(sizes), objectives
     )
     check(made, "building")
     return made
@@ -151,13 +152,13 @@ def finite_differences(made: Graph, inputs: Arrays, of: str, wrt: str, weight: n
 
 def assert_gradient(made: Graph, inputs: Arrays, wrt: Sequence[str], tolerance: float = 1e-6) -> Graph:
     """The gradient of the loss agrees with finite differences; returns the differentiated graph."""
-    assert made.loss is not None
-    result = differentiate(made, made.loss, wrt)
+    (objective,) = made.objectives
+    result = differentiate(made, objective.loss, wrt)
     check(result, "differentiate")
     values = evaluate(result, inputs)
     assert [gradient.tensor for gradient in result.gradients] == list(wrt)
     for gradient in result.gradients:
-        expected = finite_differences(made, inputs, made.loss, gradient.tensor)
+        expected = finite_differences(made, inputs, objective.loss, gradient.tensor)
         np.testing.assert_allclose(values[gradient.adjoint], expected, tolerance, tolerance, err_msg=gradient.tensor)
     return result
 

@@ -12,7 +12,7 @@ from building import add, at, finite_differences, given, graph, index, mul, tota
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
-from dlc.compiler.ir.graph import Graph, Output, whole
+from dlc.compiler.ir.graph import Graph, Objective, Output, whole
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import InternalError
 
@@ -33,7 +33,8 @@ def classifier() -> tuple[Graph, Arrays, dict[str, int]]:
     b = index("b", "B")
     mean = op("div", total(b, of=op("neg", op("log", at(shares, b, at(target, b))))), op("real", Size("B")))
     made = graph(x, target, w, c, v, hidden, logits, shares, whole("loss", (), mean), loss="loss", sizes=["B"])
-    made = replace(made, outputs=(Output("logits", "logits"),), trainable=("w", "c", "v"))
+    objective = Objective("loss", "loss", ("w", "c", "v"))
+    made = replace(made, outputs=(Output("logits", "logits"),), objectives=(objective,))
     return made, {"target": np.array([1, 3, 0, 1])} | normal(made, {"B": 4}), {"B": 4}
 
 
@@ -138,16 +139,16 @@ def test_a_pass_that_breaks_the_graph_is_named(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_model_is_differentiated_by_its_parameters(wrt: Sequence[str], targets: tuple[str, ...]) -> None:
     made = classifier()[0]
-    assert pipeline.gradient_targets(made, wrt) == targets
-    only = replace(made, trainable=("v",))
-    assert pipeline.gradient_targets(only, wrt) == ("v", *targets[3:])
-    assert pipeline.gradient_targets(replace(made, trainable=()), wrt) == targets
+    (objective,) = made.objectives
+    assert pipeline.gradient_targets(made, objective, wrt) == targets
+    assert pipeline.gradient_targets(made, replace(objective, over=("v",)), wrt) == ("v", *targets[3:])
+    assert pipeline.gradient_targets(made, replace(objective, over=()), wrt) == targets
 
 
 def test_a_layer_is_differentiated_by_its_inputs_too() -> None:
-    layer = replace(classifier()[0], loss=None, trainable=())
-    assert pipeline.gradient_targets(layer) == ("w", "c", "v", "x")
-    assert pipeline.gradient_targets(layer, ["w"]) == ("w", "c", "v")
+    layer = replace(classifier()[0], objectives=())
+    assert pipeline.gradient_targets(layer, None) == ("w", "c", "v", "x")
+    assert pipeline.gradient_targets(layer, None, ["w"]) == ("w", "c", "v")
     entries = pipeline.entries(layer)
     assert list(entries) == ["forward", "vjp"]
     assert [output.name for output in entries["vjp"].outputs] == ["logits"]

@@ -10,9 +10,9 @@ from dlc.compiler.emit.expressions import Spelling
 from dlc.compiler.emit.regions import is_parallel, needs_all_shards, slots, touched
 from dlc.compiler.emit.writer import Writer, literal
 from dlc.compiler.ir.affine import integer, known
-from dlc.compiler.ir.expr import Expr, Size
+from dlc.compiler.ir.expr import Expr, Size, walk
 from dlc.compiler.ir.graph import Initialiser
-from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Value
+from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Value, expressions, statements
 
 GIVEN = ("input", "cotangent", "parameter", "hyper")
 _SHARDS = "SHARDS"
@@ -104,8 +104,6 @@ class DeclarationWriter:
 
     def _parameter(self, value: Value) -> str:
         parts = list(self._initialiser(value.initialiser)) if value.initialiser is not None else []
-        if self.program.trainable and value.name not in self.program.trainable:
-            parts.append("trainable=False")
         return self._value("Parameter", value, *parts)
 
     def _initialiser(self, rule: Initialiser) -> Iterable[str]:
@@ -150,12 +148,17 @@ class DeclarationWriter:
             inputs = self._inputs_of(entry, results.values())
             if inputs:
                 self._field("inputs", literal(inputs))
+            sizes = self._sizes_of(entry, (*inputs, *results.values()))
+            if sizes != self.program.sizes:
+                self._field("sizes", literal(sizes))
             self._field("results", _mapping(results))
             if loss is not None:
                 self._field("loss", literal(loss))
             gradients = {gradient.name: gradient.buffer for gradient in entry.gradients}
             if gradients:
                 self._field("gradients", _mapping(gradients))
+            if entry.over and entry.over != tuple(value.name for value in self._values("parameter")):
+                self._field("over", literal(entry.over))
             self._workspace(entry, {*results.values(), *gradients.values()})
 
     def _step(self, entry: Entry, number: int) -> str:
@@ -182,6 +185,25 @@ class DeclarationWriter:
         used = {name for number in range(len(entry.regions)) for name in self._touched(entry, number)}
         used.update(returned)
         return tuple(value.name for value in self._values("input") if value.name in used)
+
+    def _sizes_of(self, entry: Entry, given: Iterable[str]) -> tuple[str, ...]:
+        """The sizes that must be known to run the entry: those of what it touches, and those that its kernels need."""
+        program = self.program
+        names = {*given, *(gradient.buffer for gradient in entry.gradients)}
+        parts: list[Expr] = []
+        for number, region in enumerate(entry.regions):
+            names.update(self._touched(entry, number))
+            kernels = [program.kernels[name] for name in region.kernels]
+            parts += [part for part in (region.work, *(kernel.split for kernel in kernels)) if part is not None]
+            parts += [part for kernel in kernels for s in statements(kernel.body) for part in expressions(s)]
+        parts += [size for name in sorted(names) for size in program.buffers[name].sizes]
+        parts += [value.bound for value in program.values if value.name in names and value.bound is not None]
+        found: set[str] = set()
+        while parts:
+            new = {node.name for node in walk(*parts) if isinstance(node, Size)} - found
+            found |= new
+            parts = [program.derived[name] for name in sorted(new) if name in program.derived]
+        return tuple(name for name in program.sizes if name in found)
 
     def _workspace(self, entry: Entry, returned: set[str]) -> None:
         lives: dict[str, tuple[int, int]] = {}

@@ -173,6 +173,10 @@ def described(program: Program) -> Iterable[str]:
     if outputs:
         yield ""
         yield f"Outputs: {', '.join(outputs)}"
+    for entry in program.entries:
+        objective = entry.name.removeprefix("value_and_grad.")
+        if objective != entry.name:
+            yield f"Step of {objective}: moves {', '.join(entry.over) or 'no parameter'}"
 
 
 def _value_line(value: Value) -> str:

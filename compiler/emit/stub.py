@@ -13,7 +13,9 @@ _NUMBERS = {"real": "float", "int": "int", "bool": "bool"}
 
 def stub(programs: Sequence[Program], classes: Sequence[str], real: str) -> str:
     writer = Writer()
-    writer.lines(("from collections.abc import Mapping", "from typing import Any", ""))
+    several = any(entry.name.startswith("value_and_grad.") for program in programs for entry in program.entries)
+    typing = "from typing import Any, Literal" if several else "from typing import Any"
+    writer.lines(("from collections.abc import Mapping", typing, ""))
     writer.lines(("import numpy as np", "from numpy.typing import ArrayLike, NDArray", ""))
     writer.lines(("from dlc.runtime.model import Model", "from dlc.runtime.results import Gradients, Outputs"))
     for program, name in zip(programs, classes, strict=True):
@@ -38,7 +40,7 @@ def _outputs(writer: Writer, program: Program, name: str, real: str) -> None:
 def _class(writer: Writer, program: Program, name: str, real: str) -> None:
     values = {role: [v for v in program.values if v.role == role] for role in ("input", "hyper")}
     hypers = [value for value in values["hyper"] if _plain(value.name)]
-    entries = {entry.name for entry in program.entries}
+    entries = [entry.name for entry in program.entries]
     inputs = _arguments(values["input"])
     writer.blank(2)
     with writer.block(f"class {name}(Model):"):
@@ -48,9 +50,12 @@ def _class(writer: Writer, program: Program, name: str, real: str) -> None:
         writer.line(f"def __init__(self, seed: int = 0, *, {', '.join([sizes, *given])}) -> None: ...")
         if "forward" in entries:
             writer.line(f"def forward(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {name}Outputs: ...")
-        if "value_and_grad" in entries:
+        losses = [name.partition(".")[2] for name in entries if name.partition(".")[0] == "value_and_grad"]
+        if losses:
+            given = "given: Mapping[str, Any] | None = None, /"
+            first = f"objective: Literal[{', '.join(map(literal, losses))}], " if len(losses) > 1 else ""
             result = f"tuple[np.{real}, Gradients]"
-            writer.line(f"def value_and_grad(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {result}: ...")
+            writer.line(f"def value_and_grad(self, {first}{given}{inputs}) -> {result}: ...")
         if "vjp" in entries:
             writer.line(f"def vjp(self, cotangents: Any, /{inputs}) -> tuple[{name}Outputs, Gradients]: ...")
 

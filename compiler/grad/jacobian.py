@@ -33,7 +33,7 @@ def jacobian(graph: Graph, of: str, wrt: str) -> Graph:
 
 def _alone(graph: Graph) -> Graph:
     (gradient,) = graph.gradients
-    return replace(graph, outputs=(Output("derivative", gradient.adjoint),), loss=None, gradients=())
+    return replace(graph, outputs=(Output("derivative", gradient.adjoint),), objectives=(), gradients=())
 
 
 def _lifted(graph: Graph, seed: Tensor) -> Graph:

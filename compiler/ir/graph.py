@@ -2,7 +2,7 @@
 
 ::
 
-    graph    ::= sizes, tensors, outputs, loss, gradients, requirements
+    graph    ::= sizes, tensors, outputs, objectives, gradients, requirements
     tensor   ::= id [size, ..] : type, kind, equations
     equation ::= tensor[subscript, ..] = value   for all values of its indices
 
@@ -95,6 +95,18 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What a training step minimises: the scalar ``loss``, by moving the parameters ``over``.
+
+    ``name`` is what the spec calls the loss, and its users the step.
+    """
+
+    name: str
+    loss: str
+    over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Gradient:
     """``adjoint`` holds the derivative of the loss with respect to ``tensor``."""
 
@@ -117,10 +129,9 @@ class Graph:
     tensors: Mapping[str, Tensor]  # in the order of definition; do not rely on it being an order of evaluation
     outputs: tuple[Output, ...] = ()
     sizes: tuple[str, ...] = ()  # the Size symbols that inputs bind
-    loss: str | None = None  # id of the scalar that value_and_grad differentiates
+    objectives: tuple[Objective, ...] = ()  # one for each step; the graph of a derivative has the one that it is of
     gradients: tuple[Gradient, ...] = ()
     requirements: tuple[Requirement, ...] = ()
-    trainable: tuple[str, ...] = ()  # parameters that ``minimize`` moves
     doc: str = field(default="", compare=False)
 
     def of_kind(self, *kinds: Kind) -> list[Tensor]:
@@ -128,9 +139,9 @@ class Graph:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """What must be computed: outputs, the loss and the gradients, without repetition."""
-        loss = (self.loss,) if self.loss is not None else ()
-        wanted = (*(o.tensor for o in self.outputs), *loss, *(g.adjoint for g in self.gradients))
+        """What must be computed: outputs, losses and gradients, without repetition."""
+        losses = (objective.loss for objective in self.objectives)
+        wanted = (*(o.tensor for o in self.outputs), *losses, *(g.adjoint for g in self.gradients))
         return tuple(dict.fromkeys(wanted))
 
     def with_tensors(self, tensors: Iterable[Tensor]) -> Graph:

@@ -168,7 +168,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Entry:
-    """``gradients`` maps inputs (not parameters) to the buffers of their gradients; ``loss`` is a rank-0 result."""
+    """``gradients`` maps parameters and inputs to the buffers of their gradients; ``loss`` is a rank-0 result.
+
+    ``over`` are the parameters that a step with these gradients moves.
+    """
 
     name: str
     regions: tuple[Region, ...]
@@ -176,6 +179,7 @@ class Entry:
     loss: str | None = None
     gradients: tuple[Result, ...] = ()
     cotangents: tuple[Result, ...] = ()
+    over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,6 @@ class Program:
     kernels: Mapping[str, Kernel]
     entries: tuple[Entry, ...]
     requirements: tuple[Requirement, ...] = ()
-    trainable: tuple[str, ...] = ()
     doc: str = field(default="", compare=False)
     derived: Mapping[str, Expr] = field(default_factory=dict)
 

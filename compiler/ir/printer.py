@@ -343,9 +343,9 @@ def _initialiser_text(initialiser: Initialiser) -> str:
 def _root_lines(graph: Graph) -> Iterator[str]:
     for output in graph.outputs:
         yield f"output {output.name}" + (f" = {output.tensor}" if output.tensor != output.name else "")
-    if graph.loss is not None:
-        yield f"loss {graph.loss}"
     for gradient in graph.gradients:
         yield f"gradient {gradient.tensor} = {gradient.adjoint}"
-    if graph.trainable:
-        yield f"minimize over {', '.join(graph.trainable)}"
+    for objective in graph.objectives:
+        named = f" = {objective.loss}" if objective.loss != objective.name else ""
+        over = f" over {', '.join(objective.over)}" if objective.over else ""
+        yield f"minimize {objective.name}{named}{over}"

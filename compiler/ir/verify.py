@@ -27,7 +27,7 @@ from dlc.compiler.ir.expr import (
     text,
     walk,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Objective, Tensor, components, is_recurrent
 from dlc.compiler.ir.ops import OPERATORS
 from dlc.compiler.ir.recurrence import Conflict, order
 
@@ -273,12 +273,10 @@ def _root_problems(graph: Graph) -> Iterator[str]:
     for output in graph.outputs:
         if output.tensor not in tensors:
             yield f"the output {output.name} is {output.tensor}, which no equation defines"
-    if graph.loss is not None:
-        loss = tensors.get(graph.loss)
-        if loss is None:
-            yield f"the loss is {graph.loss}, which no equation defines"
-        elif loss.rank or loss.type != "real":
-            yield f"the loss {loss.id} is not a real scalar"
+    for objective in graph.objectives:
+        yield from _objective_problems(objective, graph)
+    if len({objective.name for objective in graph.objectives}) != len(graph.objectives):
+        yield "two objectives have one name"
     for gradient in graph.gradients:
         missing = [name for name in (gradient.tensor, gradient.adjoint) if name not in tensors]
         if missing:
@@ -288,13 +286,21 @@ def _root_problems(graph: Graph) -> Iterator[str]:
         same_shape = of.rank == adjoint.rank and all(map(_same, of.sizes, adjoint.sizes))
         if adjoint.type != "real" or not same_shape:
             yield f"the gradient {adjoint.id} has not the shape of {of.id}"
-    for name in graph.trainable:
-        if name not in tensors or tensors[name].kind != "parameter":
-            yield f"{name} is trained and is not a parameter"
     if len(set(graph.sizes)) != len(graph.sizes):
         yield "a size is listed twice"
     for requirement in graph.requirements:
         yield from _size_problems(requirement.value, "a requirement", graph)
+
+
+def _objective_problems(objective: Objective, graph: Graph) -> Iterator[str]:
+    loss = graph.tensors.get(objective.loss)
+    if loss is None:
+        yield f"the loss is {objective.loss}, which no equation defines"
+    elif loss.rank or loss.type != "real":
+        yield f"the loss {loss.id} is not a real scalar"
+    for name in objective.over:
+        if name not in graph.tensors or graph.tensors[name].kind != "parameter":
+            yield f"{name} is trained and is not a parameter"
 
 
 def _cycles(graph: Graph) -> Iterator[str]:

@@ -43,7 +43,6 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
         kernels,
         entries,
         tuple(requirements.values()),
-        first.trainable,
         first.doc,
         derived.formulas,
     )
@@ -86,13 +85,15 @@ def _entry(name: str, graph: Graph, buffers: dict[str, Buffer], kernels: dict[st
     for draft in made:
         draft.body = with_buffers_renamed(draft.body, renames)
     finished = [_kernel(draft, kernels, local) for draft in made]
+    loss = graph.objectives[0].loss if graph.objectives else None
     return Entry(
         name,
         regions(made, finished, renames),
         tuple(Result(output.name, renames.get(output.tensor, output.tensor)) for output in graph.outputs),
-        renames.get(graph.loss, graph.loss) if graph.loss is not None else None,
+        renames.get(loss, loss) if loss is not None else None,
         tuple(Result(g.tensor, renames.get(g.adjoint, g.adjoint)) for g in graph.gradients),
         tuple(Result(t.id, t.id) for t in graph.of_kind("cotangent")),
+        graph.objectives[0].over if graph.gradients and graph.objectives else (),
     )
 
 

@@ -12,13 +12,8 @@ from dlc.compiler.ir.graph import Graph, Output, Tensor
 from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
 from dlc.compiler.semantics.arguments import match
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, static_context
-from dlc.compiler.semantics.errors import counted
 from dlc.compiler.semantics.errors_calls import NotKnownHere
-from dlc.compiler.semantics.errors_names import (
-    BadLoss,
-    NoOutput,
-    NotAParameter,
-)
+from dlc.compiler.semantics.errors_names import NoOutput
 from dlc.compiler.semantics.errors_sizes import CircularSizes
 from dlc.compiler.semantics.finish import assemble, settle, too_large
 from dlc.compiler.semantics.folding import known_value
@@ -35,6 +30,7 @@ from dlc.compiler.semantics.frames import (
 )
 from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.names import hyper, set_size
+from dlc.compiler.semantics.objectives import objectives
 from dlc.compiler.semantics.parameters import parameter
 from dlc.compiler.semantics.scope import Scope, set_of
 from dlc.compiler.semantics.summation import NO_SUMS
@@ -59,12 +55,11 @@ class DefinitionGraph:
         for name in self.scope.equations:
             self.attempt(lambda name=name: tensor(self.context, name, self.scope.equations[name][0].target.span))
         outputs = self.outputs()
-        loss = self.attempt(self.loss)
-        trainable = self.attempt(self.trainable) or ()
+        wanted = objectives(self.build, self.context)
         settle(self.build, frame)
         if self.build.problems.has_errors or self.scope.problems:
             return None
-        graph = assemble(self.build, self.scope.name, outputs, loss, trainable, self.scope.definition.doc or "")
+        graph = assemble(self.build, self.scope.name, outputs, wanted, self.scope.definition.doc or "")
         for problem in too_large(graph.tensors.values()):
             self.build.report(problem)
         return graph
@@ -174,60 +169,3 @@ class DefinitionGraph:
             if value is not None and isinstance(value.body, Read):
                 found.append(Output(name, value.body.tensor))
         return found
-
-    def loss(self) -> str | None:
-        minimise = next((one for one in self.scope.definition.body if isinstance(one, ast.Minimize)), None)
-        if minimise is not None:
-            return self.scalar_loss(minimise.loss)
-        if not isinstance(self.scope.definition, ast.Model):
-            return None
-        scalars = [name for name, one in self.scope.outputs.items() if not one.axes and self.is_real(name)]
-        name = "loss" if "loss" in scalars else scalars[0] if len(scalars) == 1 else None
-        return self.draft_of(name)
-
-    def is_real(self, name: str) -> bool:
-        value = self.frame.values.get(name)
-        return value is not None and value.type == "real" and value.rank == 0
-
-    def draft_of(self, name: str | None) -> str | None:
-        body = self.frame.values[name].body if name is not None else None
-        return body.tensor if isinstance(body, Read) else None
-
-    def scalar_loss(self, name: ast.Name) -> str | None:
-        if name.text in self.scope.instances:
-            raise CompileError(BadLoss(name.span, name.text, "it is an instance"))
-        value = tensor(self.context, name.text, name.span)
-        if value.rank:
-            raise CompileError(BadLoss(name.span, name.text, f"it has {counted(value.rank, 'axis')}"))
-        if value.type != "real":
-            raise CompileError(BadLoss(name.span, name.text, "it is not a real number"))
-        made = self.draft_of(name.text) if name.text in self.frame.values else None
-        if made is None or self.build.drafts[made].tensor.kind != "computed":
-            raise CompileError(BadLoss(name.span, name.text, "it is not computed"))
-        return made
-
-    def trainable(self) -> tuple[str, ...]:
-        parameters = [name for name, draft in self.build.drafts.items() if draft.tensor.kind == "parameter"]
-        minimise = next((one for one in self.scope.definition.body if isinstance(one, ast.Minimize)), None)
-        if minimise is None or not minimise.over:
-            return tuple(parameters)
-        chosen: list[str] = []
-        for place in minimise.over:
-            path = _path(place)
-            found = [name for name in parameters if name == path or name.startswith(f"{path}.")]
-            if not found:
-                known = tuple(dict.fromkeys((*self.scope.instances, *parameters)))
-                raise CompileError(NotAParameter(place.span, path or place.span.text, known))
-            chosen.extend(found)
-        return tuple(name for name in parameters if name in chosen)
-
-
-def _path(node: ast.Expression) -> str:
-    match node:
-        case ast.Name(text=text):
-            return text
-        case ast.Member(base=base, name=name):
-            return f"{_path(base)}.{name.text}"
-        case ast.Indexed(base=base):
-            return _path(base)
-    return ""

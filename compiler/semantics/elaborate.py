@@ -161,10 +161,7 @@ def _unsupported(scope: Scope) -> list[Diagnostic]:
         ast.Check: unsupported.CheckNotSupported,
     }
     body = scope.definition.body
-    found: list[Diagnostic] = [kinds[type(one)](_place_of(one)) for one in body if type(one) in kinds]
-    losses = [one for one in body if isinstance(one, ast.Minimize)]
-    found.extend(unsupported.SeveralLosses(one.span, losses[0].span) for one in losses[1:])
-    return found
+    return [kinds[type(one)](_place_of(one)) for one in body if type(one) in kinds]
 
 
 def _place_of(statement: ast.Statement) -> Span:

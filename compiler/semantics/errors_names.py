@@ -1,4 +1,4 @@
-"""Names: DL030 to DL049."""
+"""Names: DL030 to DL047."""
 
 from __future__ import annotations
 
@@ -364,35 +364,3 @@ class UnknownSetting(SemanticDiagnostic):
     def help(self) -> str | None:
         listed = f"it has {quoted(self.candidates)}" if self.candidates else f"it has no {self.what}"
         return suggestion(self.name, self.candidates) or listed
-
-
-@dataclass(frozen=True)
-class BadLoss(SemanticDiagnostic):
-    code = "DL048"
-    title = "loss that cannot be minimised"
-    name: str
-    reason: str
-
-    @property
-    def message(self) -> str:
-        return f"`{self.name}` cannot be minimised: {self.reason}"
-
-    @property
-    def help(self) -> str | None:
-        return "a loss is one real number, the mean over the samples say: `loss = mean[b] ..`"
-
-
-@dataclass(frozen=True)
-class NotAParameter(SemanticDiagnostic):
-    code = "DL049"
-    title = "not a parameter"
-    name: str
-    candidates: tuple[str, ...] = ()
-
-    @property
-    def message(self) -> str:
-        return f"there is no parameter or instance `{self.name}` to minimise over"
-
-    @property
-    def help(self) -> str | None:
-        return suggestion(self.name, self.candidates)

@@ -1,4 +1,4 @@
-"""What the language has and this compiler does not translate yet: one code a construct.  DL110 to DL123."""
+"""What the language has and this compiler does not translate yet: one code a construct.  DL110 to DL119."""
 
 from __future__ import annotations
 
@@ -79,17 +79,3 @@ class OptimizerNotSupported(NotSupportedYet):
 class TotalNotSupported(NotSupportedYet):
     code = "DL119"
     what = "totals are"
-
-
-@dataclass(frozen=True)
-class SeveralLosses(NotSupportedYet):
-    code = "DL120"
-    first: Span
-
-    @property
-    def message(self) -> str:
-        return "a second `minimize` in one model is not supported yet"
-
-    @property
-    def places(self) -> Sequence[Label]:
-        return (Label(self.first, "the first one"),)

@@ -9,7 +9,7 @@ from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial, size_symbols
 from dlc.compiler.ir.bounds import decide, nonnegative
 from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, reads, transform, walk
-from dlc.compiler.ir.graph import Equation, Graph, Output, Requirement, Tensor
+from dlc.compiler.ir.graph import Equation, Graph, Objective, Output, Requirement, Tensor
 from dlc.compiler.semantics.arithmetic import LARGEST
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet
 from dlc.compiler.semantics.fans import with_fans
@@ -134,7 +134,7 @@ def _check_parts(build: Elaboration) -> None:
 
 
 def assemble(
-    build: Elaboration, name: str, outputs: Sequence[Output], loss: str | None, trainable: Sequence[str], doc: str
+    build: Elaboration, name: str, outputs: Sequence[Output], objectives: Sequence[Objective], doc: str
 ) -> Graph:
     """The graph of everything that the definition's own tensors and outputs need."""
     before = _read_by(draft.tensor for draft in build.drafts.values())
@@ -147,7 +147,7 @@ def assemble(
         if name in after or (tensor.kind != "computed" and (name not in before or "." not in name))
     }
     kept = forwarded(kept, local)
-    roots = (*(output.tensor for output in outputs), *([loss] if loss is not None else []))
+    roots = (*(output.tensor for output in outputs), *(objective.loss for objective in objectives))
     kept = with_fans(_known_bounds(kept), build.array_axes)
     requirements = tuple(_resolved_requirement(build, one) for one in build.sizes.requirements)
     used = _size_names(kept.values(), [one.value for one in requirements])
@@ -157,9 +157,8 @@ def assemble(
         kept,
         tuple(outputs),
         tuple(used),
-        loss,
+        tuple(replace(one, over=tuple(name for name in one.over if name in kept)) for one in objectives),
         requirements=requirements,
-        trainable=tuple(one for one in trainable if one in kept),
         doc=doc,
     )
 

@@ -9,7 +9,7 @@ import pytest
 from building import add, at, given, graph, index, mul, parts, sub, total, when
 
 from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
-from dlc.compiler.ir.graph import Gradient, Initialiser, Requirement, whole
+from dlc.compiler.ir.graph import Gradient, Initialiser, Objective, Requirement, whole
 from dlc.compiler.ir.printer import Naming, equation_text, expression_text, text
 
 A, B, C = (at(given(name)) for name in "abc")
@@ -149,7 +149,7 @@ def test_text_of_a_graph() -> None:
         made,
         gradients=(Gradient("fc.w", "d_w"),),
         requirements=(Requirement(sub(Size("B"), Const(1)), "B must not be empty"),),
-        trainable=("fc.w",),
+        objectives=(Objective("loss", "loss", ("fc.w",)),),
     )
     assert (
         text(made)

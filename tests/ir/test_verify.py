@@ -10,7 +10,7 @@ import pytest
 from building import add, at, given, graph, index, mul, parts, total
 
 from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, Select, Size, Solve, op
-from dlc.compiler.ir.graph import Equation, Gradient, Graph, Output, Requirement, Tensor, whole
+from dlc.compiler.ir.graph import Equation, Gradient, Graph, Objective, Output, Requirement, Tensor, whole
 from dlc.compiler.ir.verify import InternalError, check, verify
 
 X = given("x", "N", 3, sets=("N", "I"))
@@ -28,7 +28,7 @@ def valid() -> Graph:
     y = whole("y", (N, AXIS), mul(XI, PI))
     d_p = whole("d_p", (J,), Const(0.0))
     made = graph(X, Z, P, y, sum_of_squares(), d_p, loss="loss", outputs=["y"], sizes=["N"])
-    return replace(made, gradients=(Gradient("p", "d_p"),), trainable=("p",))
+    return replace(made, gradients=(Gradient("p", "d_p"),), objectives=(Objective("loss", "loss", ("p",)),))
 
 
 def with_value(value: Expr) -> Graph:
@@ -123,11 +123,11 @@ CASES: dict[str, Callable[[], Graph]] = {
     "the range of m#M in y depends on |M|, which no input binds": lambda: with_value(total(M, of=PI)),
     # roots
     "the output o is gone, which no equation defines": lambda: replace(valid(), outputs=(Output("o", "gone"),)),
-    "the loss is gone, which no equation defines": lambda: replace(valid(), loss="gone"),
-    "the loss p is not a real scalar": lambda: replace(valid(), loss="p"),
+    "the loss is gone, which no equation defines": lambda: replace(valid(), objectives=(Objective("loss", "gone"),)),
+    "the loss p is not a real scalar": lambda: replace(valid(), objectives=(Objective("loss", "p"),)),
     "a gradient names gone, which no equation defines": lambda: replace(valid(), gradients=(Gradient("p", "gone"),)),
     "the gradient y has not the shape of p": lambda: replace(valid(), gradients=(Gradient("p", "y"),)),
-    "x is trained and is not a parameter": lambda: replace(valid(), trainable=("x",)),
+    "x is trained and is not a parameter": lambda: replace(valid(), objectives=(Objective("loss", "loss", ("x",)),)),
     "a size is listed twice": lambda: replace(valid(), sizes=("N", "N")),
     "a requirement depends on |M|, which no input binds": lambda: replace(valid(), requirements=(NEEDS_M,)),
     "no order of the elements of a recurrence: y reads y[n#N,i#I]": lambda: with_value(Read("y", (N, AXIS), "real")),

@@ -260,8 +260,8 @@ CASES: dict[str, Callable[[], Case]] = {
 
 def lowered(case: Case) -> tuple[Program, Graph]:
     made, wrt, _, _ = case
-    assert made.loss is not None
-    both = extracted(differentiate(replace(made, outputs=()), made.loss, wrt))
+    (objective,) = made.objectives
+    both = extracted(differentiate(replace(made, outputs=()), objective.loss, wrt))
     check(both, "extracted")
     return lower({"value_and_grad": both}), both
 
@@ -274,8 +274,8 @@ def test_a_program_computes_what_its_graph_says(name: str, shards: int) -> None:
     expected = evaluate(both, case[2])
     found = loops_reference.run(program, "value_and_grad", case[2], case[3], shards)
     (entry,) = program.entries
-    assert entry.loss is not None and both.loss is not None
-    np.testing.assert_allclose(found[entry.loss], expected[both.loss], 1e-11, 1e-11)
+    assert entry.loss is not None
+    np.testing.assert_allclose(found[entry.loss], expected[both.objectives[0].loss], 1e-11, 1e-11)
     for gradient, result in zip(both.gradients, entry.gradients, strict=True):
         np.testing.assert_allclose(found[result.buffer], expected[gradient.adjoint], 1e-11, 1e-11, err_msg=result.name)
 

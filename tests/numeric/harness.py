@@ -143,7 +143,7 @@ def expected(case: Case, graph: Graph, inputs: Mapping[str, Array]) -> Results:
     outputs = dict(zip(output_names(graph), found, strict=True))
     scalar = (
         outputs[output_names(graph)[0]]
-        if graph.loss is not None
+        if graph.objectives
         else sum((value * tensors[f"d_{name}"]).sum() for name, value in outputs.items() if f"d_{name}" in tensors)
     )
     found = torch.autograd.grad(scalar, [tensors[name] for name in moving], allow_unused=True)

@@ -257,8 +257,7 @@ def models() -> list[Model]:
 def derivative(model: Model) -> Model:
     """The raw graph of the loss and its gradients by everything real."""
     wrt = [t.id for t in model.graph.of_kind("input", "parameter") if t.type == "real"]
-    assert model.graph.loss is not None
-    made = differentiate(extract.run(model.graph), model.graph.loss, wrt)
+    made = differentiate(extract.run(model.graph), model.graph.objectives[0].loss, wrt)
     check(made, "differentiate")
     return replace(model, name=f"d-{model.name}", graph=made)
 
@@ -273,8 +272,7 @@ def values(made: Graph, model: Model) -> dict[str, np.ndarray]:
     """Outputs, loss and gradients by the names that the caller knows."""
     result = evaluate(made, model.inputs, model.sizes, made.roots)
     named = {output.name: result[output.tensor] for output in made.outputs}
-    if made.loss is not None:
-        named["(loss)"] = result[made.loss]
+    named.update((f"({objective.name})", result[objective.loss]) for objective in made.objectives)
     named.update({f"({gradient.tensor})": result[gradient.adjoint] for gradient in made.gradients})
     return named
 

@@ -248,7 +248,7 @@ def test_a_loss_without_an_accuracy() -> None:
     model.declaration = declared(images(4), Input("target", 1, ("B",), "int"))  # numbers, not classes
     found = training.score(model, three_classes().test)  # type: ignore[arg-type]
     assert found.accuracy is None
-    assert training.History([1.0], [found]).last_line == f"test loss {found.loss:.4f}"
+    assert training.History([{"loss": 1.0}], [found]).last_line == f"test loss {found.losses['loss']:.4f}"
 
 
 def test_means_count_samples_and_not_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +256,7 @@ def test_means_count_samples_and_not_batches(monkeypatch: pytest.MonkeyPatch) ->
     whole = training.score(model, samples)  # type: ignore[arg-type]
     monkeypatch.setattr(training, "TEST_BATCH", 7)
     parts = training.score(model, samples)  # type: ignore[arg-type]
-    np.testing.assert_allclose(parts.loss, whole.loss, 1e-12)
+    np.testing.assert_allclose(parts.losses["loss"], whole.losses["loss"], 1e-12)
     assert parts.accuracy == whole.accuracy
 
 

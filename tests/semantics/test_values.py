@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from dlc.compiler.ir.graph import Objective
 from tests.semantics.spec_texts import LINEAR, graph_of, run
 
 random = np.random.default_rng(0)
@@ -251,8 +252,8 @@ model Mlp(x[B,P], target[B] in Y) -> loss, logits[B,Y]:
     minimize loss
 """
     graph = graph_of(text)
-    assert graph.loss == "loss" and graph.sizes == ("B",)
-    assert graph.trainable == ("fc1.w", "fc1.b", "fc2.w", "fc2.b")
+    assert graph.sizes == ("B",)
+    assert graph.objectives == (Objective("loss", "loss", ("fc1.w", "fc1.b", "fc2.w", "fc2.b")),)
     x, z = reals(6, 4), np.array([0, 1, 2, 2, 1, 0])
     w1, b1, w2, b2 = reals(5, 4), reals(5), reals(3, 5), reals(3)
     given = {"x": x, "target": z, "fc1.w": w1, "fc1.b": b1, "fc2.w": w2, "fc2.b": b2}
@@ -376,7 +377,7 @@ model M(x[B,D]) -> loss:
     loss = mean[b] disc(gen(x[b,D]))[0]
     minimize loss over gen
 """
-    assert graph_of(text, sizes={"D": 4}).trainable == ("gen.w", "gen.b")
+    assert graph_of(text, sizes={"D": 4}).objectives[0].over == ("gen.w", "gen.b")
 
 
 def test_modules() -> None:
