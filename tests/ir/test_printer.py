@@ -172,9 +172,8 @@ loss = sum[b] [mask[b]]*o[b,z[b]]*beta
 d_w[y,p] = 0
 
 output best
-loss loss
 gradient fc.w = d_w
-minimize over fc.w
+minimize loss over fc.w
 """
     )
 
