@@ -20,13 +20,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dlc.compiler.grad import reverse
+from dlc.compiler.grad import expand, reverse
 from dlc.compiler.ir import loops_verify, verify
 from dlc.compiler.ir.expr import reads
 from dlc.compiler.ir.graph import Graph, Objective, Output
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
-from dlc.compiler.passes import cse, dce, deltas, extract, factor, fuse, simplify, stabilise
+from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, simplify, stabilise
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,38 @@ class Pass:
         return self.stage.partition(".")[0]
 
 
+EXPAND = (
+    Pass("derive", expand.run),  # the innermost derivatives
+    Pass("simplify", simplify.run),
+    Pass("deltas", deltas.run),
+    Pass("simplify", simplify.run),
+    Pass("diagonals", diagonals.run),  # after deltas: what is left of them is structure
+    Pass("simplify", simplify.run),
+    Pass("deltas", deltas.run),  # those of the tensors that have lost an axis
+    Pass("simplify", simplify.run),
+    Pass("extract", extract.run),
+)
+"""One round of expanding the derivatives that a definition speaks of."""
+
+
+def _derived(graph: Graph) -> Graph:
+    """The graph with equations in the place of all derivatives, however they are nested."""
+    while graph.of_kind("derivative"):
+        for step in EXPAND:
+            graph = step.run(graph)
+            verify.check(graph, step.stage)
+    return graph
+
+
 PREPARE = (
     Pass("simplify", simplify.run),  # one spelling for what is equal, so that the patterns of the next pass match
     # before extract: a softmax is recognised as a quotient with its sum in it, not as a read of a computed tensor;
     # before differentiate: what is derived is then stable too, and derivatives in terms of the output stay
     Pass("stabilise", stabilise.run),
     Pass("extract", extract.run, optional=False),  # differentiation takes extracted graphs only
+    # after stabilise: derivatives of what is stable are so too; before cse: what is differentiated by is told apart
+    # from what has equal values
+    Pass("derive", _derived, optional=False),
     Pass("cse", cse.run),  # after extract: only tensors are shared
     Pass("dce", dce.run),
 )

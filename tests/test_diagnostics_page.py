@@ -20,6 +20,7 @@ SECTIONS = (
     (30, "Names"),
     (50, "Index variables, subscripts, left sides"),
     (65, "Sizes and axes"),
+    (80, "Derivatives"),
     (85, "Calls"),
     (100, "Types"),
     (110, "Not supported yet"),

@@ -2,13 +2,13 @@
 
 The reverse walk gives ``Σ_i s[i]·∂of[i]/∂wrt[j]`` for a seed ``s``. With the seed ``s[i] = [i = i*]`` that is the
 derivative of the element ``i*``, so every tensor that depends on the seed is given the axes of ``i*`` and the seed's
-reads become deltas, which the pass ``deltas`` solves. It is meant for reading: to compute with, a vector-Jacobian
-product is far cheaper.
+reads become deltas, which the pass ``deltas`` solves and the pass ``diagonals`` keeps out of memory. What is wanted of
+a derivative is often less than all of it: a vector-Jacobian product is far cheaper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from dlc.compiler.grad.reverse import differentiate
@@ -23,17 +23,21 @@ def jacobian(graph: Graph, of: str, wrt: str) -> Graph:
 
     The derivative has the axes of ``of``, then those of ``wrt``.
     """
+    made, derivatives = jacobians(graph, of, [wrt])
+    return replace(made, outputs=(Output("derivative", derivatives[wrt]),), objectives=(), gradients=())
+
+
+def jacobians(graph: Graph, of: str, wrt: Sequence[str]) -> tuple[Graph, dict[str, str]]:
+    """The extracted graph with the derivatives of ``of`` by each of ``wrt``, and the tensors that hold these."""
     target = graph.tensors[of]
     if not target.rank:
-        return _alone(differentiate(graph, of, [wrt]))
-    seed = Tensor(unique("seed", graph.tensors), target.sizes, "real", "cotangent", sets=target.sets)
-    seeded = replace(graph, tensors={**graph.tensors, seed.id: seed})
-    return _alone(_lifted(differentiate(seeded, of, [wrt], seed=seed.id), seed))
-
-
-def _alone(graph: Graph) -> Graph:
-    (gradient,) = graph.gradients
-    return replace(graph, outputs=(Output("derivative", gradient.adjoint),), objectives=(), gradients=())
+        made = differentiate(graph, of, wrt)
+    else:
+        seed = Tensor(unique("seed", graph.tensors), target.sizes, "real", "cotangent", sets=target.sets)
+        seeded = replace(graph, tensors={**graph.tensors, seed.id: seed})
+        made = _lifted(differentiate(seeded, of, wrt, seed=seed.id), seed)
+    derivatives = {gradient.tensor: gradient.adjoint for gradient in made.gradients}
+    return replace(made, gradients=graph.gradients), derivatives
 
 
 def _lifted(graph: Graph, seed: Tensor) -> Graph:
@@ -45,13 +49,13 @@ def _lifted(graph: Graph, seed: Tensor) -> Graph:
             names = {seed.id, *lifted, *component}
             lifted.update({tensor.id: _with_axes_of(seed, tensor, names) for tensor in members})
     tensors = {name: lifted.get(name, tensor) for name, tensor in graph.tensors.items() if name != seed.id}
-    (gradient,) = graph.gradients
-    if gradient.adjoint == seed.id:  # the derivative of a tensor by itself
-        tensors[seed.id] = _identity(seed)
-    elif gradient.adjoint not in lifted:  # a constant, which is 0: something that does not depend on the seed
-        tensor = tensors[gradient.adjoint]
-        axes = tuple(map(refresh, (*axes_of(seed), *axes_of(tensor))))
-        tensors[gradient.adjoint] = whole(gradient.adjoint, axes, _NOTHING)
+    for adjoint in dict.fromkeys(gradient.adjoint for gradient in graph.gradients):
+        if adjoint == seed.id:  # the derivative of a tensor by itself
+            tensors[seed.id] = _identity(seed)
+        elif adjoint not in lifted:  # a constant, which is 0: something that does not depend on the seed
+            tensor = tensors[adjoint]
+            axes = tuple(map(refresh, (*axes_of(seed), *axes_of(tensor))))
+            tensors[adjoint] = whole(adjoint, axes, _NOTHING)
     return replace(graph, tensors=tensors)
 
 

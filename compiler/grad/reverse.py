@@ -15,8 +15,8 @@ and of the solution of a system ``a·x = b``, with ``y`` the solution of ``aᵀ�
 
     d_b = y,   d_a[i,j] = -y[i]·x[j]
 
-The graph is in extracted form (``ir/forms.py``); the result in general is not, and after extraction it can be
-differentiated again.  Only what lies between ``wrt`` and the differentiated tensors gets an adjoint.
+What is differentiated is in extracted form (``ir/forms.py``); the result in general is not, and after extraction it
+can be differentiated again.  Only what lies between ``wrt`` and the differentiated tensors gets an adjoint.
 
 Nothing of this is about order.  The adjoints of a recurrence read each other as its members do, with every arrow
 turned round: they form a recurrence that runs the other way, over time, depth or whatever the first one ran over.
@@ -24,7 +24,7 @@ turned round: they form a recurrence that runs the other way, over time, depth o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -46,7 +46,18 @@ from dlc.compiler.ir.expr import (
     substitute,
 )
 from dlc.compiler.ir.forms import is_extracted
-from dlc.compiler.ir.graph import Equation, Gradient, Graph, Tensor, components, is_recurrent, read, unique, whole
+from dlc.compiler.ir.graph import (
+    Equation,
+    Gradient,
+    Graph,
+    Tensor,
+    components,
+    is_recurrent,
+    read,
+    reads_of,
+    unique,
+    whole,
+)
 from dlc.compiler.ir.verify import InternalError
 
 _ONE, _NOTHING = Const(1.0), Const(0.0)
@@ -76,7 +87,7 @@ def differentiate_vjp(graph: Graph, outputs: Sequence[str], wrt: Sequence[str]) 
 
 
 def _differentiated(graph: Graph, seeds: Mapping[str, str | None], wrt: Sequence[str]) -> Graph:
-    problems = is_extracted(graph)
+    problems = is_extracted(graph.with_tensors(graph.tensors[name] for name in _needed(graph, seeds)))
     discrete = [name for name in (*seeds, *wrt) if graph.tensors[name].type != "real"]
     problems += [f"{name} is not real and has no derivative" for name in discrete]
     if problems:
@@ -84,6 +95,18 @@ def _differentiated(graph: Graph, seeds: Mapping[str, str | None], wrt: Sequence
     reverse = _Reverse(graph, seeds, wrt)
     gradients = tuple(Gradient(name, reverse.gradient(name)) for name in dict.fromkeys(wrt))
     return replace(graph, tensors=reverse.tensors, gradients=gradients)
+
+
+def _needed(graph: Graph, names: Iterable[str]) -> list[str]:
+    """What these tensors are computed from, themselves included."""
+    found: dict[str, None] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = None
+            waiting.extend(sorted(reads_of(graph.tensors[name])))
+    return list(found)
 
 
 class _Share(NamedTuple):

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from dlc.compiler.source import Span
 
 #: input: given with each call; parameter: lives in the flat parameter buffer; hyper: a scalar that may be changed
-#: on the compiled object; cotangent: given with a vector-Jacobian product; computed: has equations.
-Kind = Literal["input", "parameter", "hyper", "cotangent", "computed"]
+#: on the compiled object; cotangent: given with a vector-Jacobian product; computed: has equations; derivative: what
+#: ``derivative`` says, until a pass has put equations in its place.
+Kind = Literal["input", "parameter", "hyper", "cotangent", "computed", "derivative"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,15 @@ class Initialiser:
 
 
 @dataclass(frozen=True)
+class Derivative:
+    """Every element of tensor ``of`` by every element of tensor ``wrt``, which counts as a variable: what it is
+    computed from stays as it is.  The axes are those of ``of``, then those of ``wrt``."""
+
+    of: str
+    wrt: str
+
+
+@dataclass(frozen=True)
 class Tensor:
     id: str
     sizes: tuple[Expr, ...]
@@ -78,6 +88,7 @@ class Tensor:
     bound_set: str = ""  # and the set's name
     initialiser: Initialiser | None = None
     default: float | int | bool | None = None  # of a hyper-parameter, or of an input that may be left out
+    derivative: Derivative | None = None
     doc: str = field(default="", compare=False)
     span: Span | None = field(default=None, compare=False)
 
@@ -144,6 +155,12 @@ class Graph:
         wanted = (*(o.tensor for o in self.outputs), *losses, *(g.adjoint for g in self.gradients))
         return tuple(dict.fromkeys(wanted))
 
+    @property
+    def held(self) -> frozenset[str]:
+        """The tensors that derivatives speak of: they stay what they are, and are not looked through."""
+        derivatives = (tensor.derivative for tensor in self.tensors.values())
+        return frozenset(name for one in derivatives if one is not None for name in (one.of, one.wrt))
+
     def with_tensors(self, tensors: Iterable[Tensor]) -> Graph:
         return replace(self, tensors={tensor.id: tensor for tensor in tensors})
 
@@ -195,6 +212,8 @@ def dependencies(graph: Graph) -> networkx.DiGraph:
         for equation in tensor.equations:
             for node in reads(equation.value, *equation.subscripts):
                 result.add_edge(node.tensor, tensor.id)
+        if tensor.derivative is not None:
+            result.add_edges_from((name, tensor.id) for name in (tensor.derivative.of, tensor.derivative.wrt))
     return result
 
 
@@ -222,8 +241,11 @@ def is_recurrent(graph: Graph, component: tuple[str, ...]) -> bool:
 
 
 def reads_of(tensor: Tensor) -> set[str]:
-    """The tensors that the equations of ``tensor`` read."""
-    return {node.tensor for equation in tensor.equations for node in reads(equation.value, *equation.subscripts)}
+    """The tensors that the equations of ``tensor`` read, or that it is the derivative of."""
+    found = {node.tensor for equation in tensor.equations for node in reads(equation.value, *equation.subscripts)}
+    if tensor.derivative is not None:
+        found.update((tensor.derivative.of, tensor.derivative.wrt))
+    return found
 
 
 def ordered(graph: Graph) -> list[str]:

@@ -308,6 +308,8 @@ def _given_line(tensor: Tensor, naming: Naming) -> str:
     word = {"parameter": "param"}.get(tensor.kind, tensor.kind)
     axes = ",".join(_axis(tensor, axis, naming) for axis in range(tensor.rank))
     line = f"{word} {tensor.id}[{axes}]" if axes else f"{word} {tensor.id}"
+    if tensor.derivative is not None:
+        return f"{line} = {tensor.derivative.of} by {tensor.derivative.wrt}"
     if tensor.bound is not None:
         named = tensor.bound_set and naming.holds(tensor.bound_set, tensor.bound)
         line += f" in {tensor.bound_set if named else _size_text(tensor.bound)}"

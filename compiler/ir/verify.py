@@ -77,12 +77,29 @@ def _tensor_problems(tensor: Tensor, graph: Graph) -> Iterator[str]:
             yield f"{tensor.id} has a bound and is {tensor.type}"
     if tensor.kind == "computed" and not tensor.equations:
         yield f"{tensor.id} is computed and has no equation"
+    if tensor.kind == "derivative":
+        yield from _derivative_problems(tensor, graph)
     if tensor.kind != "computed" and tensor.equations:
         yield f"{tensor.id} is {_a(tensor.kind)} and has equations"
     if tensor.kind == "hyper" and tensor.rank:
         yield f"{tensor.id} is a hyper-parameter and not a scalar"
     for equation in tensor.equations:
         yield from _equation_problems(tensor, equation, graph)
+
+
+def _derivative_problems(tensor: Tensor, graph: Graph) -> Iterator[str]:
+    if tensor.derivative is None:
+        yield f"{tensor.id} is a derivative of nothing"
+        return
+    of, wrt = (graph.tensors.get(name) for name in (tensor.derivative.of, tensor.derivative.wrt))
+    if of is None or wrt is None:
+        yield f"{tensor.id} is a derivative of {tensor.derivative}, which no equation defines"
+        return
+    if {of.type, wrt.type, tensor.type} != {"real"}:
+        yield f"{tensor.id} is a derivative of what is not real"
+    sizes = (*of.sizes, *wrt.sizes)
+    if len(sizes) != tensor.rank or not all(map(_same, sizes, tensor.sizes)):
+        yield f"{tensor.id} has not the axes of {of.id} and {wrt.id}"
 
 
 def _a(kind: str) -> str:

@@ -5,8 +5,7 @@ Inputs, parameters and hyper-parameters stay: they are how the model is called, 
 
 from __future__ import annotations
 
-from dlc.compiler.ir.expr import reads
-from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.graph import Graph, reads_of
 
 NAME = "dce"
 
@@ -19,8 +18,6 @@ def run(graph: Graph) -> Graph:
         if name in needed:
             continue
         needed.add(name)
-        for equation in graph.tensors[name].equations:
-            waiting.extend(node.tensor for node in reads(equation.value, *equation.subscripts))
-    return graph.with_tensors(
-        tensor for name, tensor in graph.tensors.items() if name in needed or tensor.kind != "computed"
-    )
+        waiting.extend(reads_of(graph.tensors[name]))
+    unneeded = {tensor.id for tensor in graph.of_kind("computed", "derivative")} - needed
+    return graph.with_tensors(tensor for name, tensor in graph.tensors.items() if name not in unneeded)

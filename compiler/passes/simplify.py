@@ -35,7 +35,7 @@ def run(graph: Graph) -> Graph:
     def simple(value: Expr) -> Expr:
         return simplified(assuming(simplified(value), facts))
 
-    kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
+    kept = {*graph.roots, *graph.held, *(gradient.tensor for gradient in graph.gradients)}
     tensors = dict(graph.tensors)
     for name in ordered(graph):
         tensor = tensors[name] = _simplified(graph.tensors[name], simple)

@@ -93,6 +93,7 @@ class _Stabiliser:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.held = graph.held
         self.names: dict[str, object] = dict(graph.tensors)
         self.result: dict[str, Tensor] = {}
         self.made: dict[str, list[Tensor]] = {name: [] for name in graph.tensors}
@@ -107,7 +108,7 @@ class _Stabiliser:
     def visit(self, tensor: Tensor) -> None:
         equations = tuple(self._stable_equation(equation) for equation in tensor.equations)
         self.result[tensor.id] = tensor if equations == tensor.equations else replace(tensor, equations=equations)
-        if len(equations) == 1 and equations[0].is_whole:
+        if len(equations) == 1 and equations[0].is_whole and tensor.id not in self.held:
             self.values[tensor.id] = equations[0]
 
     def _stable_equation(self, equation: Equation) -> Equation:
@@ -373,7 +374,7 @@ class _Stabiliser:
 
     def _scaled_element(self, node: Read) -> Scaled | None:
         tensor = self.graph.tensors[node.tensor]
-        if len(tensor.equations) != 1 or not tensor.equations[0].is_whole:
+        if len(tensor.equations) != 1 or not tensor.equations[0].is_whole or tensor.id in self.held:
             return None
         equation = tensor.equations[0]
         if tensor.id not in self.of_tensor:

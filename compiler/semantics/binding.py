@@ -6,7 +6,6 @@ of its own.  Axes of the actual are matched with those of the formal, from the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
@@ -14,12 +13,13 @@ from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, fresh, number
 from dlc.compiler.semantics.arguments import Given
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, whole_value
-from dlc.compiler.semantics.equations import at_most, bound_of, draft_of
+from dlc.compiler.semantics.derivatives import as_variable, variables_of
+from dlc.compiler.semantics.equations import at_most, bound_of
 from dlc.compiler.semantics.errors_calls import WrongArgumentRank
 from dlc.compiler.semantics.errors_indices import WrongRank
 from dlc.compiler.semantics.errors_types import NotWithinSet, WrongType
 from dlc.compiler.semantics.expressions import condition
-from dlc.compiler.semantics.frames import Axis, Frame, Poisoned, Value, tensor_value
+from dlc.compiler.semantics.frames import Axis, Frame, Poisoned, Value
 from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.names import set_size, size_expression, take_default
 from dlc.compiler.semantics.parameters import parameter
@@ -27,7 +27,7 @@ from dlc.compiler.semantics.reductions import whole_axes_context
 from dlc.compiler.semantics.scope import set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.summation import NO_SUMS
-from dlc.compiler.semantics.targets import LeftSide
+from dlc.compiler.semantics.temporaries import materialised
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
@@ -73,6 +73,10 @@ def bind(context: Context, frame: Frame, node: ast.Call, given: Given) -> tuple[
             _element_of(frame, declaration, actuals[name], given.data.get(name))
     for name in (*scope.parameters, *scope.own_parameters):
         parameter(frame.instance, frame, name)
+    for name in variables_of(scope.definition):
+        if name in scope.data or name in (frame.instance.passed or ()):
+            value = tensor(Context(frame, {}, NO_SUMS, WholeAxes()), name, node.span)
+            frame.values[name] = as_variable(frame, value, name)
     build.frames.append(frame)
     return extras
 
@@ -170,17 +174,6 @@ def argument_value(context: Context, frame: Frame, formal: ast.Declaration, writ
         bound, bound_set = bound_of(frame.build, body)
         return Value(name, tuple(axes.axes), indices, body, written.span, bound, bound_set)
     return materialised(frame, formal.name.text, name, body, indices, axes.axes, written.span)
-
-
-def materialised(
-    frame: Frame, wanted: str, name: str, body: Expr, indices: tuple[Index, ...], axes: Sequence[Axis], span: Span
-) -> Value:
-    """A tensor that holds ``body`` at all values of ``indices``."""
-    target = ast.Target(ast.Name(wanted, span=span), (), span=span)
-    left = LeftSide(target, {}, indices, indices, WholeAxes(), tuple(axis.set for axis in axes))
-    draft = draft_of(frame, wanted, [left], [body], [index.size for index in indices], [span])
-    frame.build.add(draft)
-    return replace(tensor_value(draft, name, draft.lead, span), name=name)
 
 
 def _words(written: ast.Expression) -> str:

@@ -1,4 +1,4 @@
-"""Index sets and their sizes.  DL065 to DL084."""
+"""Index sets and their sizes.  DL065 to DL079."""
 
 from __future__ import annotations
 

@@ -58,12 +58,6 @@ class UpdateNotSupported(NotSupportedYet):
 
 
 @dataclass(frozen=True)
-class GradNotSupported(NotSupportedYet):
-    code = "DL115"
-    what = "derivatives as expressions (`grad`) are"
-
-
-@dataclass(frozen=True)
 class CheckNotSupported(NotSupportedYet):
     code = "DL117"
     what = "claims (`check`) are"

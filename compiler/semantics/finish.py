@@ -8,8 +8,8 @@ from dataclasses import replace
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial, size_symbols
 from dlc.compiler.ir.bounds import decide, nonnegative
-from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, reads, transform, walk
-from dlc.compiler.ir.graph import Equation, Graph, Objective, Output, Requirement, Tensor
+from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, transform, walk
+from dlc.compiler.ir.graph import Equation, Graph, Objective, Output, Requirement, Tensor, reads_of
 from dlc.compiler.semantics.arithmetic import LARGEST
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet
 from dlc.compiler.semantics.fans import with_fans
@@ -144,7 +144,7 @@ def assemble(
     kept = {
         name: tensor
         for name, tensor in tensors.items()
-        if name in after or (tensor.kind != "computed" and (name not in before or "." not in name))
+        if name in after or (tensor.kind not in ("computed", "derivative") and (name not in before or "." not in name))
     }
     kept = forwarded(kept, local)
     roots = (*(output.tensor for output in outputs), *(objective.loss for objective in objectives))
@@ -204,12 +204,7 @@ def _decided(value: Expr) -> Expr:
 
 
 def _read_by(tensors: Iterable[Tensor]) -> set[str]:
-    return {
-        read.tensor
-        for tensor in tensors
-        for equation in tensor.equations
-        for read in reads(equation.value, *equation.subscripts)
-    }
+    return {name for tensor in tensors for name in reads_of(tensor)}
 
 
 def _reachable(tensors: Mapping[str, Tensor], local: set[str]) -> set[str]:

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.expr import Expr, Read, substitute, transform
-from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.ir.graph import Derivative, Equation, Tensor
 
 
 def forwarded(tensors: dict[str, Tensor], local: set[str]) -> dict[str, Tensor]:
     """`logits[b,Y] = fc(h[b,H])`: the tensor that the layer made takes the name that the caller gives it."""
     renamed: dict[str, str] = {}
+    variables = {tensor.derivative.wrt for tensor in tensors.values() if tensor.derivative is not None}
     for name, tensor in tensors.items():
         source = _copied(tensor)
+        if name in variables or source in variables:
+            continue  # differentiated by the one and not by the other
         if source is None or source not in local or source in renamed or source not in tensors or source == name:
             continue
         if tensors[source].kind == "computed" and tensors[source].type == tensor.type:
@@ -32,8 +35,13 @@ def forwarded(tensors: dict[str, Tensor], local: set[str]) -> dict[str, Tensor]:
         made = tensors[origin]
         equations = tuple(replace(one, value=_renamed(one.value, final)) for one in made.equations)
         equations = _with_indices_of(tensor, equations) if origin != name else equations
+        made = replace(made, derivative=_derivative_of(made.derivative, final))
         result[name] = replace(made, id=name, sets=tensor.sets, equations=equations, span=tensor.span, doc=tensor.doc)
     return result
+
+
+def _derivative_of(derivative: Derivative | None, final: Mapping[str, str]) -> Derivative | None:
+    return derivative and Derivative(final[derivative.of], final[derivative.wrt])
 
 
 def _with_indices_of(copy: Tensor, equations: tuple[Equation, ...]) -> tuple[Equation, ...]:

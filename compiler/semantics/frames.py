@@ -110,6 +110,7 @@ class Elaboration:
     positions: list[tuple[Expr, Place]] = field(default_factory=list)  # in instance arrays
     array_axes: dict[str, int] = field(default_factory=dict)  # of parameters of instance arrays
     clamped: set[Expr] = field(default_factory=set)
+    derivatives: dict[tuple[str, str], str] = field(default_factory=dict)  # of what and by what -> the tensor
     hypers: dict[str, bool] = field(default_factory=dict)  # that can be changed; whether the default is a whole number
     problems: Diagnostics = field(default_factory=Diagnostics)
     frames: list[Frame] = field(default_factory=list)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Expr, op
-from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics.arithmetic import check_weight, extreme, numeric, real
 from dlc.compiler.semantics.contexts import Context, evaluate
+from dlc.compiler.semantics.derivatives import as_variable, derivative, variables_of
 from dlc.compiler.semantics.errors import called_from
 from dlc.compiler.semantics.errors_calls import RepeatedArgument, UnknownArgument, WrongCount
 from dlc.compiler.semantics.errors_indices import OutsideMisplaced
 from dlc.compiler.semantics.frames import Frame, collecting, scalar_value
 from dlc.compiler.semantics.modules import Resolved
-from dlc.compiler.semantics.scope import FUNCTIONS, LATER, OUTSIDE, Scope
+from dlc.compiler.semantics.scope import FUNCTIONS, OUTSIDE, Scope
 from dlc.compiler.semantics.summation import NO_SUMS
 from dlc.compiler.syntax import ast
 
@@ -23,7 +23,7 @@ def _positional(node: ast.Call, name: str, least: int, most: int | None) -> list
     values = [argument.value for argument in node.arguments]
     wrong = len(values) < least or (most is not None and len(values) > most) or node.named or len(node.groups) > 1
     if wrong:
-        formals = ("a", "b") if least > 1 else ("x",)
+        formals = ("e", "x[i]") if name == "grad" else ("a", "b") if least > 1 else ("x",)
         hint = "its arguments have no names and stand between commas" if node.named or len(node.groups) > 1 else None
         if name in ("max", "min") and len(values) == 1:
             hint = f"over an index it is a reduction: `{name}[i] x[i]`"
@@ -34,8 +34,8 @@ def _positional(node: ast.Call, name: str, least: int, most: int | None) -> list
 def builtin(context: Context, node: ast.Call, name: str) -> Expr:
     if name in OUTSIDE:
         raise CompileError(OutsideMisplaced(node.span, name))
-    if name in LATER:
-        raise CompileError(unsupported.GradNotSupported(node.span))
+    if name == "grad":
+        return derivative(context, *_positional(node, name, 2, 2))
     assert name in FUNCTIONS
     many = name in ("max", "min")
     written = _positional(node, name, 2 if many else 1, None if many else 1)
@@ -80,6 +80,8 @@ def expanded(context: Context, node: ast.Call, item: ast.Function, scope: Scope)
         name = parameter.name.text
         body = values[name] if name in values else evaluate(inner, parameter.value)  # type: ignore[arg-type]
         frame.values[name] = scalar_value(name, body, parameter.span)
+        if name in variables_of(item):
+            frame.values[name] = as_variable(frame, frame.values[name], f"{item.name.text}.{name}", context.guards)
     check_weight(results, node.span)
     try:
         result = evaluate(inner, item.value)

@@ -26,10 +26,9 @@ FUNCTIONS = (
 OUTSIDE = ("pad", "clamp", "wrap")
 """What may stand around a subscript that leaves its axis."""
 
-LATER = ("grad",)
 LAYERS = ("solve",)
 """What the language has and is called as a layer."""
-BUILT_IN = (*FUNCTIONS, *OUTSIDE, *LATER, *LAYERS)
+BUILT_IN = (*FUNCTIONS, *OUTSIDE, "grad", *LAYERS)
 
 CalleeKind: TypeAlias = Literal["instance", "layer", "function", "builtin", "unknown"]
 

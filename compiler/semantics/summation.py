@@ -24,7 +24,7 @@ from dlc.compiler.semantics.errors_indices import (
     UnknownBinder,
     WrongRank,
 )
-from dlc.compiler.semantics.scope import LATER, LAYERS, Scope, capitals_of, set_of
+from dlc.compiler.semantics.scope import LAYERS, Scope, capitals_of, set_of
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
@@ -236,8 +236,6 @@ class _Rule:
     def call(self, node: ast.Call, around: _Around) -> Found:
         kind, layer = self.scope.callee(node)
         result = Found() if isinstance(node.function, ast.Name) else self.visit(node.function, around)
-        if kind == "builtin" and isinstance(node.function, ast.Name) and node.function.text in LATER:
-            return result  # refused where it is evaluated
         if kind == "builtin" and isinstance(node.function, ast.Name) and node.function.text in LAYERS:
             for argument in node.arguments:
                 result.add(self.argument(argument.value, True, around))

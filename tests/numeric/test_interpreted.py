@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from numeric import composite_cases, formula_cases, layer_cases, model_cases, system_cases
+from numeric import composite_cases, derivative_cases, formula_cases, layer_cases, model_cases, system_cases
 from numeric.harness import EXACT, Case, assert_agree, expected, graph_of, inputs_of, interpreted
 
 CASES = (
@@ -18,6 +18,7 @@ CASES = (
     *layer_cases.CASES,
     *composite_cases.CASES,
     *model_cases.CASES,
+    *derivative_cases.CASES,
 )
 ROWS = [
     pytest.param(case, sizes, number, id=f"{case.name}-{'x'.join(map(str, sizes.values()))}")

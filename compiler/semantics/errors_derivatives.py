@@ -1,0 +1,48 @@
+"""Derivatives as expressions.  DL080 and DL081."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlc.compiler.semantics.errors import SemanticDiagnostic
+
+
+@dataclass(frozen=True)
+class NotAVariable(SemanticDiagnostic):
+    """A derivative by what is no element of a tensor that has a name."""
+
+    code = "DL080"
+    title = "not a variable"
+    is_number: bool = False
+
+    @property
+    def message(self) -> str:
+        words = " ".join(self.span.text.split()) if self.span is not None else "this"
+        if self.is_number:
+            return f"`{words}` is a number that is fixed when compiling: nothing can be differentiated by it"
+        return f"the second argument of `grad` is an element of a tensor, as in `grad(loss, w[i,j])`; `{words}` is none"
+
+    @property
+    def help(self) -> str | None:
+        if self.is_number:
+            return None
+        return "give it a name in an equation of its own, use that in the first argument too, and differentiate by it"
+
+
+@dataclass(frozen=True)
+class NotRealVariable(SemanticDiagnostic):
+    """A derivative by an integer or a truth value."""
+
+    code = "DL081"
+    title = "derivative by what is not real"
+    type: str
+
+    @property
+    def message(self) -> str:
+        words = " ".join(self.span.text.split()) if self.span is not None else "this"
+        what = "an integer" if self.type == "int" else "a truth value"
+        return f"`{words}` is {what}, which does not vary continuously: nothing can be differentiated by it"
+
+    @property
+    def help(self) -> str | None:
+        return "only real tensors can: declare it without a type or a set, if it is meant to be real"
