@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from dlc.compiler.ir.expr import Expr, Index, Read, fresh, reads, rename_bound, substitute
+from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, fresh, reads, rename_bound, substitute
 from dlc.compiler.ir.ops import Type
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ class Equation:
     def is_whole(self) -> bool:
         """Whether the left side is just the indices in order: ``y[i,j] = ..``."""
         return self.subscripts == self.indices
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether every index stands alone on an axis, in their order, the other axes being fixed: ``h[0,i]``."""
+        own = tuple(s for s in self.subscripts if not set(free_indices(s)).isdisjoint(self.indices))
+        return own == self.indices
 
 
 @dataclass(frozen=True)

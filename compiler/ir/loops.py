@@ -14,15 +14,19 @@
                 | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands, through the BLAS
                 | System(n, count, matrix, sides, piece) sides = the solutions of the system, through LAPACK
     entry     ::= name, regions, arguments             forward | value_and_grad | vjp
-    region    ::= kernels that run one after the other in every shard; regions run one after the other
+    region    ::= steps that run one after the other in every shard; regions run one after the other
+    step      ::= kernel
+                | Repeat(index, stop, steps, alone)    the steps for index in range(stop), in this order: a recurrence
+                | When(cond, steps)                    the steps in those rounds of a Repeat in which cond holds
 
 Scalars are the expressions of the graph language without ``Reduce``.  A ``Read`` with subscripts is an element of a
 buffer; a ``Read`` without subscripts whose name is bound by Let or Var is that local (so ids of buffers and names of
 locals are distinct), and a ``Read`` of a rank-0 buffer is its element.
 
-A kernel with a ``split`` runs over any part of 0 .. split-1: its locals ``start`` and ``stop`` bound its outermost
-loop, so that shards may run parts of it side by side.  A kernel without split is run by one shard alone.  ``shard``
-(the number of the running shard) is a local everywhere; ``SHARDS`` is the number of shards as a size.
+A kernel that stands in Repeats may use their indices (``over``).  A kernel with a ``split`` runs over any part of
+0 .. split-1: its locals ``start`` and ``stop`` bound its outermost loop, so that shards may run parts of it side by
+side.  A kernel without split is run by one shard alone, and so is all of a Repeat that is ``alone``.  ``shard`` (the
+number of the running shard) is a local everywhere; ``SHARDS`` is the number of shards as a size.
 Types stay real, int and bool; the program says which float ``real`` is.
 Left out: spelling of names, signatures, and where in the workspace a buffer lies (the runtime plans that by liveness
 once the sizes are known).
@@ -30,7 +34,7 @@ once the sizes are known).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -142,20 +146,56 @@ Statement = For | Let | Var | Update | Store | If | Matmul | System
 
 @dataclass(frozen=True)
 class Kernel:
-    """``formulas`` are the equations it computes, as text with the place in the spec, for the comment above it."""
+    """``formulas`` are the equations it computes, as text with the place in the spec, for the comment above it;
+    ``over`` the indices of Repeats that it uses.
+    """
 
     name: str
     body: tuple[Statement, ...]
     split: Expr | None
     formulas: tuple[str, ...] = field(default=(), compare=False)
+    over: tuple[Index, ...] = ()
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """The steps for ``index`` = 0, 1, .., ``stop`` - 1, one round after the other."""
+
+    index: Index
+    stop: Expr
+    steps: tuple[Step, ...]
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class When:
+    cond: Expr
+    steps: tuple[Step, ...]
+
+
+Step = str | Repeat | When  # a kernel by its name, or a group of steps
+
+
+def kernels_of(steps: Iterable[Step]) -> Iterator[str]:
+    """The names of the kernels in the steps, in order."""
+    for step in steps:
+        if isinstance(step, str):
+            yield step
+        else:
+            yield from kernels_of(step.steps)
 
 
 @dataclass(frozen=True)
 class Region:
-    """``parallel`` is False where a fork would cost more than it gives; ``work`` estimates scalar operations."""
+    """``work`` estimates scalar operations that shards share."""
 
-    kernels: tuple[str, ...]
+    steps: tuple[Step, ...]
     work: Expr | None = None
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """All kernels, in the order in which they stand."""
+        return tuple(kernels_of(self.steps))
 
 
 @dataclass(frozen=True)

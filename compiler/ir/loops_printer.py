@@ -23,12 +23,15 @@ from dlc.compiler.ir.loops import (
     Matmul,
     Operand,
     Program,
+    Repeat,
     Statement,
+    Step,
     Store,
     System,
     Update,
     Value,
     Var,
+    When,
 )
 from dlc.compiler.ir.printer import Naming, expression_text
 
@@ -72,19 +75,43 @@ def _kernel_lines(kernel: Kernel, program: Program) -> Iterator[str]:
     yield f"kernel {kernel.name}{split}"
     yield from (f"{_INDENT}# {formula}" for formula in kernel.formulas)
     scalars = [name for name, buffer in program.buffers.items() if not buffer.sizes]
-    yield from _Lines(Naming(scalars)).block(kernel.body, {}, 1)
+    naming = Naming(scalars)
+    names = naming.extend({}, kernel.over)
+    if kernel.over:
+        yield f"{_INDENT}over {', '.join(names[index] for index in kernel.over)}"
+    yield from _Lines(naming).block(kernel.body, names, 1)
 
 
 def _entry_lines(entry: Entry) -> Iterator[str]:
     yield f"entry {entry.name}"
     for number, region in enumerate(entry.regions):
         work = f"  # work {expression_text(region.work, {})}" if region.work is not None else ""
-        yield f"{_INDENT}region {number}: {', '.join(region.kernels)}{work}"
+        if all(isinstance(step, str) for step in region.steps):
+            yield f"{_INDENT}region {number}: {', '.join(region.kernels)}{work}"
+        else:
+            yield f"{_INDENT}region {number}:{work}"
+            yield from _step_lines(region.steps, Naming(()), {}, 2)
     yield from (f"{_INDENT}cotangent {given.name}" for given in entry.cotangents)
     yield from (f"{_INDENT}result {_named(result.name, result.buffer)}" for result in entry.results)
     if entry.loss is not None:
         yield f"{_INDENT}loss {entry.loss}"
     yield from (f"{_INDENT}gradient {_named(result.name, result.buffer)}" for result in entry.gradients)
+
+
+def _step_lines(steps: Sequence[Step], naming: Naming, names: Mapping[Index, str], depth: int) -> Iterator[str]:
+    indent = _INDENT * depth
+    for step in steps:
+        match step:
+            case Repeat(index=index, stop=stop, steps=inner):
+                within = naming.extend(names, (index,))
+                alone = "  # by one shard" if step.alone else ""
+                yield f"{indent}repeat {within[index]} < {expression_text(stop, names, naming)}{alone}"
+                yield from _step_lines(inner, naming, within, depth + 1)
+            case When(cond=cond, steps=inner):
+                yield f"{indent}when {expression_text(cond, names, naming)}"
+                yield from _step_lines(inner, naming, names, depth + 1)
+            case _:
+                yield f"{indent}{step}"
 
 
 def _named(name: str, buffer: str) -> str:

@@ -5,7 +5,7 @@ The oracle for lowering: it must agree with ``reference.evaluate`` of the graph,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,14 @@ from dlc.compiler.ir.loops import (
     Matmul,
     Operand,
     Program,
+    Repeat,
     Statement,
+    Step,
     Store,
     System,
     Update,
     Var,
+    When,
 )
 from dlc.compiler.ir.reference import operator, solved
 
@@ -60,12 +63,25 @@ class _Run:
     def run(self, entry: Entry, shards: int) -> dict[str, Array]:
         for region in entry.regions:
             for shard in reversed(range(shards)):
-                for name in region.kernels:
-                    self.kernel(self.program.kernels[name], shard, shards)
+                self.steps(region.steps, {}, shard, shards)
         return self.buffers
 
-    def kernel(self, kernel: Kernel, shard: int, shards: int) -> None:
-        scope: dict[Any, Any] = {SHARD.tensor: shard}
+    def steps(self, steps: Iterable[Step], over: Mapping[Index, int], shard: int, shards: int) -> None:
+        for step in steps:
+            match step:
+                case Repeat(index=index, stop=stop, steps=inner, alone=alone):
+                    if alone and shard:
+                        continue
+                    for value in range(int(self.value(stop, dict(over)))):
+                        self.steps(inner, {**over, index: value}, 0 if alone else shard, 1 if alone else shards)
+                case When(cond=cond, steps=inner):
+                    if self.value(cond, dict(over)):
+                        self.steps(inner, over, shard, shards)
+                case _:
+                    self.kernel(self.program.kernels[step], over, shard, shards)
+
+    def kernel(self, kernel: Kernel, over: Mapping[Index, int], shard: int, shards: int) -> None:
+        scope: dict[Any, Any] = {SHARD.tensor: shard, **{index: over[index] for index in kernel.over}}
         if kernel.split is None:
             if shard == 0:
                 self.body(kernel.body, scope)

@@ -8,7 +8,7 @@ Whether shards keep out of each other's way, and whether subscripts stay in rang
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, Size, walk
 from dlc.compiler.ir.loops import (
@@ -23,13 +23,17 @@ from dlc.compiler.ir.loops import (
     Let,
     Matmul,
     Program,
+    Repeat,
     Statement,
+    Step,
     Store,
     System,
     Update,
     Var,
+    When,
     expressions,
     in_place,
+    kernels_of,
     statements,
     written,
 )
@@ -91,7 +95,7 @@ class _Scope:
             running |= {START.tensor: "int", STOP.tensor: "int"}
             for problem in _size_problems(self.kernel.split, "the split", self.sizes):
                 yield self._said(problem)
-        yield from map(self._said, self._block(self.kernel.body, running, frozenset(), frozenset()))
+        yield from map(self._said, self._block(self.kernel.body, running, frozenset(self.kernel.over), frozenset()))
 
     def _said(self, problem: str) -> str:
         return f"{self.kernel.name}: {problem}"
@@ -202,15 +206,8 @@ def touched(kernel: Kernel) -> tuple[set[str], set[str]]:
 def _entry_problems(entry: Entry, program: Program) -> Iterator[str]:
     filled = {name for name, buffer in program.buffers.items() if buffer.role in GIVEN}
     for region in entry.regions:
-        for name in region.kernels:
-            kernel = program.kernels.get(name)
-            if kernel is None:
-                yield f"{entry.name} runs {name}, which is no kernel"
-                continue
-            read, output = touched(kernel)
-            for missing in sorted((read & program.buffers.keys()) - filled - output):
-                yield f"{entry.name}: {name} reads {missing} before it is computed"
-            filled |= output
+        for problem in _step_problems(region.steps, program, filled, frozenset()):
+            yield f"{entry.name}{problem}"
     for result in (*entry.results, *entry.gradients):
         if result.buffer not in filled:
             yield f"{entry.name} returns {result.name} and never computes {result.buffer}"
@@ -218,3 +215,36 @@ def _entry_problems(entry: Entry, program: Program) -> Iterator[str]:
         loss = program.buffers.get(entry.loss)
         if loss is None or loss.sizes or entry.loss not in filled:
             yield f"the loss of {entry.name}, {entry.loss}, is no scalar that it computes"
+
+
+def _step_problems(steps: Iterable[Step], program: Program, filled: set[str], over: frozenset[Index]) -> Iterator[str]:
+    """``filled``: the buffers that have been written, to which those are added that the steps write."""
+    for step in steps:
+        match step:
+            case Repeat(index=index, stop=stop, steps=inner):
+                if index in over:
+                    yield f": {index!r} is repeated inside itself"
+                yield from _index_problems(stop, "the end of a repeat", over)
+                # what a step reads may have been written by a later one, in the round before
+                known = [program.kernels[name] for name in kernels_of(inner) if name in program.kernels]
+                filled.update(name for kernel in known for name in touched(kernel)[1])
+                yield from _step_problems(inner, program, filled, over | {index})
+            case When(cond=cond, steps=inner):
+                yield from _index_problems(cond, "a condition", over)
+                yield from _step_problems(inner, program, filled, over)
+            case _ if step not in program.kernels:
+                yield f" runs {step}, which is no kernel"
+            case _:
+                kernel = program.kernels[step]
+                if not over.issuperset(kernel.over):
+                    yield f": {step} stands outside a repeat whose index it uses"
+                read, output = touched(kernel)
+                for missing in sorted((read & program.buffers.keys()) - filled - output):
+                    yield f": {step} reads {missing} before it is computed"
+                filled |= output
+
+
+def _index_problems(expression: Expr, what: str, over: frozenset[Index]) -> Iterator[str]:
+    for node in walk(expression):
+        if isinstance(node, Index) and node not in over:
+            yield f": {what} depends on {node!r}, which nothing around it binds"

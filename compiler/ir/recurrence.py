@@ -223,8 +223,13 @@ class _Search:
                     yield {**chosen, **dict(zip(left, guess, strict=True))}
 
     def free_axes(self, name: str, used: Mapping[str, frozenset[int]]) -> list[int]:
+        tensor = self.graph.tensors[name]
         taken = used.get(name, frozenset())
-        return [axis for axis in range(self.graph.tensors[name].rank) if axis not in taken]
+        return [
+            axis
+            for axis in range(tensor.rank)
+            if axis not in taken and all(_is_plain(equation.subscripts[axis]) for equation in tensor.equations)
+        ]
 
     def carried(
         self, chosen: dict[str, tuple[int, int]], edges: Sequence[Dependence], used: Mapping[str, frozenset[int]]
@@ -256,7 +261,7 @@ class _Search:
         for index in (atom for atom in mine.atoms if isinstance(atom, Index)):
             step = _step(mine, index)
             for candidate, subscript in enumerate(other):
-                if candidate in (used or ()) or index not in free_indices(subscript):
+                if candidate in (used or ()) or index not in free_indices(subscript) or not _is_plain(subscript):
                     continue
                 its = _step(polynomial(subscript), index)
                 if step is not None and its is not None:
@@ -346,6 +351,13 @@ class _Search:
             for edge, distance in distances
             if about is None or about in (edge.reader.tensor, edge.read.tensor)
         )
+
+
+def _is_plain(subscript: Expr) -> bool:
+    """Whether time can run along the subscript: it has one index variable, with a constant factor, or none."""
+    value = polynomial(subscript)
+    indices = free_indices(subscript)
+    return not indices or (len(indices) == 1 and bool(_step(value, indices[0])))
 
 
 def _step(value: Polynomial, index: Index) -> int | None:

@@ -66,12 +66,14 @@ class Contraction:
     reduced: tuple[Index, ...]
 
 
-def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
-    """The equation as a matrix product, or None if it is none or not worth a call."""
+def contraction(tensor: Tensor, equation: Equation, over: frozenset[Index] = frozenset()) -> Contraction | None:
+    """The equation as a matrix product, or None if it is none or not worth a call; in a recurrence at one time, which
+    the indices ``over`` tell.
+    """
     value = equation.value
     if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
         return None
-    factors = _factors(value.body)
+    factors = _factors(value.body, over)
     if factors is None:
         return None
     reduced = set(value.indices)
@@ -91,7 +93,7 @@ def contraction(tensor: Tensor, equation: Equation) -> Contraction | None:
     rows = _last_run(rest, own[1 - last])
     if not rows or volume(rows) < 2 or volume(columns) < 2:
         return None
-    result = layout(Read(tensor.id, equation.subscripts, "real"), tensor.sizes)
+    result = layout(Read(tensor.id, equation.subscripts, "real"), tensor.sizes, over)
     if result is None or result.stride(rows) is None or not _is_one(result.stride(columns)):
         return None
     batch = tuple(index for index in rest if index not in rows)
@@ -106,7 +108,7 @@ def _is_banded(value: Reduce) -> bool:
     return any(width is not None and _BAND * width <= extent for width, extent in widths)
 
 
-def _factors(body: Expr) -> tuple[Expr, Expr] | None:
+def _factors(body: Expr, over: frozenset[Index]) -> tuple[Expr, Expr] | None:
     """The two factors of a product; conditions around it go to the factor that has their indices."""
     conditions: list[Expr] = []
     if isinstance(body, Select) and isinstance(body.no, Const) and body.no.value == 0:
@@ -117,7 +119,7 @@ def _factors(body: Expr) -> tuple[Expr, Expr] | None:
     guarded: list[list[Expr]] = [[], []]
     free = [set(free_indices(factor)) for factor in body.args]
     for cond in conditions:
-        needed = set(free_indices(cond))
+        needed = set(free_indices(cond)) - over
         place = next((n for n in (0, 1) if needed <= free[n]), None)
         if place is None:
             return None
@@ -175,8 +177,10 @@ class Layout:
         return step
 
 
-def layout(value: Expr, sizes: Sequence[Expr]) -> Layout | None:
-    """The layout of an affine read of a tensor with these axes; None for anything else."""
+def layout(value: Expr, sizes: Sequence[Expr], over: frozenset[Index] = frozenset()) -> Layout | None:
+    """The layout of an affine read of a tensor with these axes; None for anything else.  The indices ``over`` are
+    fixed, and part of the offset.
+    """
     if not isinstance(value, Read) or not value.subscripts:
         return None
     step = polynomial(ONE)
@@ -186,6 +190,8 @@ def layout(value: Expr, sizes: Sequence[Expr]) -> Layout | None:
         step = step * polynomial(size)
     strides: dict[Index, Polynomial] = {}
     for index in free_indices(value):
+        if index in over:
+            continue
         parts = address.split(index)
         if parts is None:
             return None
@@ -210,17 +216,22 @@ def _placed(place: Layout, own: tuple[Index, ...], inner: tuple[Index, ...]) -> 
 
 
 class Packer:
-    """Makes packed copies of factors and remembers them, so that equal ones are made once."""
+    """Makes packed copies of factors and remembers them, so that equal ones are made once; in a recurrence, where
+    elements change from round to round (``over``), every product makes its own.
+    """
 
-    def __init__(self, sizes: dict[str, tuple[Expr, ...]], fresh_id: Callable[[str], str]) -> None:
+    def __init__(
+        self, sizes: dict[str, tuple[Expr, ...]], fresh_id: Callable[[str], str], over: frozenset[Index] = frozenset()
+    ) -> None:
         self._sizes = sizes
         self._fresh_id = fresh_id
+        self._over = over
         self._made: dict[Expr, list[tuple[str, tuple[int, ...]]]] = {}
         self.tensors: list[Tensor] = []
 
     def in_place(self, value: Expr) -> list[Layout]:
         """The layouts in which the elements of ``value`` lie in memory already."""
-        found = [layout(value, self._sizes[value.tensor])] if isinstance(value, Read) else []
+        found = [layout(value, self._sizes[value.tensor], self._over)] if isinstance(value, Read) else []
         form, free = key(value)
         for tensor, order in self._made.get(form, []):
             found.append(layout(Read(tensor, tuple(free[n] for n in order), "real"), self._sizes[tensor]))
@@ -233,8 +244,9 @@ class Packer:
         copied = substitute(rename_bound(value), dict(zip(order, own, strict=True)))
         self.tensors.append(whole(name, own, copied, equation.span))
         self._sizes[name] = tuple(index.size for index in own)
-        form, free = key(value)
-        self._made.setdefault(form, []).append((name, tuple(map(free.index, order))))
+        if not self._over:
+            form, free = key(value)
+            self._made.setdefault(form, []).append((name, tuple(map(free.index, order))))
         result = layout(Read(name, tuple(order), "real"), self._sizes[name])
         assert result is not None
         return result
@@ -357,7 +369,7 @@ def _pack(
         if found is not None:
             return found
     group = set(own) | set(order)
-    leading = tuple(i for i in free_indices(factor.value) if i not in group)
+    leading = tuple(i for i in free_indices(factor.value) if i not in group and i in product.equation.indices)
     leading = tuple(sorted(leading, key=product.equation.indices.index))
     axes = (*leading, *own, *order)
     if len(inner) < len(order):

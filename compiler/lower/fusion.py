@@ -8,11 +8,11 @@ touched in one iteration at a time only keeps what one iteration needs: a row in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import equal
-from dlc.compiler.ir.expr import Expr, Index, Read, reads, substitute, transform
+from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads, substitute, transform
 from dlc.compiler.ir.loops import (
     For,
     If,
@@ -223,9 +223,9 @@ def _without_dead_stores(body: Body, private: set[str]) -> Body:
     return visit(body)
 
 
-def contractible_axes(body: Body, buffer: str) -> tuple[int, ...]:
+def contractible_axes(body: Body, buffer: str, over: Sequence[Index] = ()) -> tuple[int, ...]:
     """The axes of a buffer that hold one iteration's value at a time: every access lies in the same loops and stands
-    at their indices.
+    at their indices.  In a recurrence with rounds ``over``, if no round reads what another wrote.
     """
     indices: list[Index] = []
     here = body
@@ -236,10 +236,14 @@ def contractible_axes(body: Body, buffer: str) -> tuple[int, ...]:
         indices.append(holders[0].index)
         here = holders[0].body
     found = _accesses(body)[buffer]
+    rounds = set(over)
+    at_round = [axis for axis in range(len(found[0])) if any(rounds & set(free_indices(s[axis])) for s in found)]
+    if any(len({subscripts[axis] for subscripts in found}) > 1 for axis in at_round):
+        return ()
     return tuple(
         axis
         for axis in range(len(found[0]))
-        if any(all(subscripts[axis] is index for subscripts in found) for index in indices)
+        if axis in at_round or any(all(subscripts[axis] is index for subscripts in found) for index in indices)
     )
 
 

@@ -1,8 +1,8 @@
-"""Equations grouped into kernels: each the loops of one or more equations, or one matrix product."""
+"""Kernels in the making: each the loops of one or more equations, or one matrix product."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, integer, polynomial
@@ -14,20 +14,14 @@ from dlc.compiler.ir.expr import (
     Index,
     Read,
     Reduce,
-    Solve,
     free_indices,
     op,
     reads,
-    refresh,
-    rename_bound,
-    substitute,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered
+from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements
-from dlc.compiler.lower.contractions import Packer, Plan, contraction, plan, product_body
-from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, merged, touches, with_axes_dropped, writes
-from dlc.compiler.lower.nests import nest, sizes_product, work
-from dlc.compiler.lower.systems import solving
+from dlc.compiler.lower.contractions import Plan
+from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
 
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
@@ -35,7 +29,11 @@ _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function
 
 @dataclass
 class Draft:
-    """A kernel in the making.  ``body`` loops over whole ranges until it is finished."""
+    """A kernel in the making.  ``body`` loops over whole ranges until it is finished.
+
+    ``equations`` are those that it computes: in a recurrence at one time, the rounds around it being ``over``; it is
+    run in those in which ``when`` holds.  ``formulas`` are the same equations as the graph has them.
+    """
 
     equations: list[tuple[Tensor, Equation]]
     body: Body
@@ -43,6 +41,9 @@ class Draft:
     product: Plan | None = None
     work: list[Polynomial] = field(default_factory=list)
     is_system: bool = False
+    formulas: list[tuple[Tensor, Equation]] = field(default_factory=list)
+    over: tuple[Index, ...] = ()
+    when: tuple[Expr, ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -56,110 +57,28 @@ class Draft:
         return only if isinstance(only, For) and not self.is_finished else None
 
 
-def drafts(
-    graph: Graph, names: Callable[[str], str], fresh_id: Callable[[str], str]
-) -> tuple[list[Draft], list[Tensor]]:
-    """The kernels of a graph in an order in which they may run, and the tensors that they need besides."""
-    sizes = {key: tensor.sizes for key, tensor in graph.tensors.items()}
-    packer = Packer(sizes, fresh_id)
-    scratch: list[Tensor] = []
-    facts = _facts(graph)
-    made: list[Draft] = []
-    home: dict[str, int] = {}  # tensor -> number of the last kernel that computes a part of it
-    for key in ordered(graph):
-        tensor = graph.tensors[key]
-        for equation in map(_with_own_indices, tensor.equations):
-            if isinstance(equation.value, Solve):
-                made.append(_system_draft(tensor, equation, equation.value, fresh_id, scratch))
-                home[key] = len(made) - 1
-                continue
-            product = contraction(tensor, equation)
-            if product is None:
-                _place(made, home, _draft(tensor, equation, names, facts))
-                continue
-            before = len(packer.tensors)
-            found = plan(product, packer)
-            for packed in packer.tensors[before:]:
-                _place(made, home, _draft(packed, packed.equations[0], names, facts))
-            made.append(_product_draft(found))
-            home[key] = len(made) - 1
-    return made, [*packer.tensors, *scratch]
+@dataclass
+class Cycle:
+    """The kernels of a recurrence, in rounds."""
+
+    index: Index
+    items: list[Draft | Cycle]
+
+    @property
+    def work(self) -> list[Polynomial]:
+        return [polynomial(self.index.size) * part for item in self.items for part in item.work]
 
 
-def _with_own_indices(equation: Equation) -> Equation:
-    """The equation with indices that occur in no other: its loops may come to stand inside those of another."""
-    names = {index: refresh(index) for index in equation.indices}
-    changes: dict[Expr, Expr] = {old: new for old, new in names.items()}  # noqa: C416  # widens the type
-    return Equation(
-        tuple(names.values()),
-        tuple(substitute(subscript, changes) for subscript in equation.subscripts),
-        substitute(rename_bound(equation.value), changes),
-        equation.span,
-    )
+Item = Draft | Cycle
 
 
-def _draft(tensor: Tensor, equation: Equation, names: Callable[[str], str], facts: Callable) -> Draft:
-    return Draft([(tensor, equation)], nest(tensor, equation, names, facts), work=[work(equation)])
-
-
-def _product_draft(found: Plan) -> Draft:
-    body, extent = product_body(found)
-    work = sizes_product((*found.product.equation.indices, *found.product.reduced))
-    return Draft([(found.product.tensor, found.product.equation)], body, extent, found, [work])
-
-
-def _system_draft(
-    tensor: Tensor, equation: Equation, value: Solve, fresh_id: Callable[[str], str], scratch: list[Tensor]
-) -> Draft:
-    found = solving(tensor, equation, value, fresh_id)
-    scratch.extend(found.scratch)
-    return Draft([(tensor, equation)], found.body, found.split, work=[found.work], is_system=True)
-
-
-def _facts(graph: Graph) -> Callable[[Expr], list[Polynomial]]:
-    """What the sizes are required to fulfil, and what integer tensors declare of the reads in an expression."""
-    required = [polynomial(requirement.value) for requirement in graph.requirements]
-
-    def facts(expression: Expr) -> list[Polynomial]:
-        found = list(required)
-        for read in reads(expression):
-            tensor = graph.tensors.get(read.tensor)
-            if tensor is not None and tensor.bound is not None:
-                element = polynomial(read)
-                found += [element, polynomial(tensor.bound) - element - 1]
-        return found
-
-    return facts
-
-
-# -- fusion of kernels -----------------------------------------------------------------------------------------------
-
-
-def _place(made: list[Draft], home: dict[str, int], new: Draft) -> None:
-    """Fuse the new equation into the first kernel that may hold it, or make it a kernel of its own."""
-    ((tensor, equation),) = new.equations
-    producers = [home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in home]
-    earliest = max([*producers, home.get(tensor.id, 0)], default=0)
-    for number in range(earliest, len(made)):
-        fused = _fused(made[number], new)
-        if fused is not None:
-            made[number] = fused
-            home[tensor.id] = number
-            return
-    made.append(new)
-    home[tensor.id] = len(made) - 1
-
-
-def _fused(draft: Draft, new: Draft) -> Draft | None:
-    first, second = draft.outermost, new.outermost
-    if first is None or second is None or len(draft.equations) >= _MOST_EQUATIONS:
-        return None
-    if not equal(first.stop, second.stop) or not touches(draft.body) & touches(new.body):
-        return None
-    loop = merged(first, second)
-    if loop is None:
-        return None
-    return Draft([*draft.equations, *new.equations], (loop,), work=[*draft.work, *new.work])
+def leaves(items: Iterable[Item]) -> Iterator[Draft]:
+    """All kernels, in order."""
+    for item in items:
+        if isinstance(item, Draft):
+            yield item
+        else:
+            yield from leaves(item.items)
 
 
 # -- finishing -------------------------------------------------------------------------------------------------------
@@ -177,7 +96,7 @@ def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: C
         if key not in alive:
             del buffers[key]
             continue
-        axes = contractible_axes(draft.body, key)
+        axes = contractible_axes(draft.body, key, draft.over)
         if not axes:
             continue
         kept = tuple(size for axis, size in enumerate(buffers[key].sizes) if axis not in axes)

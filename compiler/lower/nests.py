@@ -128,7 +128,7 @@ def flat(indices: Sequence[Index]) -> Expr:
 
 def _rows_are_contiguous(equation: Equation, value: Reduce) -> bool:
     """Whether the innermost loop should run over the last free index: fewer reads then jump through memory."""
-    if not equation.indices or not equation.is_whole or value.op in ("any", "all"):
+    if not equation.indices or not equation.is_slice or value.op in ("any", "all"):
         return False
     row, inner = equation.indices[-1], value.indices[-1]
     row_extent, extent = known(row.size), known(inner.size)

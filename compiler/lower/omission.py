@@ -33,7 +33,7 @@ _ONE = Const(1.0)
 
 def omitted(equation: Equation, value: Reduce) -> dict[Index, Index]:
     """The reduced indices of such a product, each with the free one that it must differ from; empty if it is none."""
-    if value.op != "prod" or value.type != "real" or not equation.is_whole:
+    if value.op != "prod" or value.type != "real" or not equation.is_slice:
         return {}
     conditions, body = guarded(value)
     for cond in conditions:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 
-from dlc.compiler.ir.expr import Read, Reduce, reads, refresh, substitute
+from dlc.compiler.ir.expr import Read, Reduce, free_indices, reads, refresh, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, read, unique, whole
-from dlc.compiler.ir.loops import Buffer, Entry, Kernel, Program, Result, Role, Value
+from dlc.compiler.ir.loops import Buffer, Entry, Kernel, Program, Result, Role, Value, expressions, statements
 from dlc.compiler.ir.printer import equation_text
+from dlc.compiler.lower.drafting import drafts
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
-from dlc.compiler.lower.kernels import Draft, drafts, finish
+from dlc.compiler.lower.kernels import Draft, finish, leaves
 from dlc.compiler.lower.regions import regions
 from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
@@ -76,19 +78,21 @@ def _entry(name: str, graph: Graph, buffers: dict[str, Buffer], kernels: dict[st
     def local(label: str) -> str:
         return fresh(f"{label}.v")
 
-    made, packed = drafts(graph, local, fresh)
-    tensors = [*graph.tensors.values(), *packed]
-    own = {tensor.id: Buffer(tensor.id, tensor.sizes, tensor.type, _role(graph, tensor)) for tensor in tensors}
-    for draft in made:
-        finish(draft, _private(own, made, draft), own, local)
+    made = drafts(graph, local, fresh)
+    own = {tensor.id: Buffer(tensor.id, tensor.sizes, tensor.type, _role(graph, tensor)) for tensor in made.tensors}
+    everything = list(leaves(made.items))
+    shared_by = Counter(key for draft in everything for key in touches(draft.body))
+    private = {key for key, buffer in own.items() if buffer.role == "workspace" and shared_by[key] <= 1}
+    for draft in everything:
+        finish(draft, private, own, local)
     renames = _merge_buffers(own, buffers, fresh)
-    for draft in made:
+    for draft in everything:
         draft.body = with_buffers_renamed(draft.body, renames)
-    finished = [_kernel(draft, kernels, local) for draft in made]
+    finished = {id(draft): _kernel(draft, kernels, local).name for draft in everything}
     loss = graph.objectives[0].loss if graph.objectives else None
     return Entry(
         name,
-        regions(made, finished, renames),
+        regions(made.items, lambda draft: finished[id(draft)], renames),
         tuple(Result(output.name, renames.get(output.tensor, output.tensor)) for output in graph.outputs),
         renames.get(loss, loss) if loss is not None else None,
         tuple(Result(g.tensor, renames.get(g.adjoint, g.adjoint)) for g in graph.gradients),
@@ -119,16 +123,12 @@ def _role(graph: Graph, tensor: Tensor) -> Role:
     return "result" if tensor.id in graph.roots else "workspace"
 
 
-def _private(buffers: Mapping[str, Buffer], made: list[Draft], draft: Draft) -> set[str]:
-    """Workspace buffers that no other kernel touches."""
-    elsewhere: set[str] = set().union(*(touches(other.body) for other in made if other is not draft))
-    return {key for key, buffer in buffers.items() if buffer.role == "workspace" and key not in elsewhere}
-
-
 def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str]) -> Kernel:
     """The finished kernel, under the name of the last tensor that it computes."""
-    formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.equations)
-    kernel = Kernel(draft.equations[-1][0].id, shared(draft.body, names), draft.split, formulas)
+    formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.formulas)
+    mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
+    over = tuple(index for index in draft.over if index in mentioned)
+    kernel = Kernel(draft.equations[-1][0].id, shared(draft.body, names), draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))
     kernels[kernel.name] = kernel
     return kernel

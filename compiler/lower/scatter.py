@@ -44,7 +44,7 @@ _NOWHERE = Const(-1)
 def places(equation: Equation, value: Reduce) -> dict[Index, Expr]:
     """Free indices that a condition sets to something computed from the reduced ones."""
     is_position = value.op in ("argmax", "argmin") and len(value.indices) == 1
-    if not (is_position or value.op in _COMBINED) or not equation.is_whole:
+    if not (is_position or value.op in _COMBINED) or not equation.is_slice:
         return {}
     found: dict[Index, Expr] = {}
     for cond in guarded(value)[0]:

@@ -1,0 +1,213 @@
+"""Equations grouped into kernels, and the kernels of recurrences into rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from dlc.compiler.ir.affine import Polynomial, equal, polynomial
+from dlc.compiler.ir.expr import Expr, Index, Solve, free_indices, reads, refresh, rename_bound, substitute
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.recurrence import Conflict, Loop, Place, order
+from dlc.compiler.ir.verify import InternalError
+from dlc.compiler.lower import systems
+from dlc.compiler.lower.contractions import Packer, contraction, plan, product_body
+from dlc.compiler.lower.fusion import merged, touches
+from dlc.compiler.lower.kernels import Cycle, Draft, Item
+from dlc.compiler.lower.nests import nest, sizes_product, work
+from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
+
+_MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
+
+Facts = Callable[[Expr], list[Polynomial]]
+Names = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """The kernels of a graph in an order in which they may run, and the tensors as they lie in memory, packed copies
+    among them.
+    """
+
+    items: list[Item]
+    tensors: list[Tensor]
+
+
+def drafts(graph: Graph, names: Names, fresh_id: Callable[[str], str]) -> Drafts:
+    return _Drafting(graph, names, fresh_id).run()
+
+
+@dataclass
+class _Level:
+    """The kernels that run one after the other, in every round of the loops ``over``, which set ``members``."""
+
+    packer: Packer
+    over: tuple[Index, ...] = ()
+    members: frozenset[str] = frozenset()
+    outer: _Level | None = None
+    items: list[Item] = field(default_factory=list)
+    home: dict[str, int] = field(default_factory=dict)  # tensor -> number of the last item that computes a part of it
+
+    def append(self, item: Item, computed: Iterable[str]) -> None:
+        self.items.append(item)
+        self.home.update(dict.fromkeys(computed, len(self.items) - 1))
+
+    def place(self, new: Draft) -> None:
+        """Fuse the new equation into the first kernel that may hold it, or make it a kernel of its own."""
+        ((tensor, equation),) = new.equations
+        producers = [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
+        earliest = max([*producers, self.home.get(tensor.id, 0)], default=0)
+        for number in range(earliest, len(self.items)):
+            fused = _fused(self.items[number], new)
+            if fused is not None:
+                self.items[number] = fused
+                self.home[tensor.id] = number
+                return
+        self.append(new, [tensor.id])
+
+
+class _Drafting:
+    def __init__(self, graph: Graph, names: Names, fresh_id: Callable[[str], str]) -> None:
+        self.graph, self.names, self.fresh_id = graph, names, fresh_id
+        self.orders = {c: _order(graph, c) for c in components(graph) if graph.tensors[c[0]].equations}
+        outermost = [step for steps in self.orders.values() for step in steps if isinstance(step, Loop)]
+        self.rings: Mapping[str, Ring] = rings(graph, outermost)
+        self.stored = {key: ring_sized(tensor, self.rings.get(key)) for key, tensor in graph.tensors.items()}
+        self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
+        self.facts = _facts(graph)
+        self.added: list[Tensor] = []
+
+    def run(self) -> Drafts:
+        level = _Level(Packer(self.sizes, self.fresh_id))
+        for component, steps in self.orders.items():
+            equations = {
+                Place(name, number): equation
+                for name in component
+                for number, equation in enumerate(self.graph.tensors[name].equations)
+            }
+            for step in steps:
+                self._step(level, step, equations, {})
+        return Drafts(level.items, [*self.stored.values(), *self.added])
+
+    def _step(
+        self, level: _Level, step: Loop | Place, equations: Equations, when: Mapping[Place, tuple[Expr, ...]]
+    ) -> None:
+        if isinstance(step, Place):
+            self._equation(level, step, equations[step], when.get(step, ()))
+            return
+        rounds = rounds_of(step, equations)
+        members = frozenset(place.tensor for place in step.places())
+        over = (*level.over, rounds.index)
+        inner = _Level(Packer(self.sizes, self.fresh_id, frozenset(over)), over, level.members | members, level)
+        conditions = {place: (*when.get(place, ()), *found) for place, found in rounds.conditions.items()}
+        for one in step.body:
+            self._step(inner, one, rounds.equations, conditions)
+        level.append(Cycle(rounds.index, inner.items), members)
+
+    def _equation(self, level: _Level, place: Place, equation: Equation, when: tuple[Expr, ...]) -> None:
+        tensor = self.stored[place.tensor]
+        shown = self.graph.tensors[place.tensor], self.graph.tensors[place.tensor].equations[place.number]
+        own = _with_own_indices(on_rings(equation, place.tensor, self.rings))
+        if isinstance(own.value, Solve):
+            solving = systems.solving(tensor, own, own.value, self.fresh_id)
+            self.added.extend(solving.scratch)
+            draft = Draft([(tensor, own)], solving.body, solving.split, work=[solving.work], is_system=True)
+            level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
+            return
+        product = contraction(tensor, own, frozenset(level.over))
+        if product is None:
+            level.place(self._nest(level, tensor, own, shown, when))
+            return
+        before = len(level.packer.tensors)
+        found = plan(product, level.packer)
+        for packed in level.packer.tensors[before:]:
+            self._pack(level, packed, when)
+        body, extent = product_body(found)
+        count = sizes_product((*found.product.equation.indices, *found.product.reduced))
+        draft = Draft([(tensor, own)], body, extent, found, [count], formulas=[shown], over=level.over, when=when)
+        level.append(draft, [tensor.id])
+
+    def _pack(self, level: _Level, packed: Tensor, when: tuple[Expr, ...]) -> None:
+        """A packed copy is made where it is used, or before the loop if it is the same in every round."""
+        (equation,) = packed.equations
+        self.added.append(packed)
+        while level.outer is not None and not _changes(equation, level):
+            level, when = level.outer, ()
+        level.place(self._nest(level, packed, equation, (packed, equation), when))
+
+    def _nest(
+        self,
+        level: _Level,
+        tensor: Tensor,
+        equation: Equation,
+        shown: tuple[Tensor, Equation],
+        when: tuple[Expr, ...],
+    ) -> Draft:
+        body = nest(tensor, equation, self.names, self.facts)
+        return Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
+
+
+def _order(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]:
+    if not is_recurrent(graph, component):
+        (name,) = component
+        return tuple(Place(name, number) for number in range(len(graph.tensors[name].equations)))
+    found = order(graph, component)
+    if isinstance(found, Conflict):
+        raise InternalError(f"a recurrence without order: {', '.join(component)}")
+    return found
+
+
+def _changes(equation: Equation, level: _Level) -> bool:
+    """Whether the equation has other values in other rounds of the level's innermost loop."""
+    if level.over[-1] in free_indices(equation.value):
+        return True
+    return any(read.tensor in level.members for read in reads(equation.value))
+
+
+def _with_own_indices(equation: Equation) -> Equation:
+    """The equation with indices that occur in no other: its loops may come to stand inside those of another."""
+    names = {index: refresh(index) for index in equation.indices}
+    changes: dict[Expr, Expr] = {old: new for old, new in names.items()}  # noqa: C416  # widens the type
+    return Equation(
+        tuple(names.values()),
+        tuple(substitute(subscript, changes) for subscript in equation.subscripts),
+        substitute(rename_bound(equation.value), changes),
+        equation.span,
+    )
+
+
+def _facts(graph: Graph) -> Facts:
+    """What the sizes are required to fulfil, and what integer tensors declare of the reads in an expression."""
+    required = [polynomial(requirement.value) for requirement in graph.requirements]
+
+    def facts(expression: Expr) -> list[Polynomial]:
+        found = list(required)
+        for read in reads(expression):
+            tensor = graph.tensors.get(read.tensor)
+            if tensor is not None and tensor.bound is not None:
+                element = polynomial(read)
+                found += [element, polynomial(tensor.bound) - element - 1]
+        return found
+
+    return facts
+
+
+def _fused(item: Item, new: Draft) -> Draft | None:
+    if not isinstance(item, Draft) or item.when != new.when or len(item.equations) >= _MOST_EQUATIONS:
+        return None
+    first, second = item.outermost, new.outermost
+    if first is None or second is None:
+        return None
+    if not equal(first.stop, second.stop) or not touches(item.body) & touches(new.body):
+        return None
+    loop = merged(first, second)
+    if loop is None:
+        return None
+    return Draft(
+        [*item.equations, *new.equations],
+        (loop,),
+        work=[*item.work, *new.work],
+        formulas=[*item.formulas, *new.formulas],
+        over=item.over,
+        when=item.when,
+    )
