@@ -12,7 +12,7 @@ from dlc.compiler.emit.writer import Writer, literal
 from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.expr import Expr, Size, walk
 from dlc.compiler.ir.graph import Initialiser
-from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Value, expressions, statements
+from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Step, Value, expressions, statements
 
 GIVEN = ("input", "cotangent", "parameter", "hyper")
 _SHARDS = "SHARDS"
@@ -51,7 +51,7 @@ class DeclarationWriter:
     program: Program
     real: str
     spec: str
-    functions: Mapping[tuple[str, ...], str]
+    functions: Mapping[tuple[Step, ...], str]
     writer: Writer
     used: set[str] = field(default_factory=set)
 
@@ -163,7 +163,7 @@ class DeclarationWriter:
 
     def _step(self, entry: Entry, number: int) -> str:
         region = entry.regions[number]
-        parts = [self.functions[region.kernels]]
+        parts = [self.functions[region.steps]]
         if is_parallel(region, self.program):
             parts.append("parallel=True")
             if region.work is not None:

@@ -1,9 +1,9 @@
 """Kernels as Python functions, one function for all kernels that differ by names alone.
 
 A kernel takes, in this order: the part of its loop that it runs (``start``, ``stop``), the number of the running
-shard, the sizes it mentions, and its buffers in the order in which it touches them, those it writes last.  A scalar
-that it only reads is passed as a number.  The canonical text (all names replaced by numbers) tells whether two
-kernels are the same function, which is then compiled once and called with other views.
+shard, the indices of the rounds around it, the sizes it mentions, and its buffers in the order in which it touches
+them, those it writes last.  A scalar that it only reads is passed as a number.  The canonical text (all names replaced
+by numbers) tells whether two kernels are the same function, which is then compiled once and called with other views.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Signature:
     """What a kernel takes; ``scalars`` are the buffers passed as numbers."""
 
     running: tuple[str, ...]
+    over: tuple[Index, ...]
     sizes: tuple[str, ...]
     buffers: tuple[str, ...]
     scalars: frozenset[str]
@@ -72,7 +73,7 @@ def signature(kernel: Kernel, buffers: Mapping[str, Buffer]) -> Signature:
     running = tuple(name for name in _RUNNING if name in names)
     reads = [name for name in names if name not in outputs and name not in _RUNNING]
     scalars = frozenset(name for name in reads if not buffers[name].sizes)
-    return Signature(running, tuple(sizes), (*reads, *outputs), scalars)
+    return Signature(running, kernel.over, tuple(sizes), (*reads, *outputs), scalars)
 
 
 def local_names(kernel: Kernel) -> Iterator[str]:
@@ -102,6 +103,8 @@ class _KernelNames:
         self._known: dict[Expr | str, str] = {}
         for name in sign.running:
             self._known[name] = self._fresh(name, "r")
+        for index in sign.over:
+            self.enter(index)
         for name in sign.sizes:
             self._known[Size(name)] = self._fresh("shards" if Size(name) is SHARDS else name, "s")
         for name in sign.buffers:
@@ -285,7 +288,7 @@ class Functions:
         body = _Body(names, sign, buffers, self._real)
         body.write(kernel.body)
         sizes = [names(Size(size)) for size in sign.sizes]
-        arguments = (*map(names, sign.running), *sizes, *map(names, sign.buffers))
+        arguments = (*map(names, sign.running), *map(names, sign.over), *sizes, *map(names, sign.buffers))
         return ", ".join(arguments), tuple(body.writer.written), frozenset(body.spelling.used)
 
     def _mention(self, name: str, kernel: Kernel) -> None:

@@ -15,7 +15,7 @@ from dlc.compiler.emit.declarations import DeclarationWriter
 from dlc.compiler.emit.names import Names
 from dlc.compiler.emit.stub import stub
 from dlc.compiler.emit.writer import WIDTH, Writer, literal
-from dlc.compiler.ir.loops import Program, Value
+from dlc.compiler.ir.loops import Program, Step, Value
 
 Real = Literal["float32", "float64"]
 
@@ -63,7 +63,7 @@ class _Module:
         self._body = Writer()
         self._functions = kernels.Functions(self._names, imported, real)
         self._regions: list[regions.Function] = []
-        self._region_texts: dict[tuple[str, ...], str] = {}
+        self._region_texts: dict[tuple[Step, ...], str] = {}
 
     def text(self) -> str:
         declared = [self._program(p, name) for p, name in zip(self._programs, self.classes, strict=True)]
@@ -114,18 +114,18 @@ class _Module:
         names = self._region_names(program, functions)
         return self._class(program, class_name, names)
 
-    def _region_names(self, program: Program, functions: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    def _region_names(self, program: Program, functions: Mapping[str, str]) -> dict[tuple[Step, ...], str]:
         """The function of every region, by its kernels; entries share those that are the same."""
         writer = regions.RegionWriter(program, self._names, self._real, functions)
-        found: dict[tuple[str, ...], str] = {}
+        found: dict[tuple[Step, ...], str] = {}
         for entry in program.entries:
             stem = f"{program.name}_{entry.name}" if len(self._programs) > 1 else entry.name
             for number, region in enumerate(entry.regions, 1):
-                if region.kernels in found:
+                if region.steps in found:
                     continue
                 name = self._names.fresh(f"{stem}_{number}" if len(entry.regions) > 1 else stem)
                 self._regions.append(writer.function(region, name))
-                found[region.kernels] = name
+                found[region.steps] = name
         return found
 
     def _kernel(self, function: kernels.Function) -> None:
@@ -148,7 +148,7 @@ class _Module:
         with self._body.block(f"def {function.name}(table, shard, shards):"):
             self._body.include(function.lines)
 
-    def _class(self, program: Program, name: str, functions: Mapping[tuple[str, ...], str]) -> Writer:
+    def _class(self, program: Program, name: str, functions: Mapping[tuple[Step, ...], str]) -> Writer:
         writer = Writer()
         with writer.block(f"class {name}(Model):"):
             writer.docstring(list(described(program)))

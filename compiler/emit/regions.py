@@ -1,13 +1,14 @@
 """Regions as Python functions: read the sizes and views from the table, call the kernels one after the other.
 
-``(table, shard, shards)`` is what the runtime calls a region with.  A kernel with a split runs its part of it, a kernel
-without is run by the first shard.  The number of shards that per-shard buffers are made for stands in the table, as a
-size, because a region of little work is run by one shard whatever that number is.
+``(table, shard, shards)`` is what the runtime calls a region with.  A kernel with a split runs its part of it; a kernel
+without is run by the first shard, and so is a recurrence that shards cannot share out.  The number of shards that
+per-shard buffers are made for stands in the table, as a size, because a region of little work is run by one shard
+whatever that number is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -15,7 +16,7 @@ from dlc.compiler.emit.expressions import CHOICE, UNARY, Spelling
 from dlc.compiler.emit.kernels import Signature, signature
 from dlc.compiler.emit.names import Names
 from dlc.compiler.emit.writer import Writer
-from dlc.compiler.ir.expr import Expr, Size, reads, walk
+from dlc.compiler.ir.expr import Expr, Index, Size, reads, walk
 from dlc.compiler.ir.loops import (
     SHARD,
     SHARDS,
@@ -26,6 +27,9 @@ from dlc.compiler.ir.loops import (
     Kernel,
     Program,
     Region,
+    Repeat,
+    Step,
+    When,
     expressions,
     in_place,
     statements,
@@ -64,7 +68,17 @@ def touched(kernel: Kernel) -> dict[str, bool]:
 
 
 def is_parallel(region: Region, program: Program) -> bool:
-    return any(program.kernels[name].split is not None for name in region.kernels)
+    return _splits(region.steps, program)
+
+
+def _splits(steps: Iterable[Step], program: Program) -> bool:
+    for step in steps:
+        if isinstance(step, str):
+            if program.kernels[step].split is not None:
+                return True
+        elif not (isinstance(step, Repeat) and step.alone) and _splits(step.steps, program):
+            return True
+    return False
 
 
 def needs_all_shards(region: Region, entry: Entry, program: Program) -> bool:
@@ -87,11 +101,13 @@ class RegionWriter:
 
     def function(self, region: Region, name: str) -> Function:
         kernels = [self._program.kernels[kernel] for kernel in region.kernels]
-        signatures = [signature(kernel, self._program.buffers) for kernel in kernels]
+        signatures = {kernel.name: signature(kernel, self._program.buffers) for kernel in kernels}
         scope = _Scope(self._module, self._real)
-        views = [self._view(self._program.buffers[name], scope) for name in _all_buffers(signatures)]
-        parts = self._parts(kernels, signatures, scope)
-        calls = [self._call(kernel, sign, scope) for kernel, sign in zip(kernels, signatures, strict=True)]
+        views = [self._view(self._program.buffers[name], scope) for name in _all_buffers(signatures.values())]
+        calls = Writer()
+        steps = _Steps(self._program, self._functions, signatures, scope, calls)
+        parts = steps.parts(region)
+        steps.write(region)
         sizes = [f"{scope(Size(size))} = size(table, {self._slots[size]})" for size in scope.sizes]
         if sizes:
             scope.spelling.used.add("size")
@@ -99,19 +115,8 @@ class RegionWriter:
         writer.lines((*sizes, *views))
         writer.blank()
         writer.lines(parts)
-        self._calls(writer, kernels, calls)
+        writer.include(calls.written)
         return Function(name, tuple(writer.written), frozenset(scope.spelling.used))
-
-    def _calls(self, writer: Writer, kernels: list[Kernel], calls: list[str]) -> None:
-        """The calls in order; beside kernels that split, those that do not are left to the first shard."""
-        some_split = any(kernel.split is not None for kernel in kernels)
-        for alone, group in groupby(zip(kernels, calls, strict=True), lambda pair: pair[0].split is None):
-            lines = [call for _, call in group]
-            if alone and some_split:
-                with writer.block("if shard == 0:"):
-                    writer.lines(lines)
-            else:
-                writer.lines(lines)
 
     def _view(self, buffer: Buffer, scope: _Scope) -> str:
         kind = VIEWS.get((buffer.type, self._real)) or VIEWS[buffer.type, ""]
@@ -119,29 +124,86 @@ class RegionWriter:
         extents = [scope.text(size) for size in buffer.sizes] or ["1"]
         return f"{scope.view(buffer.id)} = {kind}(table, {self._slots[buffer.id]}, {', '.join(extents)})"
 
-    def _parts(self, kernels: list[Kernel], signatures: list[Signature], scope: _Scope) -> list[str]:
+
+class _Steps:
+    """Writes the calls of one region."""
+
+    def __init__(
+        self,
+        program: Program,
+        functions: Mapping[str, str],
+        signatures: Mapping[str, Signature],
+        scope: _Scope,
+        writer: Writer,
+    ) -> None:
+        self._program, self._functions, self._signatures = program, functions, signatures
+        self._scope, self._writer = scope, writer
+
+    def parts(self, region: Region) -> list[str]:
         """``start, stop = ..`` for every different split."""
         lines = []
-        for kernel, sign in zip(kernels, signatures, strict=True):
-            bounded = START.tensor in sign.running or STOP.tensor in sign.running
-            if kernel.split is None or not bounded or scope.has_part(kernel.split):
-                continue
-            start, stop = scope.part(kernel.split)
-            extent = scope.text(kernel.split, UNARY)
-            lines.append(f"{start}, {stop} = {extent}*shard // shards, {extent}*(shard + 1) // shards")
+        for kernel in self._split(region.steps):
+            if not self._scope.has_part(kernel.split):
+                start, stop = self._scope.part(kernel.split)
+                extent = self._scope.text(kernel.split, UNARY)
+                lines.append(f"{start}, {stop} = {extent}*shard // shards, {extent}*(shard + 1) // shards")
         return lines
 
-    def _call(self, kernel: Kernel, sign: Signature, scope: _Scope) -> str:
-        running = {SHARD.tensor: "shard"}
-        if kernel.split is not None and scope.has_part(kernel.split):
+    def _split(self, steps: Iterable[Step]) -> Iterator[Kernel]:
+        """The kernels of which every shard runs a part."""
+        for step in steps:
+            if isinstance(step, str):
+                kernel = self._program.kernels[step]
+                bounded = {START.tensor, STOP.tensor} & {*self._signatures[step].running}
+                if kernel.split is not None and bounded:
+                    yield kernel
+            elif not (isinstance(step, Repeat) and step.alone):
+                yield from self._split(step.steps)
+
+    def write(self, region: Region) -> None:
+        """The calls in order; beside kernels that split, those that do not are left to the first shard."""
+        some_split = any(not self._is_alone(step) for step in region.steps)
+        for alone, group in groupby(region.steps, self._is_alone):
+            if alone and some_split:
+                with self._writer.block("if shard == 0:"):
+                    self._write(group, False)
+            else:
+                self._write(group, False)
+
+    def _is_alone(self, step: Step) -> bool:
+        if isinstance(step, str):
+            return self._program.kernels[step].split is None
+        return isinstance(step, Repeat) and step.alone
+
+    def _write(self, steps: Iterable[Step], alone: bool) -> None:
+        for step in steps:
+            match step:
+                case Repeat(index=index, stop=stop):
+                    extent = self._scope.text(stop)
+                    with self._writer.block(f"for {self._scope.enter(index)} in range({extent}):"):
+                        self._write(step.steps, alone or step.alone)
+                    self._scope.leave(index)
+                case When(cond=cond):
+                    with self._writer.block(f"if {self._scope.text(cond)}:"):
+                        self._write(step.steps, alone)
+                case _:
+                    self._writer.line(self._call(step, alone))
+
+    def _call(self, name: str, alone: bool) -> str:
+        kernel, sign, scope = self._program.kernels[name], self._signatures[name], self._scope
+        running = {SHARD.tensor: "0" if alone else "shard"}
+        if kernel.split is not None and alone:
+            running |= {START.tensor: "0", STOP.tensor: scope.text(kernel.split)}
+        elif kernel.split is not None and scope.has_part(kernel.split):
             running.update(zip((START.tensor, STOP.tensor), scope.part(kernel.split), strict=True))
         arguments = [running[name] for name in sign.running]
+        arguments += [scope(index) for index in sign.over]
         arguments += [scope.text(Size(size)) for size in sign.sizes]
         arguments += [f"{scope(name)}[0]" if name in sign.scalars else scope(name) for name in sign.buffers]
-        return f"{self._functions[kernel.name]}({', '.join(arguments)})"
+        return f"{self._functions[name]}({', '.join(arguments)})"
 
 
-def _all_buffers(signatures: list[Signature]) -> list[str]:
+def _all_buffers(signatures: Iterable[Signature]) -> list[str]:
     return list(dict.fromkeys(name for sign in signatures for name in sign.buffers))
 
 
@@ -160,6 +222,14 @@ class _Scope:
             self.sizes.append(key.name)
             self._known[key] = self._names.fresh("all_shards" if key is SHARDS else key.name)
         return self._known[key]
+
+    def enter(self, index: Index) -> str:
+        """The variable of a loop."""
+        self._known[index] = self._names.fresh(index.hint[:1].lower() + index.hint[1:])
+        return self._known[index]
+
+    def leave(self, index: Index) -> None:
+        self._names.release(self._known.pop(index))
 
     def view(self, buffer: str) -> str:
         self._known[buffer] = self._names.fresh(buffer)
