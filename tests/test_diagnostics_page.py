@@ -20,6 +20,7 @@ SECTIONS = (
     (30, "Names"),
     (50, "Index variables, subscripts, left sides"),
     (65, "Sizes and axes"),
+    (78, "Recurrences"),
     (80, "Derivatives"),
     (85, "Calls"),
     (100, "Types"),

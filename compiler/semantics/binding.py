@@ -14,7 +14,7 @@ from dlc.compiler.semantics.arguments import Given
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, whole_value
 from dlc.compiler.semantics.derivatives import as_variable, variables_of
-from dlc.compiler.semantics.equations import at_most, bound_of
+from dlc.compiler.semantics.elements import at_most, bound_of
 from dlc.compiler.semantics.errors_calls import WrongArgumentRank
 from dlc.compiler.semantics.errors_indices import WrongRank
 from dlc.compiler.semantics.errors_types import NotWithinSet, WrongType

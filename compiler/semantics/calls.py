@@ -137,7 +137,8 @@ def _inlined(
 ) -> Called:
     """A frame for this call, in which the formals have their values."""
     trail = _trail(context, node, instance.scope)
-    frame = Frame(context.frame.build, instance.scope, instance, subscripts, trail=trail)
+    key = context.frame.build.expansion((*context.frame.key, node.span.start))
+    frame = Frame(context.frame.build, instance.scope, instance, subscripts, trail=trail, key=key)
     return Called(frame, bind(context, frame, node, given))
 
 

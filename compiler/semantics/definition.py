@@ -32,6 +32,7 @@ from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.names import hyper, set_size
 from dlc.compiler.semantics.objectives import objectives
 from dlc.compiler.semantics.parameters import parameter
+from dlc.compiler.semantics.recurrences import correct
 from dlc.compiler.semantics.scope import Scope, set_of
 from dlc.compiler.semantics.summation import NO_SUMS
 from dlc.compiler.syntax import ast
@@ -56,11 +57,12 @@ class DefinitionGraph:
             self.attempt(lambda name=name: tensor(self.context, name, self.scope.equations[name][0].target.span))
         outputs = self.outputs()
         wanted = objectives(self.build, self.context)
+        correct(self.build)
         settle(self.build, frame)
         if self.build.problems.has_errors or self.scope.problems:
             return None
         graph = assemble(self.build, self.scope.name, outputs, wanted, self.scope.definition.doc or "")
-        for problem in too_large(graph.tensors.values()):
+        for problem in too_large(graph.tensors.values()) if graph is not None else ():
             self.build.report(problem)
         return graph
 

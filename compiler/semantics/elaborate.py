@@ -2,7 +2,8 @@
 
 Elaboration is driven by demand: every equation of the definition is asked for, and asks for what it needs.  A
 hyper-parameter is a number that can be changed on the compiled object until it shows up in a size, in a subscript or
-in a choice that decides structure; then everything begins again with that hyper-parameter fixed.
+in a choice that decides structure; then everything begins again with that hyper-parameter fixed.  So it does where
+something about a recurrence was guessed wrong (``recurrences``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dlc.compiler.semantics.definition import DefinitionGraph
 from dlc.compiler.semantics.errors_calls import MissingValue
 from dlc.compiler.semantics.errors_limits import NestedTooDeep
 from dlc.compiler.semantics.errors_names import AmbiguousDefinition, UnknownDefinition, UnknownSetting
-from dlc.compiler.semantics.frames import Elaboration, Restart, scope_of
+from dlc.compiler.semantics.frames import Elaboration, Guess, Restart, scope_of
 from dlc.compiler.semantics.limits import Count
 from dlc.compiler.semantics.modules import Loader, Module, Resolved
 from dlc.compiler.semantics.scope import Scope
@@ -113,8 +114,9 @@ def _elaborated(
     except CompileError as error:
         return None, [*problems, *error.diagnostics]
     fixed = dict(hypers)
+    guesses: dict[tuple[object, ...], Guess] = {}
     while True:
-        build = Elaboration(loader, sizes, fixed, isinstance(item, ast.Layer), checking)
+        build = Elaboration(loader, sizes, fixed, isinstance(item, ast.Layer), checking, guesses=guesses)
         try:
             graph = DefinitionGraph(build, scope).run()
         except Restart as restart:

@@ -12,17 +12,18 @@ from dataclasses import replace
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, free_indices, op, refresh, substitute
+from dlc.compiler.ir.expr import Expr, Index, free_indices, op, refresh, substitute
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate
+from dlc.compiler.semantics.elements import at_most, bound_of_all, set_name
 from dlc.compiler.semantics.errors_indices import PartsOfDifferentRank, WrongRank
 from dlc.compiler.semantics.errors_limits import TooManyAxes, TooManyParts
 from dlc.compiler.semantics.errors_types import MixedTypes, NotWithinSet, WrongType
-from dlc.compiler.semantics.errors_unsupported import RecurrenceNotSupported
-from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Poisoned, Value, tensor_value
+from dlc.compiler.semantics.frames import Draft, Frame, Poisoned, Value, collecting, tensor_value
 from dlc.compiler.semantics.names import set_size
+from dlc.compiler.semantics.recurrences import Making
 from dlc.compiler.semantics.scope import set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.targets import MOST_AXES, LeftSide, end_of, left_side
@@ -36,7 +37,7 @@ MOST_PARTS = 400
 def define(frame: Frame, name: str, span: Span | None) -> Value:
     """The tensor that the equations of ``name`` define."""
     if name in frame.open:
-        raise CompileError(_circle(frame, name))
+        return frame.meanwhile[name]()
     frame.open[name] = span or frame.scope.equations[name][0].target.span
     try:
         value = _defined(frame, name)
@@ -50,16 +51,9 @@ def define(frame: Frame, name: str, span: Span | None) -> Value:
         raise
     finally:
         frame.open.pop(name, None)
+        frame.meanwhile.pop(name, None)
     frame.values[name] = value
     return value
-
-
-def _circle(frame: Frame, name: str) -> Diagnostic:
-    names = [one for one in frame.open if one in frame.scope.equations]
-    circle = names[names.index(name) :]
-    places = [frame.scope.equations[one][-1].target.span for one in circle]
-    frame.failed.update(circle)
-    return RecurrenceNotSupported(places[0], (*circle, name), tuple(places[1:]))
 
 
 def _defined(frame: Frame, name: str) -> Value:
@@ -67,16 +61,54 @@ def _defined(frame: Frame, name: str) -> Value:
     if len(equations) > MOST_PARTS:
         raise CompileError(TooManyParts(equations[MOST_PARTS].target.span, name, len(equations), MOST_PARTS))
     lefts = _lefts(frame, name, equations)
-    bodies = _typed([_body(frame, *pair) for pair in zip(equations, lefts, strict=True)], equations)
+    making = _making(frame, name, lefts)
+    frame.meanwhile[name] = making.value
+    try:
+        draft = _made(making, equations)
+    except (CompileError, Poisoned):
+        making.failed()
+        raise
+    making.finished(draft)
+    frame.build.add(draft)
+    return tensor_value(draft, name, draft.lead, lefts[0].span)
+
+
+def _making(frame: Frame, name: str, lefts: Sequence[LeftSide]) -> Making:
+    ends = _ends(frame, lefts)
+    sets = [_common_set(lefts, axis) for axis in range(len(ends))]
+    declaration = frame.scope.outputs.get(name)
+    return Making(frame, name, lefts, ends, sets, None if declaration is None else _declared_type(declaration))
+
+
+def _made(making: Making, equations: Sequence[ast.Equation]) -> Draft:
+    frame, name, lefts = making.frame, making.name, making.lefts
+    bodies = _typed(_bodies(making, equations), equations)
     declaration = frame.scope.outputs.get(name)
     if declaration is not None:
         bodies = _as_declared(bodies, declaration, equations)
-    ends = _ends(frame, name, lefts)
-    draft = draft_of(frame, name, lefts, bodies, ends, [equation.span for equation in equations])
+    ends = _ends(frame, lefts)
+    draft = draft_of(frame, name, lefts, bodies, ends, [equation.span for equation in equations], making)
     if declaration is not None:
         draft.tensor = _matched(frame, draft.tensor, declaration, lefts, ends)
-    frame.build.add(draft)
-    return tensor_value(draft, name, draft.lead, lefts[0].span)
+    return draft
+
+
+def _bodies(making: Making, equations: Sequence[ast.Equation]) -> list[Expr]:
+    """The right sides; those that do not read the tensor itself are made first, they tell its type."""
+    found: dict[int, Expr] = {}
+
+    def step(number: int) -> Expr:
+        found[number] = _body(making.frame, equations[number], making.lefts[number])
+        making.types.append(found[number].type)
+        return found[number]
+
+    order = sorted(range(len(equations)), key=lambda number: _mentions(equations[number].value, making.name))
+    collecting([lambda number=number: step(number) for number in order])
+    return [found[number] for number in range(len(equations))]
+
+
+def _mentions(value: ast.Expression, name: str) -> bool:
+    return any(isinstance(part, ast.Name) and part.text == name for part in ast.walk(value))
 
 
 def _lefts(frame: Frame, name: str, equations: Sequence[ast.Equation]) -> list[LeftSide]:
@@ -118,8 +150,12 @@ def _typed(bodies: list[Expr], equations: Sequence[ast.Equation]) -> list[Expr]:
     return [real(body) for body in bodies]
 
 
+def _declared_type(declaration: ast.Declaration) -> Type | None:
+    return "int" if declaration.element_of is not None else declaration.type  # type: ignore[return-value]
+
+
 def _as_declared(bodies: list[Expr], declaration: ast.Declaration, equations: Sequence[ast.Equation]) -> list[Expr]:
-    declared: Type | None = "int" if declaration.element_of is not None else declaration.type  # type: ignore[assignment]
+    declared = _declared_type(declaration)
     if declared is None or bodies[0].type == declared:
         return bodies
     if declared == "real" and bodies[0].type == "int":
@@ -129,7 +165,7 @@ def _as_declared(bodies: list[Expr], declaration: ast.Declaration, equations: Se
     )
 
 
-def _ends(frame: Frame, name: str, lefts: Sequence[LeftSide]) -> list[Expr]:
+def _ends(frame: Frame, lefts: Sequence[LeftSide]) -> list[Expr]:
     """The extent of each axis: the end of its last part."""
     if len(lefts) == 1:
         return [end_of(lefts[0], axis) for axis in range(len(lefts[0].subscripts))]
@@ -159,9 +195,11 @@ def draft_of(
     bodies: Sequence[Expr],
     ends: Sequence[Expr],
     spans: Sequence[Span],
+    making: Making | None = None,
 ) -> Draft:
     """The tensor, with the caller's index variables that it depends on as leading axes."""
     lead = leading(bodies, lefts)
+    lead = lead if making is None else making.lead(lead)
     parts = tuple(
         equation_of(lead, left.indices, left.subscripts, body, span)
         for left, body, span in zip(lefts, bodies, spans, strict=True)
@@ -170,12 +208,11 @@ def draft_of(
     if len(sizes) > MOST_AXES:
         raise CompileError(TooManyAxes(lefts[0].span, name, len(sizes), MOST_AXES))
     sets = (*(set_name(index) for index in lead), *(_common_set(lefts, axis) for axis in range(len(ends))))
-    bound, bound_set = bound_of_all(frame.build, bodies)
-    tensor = Tensor(
-        frame.local_id(name), sizes, bodies[0].type, "computed", parts, sets, bound, bound_set, span=lefts[0].span
-    )
+    bound, bound_set = bound_of_all(frame.build, bodies) if making is None else making.bound(bodies)
+    tensor_id = frame.local_id(name) if making is None else making.id
+    tensor = Tensor(tensor_id, sizes, bodies[0].type, "computed", parts, sets, bound, bound_set, span=lefts[0].span)
     left_spans = tuple(left.span for left in lefts)
-    return Draft(tensor, lead, tuple(bodies), bool(frame.instance.path), frame.report, left_spans)
+    return Draft(tensor, lead, tuple(bodies), bool(frame.instance.path), frame.report, left_spans, name)
 
 
 def leading(bodies: Sequence[Expr], lefts: Sequence[LeftSide]) -> tuple[Index, ...]:
@@ -191,11 +228,6 @@ def equation_of(
     renamed: dict[Expr, Expr] = {index: refresh(index) for index in lead}
     mine = tuple(index for index in renamed.values() if isinstance(index, Index))
     return Equation((*mine, *indices), (*mine, *subscripts), substitute(body, renamed), span)
-
-
-def set_name(index: Index) -> str:
-    stem = index.hint.rstrip("'")
-    return stem[:1].upper() + stem[1:]
 
 
 def _common_set(lefts: Sequence[LeftSide], axis: int) -> str:
@@ -236,62 +268,3 @@ def _element_of(frame: Frame, tensor: Tensor, declaration: ast.Declaration) -> T
         raise CompileError(NotWithinSet(tensor.span, name, wanted, reason, True, declaration.element_of.span))
     at_most(frame, bound, size, tensor.span, name, wanted, declaration.element_of.span)
     return replace(tensor, bound=size, bound_set=wanted)
-
-
-def at_most(
-    frame: Frame, bound: Expr, size: Expr, span: Span | None, name: str, set: str, declared: Span | None = None
-) -> None:
-    """Integers below ``bound`` lie in the set: proved, refuted, or left to be checked when the sizes are known.
-
-    ``declared`` is where an output says that it does.
-    """
-    build = frame.build
-
-    def later() -> None:
-        slack = polynomial(build.sizes.value(size)) - polynomial(build.sizes.value(bound))
-        if nonnegative(slack):
-            return
-        if nonnegative(-slack - 1):
-            greatest = build.sizes.show((polynomial(build.sizes.value(bound)) - 1).expression())
-            reason = f"its elements go up to {greatest} and `{set}` has {build.sizes.show(size)}"
-            frame.report(NotWithinSet(span, name, set, reason, declared is not None, declared))
-            return
-        message = f"`{name}` has elements below {build.sizes.show(bound)}, which must lie in `{set}`"
-        build.sizes.require(slack.expression(), message, span)
-
-    build.late.append(later)
-
-
-# -- integers that lie in a set ----------------------------------------------------------------------------------------
-
-
-def bound_of_all(build: Elaboration, bodies: Sequence[Expr]) -> tuple[Expr | None, str]:
-    found = {bound_of(build, body) for body in bodies}
-    return found.pop() if len(found) == 1 else (None, "")
-
-
-def bound_of(build: Elaboration, body: Expr) -> tuple[Expr | None, str]:
-    """``n`` if the integer lies in ``0 .. n-1`` for a reason that can be seen, and the set that has this size."""
-    nothing = (None, "")
-    if body.type != "int":
-        return nothing
-    match body:
-        case Index(size=size):
-            return size, set_name(body)
-        case Read(tensor=tensor):
-            return build.bound_of_tensor(tensor)
-        case Reduce(op="argmax" | "argmin", indices=(index,)):
-            return index.size, set_name(index)
-        case Reduce(op="max" | "min", body=inner):
-            return nothing if isinstance(inner, Select) else bound_of(build, inner)
-        case Op(name="mod", args=(_, Const() as divisor)):
-            return (divisor, "") if divisor.value > 0 else nothing
-        case Op(name="mod", args=(_, divisor)):
-            return divisor, ""
-        case Op(name="min", args=(Op(name="max", args=(_, Const(value=0))), last)):
-            return op("add", last, Const(1)), ""
-        case Const(value=value) if value >= 0:
-            return Const(int(value) + 1), ""
-        case Select(yes=yes, no=no):
-            return bound_of_all(build, (yes, no))
-    return nothing

@@ -3,8 +3,9 @@
 =============================  ==============
 ``errors_names``               DL030 to DL049
 ``errors_indices``             DL050 to DL064
-``errors_sizes``               DL065 to DL079, but
+``errors_sizes``               DL065 to DL077, but
 ``errors_reductions``          DL075
+``errors_recurrences``         DL078
 ``errors_derivatives``         DL080, DL081
 ``errors_calls``               DL085 to DL099
 ``errors_types``               DL100 to DL109

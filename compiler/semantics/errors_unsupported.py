@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dlc.compiler.diagnostics import Label
 from dlc.compiler.semantics.errors import SemanticDiagnostic
-from dlc.compiler.source import Span
 
 
 @dataclass(frozen=True)
@@ -20,23 +17,6 @@ class NotSupportedYet(SemanticDiagnostic):
     @property
     def message(self) -> str:
         return f"{self.what} not supported yet"
-
-
-@dataclass(frozen=True)
-class RecurrenceNotSupported(NotSupportedYet):
-    code = "DL111"
-    circle: tuple[str, ...]
-    others: tuple[Span, ...] = ()
-
-    @property
-    def message(self) -> str:
-        if len(self.circle) == 2:
-            return f"`{self.circle[0]}` depends on itself: recurrences are not supported yet"
-        return f"tensors depend on each other ({' -> '.join(self.circle)}): recurrences are not supported yet"
-
-    @property
-    def places(self) -> Sequence[Label]:
-        return tuple(Label(span, "part of the circle") for span in self.others)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dlc.compiler.semantics.folding import known_truth
 from dlc.compiler.semantics.forwarding import forwarded
 from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Poisoned
 from dlc.compiler.semantics.names import take_default
+from dlc.compiler.semantics.orders import check_orders
 from dlc.compiler.semantics.parts import parts_problems
 from dlc.compiler.semantics.ranges import check_ranges
 from dlc.compiler.semantics.sizes import unknown_sizes
@@ -125,7 +126,7 @@ def _check_parts(build: Elaboration) -> None:
         tensor = draft.tensor
         if not tensor.equations:
             continue
-        name = tensor.id.rpartition(".")[2] if draft.is_local else tensor.id
+        name = draft.name or tensor.id
         for problem in parts_problems(_with_sizes(build, tensor), name, build.sizes, draft.left_spans):
             (draft.report or build.report)(problem)
 
@@ -135,11 +136,14 @@ def _check_parts(build: Elaboration) -> None:
 
 def assemble(
     build: Elaboration, name: str, outputs: Sequence[Output], objectives: Sequence[Objective], doc: str
-) -> Graph:
-    """The graph of everything that the definition's own tensors and outputs need."""
+) -> Graph | None:
+    """The graph of everything that the definition's own tensors and outputs need; None if a cycle has no order."""
     before = _read_by(draft.tensor for draft in build.drafts.values())
     tensors = {name: _resolved(build, draft.tensor) for name, draft in build.drafts.items()}
     local = {name for name, draft in build.drafts.items() if draft.is_local}
+    check_orders(build, tensors)
+    if build.problems.has_errors:
+        return None
     after = _reachable(tensors, local)
     kept = {
         name: tensor

@@ -8,7 +8,8 @@ The tensors of all frames go into one `Elaboration`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Diagnostics
 from dlc.compiler.ir.expr import Expr, Index, Read, fresh, substitute
@@ -28,7 +29,10 @@ class Poisoned(Exception):  # noqa: N818  # nothing went wrong here: it was said
 
 
 class Restart(Exception):  # noqa: N818  # a way back, not an error
-    """Hyper-parameters that turned out to decide structure: elaboration begins again with them fixed."""
+    """Hyper-parameters that turned out to decide structure: elaboration begins again with them fixed.
+
+    With no names, it begins again with guesses corrected.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
@@ -93,6 +97,36 @@ class Draft:
     is_local: bool = False  # a tensor of an inlined layer: it may take the name that the caller gives it
     report: Callable[[Diagnostic], None] | None = None
     left_spans: tuple[Span, ...] = ()  # of its equations
+    name: str = ""  # what the definition calls it
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What is taken to hold of a tensor while it is being made (``recurrences``)."""
+
+    type: Type
+    is_bounded: bool = True  # of integers: something says in which set they lie
+    lead: tuple[int, ...] | None = None  # of the index variables that its frame could depend on; None: all
+    history: tuple[Type, ...] = ()  # the types before each correction
+    is_final: bool = False
+
+    def corrected(self, **changes: Any) -> Guess:
+        return replace(self, history=(*self.history, self.type), **changes)
+
+
+@dataclass(eq=False)
+class Provisional:
+    """A tensor of a recurrence, read while it is being made."""
+
+    id: str
+    key: tuple[object, ...]
+    value: Value
+    candidates: tuple[Index, ...]  # index variables of the caller that it could depend on
+    lead: tuple[Index, ...]  # those that it is taken to depend on
+    is_certain: bool  # of the type
+    bound: Expr | None = None  # an unknown size
+    is_unbounded: bool = False  # it turned out to have no bound
+    draft: Draft | None = None  # None if it could not be made
 
 
 @dataclass(eq=False)
@@ -116,6 +150,9 @@ class Elaboration:
     frames: list[Frame] = field(default_factory=list)
     late: list[Callable[[], None]] = field(default_factory=list)
     depth: int = 0
+    guesses: dict[tuple[object, ...], Guess] = field(default_factory=dict)
+    provisional: dict[str, Provisional] = field(default_factory=dict)
+    expansions: dict[tuple[object, ...], int] = field(default_factory=dict)  # of calls, by where they stand
 
     def scope(self, resolved: Resolved) -> Scope:
         assert isinstance(resolved.item, ast.Definition)
@@ -128,14 +165,22 @@ class Elaboration:
         return name
 
     def fresh_id(self, wanted: str) -> str:
-        return unique(wanted, self.drafts)
+        return unique(wanted, {**self.drafts, **self.provisional} if self.provisional else self.drafts)
+
+    def expansion(self, place: tuple[object, ...]) -> tuple[object, ...]:
+        """A name for a frame that is the same whenever elaboration begins again."""
+        number = self.expansions[place] = self.expansions.get(place, 0) + 1
+        return (*place, number)
 
     def report(self, problem: Diagnostic) -> None:
         self.problems.add(problem)
 
     def bound_of_tensor(self, name: str) -> tuple[Expr | None, str]:
         draft = self.drafts.get(name)
-        return (draft.tensor.bound, draft.tensor.bound_set) if draft is not None else (None, "")
+        if draft is not None:
+            return draft.tensor.bound, draft.tensor.bound_set
+        meanwhile = self.provisional.get(name)
+        return (meanwhile.bound, "") if meanwhile is not None else (None, "")
 
 
 def scope_of(resolved: Resolved, item: ast.Definition) -> Scope:
@@ -178,6 +223,8 @@ class Frame:
     hypers: dict[str, Expr] = field(default_factory=dict)
     all_axes: tuple[Axis, ...] | None = None  # what `..` stands for
     open: dict[str, Span] = field(default_factory=dict)  # names that are being worked on, in order
+    meanwhile: dict[str, Callable[[], Value]] = field(default_factory=dict)  # what tensors among them stand for
+    key: tuple[object, ...] = ()  # the calls that led here
     failed: set[str] = field(default_factory=set)
     trail: Callable[[Iterable[Diagnostic]], list[Diagnostic]] = field(default=list)
 

@@ -7,20 +7,26 @@ in, which is checked when the inputs arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from math import prod
 
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, fresh, op, substitute, walk
-from dlc.compiler.semantics.equations import bound_of
+from dlc.compiler.semantics.elements import alternatives, bound_of
 from dlc.compiler.semantics.errors_indices import MayLeaveRange, OutOfRange
 from dlc.compiler.semantics.frames import Draft, Elaboration, Place
 from dlc.compiler.semantics.words import in_words, polynomial_in_words
 from dlc.compiler.source import Span
 
 Facts = tuple[Polynomial, ...]
+DataBounds = Mapping[Expr, Expr | None]
+"""Integers that are read, with the sizes below which they lie; None if nothing bounds one."""
+
+_MOST_CHOICES = 64
 
 
 def check_ranges(build: Elaboration) -> None:
@@ -67,6 +73,8 @@ class _Proof:
 
     def read(self, node: Read, facts: Facts) -> None:
         place = self.build.places.get(node)
+        if node.tensor not in self.build.drafts:
+            return  # a tensor of a recurrence that could not be made: that was said
         tensor = self.build.drafts[node.tensor].tensor
         for axis, (subscript, size) in enumerate(zip(node.subscripts, tensor.sizes, strict=True)):
             skipped = len(node.subscripts) - (len(place.subscripts) if place is not None else 0)
@@ -86,14 +94,19 @@ class _Proof:
             self.not_empty(extent, where)
             return
         resolved = sizes.resolve(subscript)
-        known = (*facts, *self.data_facts(resolved))
-        value = polynomial(resolved)
-        if nonnegative(value, known) and nonnegative(extent - value - 1, known):
-            return
-        known = (*known, *self.build.sizes.required())
-        if nonnegative(value, known) and nonnegative(extent - value - 1, known):
-            return
-        self.unproved(resolved, extent, facts, where)
+        for bounds in self.data_bounds(resolved):
+            self.within(resolved, extent, facts, bounds, where)
+
+    def within(self, node: Expr, extent: Polynomial, facts: Facts, bounds: DataBounds, where: _Where) -> None:
+        value = polynomial(node)
+        known = facts
+        for part, bound in bounds.items():
+            if bound is not None:
+                known = (*known, polynomial(part), polynomial(bound) - polynomial(part) - 1)
+        for more in ((), self.build.sizes.required()):
+            if nonnegative(value, (*known, *more)) and nonnegative(extent - value - 1, (*known, *more)):
+                return
+        self.unproved(node, extent, facts, bounds, where)
 
     def not_empty(self, extent: Polynomial, where: _Where) -> None:
         """Something can be clamped to an axis, or wrapped around it, only if that has elements."""
@@ -101,18 +114,19 @@ class _Proof:
             message = f"`{where.text}` needs {where.axis_words} to have an element"
             self.build.sizes.require((extent - 1).expression(), message, where.span)
 
-    def data_facts(self, node: Expr) -> list[Polynomial]:
-        facts: list[Polynomial] = []
-        for part in walk(node):
-            if isinstance(part, Read | Reduce) and part.type == "int":
-                bound, _ = bound_of(self.build, part)
-                if bound is not None:
-                    value = polynomial(part)
-                    facts += [value, polynomial(self.build.sizes.value(bound)) - value - 1]
-        return facts
+    def data_bounds(self, node: Expr) -> list[DataBounds]:
+        """For each integer that is read, below which size it lies; one table for each choice where it has several."""
+        parts = [part for part in walk(node) if isinstance(part, Read | Reduce) and part.type == "int"]
+        bounds = [bound_of(self.build, part)[0] for part in parts]
+        choices: list[list[Expr | None]] = [
+            [None] if bound is None else [*alternatives(self.build, bound)] for bound in bounds
+        ]
+        if prod(map(len, choices)) > _MOST_CHOICES:
+            choices = [[None if bound is None else self.build.sizes.value(bound)] for bound in bounds]
+        return [dict(zip(parts, chosen, strict=True)) for chosen in product(*choices)]
 
-    def unproved(self, node: Expr, extent: Polynomial, facts: Facts, where: _Where) -> None:
-        free, unbounded = self.with_free_data(node)
+    def unproved(self, node: Expr, extent: Polynomial, facts: Facts, bounds: DataBounds, where: _Where) -> None:
+        free, unbounded = _with_free_data(node, bounds)
         if unbounded is not None:
             reason = f"nothing bounds the elements of `{unbounded}`: declare it `in V`, with V the set of the axis"
             self.report(
@@ -141,17 +155,6 @@ class _Proof:
             if not nonnegative(slack):
                 self.build.sizes.require(slack.expression(), message, where.span)
 
-    def with_free_data(self, node: Expr) -> tuple[Expr, str | None]:
-        """Integers read from tensors replaced by index variables over the sets that they lie in."""
-        replaced: dict[Expr, Expr] = {}
-        for part in walk(node):
-            if isinstance(part, Read | Reduce) and part.type == "int":
-                bound, _ = bound_of(self.build, part)
-                if bound is None:
-                    return node, part.tensor if isinstance(part, Read) else f"{part.op}[..]"
-                replaced[part] = fresh(self.build.sizes.value(bound), "v")
-        return substitute(node, replaced), None
-
     def report(self, where: _Where, problem: Diagnostic) -> None:
         key = (where.name, where.text, where.span)
         if key in self.told:
@@ -159,6 +162,16 @@ class _Proof:
         self.told.add(key)
         report = self.draft.report if self.draft is not None and self.draft.report is not None else self.build.report
         report(problem)
+
+
+def _with_free_data(node: Expr, bounds: DataBounds) -> tuple[Expr, str | None]:
+    """Integers read from tensors replaced by index variables over the sets that they lie in."""
+    replaced: dict[Expr, Expr] = {}
+    for part, bound in bounds.items():
+        if bound is None:
+            return node, part.tensor if isinstance(part, Read) else f"{getattr(part, 'op', '')}[..]"
+        replaced[part] = fresh(bound, "v")
+    return substitute(node, replaced), None
 
 
 @dataclass(frozen=True)

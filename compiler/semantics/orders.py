@@ -1,0 +1,99 @@
+"""Every recurrence has an order: its elements can be computed so that each one is there before it is read.
+
+The order itself is found by ``ir.recurrence``; here the reads that are in its way become an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.expr import Expr, reads, substitute
+from dlc.compiler.ir.graph import Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.recurrence import Conflict, Dependence, order
+from dlc.compiler.semantics.errors_recurrences import Link, NoOrder, Way
+from dlc.compiler.semantics.frames import Draft, Elaboration, Place
+from dlc.compiler.semantics.words import in_words
+
+
+def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
+    """Report every cycle of the tensors, whose sizes are found, that has no order."""
+    graph = Graph("", tensors)
+    for component in components(graph):
+        if not is_recurrent(graph, component):
+            continue
+        found = order(graph, component)
+        if isinstance(found, Conflict):
+            draft = build.drafts[found.circle[0].reader.tensor]
+            circle = tuple(dict.fromkeys(one.reader.tensor for one in found.circle))
+            (draft.report or build.report)(_Words(build, tensors, circle).problem(found))
+
+
+@dataclass(frozen=True)
+class _Words:
+    build: Elaboration
+    tensors: Mapping[str, Tensor]
+    circle: tuple[str, ...]
+
+    def problem(self, conflict: Conflict) -> NoOrder:
+        links = tuple(dict.fromkeys(self.link(one) for one in conflict.circle))
+        return NoOrder(links[0].span, links, tuple(map(self.name, self.circle)))
+
+    def link(self, one: Dependence) -> Link:
+        tensor = self.tensors[one.reader.tensor]
+        equation = tensor.equations[one.reader.number]
+        draft = self.build.drafts[tensor.id]
+        skipped = len(draft.lead)
+        written = _element(self.name(tensor.id), equation.subscripts[skipped:])
+        place = self.place(draft, one)
+        if place is None or not place.texts:
+            other = len(self.build.drafts[one.read.tensor].lead)
+            read, span = _element(self.name(one.read.tensor), one.read.subscripts[other:]), equation.span
+        else:
+            read = f"{self.name(one.read.tensor)}[{','.join(place.texts)}]"
+            span = place.subscripts[0].merge(*place.subscripts[1:])
+        if one.read.tensor != tensor.id:
+            return Link(written, read, span, bool(one.read.subscripts))
+        way = _way(tensor, equation.subscripts, one) if tensor.rank else (None, "")
+        return Link(written, read, span, bool(tensor.rank), *way)
+
+    def name(self, tensor: str) -> str:
+        """What a layer calls its own tensor; the layer's name stands before it if the circle leads out of the layer."""
+        draft = self.build.drafts[tensor]
+        prefixes = {one.removesuffix(self.build.drafts[one].name) for one in self.circle}
+        return tensor if len(prefixes) > 1 else draft.name
+
+    def place(self, draft: Draft, one: Dependence) -> Place | None:
+        """Where the read was written."""
+        if not draft.bodies:
+            return None
+        number = one.reader.number
+        own = draft.tensor.equations[number].indices[: len(draft.lead)]
+        renamed: dict[Expr, Expr] = dict(zip(draft.lead, own, strict=True))
+        for read in reads(draft.bodies[number]):
+            if read in self.build.places and self.build.sizes.resolve(substitute(read, renamed)) is one.read:
+                return self.build.places[read]
+        return None
+
+
+def _element(name: str, subscripts: Sequence[Expr]) -> str:
+    inside = ",".join(in_words(one).replace(" ", "") for one in subscripts)
+    return f"{name}[{inside}]" if inside else name
+
+
+def _way(tensor: Tensor, written: Sequence[Expr], one: Dependence) -> tuple[Way, str]:
+    """Along which axis, and where, an element of the tensor itself is read."""
+    unknown: tuple[Way, str] | None = None
+    for axis, (mine, its) in enumerate(zip(written, one.read.subscripts, strict=True)):
+        words = f"`{tensor.sets[axis]}`" if axis < len(tensor.sets) and tensor.sets[axis] else f"axis {axis + 1}"
+        distance = polynomial(mine) - polynomial(its)
+        if not distance.terms:
+            continue
+        if nonnegative(distance - 1, one.facts):
+            return "earlier", words
+        if nonnegative(-distance - 1, one.facts):
+            return "later", words
+        unknown = unknown or ("unknown", words)
+    return unknown or ("same", "")
