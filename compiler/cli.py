@@ -284,6 +284,39 @@ def grad(spec: str, of: str, wrt: str, model: str | None) -> None:
 
 
 @commands.command()
+@click.argument("specs", metavar="[SPEC...]", nargs=-1)
+@click.option("--points", type=click.IntRange(min=1), default=20, show_default=True, help="Random points for a claim.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds give equal points.")
+@define_option
+def verify(specs: tuple[str, ...], points: int, seed: int, definitions: tuple[tuple[str, Any], ...]) -> None:
+    """Prove or test every claim (`check a == b`) of each SPEC, a file or a folder; without one, of this folder."""
+    from dlc.compiler import driver, sources
+    from dlc.compiler.diagnostics import CompileError
+    from dlc.compiler.options import Options
+    from dlc.compiler.verification import listed, summary
+
+    fixed = _split(definitions)
+    options = Options.of("float64", sizes=fixed["sizes"], hyper=fixed["hyper"])
+    found = [spec for argument in specs or (".",) for spec in sources.below(argument)]
+    driver.check_names(found, options)
+    verdicts: list[Any] = []
+    failed = False
+    for spec in found:
+        try:
+            for group in driver.verdicts(spec, options, points, seed):
+                verdicts += group
+                click.echo("\n".join(listed(group)))
+                sys.stdout.flush()
+                _show(verdict.failure for verdict in group if verdict.failure is not None)
+        except CompileError as error:
+            _show(error.diagnostics)
+            failed = True
+    click.echo(summary(verdicts))
+    if failed or not all(verdict.holds for verdict in verdicts):
+        _fail()
+
+
+@commands.command()
 @spec_argument
 @click.option("--data", required=True, metavar="digits|FILE.npz", help="One array a model input, samples first.")
 @click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True)

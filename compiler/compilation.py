@@ -6,7 +6,7 @@ reported together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import dlc
@@ -19,6 +19,7 @@ from dlc.compiler.options import Options
 from dlc.compiler.sources import Spec
 from dlc.compiler.syntax import ast
 from dlc.compiler.syntax.parse import parse
+from dlc.compiler.verification import Verdict, verify
 
 Made = TypeVar("Made")
 
@@ -79,6 +80,24 @@ def _header(spec: Spec, chosen: Options) -> str:
     values = (*sorted(chosen.sizes.items()), *sorted(chosen.hyper.items()))
     given = f" with {', '.join(f'{name}={value}' for name, value in values)}" if values else ""
     return f"Compiled by dlc {dlc.__version__} from {spec.path.name}{given}: change that, and compile it again."
+
+
+def verdicts(spec: Spec, chosen: Options, points: int, seed: int) -> Iterator[list[Verdict]]:
+    """The verdicts on the claims of every definition that has some; raises `CompileError` with what is wrong in one."""
+    file = parse(spec.source)
+    loader = semantics.Loader()
+    for item in file.definitions:
+        if isinstance(item, ast.Layer | ast.Model) and any(isinstance(line, ast.Check) for line in item.body):
+            sizes, hypers = options.sizes_for(file, item, chosen), options.hypers_for(item, chosen)
+            graph = semantics.elaborate(file, item.name.text, loader, sizes, hypers, claims=True)
+            yield verify(graph, points, seed)
+
+
+def names(spec: Spec) -> tuple[set[str], set[str]]:
+    """The index sets and the hyper-parameters of all definitions, to which `-D` may give values."""
+    file = parse(spec.source)
+    sets = {name for item in file.definitions for name in options.index_sets(file, item)}
+    return sets, {name for item in file.definitions for name in options.hyper_parameters(item)}
 
 
 def problems(spec: Spec) -> list[Diagnostic]:

@@ -16,13 +16,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler import files, sources, store
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.options import Number, Options
 from dlc.compiler.sources import Spec
 from dlc.runtime.kernels_fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from dlc.compiler.verification import Verdict
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,50 @@ def check(spec: str | Path) -> list[Diagnostic]:
     from dlc.compiler import compilation
 
     return compilation.problems(sources.read(spec))
+
+
+def verify(
+    spec: str | Path,
+    points: int = 20,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+    hyper: Mapping[str, Number] | None = None,
+) -> list[Verdict]:
+    """A verdict on every claim (`check a == b`) of a spec, or of all specs below a folder; raises `CompileError`.
+
+    A claim is proved, or tested at random `points` (float64, drawn from `seed`), or it failed, and then `failure` is a
+    diagnostic with a counterexample. `sizes` and `hyper` fix index sets and hyper-parameters.
+    """
+    options = Options.of("float64", sizes, None, hyper)
+    found = sources.below(spec)
+    check_names(found, options)
+    return [verdict for one in found for group in verdicts(one, options, points, seed) for verdict in group]
+
+
+def verdicts(spec: Spec, options: Options, points: int, seed: int) -> Iterator[list[Verdict]]:
+    """The verdicts on the claims of a spec, those of one definition at a time."""
+    from dlc.compiler import compilation
+
+    return compilation.verdicts(spec, options, points, seed)
+
+
+def check_names(specs: Iterable[Spec], options: Options) -> None:
+    """Every name given a value is known to one of the specs; raises `CompileError` (DL914, DL915)."""
+    from dlc.compiler import compilation
+    from dlc.compiler.options import UnknownHyper, UnknownSize
+
+    if not options.sizes and not options.hyper:
+        return
+    sets: set[str] = set()
+    hypers: set[str] = set()
+    for spec in specs:
+        of_sets, of_hypers = compilation.names(spec)
+        sets |= of_sets
+        hypers |= of_hypers
+    problems: list[Diagnostic] = [UnknownSize(None, n, tuple(sorted(sets))) for n in options.sizes if n not in sets]
+    problems += [UnknownHyper(None, n, tuple(sorted(hypers))) for n in options.hyper if n not in hypers]
+    if problems:
+        raise CompileError(problems)
 
 
 def pass_names() -> tuple[str, ...]:

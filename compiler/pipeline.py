@@ -129,6 +129,17 @@ def finished(graph: Graph, off: Collection[str] = ()) -> Graph:
     return _last(_through(FINISH, graph, off))
 
 
+def derived(graph: Graph) -> Graph:
+    """The graph with its derivatives written out, and nothing optimised."""
+    return _derived(extract.run(graph))
+
+
+def simplified(graph: Graph) -> Graph:
+    """The graph after every pass but those that trade memory for work: of two that mean the same, what is compared."""
+    steps = [step for step in (*PREPARE, *FINISH) if step.stage != "fuse"]
+    return _last(_through(steps, graph, ()))
+
+
 def _last(stages: Iterator[Stage]) -> Graph:
     *_, end = stages  # there is one: extract is never off
     return end.graph

@@ -29,6 +29,14 @@ def read(argument: str | os.PathLike[str]) -> Spec:
     return Spec(*files.read_argument(argument))
 
 
+def below(argument: str | os.PathLike[str]) -> list[Spec]:
+    """The spec that an argument means, or all specs in a folder and the folders in it, sorted by path."""
+    if not os.path.isdir(argument):
+        return [read(argument)]
+    paths = sorted(path for path in Path(argument).rglob(f"*{library.SUFFIX}") if path.is_file())
+    return [Spec(path, files.read_spec(path)) for path in paths]
+
+
 _USE = re.compile(r"^[ \t]*use\s+([^:#\n]+):", re.MULTILINE)
 
 

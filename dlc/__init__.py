@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlc.compiler.diagnostics import CompileError
     from dlc.compiler.driver import load as compile
+    from dlc.compiler.driver import verify
     from dlc.runtime import set_num_threads
 
 __version__ = "0.1.0"
@@ -19,11 +20,12 @@ __version__ = "0.1.0"
 # name -> (module, name there)
 _EXPORTS = {
     "compile": ("dlc.compiler.driver", "load"),
+    "verify": ("dlc.compiler.driver", "verify"),
     "CompileError": ("dlc.compiler.diagnostics", "CompileError"),
     "set_num_threads": ("dlc.runtime", "set_num_threads"),
 }
 
-__all__ = ["__version__", "compile", "CompileError", "set_num_threads"]
+__all__ = ["__version__", "compile", "verify", "CompileError", "set_num_threads"]
 
 
 def __getattr__(name: str) -> Any:

@@ -49,6 +49,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "dlc.compiler.diagnostics",
         "dlc.compiler.source",
     ),
+    "dlc.compiler.verification": (
+        "dlc.compiler.pipeline",
+        "dlc.compiler.passes",
+        "dlc.compiler.ir",
+        "dlc.compiler.diagnostics",
+        "dlc.compiler.source",
+    ),
     "dlc.compiler.options": (
         "dlc.compiler.syntax",
         "dlc.compiler.ir",
@@ -70,6 +77,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "dlc.compiler.ir",
         "dlc.compiler.options",
         "dlc.compiler.sources",
+        "dlc.compiler.verification",
         "dlc.compiler.diagnostics",
     ),
     "dlc.compiler.derivative": ("dlc.compiler.grad", "dlc.compiler.passes", "dlc.compiler.ir"),

@@ -141,6 +141,16 @@ class Requirement:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """The tensors ``left`` and ``right``, of equal axes, are equal element by element; ``text`` is what was written."""
+
+    left: str
+    right: str
+    text: str
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
 class Graph:
     name: str
     tensors: Mapping[str, Tensor]  # in the order of definition; do not rely on it being an order of evaluation
@@ -149,6 +159,7 @@ class Graph:
     objectives: tuple[Objective, ...] = ()  # one for each step; the graph of a derivative has the one that it is of
     gradients: tuple[Gradient, ...] = ()
     requirements: tuple[Requirement, ...] = ()
+    claims: tuple[Claim, ...] = ()  # only where the graph is made for verifying them
     doc: str = field(default="", compare=False)
 
     def of_kind(self, *kinds: Kind) -> list[Tensor]:
@@ -156,9 +167,10 @@ class Graph:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """What must be computed: outputs, losses and gradients, without repetition."""
+        """What must be computed: outputs, losses, gradients and both sides of claims, without repetition."""
         losses = (objective.loss for objective in self.objectives)
-        wanted = (*(o.tensor for o in self.outputs), *losses, *(g.adjoint for g in self.gradients))
+        claimed = (side for claim in self.claims for side in (claim.left, claim.right))
+        wanted = (*(o.tensor for o in self.outputs), *losses, *(g.adjoint for g in self.gradients), *claimed)
         return tuple(dict.fromkeys(wanted))
 
     @property

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Expr, Read, Size
-from dlc.compiler.ir.graph import Graph, Output, Tensor
+from dlc.compiler.ir.graph import Claim, Graph, Output, Tensor
 from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
 from dlc.compiler.semantics.arguments import match
+from dlc.compiler.semantics.claims import claim, claims_of
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, static_context
 from dlc.compiler.semantics.errors_calls import NotKnownHere
 from dlc.compiler.semantics.errors_names import NoOutput
@@ -57,11 +58,12 @@ class DefinitionGraph:
             self.attempt(lambda name=name: tensor(self.context, name, self.scope.equations[name][0].target.span))
         outputs = self.outputs()
         wanted = objectives(self.build, self.context)
+        claims = self.claims() if self.build.claims else ()
         correct(self.build)
         settle(self.build, frame)
         if self.build.problems.has_errors or self.scope.problems:
             return None
-        graph = assemble(self.build, self.scope.name, outputs, wanted, self.scope.definition.doc or "")
+        graph = assemble(self.build, self.scope.name, outputs, wanted, claims, self.scope.definition.doc or "")
         for problem in too_large(graph.tensors.values()) if graph is not None else ():
             self.build.report(problem)
         return graph
@@ -171,3 +173,9 @@ class DefinitionGraph:
             if value is not None and isinstance(value.body, Read):
                 found.append(Output(name, value.body.tensor))
         return found
+
+    def claims(self) -> tuple[Claim, ...]:
+        found: list[Claim | None] = []
+        for number, written in enumerate(claims_of(self.scope), 1):
+            found.append(self.attempt(lambda w=written, n=number: claim(self.frame, w, n)))
+        return tuple(one for one in found if one is not None)

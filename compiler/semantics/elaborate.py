@@ -16,6 +16,7 @@ from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
+from dlc.compiler.semantics.claims import claims_of
 from dlc.compiler.semantics.definition import DefinitionGraph
 from dlc.compiler.semantics.errors_calls import MissingValue
 from dlc.compiler.semantics.errors_limits import NestedTooDeep
@@ -46,16 +47,24 @@ def elaborate(
     loader: Loader,
     sizes: Mapping[str, int] | None = None,
     hypers: Mapping[str, Number] | None = None,
+    claims: bool = False,
 ) -> Graph:
-    """The graph of a definition (the only one, if none is named); raises `CompileError` with all independent errors."""
+    """The graph of a definition (the only one, if none is named); raises `CompileError` with all independent errors.
+
+    What is wrong in its claims is an error too, but only with ``claims`` are they part of the graph.
+    """
 
     def work() -> Graph:
         module = loader.module(file)
         item = _chosen(file, definition)
         problems = module.every_problem()
-        graph, found = _elaborated(module, item, loader, sizes or {}, hypers or {}, False)
+        claimed = bool(claims_of(scope_of(Resolved(module, item), item)))
+        graph, found = _elaborated(module, item, loader, sizes or {}, hypers or {}, claims=claimed)
         if found or problems or graph is None:
             raise CompileError([*problems, *found])
+        if claimed and not claims:  # nothing that only a claim needs, a size or a structure, touches what is compiled
+            graph, _ = _elaborated(module, item, loader, sizes or {}, hypers or {})
+            assert graph is not None
         return graph
 
     return _deep(work, file)
@@ -65,7 +74,7 @@ def problems_of(module: Module, item: ast.Layer | ast.Model, loader: Loader) -> 
     """Every error of a definition, taken generically: the sets of a layer's signature have any size."""
 
     def work() -> list[Diagnostic]:
-        return _elaborated(module, item, loader, {}, {}, True)[1]
+        return _elaborated(module, item, loader, {}, {}, claims=True, checking=True)[1]
 
     try:
         return _deep(work, module.file)
@@ -104,7 +113,8 @@ def _elaborated(
     loader: Loader,
     sizes: Mapping[str, int],
     hypers: Mapping[str, Number],
-    checking: bool,
+    claims: bool = False,
+    checking: bool = False,
 ) -> tuple[Graph | None, list[Diagnostic]]:
     """The graph if there are no errors, else these."""
     scope = scope_of(Resolved(module, item), item)
@@ -116,7 +126,7 @@ def _elaborated(
     fixed = dict(hypers)
     guesses: dict[tuple[object, ...], Guess] = {}
     while True:
-        build = Elaboration(loader, sizes, fixed, isinstance(item, ast.Layer), checking, guesses=guesses)
+        build = Elaboration(loader, sizes, fixed, isinstance(item, ast.Layer), claims, checking, guesses=guesses)
         try:
             graph = DefinitionGraph(build, scope).run()
         except Restart as restart:
@@ -160,7 +170,6 @@ def _unsupported(scope: Scope) -> list[Diagnostic]:
         ast.State: unsupported.StateNotSupported,
         ast.Update: unsupported.UpdateNotSupported,
         ast.Total: unsupported.TotalNotSupported,
-        ast.Check: unsupported.CheckNotSupported,
     }
     body = scope.definition.body
     return [kinds[type(one)](_place_of(one)) for one in body if type(one) in kinds]

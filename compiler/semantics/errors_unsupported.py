@@ -38,12 +38,6 @@ class UpdateNotSupported(NotSupportedYet):
 
 
 @dataclass(frozen=True)
-class CheckNotSupported(NotSupportedYet):
-    code = "DL117"
-    what = "claims (`check`) are"
-
-
-@dataclass(frozen=True)
 class OptimizerNotSupported(NotSupportedYet):
     code = "DL118"
     what = "optimizers are"

@@ -9,7 +9,7 @@ from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial, size_symbols
 from dlc.compiler.ir.bounds import decide, nonnegative
 from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, transform, walk
-from dlc.compiler.ir.graph import Equation, Graph, Objective, Output, Requirement, Tensor, reads_of
+from dlc.compiler.ir.graph import Claim, Equation, Graph, Objective, Output, Requirement, Tensor, reads_of
 from dlc.compiler.semantics.arithmetic import LARGEST
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet
 from dlc.compiler.semantics.fans import with_fans
@@ -135,7 +135,12 @@ def _check_parts(build: Elaboration) -> None:
 
 
 def assemble(
-    build: Elaboration, name: str, outputs: Sequence[Output], objectives: Sequence[Objective], doc: str
+    build: Elaboration,
+    name: str,
+    outputs: Sequence[Output],
+    objectives: Sequence[Objective],
+    claims: Sequence[Claim],
+    doc: str,
 ) -> Graph | None:
     """The graph of everything that the definition's own tensors and outputs need; None if a cycle has no order."""
     before = _read_by(draft.tensor for draft in build.drafts.values())
@@ -163,6 +168,7 @@ def assemble(
         tuple(used),
         tuple(replace(one, over=tuple(name for name in one.over if name in kept)) for one in objectives),
         requirements=requirements,
+        claims=tuple(claims),
         doc=doc,
     )
 

@@ -137,6 +137,7 @@ class Elaboration:
     given_sizes: Mapping[str, int] = field(default_factory=dict)
     fixed: Mapping[str, int | float | bool] = field(default_factory=dict)
     generic: bool = False  # the sets of the signature have any size: a layer by itself
+    claims: bool = False  # those of the definition are elaborated too
     checking: bool = False  # nothing is compiled: hyper-parameters without a default may have any value
     sizes: Sizes = field(default_factory=Sizes)
     drafts: dict[str, Draft] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.semantics.errors_calls import Recursive
@@ -45,15 +45,23 @@ class Count:
             raise CompileError(NestedTooDeep(span, item.name.text, DEEPEST_CALLS))
         self.open.append(item)
         equations, nodes, depth = 0, 0, 0
-        for node in ast.walk(item):
+        walked = list(_expanded(item, is_called=len(self.open) > 1))
+        for node in walked:
             nodes += 1
-            equations += isinstance(node, ast.Equation)
-        for called, place in _called(module, item):
+            equations += isinstance(node, ast.Equation | ast.Check)
+        for called, place in _called(module, item, walked):
             inner = self.of(called.module, called.item, place)
             equations, nodes, depth = equations + inner[0] + 2, nodes + inner[1], max(depth, inner[2] + 1)
         self.open.pop()
         self.known[id(item)] = (equations, nodes, depth)
         return self.known[id(item)]
+
+
+def _expanded(item: ast.Definition | ast.Function, is_called: bool) -> Iterator[ast.Node]:
+    """What is expanded of a definition: the claims of a layer stand for themselves, not in those that call it."""
+    for part in ast.children(item):
+        if not (is_called and isinstance(part, ast.Check)):
+            yield from ast.walk(part)
 
 
 def _circle(items: Sequence[ast.Definition | ast.Function]) -> Recursive:
@@ -63,11 +71,13 @@ def _circle(items: Sequence[ast.Definition | ast.Function]) -> Recursive:
     return Recursive(turned[0].name.span, tuple(item.name.text for item in turned))
 
 
-def _called(module: Module, item: ast.Definition | ast.Function) -> Iterator[tuple[Resolved, Span]]:
+def _called(
+    module: Module, item: ast.Definition | ast.Function, nodes: Iterable[ast.Node]
+) -> Iterator[tuple[Resolved, Span]]:
     """Every call in a definition, with what it calls: once for each time that its body is expanded."""
     instances = scope_of(Resolved(module, item), item).instances if isinstance(item, ast.Layer | ast.Model) else {}
     made = {id(entry.call) for entry in instances.values()}
-    for node in ast.walk(item):
+    for node in nodes:
         if not isinstance(node, ast.Call) or id(node) in made:
             continue
         base: ast.Expression = node.function

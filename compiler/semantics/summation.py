@@ -77,6 +77,16 @@ def sums_of(scope: Scope, value: ast.Expression, left: Places) -> Sums:
     return rule.result
 
 
+def sums_of_claim(scope: Scope, claim: ast.Check) -> tuple[Sums, Sums, Places]:
+    """The rule applied to both sides of `check a == b`, and what is free in them: the unbound variables of ``a``.
+
+    Sums in ``a`` are written out, so no product sums there; in ``b`` the variables of ``a`` are bound.
+    """
+    rule = _Rule(scope, Sums(), {}, (), summing=False)
+    free = rule.visit(claim.left, _Around(frozenset())).unbound
+    return rule.result, sums_of(scope, claim.right, free), free
+
+
 def left_names(scope: Scope, target: ast.Target) -> Places:
     """The index variables and whole axes of a left side."""
     names: Places = {}
@@ -116,6 +126,7 @@ class _Rule:
     result: Sums
     left: Places
     reductions: tuple[ast.Reduction, ...]
+    summing: bool = True  # whether products sum at all
 
     def visit(self, node: ast.Node, around: _Around) -> Found:
         match node:
@@ -174,7 +185,7 @@ class _Rule:
         result = Found()
         for factor in factors:
             result.add(factor)
-        if around.in_subscript:
+        if around.in_subscript or not self.summing:
             return result
         names = [name for name in result.unbound if sum(name in factor.unbound for factor in factors) > 1]
         names = [name for name in names if name not in around.kept]

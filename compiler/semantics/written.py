@@ -9,7 +9,7 @@ from dlc.compiler.semantics.errors_names import UnknownDefinition
 from dlc.compiler.semantics.frames import scope_of
 from dlc.compiler.semantics.modules import Loader, Resolved
 from dlc.compiler.semantics.scope import Scope
-from dlc.compiler.semantics.summation import Sums, sums_of_equation
+from dlc.compiler.semantics.summation import Sums, sums_of_claim, sums_of_equation
 from dlc.compiler.syntax import ast
 from dlc.compiler.syntax.format import INDENT, wrapped
 from dlc.compiler.syntax.spell import Speller
@@ -42,6 +42,10 @@ def _definition(scope: Scope, problems: list[Diagnostic]) -> str:
             sums = sums_of_equation(scope, statement)
             problems.extend(sums.problems)
             written = replace(statement, value=_summed(statement.value, sums))
+        elif isinstance(statement, ast.Check):
+            left, right, _ = sums_of_claim(scope, statement)
+            problems.extend((*left.problems, *right.problems))
+            written = replace(statement, right=_summed(statement.right, right))
         lines.extend(" " * INDENT + line for line in wrapped(speller.line(written), INDENT))
     return "".join(f"{line}\n" for line in lines)
 
