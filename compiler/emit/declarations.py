@@ -36,7 +36,7 @@ def _spelling(used: set[str]) -> Spelling:
             return f"n[{_SHARDS}]"
         return f"n[{literal(size.name)}]"
 
-    return Spelling("float64", name)
+    return Spelling("float64", name, is_plain=True)
 
 
 def sizes_text(sizes: Iterable[Expr], used: set[str]) -> str:

@@ -60,6 +60,7 @@ class Spelling:
     scalars: frozenset[str] = frozenset()
     locals: Mapping[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    is_plain: bool = False  # Python that is not compiled: integers only, builtins for ``max``, ``min`` and ``abs``
 
     def text(self, node: Expr, level: int = CHOICE) -> str:
         """The expression, in parentheses where it binds weaker than ``level``."""
@@ -174,6 +175,8 @@ class Spelling:
 
     def _call(self, node: Op) -> tuple[str, int]:
         function, for_integers = CALLS[node.name]
+        if self.is_plain and node.name in ("max", "min", "abs"):
+            return f"{node.name}({', '.join(map(self.text, node.args))})", ATOM
         if node.args[0].type == "int":
             if for_integers is None:
                 shown = self.text(node.args[0], SUM)

@@ -33,8 +33,13 @@ class Drafts:
     tensors: list[Tensor]
 
 
-def drafts(graph: Graph, names: Names, fresh_id: Callable[[str], str]) -> Drafts:
-    return _Drafting(graph, names, fresh_id).run()
+def drafts(
+    graph: Graph, plain: Graph, formulas: Mapping[str, Expr], names: Names, fresh_id: Callable[[str], str]
+) -> Drafts:
+    """The kernels of ``graph``, which is ``plain`` with names for the sizes of ``formulas``: what is proved of sizes is
+    proved of ``plain``.
+    """
+    return _Drafting(graph, plain, formulas, names, fresh_id).run()
 
 
 @dataclass
@@ -67,11 +72,13 @@ class _Level:
 
 
 class _Drafting:
-    def __init__(self, graph: Graph, names: Names, fresh_id: Callable[[str], str]) -> None:
-        self.graph, self.names, self.fresh_id = graph, names, fresh_id
-        self.orders = {c: _order(graph, c) for c in components(graph) if graph.tensors[c[0]].equations}
+    def __init__(
+        self, graph: Graph, plain: Graph, formulas: Mapping[str, Expr], names: Names, fresh_id: Callable[[str], str]
+    ) -> None:
+        self.graph, self.formulas, self.names, self.fresh_id = graph, formulas, names, fresh_id
+        self.orders = {c: _order(plain, c) for c in components(plain) if plain.tensors[c[0]].equations}
         outermost = [step for steps in self.orders.values() for step in steps if isinstance(step, Loop)]
-        self.rings: Mapping[str, Ring] = rings(graph, outermost)
+        self.rings: Mapping[str, Ring] = rings(plain, outermost)
         self.stored = {key: ring_sized(tensor, self.rings.get(key)) for key, tensor in graph.tensors.items()}
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.facts = _facts(graph)
@@ -95,7 +102,7 @@ class _Drafting:
         if isinstance(step, Place):
             self._equation(level, step, equations[step], when.get(step, ()))
             return
-        rounds = rounds_of(step, equations)
+        rounds = rounds_of(step, equations, self.formulas)
         members = frozenset(place.tensor for place in step.places())
         over = (*level.over, rounds.index)
         inner = _Level(Packer(self.sizes, self.fresh_id, frozenset(over)), over, level.members | members, level)

@@ -29,11 +29,11 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
     for graph in graphs.values():
         for tensor in graph.of_kind("input", "parameter", "hyper", "cotangent"):
             values.setdefault(tensor.id, _value(tensor))
+    graphs = {name: _staged(graph) for name, graph in graphs.items()}
     derived = DerivedSizes(graphs.values())
-    graphs = {name: derived.used_in(graph) for name, graph in graphs.items()}
     buffers: dict[str, Buffer] = {}
     kernels: dict[str, Kernel] = {}
-    entries = tuple(_entry(name, graph, buffers, kernels) for name, graph in graphs.items())
+    entries = tuple(_entry(name, graph, derived, buffers, kernels) for name, graph in graphs.items())
     requirements: dict[tuple[object, ...], Requirement] = {}
     for graph in graphs.values():
         requirements.update({(r.value, r.message): r for r in graph.requirements})
@@ -66,8 +66,10 @@ def _value(tensor: Tensor) -> Value:
     )
 
 
-def _entry(name: str, graph: Graph, buffers: dict[str, Buffer], kernels: dict[str, Kernel]) -> Entry:
-    graph = _staged(graph)
+def _entry(
+    name: str, plain: Graph, derived: DerivedSizes, buffers: dict[str, Buffer], kernels: dict[str, Kernel]
+) -> Entry:
+    graph = derived.used_in(plain)
     taken: dict[str, object] = {**buffers, **graph.tensors}
 
     def fresh(wanted: str) -> str:
@@ -78,7 +80,7 @@ def _entry(name: str, graph: Graph, buffers: dict[str, Buffer], kernels: dict[st
     def local(label: str) -> str:
         return fresh(f"{label}.v")
 
-    made = drafts(graph, local, fresh)
+    made = drafts(graph, plain, derived.formulas, local, fresh)
     own = {tensor.id: Buffer(tensor.id, tensor.sizes, tensor.type, _role(graph, tensor)) for tensor in made.tensors}
     everything = list(leaves(made.items))
     shared_by = Counter(key for draft in everything for key in touches(draft.body))

@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, fresh, op, substitute, transform
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, substitute, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Loop, Place, Time, guarded_reads
 
 Equations = Mapping[Place, Equation]
+_NO_FORMULAS: Mapping[str, Expr] = {}
 
 
 class Span(NamedTuple):
@@ -48,21 +49,29 @@ class Rounds:
         return self.index.size
 
 
-def span_of(equation: Equation, time: Time) -> Span:
-    value = time.of(equation.subscripts)
+def span_of(equation: Equation, time: Time, formulas: Mapping[str, Expr] = _NO_FORMULAS) -> Span:
+    names: dict[Expr, Expr] = {Size(name): formula for name, formula in formulas.items()}
+
+    def spelled_out(expression: Expr) -> Polynomial:
+        return polynomial(substitute(expression, names)) if names else polynomial(expression)
+
+    value = spelled_out(equation.subscripts[time.axis]) * time.direction + time.shift
     index = next((atom for atom in value.atoms if isinstance(atom, Index) and atom in equation.indices), None)
     parts = value.split(index) if index is not None else None
     if index is None or parts is None:
         return Span(value, value, None, 1, value)
     step, rest = parts[0].value, parts[1]
     assert step is not None  # the order has chosen no other axis
-    far = rest + (polynomial(index.size) - 1) * step
+    far = rest + (spelled_out(index.size) - 1) * step
     return Span(rest, far, index, step, rest) if step > 0 else Span(far, rest, index, step, rest)
 
 
-def rounds_of(loop: Loop, equations: Equations) -> Rounds:
-    """The equations of the loop with the index of time replaced by the number of the round."""
-    spans = {place: span_of(equations[place], loop.times[place.tensor]) for place in loop.places()}
+def rounds_of(loop: Loop, equations: Equations, formulas: Mapping[str, Expr]) -> Rounds:
+    """The equations of the loop with the index of time replaced by the number of the round.
+
+    ``formulas`` are those of sizes that the equations mention and the order does not.
+    """
+    spans = {place: span_of(equations[place], loop.times[place.tensor], formulas) for place in loop.places()}
     first = _extreme("min", [span.first for span in spans.values()])
     last = _extreme("max", [span.last for span in spans.values()])
     hint = next((span.index.hint for span in spans.values() if span.index is not None), "t")
