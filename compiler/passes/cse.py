@@ -1,7 +1,7 @@
 """Common sub-expressions: what is computed twice is computed once.
 
 Two steps.  Tensors with equal definitions become one; of two that must both exist (outputs, gradients) the second
-becomes a copy.  Then a sub-expression that some map tensor holds, ``C[i] = e(i)``, is read from there, which is how a
+becomes a copy.  Then a sub-expression that some map holds, ``C[i] = e(i)``, is read from there, which is how a
 backward pass comes to read the activations of the forward pass.  If C is there under a condition only, so is the read;
 a product reads the factors that C holds together.  Nothing is replaced by a read of a tensor that comes
 later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.  Within a recurrence
@@ -106,20 +106,20 @@ def _copy(tensor: Tensor, source: str) -> Tensor:
 
 @dataclass(frozen=True)
 class _Holder:
-    """A map tensor ``name[free[axes[0]], ..] = value`` where ``conditions`` hold; ``free`` are the indices of value."""
+    """A map ``name[subscripts] = value`` where ``conditions`` hold; ``free`` are the indices of all of them."""
 
     name: str
     value: Expr
     conditions: tuple[Expr, ...]
     free: tuple[Index, ...]
-    axes: tuple[int, ...]
+    subscripts: tuple[Expr, ...]
 
     def at(self, free: Sequence[Index], known: frozenset[Expr]) -> Read | None:
         """The element with other indices, if its conditions are known to hold there."""
         place = self.place(free)
         if any(substitute(cond, place) not in known for cond in self.conditions):
             return None
-        return Read(self.name, tuple(free[axis] for axis in self.axes), self.value.type)
+        return Read(self.name, tuple(substitute(one, place) for one in self.subscripts), self.value.type)
 
     def place(self, free: Sequence[Index]) -> dict[Expr, Expr]:
         return dict(zip(self.free, free, strict=True))
@@ -130,9 +130,9 @@ def _reusing(graph: Graph) -> Graph:
     held = _Held(tensors)
     for name in ordered(graph):
         tensor = tensors[name] = _with_values(graph.tensors[name], held.reused)
-        if len(tensor.equations) == 1:
-            held.add(name, graph.tensors[name].equations[0])
-            held.add(name, tensor.equations[0])
+        for before, after in zip(graph.tensors[name].equations, tensor.equations, strict=True):
+            held.add(name, before)
+            held.add(name, after)
     return graph.with_tensors(tensors.values())
 
 
@@ -147,7 +147,7 @@ class _Held:
 
     def add(self, name: str, equation: Equation) -> None:
         cond, value = guard_of(equation.value)
-        if not equation.is_whole or not is_map(equation) or not _is_worth_reading(value):
+        if not is_map(equation) or not _is_worth_reading(value):
             return
         self._add_to(self._holders, name, equation, value, value, conjuncts(cond))
         anchor = next((factor for factor in factors_of(value)[0] if _is_costly(factor)), None)
@@ -166,9 +166,8 @@ class _Held:
         """Found by ``part`` of the value, which must have all indices of the tensor."""
         pattern, free = key(part)
         if set(free) == set(equation.indices):
-            axes = tuple(free.index(index) for index in equation.indices)
             self._shapes.add(shape(part))
-            table.setdefault(pattern, []).append(_Holder(name, value, conditions, free, axes))
+            table.setdefault(pattern, []).append(_Holder(name, value, conditions, free, equation.subscripts))
 
     def reused(self, value: Expr) -> Expr:
         """The largest sub-expressions that are held become reads."""
