@@ -7,10 +7,12 @@ sample, and `full(y, x)` has an axis for every element of `y`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numeric.formula_cases import ONE, THREE, TWO, formula, positive
-from numeric.harness import Case, torch
+from numeric.harness import Case, Draw, torch
 
 
 def d(y: Any, x: Any) -> Any:
@@ -215,4 +217,98 @@ layer Case(x[B,J], w[I,J], c[I], gamma[I], beta[I]) -> h[B,J,J]:
 """, lambda t: torch.stack([hessian(normed_cubes(x, t), x) for x in t.x]), ({"B": 2, "J": 2, "I": 3},)),
 )  # fmt: skip
 
-CASES = (*ELEMENTS, *PATHS, *LOSSES, *CALLS)
+# -- second derivatives -----------------------------------------------------------------------------------------------
+
+
+def second(function: str, reference: Callable[[Any], Any], **draws: Draw) -> Case:
+    """Of a scalar function; the harness takes the third."""
+    return formula(
+        f"second derivative of {function}", "x[I]", "h[I]", f"h[i] = grad(grad({function}, x[i]), x[i])",
+        lambda t: d(d(reference(t.x), t.x), t.x), "I", ONE, **draws,
+    )  # fmt: skip
+
+
+def small(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return random.uniform(-0.9, 1.2, shape)
+
+
+SCALARS = (
+    second("exp(x[i])", torch.exp),
+    second("log(x[i])", torch.log, x=positive),
+    second("sqrt(x[i])", torch.sqrt, x=positive),
+    second("sin(x[i])", torch.sin),
+    second("cos(x[i])", torch.cos),
+    second("tan(x[i])", torch.tan, x=small),
+    second("tanh(x[i])", torch.tanh),
+    second("sinh(x[i])", torch.sinh),
+    second("cosh(x[i])", torch.cosh),
+    second("sigmoid(x[i])", torch.sigmoid),
+    second("erf(x[i])", torch.erf),
+    second("log1p(x[i])", torch.log1p, x=small),
+    second("expm1(x[i])", torch.expm1),
+    second("softplus(x[i])", torch.nn.functional.softplus),
+    second("relu(x[i])^3", lambda x: torch.relu(x)**3),
+    second("abs(x[i])^3", lambda x: x.abs()**3),
+    second("max(x[i], x[i]^2)^2", lambda x: torch.maximum(x, x**2)**2),
+    second("min(x[i]^3, x[i])^2", lambda x: torch.minimum(x**3, x)**2),
+    second("1/x[i]", lambda x: 1/x, x=positive),
+    second("x[i]^x[i]", lambda x: x**x, x=positive),
+    second("x[i]^-2.5", lambda x: x**-2.5, x=positive),
+    second("2^x[i]", lambda x: 2**x),
+    second("log(1 + exp(x[i]))", torch.nn.functional.softplus),
+    second("1/(1 + exp(-x[i]))", torch.sigmoid),
+    second("(exp(x[i]) - exp(-x[i])) / (exp(x[i]) + exp(-x[i]))", torch.tanh),
+)  # fmt: skip
+
+
+def layer_hessian(name: str, inputs: str, call: str, wrt: str, reference: Callable[[Any], Any], *sizes: dict[str, int],
+                  by: str = "x", **draws: Draw) -> Case:
+    """Second derivatives of the sum of the squares of a layer's elements, by every pair of elements of an input."""
+    module, layer = name.rsplit(".", 1)
+    other = ",".join(f"{index}'" for index in wrt.split(","))
+    axes = ",".join(index.upper() for index in wrt.split(","))
+    text = (
+        f"use {module}: {layer}\n\nlayer Case({inputs}) -> h[{axes},{axes}]:\n"
+        f"    {call}\n    energy = sum[..] y[..]^2\n"
+        f"    h[{wrt},{other}] = grad(grad(energy, {by}[{wrt}]), {by}[{other}])\n"
+    )
+    return Case(f"Hessian of {layer} by {by}", text, lambda t: hessian((reference(t)**2).sum(), t[by]), sizes, draws)
+
+
+def attention(t: Any) -> Any:
+    return torch.softmax(t.q @ t.k.T / t.q.shape[1]**0.5, 1) @ t.v
+
+
+def layer_norm(t: Any) -> Any:
+    centred = t.x - t.x.mean()
+    return t.g * centred / ((centred**2).mean() + 1e-5).sqrt() + t.c
+
+
+LINEAR = "x[B,J], w[I,J], c[I]", "y[b,I] = tanh(Linear(x[b,J]; w, c))"
+CONV = "x[C,H,W], k[O,C,P,Q], c[O]", "y[O,U,V] = tanh(Conv2d(x[C,H,W]; k, c, stride=2, padding=1))"
+ATTENTION = "q[T,D], k[S,D], v[S,E]", "y[T,E] = Attention(q[T,D], k[S,D], v[S,E])"
+NORM = "x[D], g[D], c[D]", "y[D] = LayerNorm(x[D]; g, c)"
+
+
+def convolution(t: Any) -> Any:
+    return torch.tanh(torch.nn.functional.conv2d(t.x[None], t.k, t.c, stride=2, padding=1)[0])
+
+
+def linear(t: Any) -> Any:
+    return torch.tanh(t.x @ t.w.T + t.c)
+
+
+LAYERS = (
+    layer_hessian("nn.linear.Linear", *LINEAR, "b,j", linear, {"B": 2, "J": 3, "I": 2}),
+    layer_hessian("nn.linear.Linear", *LINEAR, "i,j", linear, {"B": 3, "J": 2, "I": 2}, by="w"),
+    layer_hessian("nn.conv.Conv2d", *CONV, "c,h,w", convolution,
+                  {"C": 2, "H": 3, "W": 4, "O": 2, "P": 2, "Q": 3}),
+    layer_hessian("nn.conv.Conv2d", *CONV, "o,c,p,q", convolution,
+                  {"C": 1, "H": 4, "W": 3, "O": 2, "P": 2, "Q": 2}, by="k"),
+    layer_hessian("nn.attention.Attention", *ATTENTION, "t,d", attention, {"T": 2, "S": 3, "D": 2, "E": 2}, by="q"),
+    layer_hessian("nn.attention.Attention", *ATTENTION, "s,d", attention, {"T": 2, "S": 2, "D": 2, "E": 3}, by="k"),
+    layer_hessian("nn.norm.LayerNorm", *NORM, "d", layer_norm, {"D": 4}),
+)  # fmt: skip
+
+FORMULAS = (*ELEMENTS, *PATHS, *LOSSES, *SCALARS)
+CASES = (*FORMULAS, *CALLS, *LAYERS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numeric import composite_cases, formula_cases, layer_cases, model_cases, system_cases
+from numeric import composite_cases, derivative_cases, formula_cases, layer_cases, model_cases, system_cases
 from numeric.harness import EXACT, SINGLE, Case, Results, assert_agree, expected, graph_of, inputs_of
 
 import dlc
@@ -83,6 +83,19 @@ def test_double_precision(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", SINGLE), ("float64", EXACT)])
 def test_formulas(dtype: str, tolerance: float, tmp_path: Path) -> None:
     agree_together(formula_cases.CASES, dtype, tolerance, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 10 * SINGLE), ("float64", EXACT)])
+def test_derivatives(dtype: str, tolerance: float, tmp_path: Path) -> None:
+    """In single precision a third derivative has lost a digit."""
+    agree_together(derivative_cases.FORMULAS, dtype, tolerance, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gradient penalty", "mixed Hessian", "through layers"])
+def test_derivatives_in_losses_and_layers(name: str, tmp_path: Path) -> None:
+    (case,) = (case for case in derivative_cases.CASES if case.name == name)
+    agrees(case, "float64", EXACT, tmp_path)
 
 
 @pytest.mark.slow
