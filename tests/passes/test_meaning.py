@@ -10,9 +10,9 @@ from passes.random_graphs import random_model
 
 from dlc.compiler.ir.forms import is_extracted
 from dlc.compiler.ir.printer import text
-from dlc.compiler.passes import cse, dce, deltas, extract, factor, fuse, simplify, stabilise
+from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, simplify, stabilise
 
-ANYWHERE = (simplify, stabilise, extract, cse, dce, deltas, factor)  # fuse takes extracted graphs
+ANYWHERE = (simplify, stabilise, extract, cse, dce, deltas, diagonals, factor)  # fuse takes extracted graphs
 FORWARD = (simplify, stabilise, extract, cse, dce)
 AFTERWARDS = (simplify, deltas, simplify, factor, extract, cse, dce, fuse)
 
@@ -46,7 +46,7 @@ def test_stabilise_changes_what_is_stable_no_more() -> None:
         assert text(stabilise.run(once)) == text(once), model.name
 
 
-@pytest.mark.parametrize("step", [simplify, deltas, extract, cse, dce], ids=lambda step: step.NAME)
+@pytest.mark.parametrize("step", [simplify, deltas, extract, cse, dce, diagonals], ids=lambda step: step.NAME)
 def test_a_second_run_changes_nothing(step: ModuleType, known: list[Model]) -> None:
     for model in known:
         once = step.run(simplify.run(model.graph))
