@@ -275,12 +275,14 @@ def show(spec: str, sums: bool, stage: str | None, definitions: tuple[tuple[str,
 @spec_argument
 @click.option("--of", "of", required=True, metavar="NAME", help="The tensor to differentiate.")
 @click.option("--wrt", required=True, metavar="NAME", help="The tensor to differentiate with respect to.")
+@click.option("--order", type=click.IntRange(1, 9), default=1, show_default=True, help="How often to differentiate.")
+@click.option("--compressed", is_flag=True, help="Leave out what is zero: print the blocks of a Hessian.")
 @model_option
-def grad(spec: str, of: str, wrt: str, model: str | None) -> None:
+def grad(spec: str, of: str, wrt: str, order: int, compressed: bool, model: str | None) -> None:
     """Print the derivative of one tensor of SPEC with respect to another, as equations."""
     from dlc.compiler import driver
 
-    click.echo(driver.gradient_text(spec, of, wrt, model=model).rstrip("\n"))
+    click.echo(driver.gradient_text(spec, of, wrt, order, compressed, model=model).rstrip("\n"))
 
 
 @commands.command()

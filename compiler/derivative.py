@@ -1,5 +1,6 @@
 """The derivative of one tensor by another as a person would write it: few equations, in the names of the spec.
 
+A derivative of any order is asked for like one of a spec: by tensors that the passes put equations in the place of.
 Adjoints that stand in one place, or are short, are written into their readers; what the spec defines keeps its name,
 and what else is needed is listed below.
 """
@@ -7,15 +8,14 @@ and what else is needed is listed below.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
-from dlc.compiler.grad.jacobian import jacobian
 from dlc.compiler.ir import verify
-from dlc.compiler.ir.conditions import conjuncts
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, number, op, reads, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
+from dlc.compiler.ir.graph import Derivative, Equation, Graph, Output, Tensor, inlined, ordered, unique
 from dlc.compiler.ir.printer import Naming, equation_text, expression_text
 from dlc.compiler.passes import cse, dce, deltas, simplify
 
@@ -23,18 +23,45 @@ _SHORT = 12  # nodes; an expression of so few may be repeated
 _ROUNDS = 20  # of writing adjoints into each other: as deep as a chain of them may be
 
 
-def derivative_lines(graph: Graph, of: str, wrt: str, named: Set[str]) -> Iterator[str]:
-    """The equations of `grad(of, wrt)`, of a prepared graph; `named` are the tensors that the spec defines."""
-    forward = set(graph.tensors)
-    result = _tidied(jacobian(graph, of, wrt))
+@dataclass(frozen=True)
+class Wanted:
+    """`grad(grad(of, wrt), wrt)` for the order 2; compressed: only where it is not zero."""
+
+    of: str
+    wrt: str
+    order: int = 1
+    compressed: bool = False
+
+
+def with_derivatives(graph: Graph, wanted: Wanted) -> Graph:
+    """The graph that semantics gives, with the derivatives of all orders as outputs behind its own."""
+    of, tensors, outputs = wanted.of, dict(graph.tensors), list(graph.outputs)
+    for _ in range(wanted.order):
+        left, right = tensors[of], tensors[wanted.wrt]
+        sizes, sets = (*left.sizes, *right.sizes), (*_sets(left), *_sets(right))
+        derivative = Derivative(of, wanted.wrt)
+        of = unique("derivative", tensors)
+        tensors[of] = Tensor(of, sizes, "real", "derivative", sets=sets, derivative=derivative)
+        outputs.append(Output(of, of))
+    return replace(graph, tensors=tensors, outputs=tuple(outputs))
+
+
+def _sets(tensor: Tensor) -> tuple[str, ...]:
+    return tensor.sets or ("",) * tensor.rank
+
+
+def derivative_lines(graph: Graph, wanted: Wanted, forward: Set[str], named: Set[str]) -> Iterator[str]:
+    """The equations of the last output, which is the derivative; `forward` are the tensors that the graph has without
+    it, and `named` those of them that the spec defines."""
+    result = _tidied(replace(graph, outputs=graph.outputs[-1:], objectives=(), gradients=()))
     for _ in range(_ROUNDS):
-        shorter = _tidied(_written_in(result, forward))
+        shorter = _tidied(dce.run(_written_in(result, forward)))  # cse would read again what was written in
         if len(shorter.tensors) == len(result.tensors):
             break
         result = shorter
     name = result.outputs[0].tensor
     naming = Naming(tensor.id for tensor in result.tensors.values() if not tensor.rank)
-    yield from _lines_of_derivative(result.tensors[name], graph, of, wrt, naming)
+    yield from _lines_of_derivative(result.tensors[name], graph, wanted, naming)
     needed = _needed(result, name, named)
     if needed:
         yield "where"
@@ -61,7 +88,7 @@ def _tidied(graph: Graph) -> Graph:
     return graph
 
 
-def _written_in(graph: Graph, forward: set[str]) -> Graph:
+def _written_in(graph: Graph, forward: Set[str]) -> Graph:
     """The adjoints that may be, written into the equations that read them."""
     root = graph.outputs[0].tensor
     uses = Counter(node.tensor for t in graph.tensors.values() for e in t.equations for node in reads(e.value))
@@ -112,16 +139,39 @@ def _merged(value: Expr) -> Expr:
     return transform(value, change)
 
 
-def _lines_of_derivative(tensor: Tensor, graph: Graph, of: str, wrt: str, naming: Naming) -> Iterator[str]:
-    """`grad(of[i], wrt[j]) = ..`"""
-    rank = graph.tensors[of].rank
+def _lines_of_derivative(tensor: Tensor, graph: Graph, wanted: Wanted, naming: Naming) -> Iterator[str]:
+    """`grad(grad(of[i], wrt[j]), wrt[j']) = ..`"""
+    rank, step = graph.tensors[wanted.of].rank, graph.tensors[wanted.wrt].rank
     for equation in map(_in_first_indices, tensor.equations):
-        names = naming.extend({}, equation.indices)
+        equation = _compressed(equation) if wanted.compressed else equation
+        names = naming.extend({}, dict.fromkeys(equation.indices))
         spelled = [expression_text(subscript, names, naming) for subscript in equation.subscripts]
-        left, right = (
-            f"{name}[{','.join(s)}]" if s else name for name, s in ((of, spelled[:rank]), (wrt, spelled[rank:]))
-        )
-        yield f"grad({left}, {right}) = {expression_text(equation.value, names, naming)}"
+        left = _element(wanted.of, spelled[:rank])
+        for times in range(wanted.order):
+            start = rank + times * step
+            left = f"grad({left}, {_element(wanted.wrt, spelled[start : start + step])})"
+        yield f"{left} = {expression_text(equation.value, names, naming)}"
+
+
+def _element(name: str, subscripts: Sequence[str]) -> str:
+    return f"{name}[{','.join(subscripts)}]" if subscripts else name
+
+
+def _compressed(equation: Equation) -> Equation:
+    """Where the derivative is not zero: under `[i == i']`, only the elements with `i' = i`."""
+    cond, body = guard_of(equation.value)
+    names: dict[Expr, Expr] = {}
+    kept: list[Expr] = []
+    for part in conjuncts(cond):
+        match part:
+            case Op(name="eq", args=(Index() as one, Index() as other)) if {one, other} <= set(equation.indices):
+                first, later = sorted((one, other), key=equation.indices.index)
+                names[later] = names.get(first, first)
+            case _:
+                kept.append(part)
+    value = substitute(guarded(conjunction(kept), body), names)
+    indices = tuple(index for index in equation.indices if index not in names)
+    return Equation(indices, tuple(substitute(s, names) for s in equation.subscripts), value, equation.span)
 
 
 def _in_first_indices(equation: Equation) -> Equation:

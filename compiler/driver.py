@@ -242,11 +242,17 @@ def print_stages(spec: str | Path, stage: str, **options: Any) -> str:
     return listing.stage(sources.read(spec), stage, Options.of(**options))
 
 
-def gradient_text(spec: str | Path, of: str, wrt: str, **options: Any) -> str:
-    """The derivative of one tensor of a definition with respect to another, as equations of the language."""
-    from dlc.compiler import listing
+def gradient_text(
+    spec: str | Path, of: str, wrt: str, order: int = 1, compressed: bool = False, **options: Any
+) -> str:
+    """The derivative of one tensor of a definition with respect to another, as equations of the language.
 
-    return listing.derivative(sources.read(spec), of, wrt, Options.of(**options))
+    `compressed`: of a derivative that is zero off a diagonal, the diagonal.
+    """
+    from dlc.compiler import listing
+    from dlc.compiler.derivative import Wanted
+
+    return listing.derivative(sources.read(spec), Wanted(of, wrt, order, compressed), Options.of(**options))
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

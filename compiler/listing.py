@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from dlc.compiler import compilation, options, pipeline, semantics
-from dlc.compiler.derivative import derivative_lines
+from dlc.compiler.derivative import Wanted, derivative_lines, with_derivatives
 from dlc.compiler.diagnostics import CompileError, Diagnostic, suggestion
 from dlc.compiler.ir import loops_printer, printer
 from dlc.compiler.ir.graph import Graph, Output
@@ -104,8 +104,9 @@ def _passes(graph: Graph, chosen: Options) -> Iterator[tuple[str, str]]:
 # --- derivatives ------------------------------------------------------------------------------------------------------
 
 
-def derivative(spec: Spec, of: str, wrt: str, chosen: Options) -> str:
+def derivative(spec: Spec, wanted: Wanted, chosen: Options) -> str:
     """The derivative of a tensor with respect to another, in every definition that has both."""
+    of, wrt = wanted.of, wanted.wrt
     graphs = compilation.graphs(spec, chosen)
     having = [graph for graph in graphs if of in graph.tensors and wrt in graph.tensors]
     if not having:
@@ -115,17 +116,19 @@ def derivative(spec: Spec, of: str, wrt: str, chosen: Options) -> str:
     discrete = [NotReal(None, name) for name in (of, wrt) if having[0].tensors[name].type != "real"]
     if discrete:
         raise CompileError(discrete)
-    texts = ["\n".join(_derivative_lines(graph, of, wrt)) for graph in having]
+    texts = ["\n".join(_derivative_lines(graph, wanted)) for graph in having]
     if len(texts) == 1:
         return texts[0] + "\n"
     return "\n\n".join(f"# {graph.name}\n{text}" for graph, text in zip(having, texts, strict=True)) + "\n"
 
 
-def _derivative_lines(graph: Graph, of: str, wrt: str) -> Iterator[str]:
+def _derivative_lines(graph: Graph, wanted: Wanted) -> Iterator[str]:
     """All that the spec defines is kept, so that the derivative can be told in terms of it."""
     named = tuple(tensor.id for tensor in graph.of_kind("computed"))
-    kept = replace(graph, outputs=tuple(Output(name, name) for name in dict.fromkeys((of, wrt, *named))))
-    return derivative_lines(pipeline.prepared(kept), of, wrt, frozenset(named))
+    outputs = dict.fromkeys((wanted.of, wanted.wrt, *named))
+    kept = replace(graph, outputs=tuple(Output(name, name) for name in outputs))
+    forward = frozenset(pipeline.prepared(kept).tensors)
+    yield from derivative_lines(pipeline.prepared(with_derivatives(kept, wanted)), wanted, forward, frozenset(named))
 
 
 @dataclass(frozen=True)

@@ -488,6 +488,28 @@ def test_derivatives_are_equations(spec: Path, run: Run) -> None:
     assert err.startswith("error[DL918]: no tensor is called `v`\n")
 
 
+def test_derivatives_of_higher_order(spec: Path, run: Run) -> None:
+    layers = spec.parent / "layers.dl"
+    layers.write_text(
+        "layer Tanh(x[I]) -> y[I]:\n    y[i] = tanh(x[i])\n\n"
+        "layer Factors(x[N,M], u[N,K], v[M,K]) -> e:\n    e = sum[n,m] (x[n,m] - u[n,k]*v[m,k])^2\n"
+    )
+
+    def grad(of: str, wrt: str, *options: object) -> str:
+        code, out, err = run("grad", layers, "--of", of, "--wrt", wrt, *options)
+        assert (code, err) == (0, "")
+        return out
+
+    twice = grad("y", "x", "--model", "Tanh", "--order", 2)
+    assert twice == "grad(grad(y[i], x[i']), x[i'']) = [i == i' and i == i'']*(-2*y[i]*(1 - y[i]^2))\n"
+    blocks = "2*sum[m] v[m,k]*v[m,k']\n"
+    assert grad("e", "u", "--order", 2) == f"grad(grad(e, u[n,k]), u[n',k']) = [n == n']*{blocks}"
+    assert grad("e", "u", "--order", 2, "--compressed") == f"grad(grad(e, u[n,k]), u[n,k']) = {blocks}"
+    assert grad("e", "u", "--order", 3) == "grad(grad(grad(e, u[n,k]), u[n',k']), u[n'',k'']) = 0\n"
+    code, _, err = run("grad", layers, "--of", "e", "--wrt", "u", "--order", 0)
+    assert code == 2 and "--order" in err
+
+
 def test_golden_numbers(spec: Path, run: Run) -> None:
     path = spec.with_suffix(".golden")
     code, out, err = run("golden", spec)

@@ -63,7 +63,8 @@ def nest(
     tensor: Tensor, equation: Equation, value: Reduce, pairs: Mapping[Index, Index], names: Callable[[str], str]
 ) -> tuple[Statement, ...]:
     conditions, body = guarded(value)
-    conditions = [cond for cond in conditions if not _differing(cond, equation, value)]
+    chosen = next(cond for cond in conditions if _differing(cond, equation, value) == pairs)
+    conditions = [cond for cond in conditions if cond is not chosen]
     left_out = set(pairs.values())
     elements = [cond for cond in conditions if left_out & set(free_indices(cond))]  # where anything is left out at all
     factors = [cond for cond in conditions if cond not in elements]
