@@ -45,8 +45,9 @@ class EntryCall:
         self._declaration = declaration
         self._layout, self._flat, self._hypers, self._fixed = layout, flat, hypers, fixed
         values = (*declaration.inputs, *(declaration.cotangents if entry.name == VJP else ()))
+        labels = [*((v, v.label) for v in values), *((mode, mode.name) for mode in declaration.modes)]
         self._values: list[tuple[str, str, Type, np.dtype[Any]]] = [
-            (v.name, v.label, v.type, declaration.dtype(v.type)) for v in values
+            (array.name, label, array.type, declaration.dtype(array.type)) for array, label in labels
         ]
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._buffers: list[tuple[Vector, int]] = []

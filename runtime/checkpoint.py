@@ -41,24 +41,28 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def load(path: str | os.PathLike[str], parameters: Parameters) -> None:
-    """Set all parameters from a file.  Raises CheckpointError, with the model unchanged, if it does not fit."""
-    found = _read(path)
+def load(path: str | os.PathLike[str], parameters: Parameters) -> dict[str, str]:
+    """Set all parameters from a file, and give its metadata.  Raises CheckpointError, with the model unchanged, if it
+    does not fit."""
+    found, metadata = _read(path)
     _check_names(path, set(found), set(parameters))
     try:
         parameters.update(found)
     except ParameterError as error:
         raise CheckpointError(f"{os.fspath(path)} does not fit: {error}") from None
+    return metadata
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    from safetensors import SafetensorError
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {os.fspath(path)}")
     try:
-        return load_file(path)
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+        return load_file(path), metadata
     except (SafetensorError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{os.fspath(path)} is no safetensors file that can be read: {error}") from None
 

@@ -81,6 +81,11 @@ class Hyper(Array):
 
 
 @dataclass(frozen=True)
+class Mode(Array):
+    """A scalar that the model gives with each call: ``#train``, ``#seed`` or ``#step``."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One region of an entry.
 
@@ -135,6 +140,7 @@ class Declaration:
     cotangents: tuple[Cotangent, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     hypers: tuple[Hyper, ...] = ()
+    modes: tuple[Mode, ...] = ()
     arrays: tuple[Array, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     entries: tuple[Entry, ...] = ()
@@ -152,7 +158,7 @@ class Declaration:
     @property
     def given(self) -> tuple[Array, ...]:
         """Everything that is not computed."""
-        return (*self.inputs, *self.cotangents, *self.parameters, *self.hypers)
+        return (*self.inputs, *self.cotangents, *self.parameters, *self.hypers, *self.modes)
 
 
 _DTYPES: dict[str, np.dtype[Any]] = {

@@ -86,6 +86,7 @@ class Plan:
             if value.default is not None and (entry.name == VJP or not isinstance(value, Cotangent))
         }
         given = [(value.name, shape_of(value, known), declaration.dtype(value.type)) for value in values]
+        given += [(mode.name, (), declaration.dtype(mode.type)) for mode in declaration.modes]
         self._small_inputs = [(name, shape, dtype) for name, shape, dtype in given if _bytes(shape, dtype) <= SMALL]
         self._idle: list[Execution] = []
 

@@ -15,6 +15,7 @@ Several threads may call one model at once.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from unicodedata import normalize
@@ -26,6 +27,7 @@ from dlc.runtime.boundary import accepted
 from dlc.runtime.calls import EntryCall
 from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, VJP, Array, Declaration, Hyper, Input
 from dlc.runtime.errors import InputError, listed, suggestion
+from dlc.runtime.modes import SETTINGS, Modes
 from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise
 from dlc.runtime.results import Gradients, Outputs
 
@@ -39,13 +41,14 @@ class Model:
     params: Parameters
 
     def __init__(self, seed: int = 0, *, sizes: Mapping[str, int] | None = None, **hypers: Any) -> None:
-        """Initialise the parameters from ``seed``; set hyper-parameters by name.
+        """Initialise the parameters from ``seed``, which random numbers start from too; set hyper-parameters by name.
 
         ``sizes`` fixes sizes that only the inputs would tell: needed where the shape of a parameter depends on one.
         """
         self._prepare(sizes or {})
         for name, value in hypers.items():
             self.set_hyper(name, value)
+        self._modes.set("seed", seed)
         initialise(self.params, self._fixed, seed)
 
     def _prepare(self, sizes: Mapping[str, int]) -> None:
@@ -64,6 +67,8 @@ class Model:
         self._calls = {call.entry.name: call for call in calls}
         self._forwards = [call for call in calls if call.entry.name.split(".")[0] == FORWARD]
         self._input_names = frozenset(value.name for value in declaration.inputs)
+        self._mode_names = frozenset(mode.name for mode in declaration.modes)
+        self._modes = Modes()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -74,8 +79,14 @@ class Model:
     # -- calls --------------------------------------------------------------------------------------------------------
 
     def forward(self, given: Mapping[str, Any] | None = None, /, **inputs: Any) -> Outputs:
-        """The outputs, and the loss if all that it needs is given.  Inputs are given by name, or as a mapping."""
-        values = self._given(given, inputs)
+        """The outputs, and the loss if all that it needs is given.  Inputs are given by name, or as a mapping.
+
+        ``train=``, ``seed=`` and ``step=`` say for this call how it runs, here and in the other calls: see ``train``.
+        """
+        values = self._given(given, inputs, False)
+        return self._outputs(values)
+
+    def _outputs(self, values: dict[str, Any]) -> Outputs:
         for call in self._forwards:
             if call.required <= values.keys():
                 return call.outputs(values)
@@ -90,11 +101,13 @@ class Model:
 
         ``objective`` names the loss; it may be left out where the model has one.  Inputs that this loss does not need
         may be left out, and parameters that its step does not move have no gradient.
+
+        It is a training step, so the next call is another one: with ``step=`` or ``train=False`` it is not counted.
         """
         if objective is not None and not isinstance(objective, str):
             objective, given = None, objective
         call = self._objective(objective)
-        outputs, gradients = call.with_gradients(self._given(given, inputs))
+        outputs, gradients = call.with_gradients(self._given(given, inputs, True))
         return outputs[call.entry.loss or next(iter(outputs))], gradients
 
     def _objective(self, name: str | None) -> EntryCall:
@@ -115,10 +128,10 @@ class Model:
         its array alone will do.
         """
         call = self._call(VJP, "it has a loss: differentiate it with value_and_grad")
-        values = self._given(None, inputs)
+        values = self._given(None, inputs, False)
         outputs, gradients = call.with_gradients({**values, **self._weights(cotangents)})
         if not call.entry.results:
-            outputs = self.forward(values)
+            outputs = self._outputs(values)
         return outputs, gradients
 
     def _call(self, entry: str, otherwise: str) -> EntryCall:
@@ -126,7 +139,14 @@ class Model:
             raise InputError(f"{self.declaration.name} has no {entry}: {otherwise}")
         return self._calls[entry]
 
-    def _given(self, given: Mapping[str, Any] | None, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _given(self, given: Mapping[str, Any] | None, inputs: dict[str, Any], is_training: bool) -> dict[str, Any]:
+        """What is given and how the call runs, as the kernels know it."""
+        told = {name: inputs.pop(name) for name in SETTINGS if name in inputs and name not in self._input_names}
+        values = self._named(given, inputs)
+        modes = self._modes.of_call(told, is_training)
+        return {**values, **{name: modes[name] for name in self._mode_names}} if self._mode_names else values
+
+    def _named(self, given: Mapping[str, Any] | None, inputs: dict[str, Any]) -> dict[str, Any]:
         if given is not None and not isinstance(given, Mapping):
             raise InputError(f"inputs are given by name: {self.declaration.name}.forward({_example(self.declaration)})")
         values = {**given, **inputs} if given else inputs
@@ -152,6 +172,35 @@ class Model:
                 found = suggestion(output, known) or f": there are {listed(known)}"
                 raise InputError(f"there is no output {output} to give a cotangent for{found}")
         return {known[output]: value for output, value in cotangents.items()}
+
+    # -- how calls run ------------------------------------------------------------------------------------------------
+
+    @property
+    def train(self) -> bool | None:
+        """Whether calls train.  None, the default: ``value_and_grad`` does, ``forward`` and ``vjp`` do not."""
+        return self._modes.train
+
+    @train.setter
+    def train(self, value: bool | None) -> None:
+        self._modes.set("train", value)
+
+    @property
+    def seed(self) -> int:
+        """What random numbers are made from, together with the step."""
+        return self._modes.seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._modes.set("seed", value)
+
+    @property
+    def step(self) -> int:
+        """How many training steps there have been: the number of the next one."""
+        return self._modes.step
+
+    @step.setter
+    def step(self, value: int) -> None:
+        self._modes.set("step", value)
 
     # -- hyper-parameters and sizes -----------------------------------------------------------------------------------
 
@@ -199,22 +248,32 @@ class Model:
     # -- files and copies ---------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters to a safetensors file."""
+        """Write the parameters, the seed and the step to a safetensors file."""
         metadata = {"model": self.declaration.name, "spec": self.declaration.spec, "format": "dlc"}
+        metadata |= {"seed": str(self.seed), "step": str(self.step)}
         checkpoint.save(path, self.params, metadata)
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Set the parameters from a safetensors file; float32 and float64 are converted into each other."""
-        checkpoint.load(path, self.params)
+        """Set the parameters from a safetensors file, and the seed and the step if it has them.
+
+        float32 and float64 are converted into each other.
+        """
+        metadata = checkpoint.load(path, self.params)
+        for name in ("seed", "step"):
+            if re.fullmatch(r"-?[0-9]{1,30}", metadata.get(name, "")):
+                self._modes.set(name, int(metadata[name]))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"sizes": self._fixed, "hypers": self.hypers, "params": {n: v.copy() for n, v in self.params.items()}}
+        params = {name: value.copy() for name, value in self.params.items()}
+        return {"sizes": self._fixed, "hypers": self.hypers, "params": params, "modes": self._modes.state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._prepare(state["sizes"])
         for name, value in state["hypers"].items():
             self.set_hyper(name, value)
         self.params.update(state["params"])
+        for name, value in state["modes"].items():
+            self._modes.set(name, value)
 
     def __repr__(self) -> str:
         declaration = self.declaration

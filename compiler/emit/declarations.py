@@ -14,7 +14,7 @@ from dlc.compiler.ir.expr import Expr, Size, walk
 from dlc.compiler.ir.graph import Initialiser
 from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Step, Value, expressions, statements
 
-GIVEN = ("input", "cotangent", "parameter", "hyper")
+GIVEN = ("input", "cotangent", "parameter", "hyper", "mode")
 _SHARDS = "SHARDS"
 
 
@@ -75,6 +75,7 @@ class DeclarationWriter:
             self._listed("cotangents", [self._cotangent(v, outputs) for v in self._values("cotangent")])
             self._listed("parameters", [self._parameter(v) for v in self._values("parameter")])
             self._listed("hypers", [self._hyper(v) for v in self._values("hyper")])
+            self._listed("modes", [self._text("Mode", v.name, (), v.type) for v in self._values("mode")])
             self._listed("arrays", [self._array(b) for b in program.buffers.values() if b.role not in GIVEN])
             self._listed("requirements", [self._requirement(r.value, r.message) for r in program.requirements])
             with self._call("entries=", "(", "),"):

@@ -187,6 +187,11 @@ class Spelling:
             return self.call(function, f"{self.text(x, SUM)} - {self.text(scale.args[0], PRODUCT)}"), ATOM
         return self.call(function, *map(self.text, node.args)), ATOM
 
+    def _random(self, node: Op) -> tuple[str, int]:
+        """Real random numbers have a function for each precision: their arguments, integers, do not tell."""
+        function = node.name if node.type == "int" else f"{node.name}_f{self.real.removeprefix('float')}"
+        return self.call(function, *map(self.text, node.args)), ATOM
+
     def _pow(self, node: Op) -> tuple[str, int]:
         base, exponent = node.args
         count = _whole_number(exponent)
@@ -230,6 +235,9 @@ _OPERATORS: dict[str, Callable[[Spelling, Op], tuple[str, int]]] = {
     "real": Spelling._real,
     "stop": Spelling._stop,
     "pow": Spelling._pow,
+    "random_uniform": Spelling._random,
+    "random_normal": Spelling._random,
+    "random_integer": Spelling._random,
     **dict.fromkeys(CALLS, Spelling._call),
 }
 

@@ -26,12 +26,14 @@ _ORDERS = ("AS_IS", "TRANSPOSED")
 IMPORTS: dict[str, tuple[str, ...]] = {
     "dlc.runtime.compatibility": ("require_kernels",),
     "dlc.runtime.declarations": (
-        "Array", "Cotangent", "Declaration", "Entry", "Hyper", "Input", "Parameter", "Requirement", "SHARDS", "Step",
+        "Array", "Cotangent", "Declaration", "Entry", "Hyper", "Input", "Mode", "Parameter", "Requirement", "SHARDS",
+        "Step",
     ),
     "dlc.runtime.kernels": (
         "absolute", "address", "b1", "ceil", "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor",
         "gemm_f32", "gemm_f64", "gesv_f32", "gesv_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum",
-        "noalias", "power", "region", "relu", "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan",
+        "noalias", "power", "random_integer", "random_normal_f32", "random_normal_f64", "random_uniform_f32",
+        "random_uniform_f64", "region", "relu", "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan",
         "tanh", "wide",
     ),
     "dlc.runtime.model": ("Model",),

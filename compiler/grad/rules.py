@@ -113,6 +113,9 @@ RULES: dict[str, Row | None] = {
     "relu": lambda g, y, x: (where(op("lt", _ZERO, y), g),),  # [y > 0]
     "softplus": lambda g, y, x: (mul(g, op("sigmoid", x)),),  # sigmoid x
     "stop": None,
+    "random_uniform": None,
+    "random_normal": None,
+    "random_integer": None,
     "lt": None,
     "le": None,
     "eq": None,

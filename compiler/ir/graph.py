@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from dlc.compiler.source import Span
 
 #: input: given with each call; parameter: lives in the flat parameter buffer; hyper: a scalar that may be changed
-#: on the compiled object; cotangent: given with a vector-Jacobian product; computed: has equations; derivative: what
+#: on the compiled object; mode: a scalar that the runtime gives with each call (``#train``, the ``#seed`` and ``#step``
+#: of random numbers); cotangent: given with a vector-Jacobian product; computed: has equations; derivative: what
 #: ``derivative`` says, until a pass has put equations in its place.
-Kind = Literal["input", "parameter", "hyper", "cotangent", "computed", "derivative"]
+Kind = Literal["input", "parameter", "hyper", "mode", "cotangent", "computed", "derivative"]
 
 
 @dataclass(frozen=True)

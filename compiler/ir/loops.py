@@ -43,9 +43,9 @@ from dlc.compiler.ir.graph import Initialiser, Requirement
 from dlc.compiler.ir.ops import Type
 
 #: parameter: a view of the flat parameter buffer; gradient: a view of the flat gradient buffer, in the same layout;
-#: input, cotangent: given by the caller; hyper: a scalar given by the caller; result: returned by the entry;
-#: workspace: lives from its first to its last region.
-Role = Literal["input", "cotangent", "parameter", "hyper", "gradient", "result", "workspace"]
+#: input, cotangent: given by the caller; hyper: a scalar given by the caller, mode: one given by the runtime; result:
+#: returned by the entry; workspace: lives from its first to its last region.
+Role = Literal["input", "cotangent", "parameter", "hyper", "mode", "gradient", "result", "workspace"]
 
 SHARDS = Size("#shards")
 # no tensor of a spec can be called so

@@ -40,7 +40,7 @@ from dlc.compiler.ir.loops import (
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.verify import InternalError
 
-GIVEN = frozenset(("input", "cotangent", "parameter", "hyper"))
+GIVEN = frozenset(("input", "cotangent", "parameter", "hyper", "mode"))
 """The roles of buffers that the caller fills, and a program never writes."""
 
 

@@ -59,6 +59,10 @@ _ROWS = (
     ("relu", 1, "real", "real"),
     ("softplus", 1, "real", "real"),
     ("stop", 1, "same", "same"),  # its argument, with derivative 0
+    # random numbers, functions of (seed, step, number of the tensor, position in it): see ``philox.py``
+    ("random_uniform", 4, "int", "real"),  # in [0, 1)
+    ("random_normal", 4, "int", "real"),  # of mean 0 and variance 1
+    ("random_integer", 5, "int", "int"),  # in 0 .. n-1 for n, the fifth
     # truth values
     ("lt", 2, "same", "bool"),
     ("le", 2, "same", "bool"),
@@ -70,6 +74,9 @@ _ROWS = (
 )
 
 OPERATORS: dict[str, Operator] = {row[0]: Operator(*row) for row in _ROWS}  # type: ignore[arg-type]  # rows are typed by Operator
+
+#: Operators that take as long as a function like ``exp``, whatever their type.
+RANDOM = frozenset(("random_uniform", "random_normal", "random_integer"))
 
 #: Reductions.  argmax and argmin over several indices give the position in row-major order over them.
 REDUCTIONS: dict[str, Literal["same", "int", "bool"]] = {

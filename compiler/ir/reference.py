@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from dlc.compiler.ir import philox
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, identity_of, walk
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.unfold import CircularElementsError, UnknownElementError, Work, unfold
@@ -419,6 +420,9 @@ _VALUES: dict[str, Callable[..., Array]] = {
     "relu": lambda x: np.maximum(x, 0.0),
     "softplus": lambda x: np.logaddexp(x, 0.0),
     "stop": lambda x: x,
+    "random_uniform": philox.uniform,
+    "random_normal": philox.normal,
+    "random_integer": philox.below,
     "lt": np.less,
     "le": np.less_equal,
     "eq": np.equal,

@@ -31,6 +31,7 @@ from dlc.compiler.ir.graph import Equation, Graph, Objective, Tensor, components
 from dlc.compiler.ir.ops import OPERATORS
 from dlc.compiler.ir.recurrence import Conflict, order
 
+_SCALARS = {"hyper": "hyper-parameter", "mode": "mode"}
 _NUMERIC = ("real", "int")
 
 
@@ -81,8 +82,8 @@ def _tensor_problems(tensor: Tensor, graph: Graph) -> Iterator[str]:
         yield from _derivative_problems(tensor, graph)
     if tensor.kind != "computed" and tensor.equations:
         yield f"{tensor.id} is {_a(tensor.kind)} and has equations"
-    if tensor.kind == "hyper" and tensor.rank:
-        yield f"{tensor.id} is a hyper-parameter and not a scalar"
+    if tensor.kind in _SCALARS and tensor.rank:
+        yield f"{tensor.id} is a {_SCALARS[tensor.kind]} and not a scalar"
     for equation in tensor.equations:
         yield from _equation_problems(tensor, equation, graph)
 

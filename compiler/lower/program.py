@@ -27,7 +27,7 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
     first = next(iter(graphs.values()))
     values: dict[str, Value] = {}
     for graph in graphs.values():
-        for tensor in graph.of_kind("input", "parameter", "hyper", "cotangent"):
+        for tensor in graph.of_kind("input", "parameter", "hyper", "mode", "cotangent"):
             values.setdefault(tensor.id, _value(tensor))
     graphs = {name: _staged(graph) for name, graph in graphs.items()}
     derived = DerivedSizes(graphs.values())

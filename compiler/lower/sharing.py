@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from dlc.compiler.ir.expr import Expr, Op, Read, Select, reads, walk
 from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, System, Update, Var
+from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.lower.fusion import Body
 
 _FREE = frozenset({"neg", "real", "stop"})  # not worth a name
@@ -66,6 +67,10 @@ def _repeated(root: Expr) -> list[Expr]:
             uses[child] = uses.get(child, 0) + 1
     certain = _certain(root)
     certain_reads = {node for node in certain if isinstance(node, Read)}
+
+    def is_harmless(node: Expr) -> bool:
+        return not _is_random(node) and all(read in certain_reads or not read.subscripts for read in reads(node))
+
     return [
         node
         for node in walk(root)
@@ -73,8 +78,13 @@ def _repeated(root: Expr) -> list[Expr]:
         and isinstance(node, Op)
         and node.name not in _FREE
         and node.type == "real"
-        and (node in certain or all(read in certain_reads or not read.subscripts for read in reads(node)))
+        and (node in certain or is_harmless(node))
     ]
+
+
+def _is_random(root: Expr) -> bool:
+    """Whether a random number is drawn: that takes too long to do it in vain."""
+    return any(isinstance(node, Op) and node.name in RANDOM for node in walk(root))
 
 
 def _certain(root: Expr) -> set[Expr]:

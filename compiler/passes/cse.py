@@ -21,6 +21,7 @@ from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
+from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.products import factors_of, quotient
 
 NAME = "cse"
@@ -260,7 +261,11 @@ class _Reuse:
 
 def _is_costly(node: Expr) -> bool:
     """Whether computing the expression takes an operator that costs more than reading."""
-    return any(isinstance(part, Op) and part.type == "real" and part.name not in _CHEAP for part in walk(node))
+    return any(isinstance(part, Op) and _takes_long(part) for part in walk(node))
+
+
+def _takes_long(part: Op) -> bool:
+    return part.name in RANDOM or (part.type == "real" and part.name not in _CHEAP)
 
 
 def _is_worth_reading(node: Expr) -> bool:

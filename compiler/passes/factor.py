@@ -44,6 +44,7 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
+from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.precise import sums_to_nothing
 from dlc.compiler.ir.products import factors_of, quotient
 from dlc.compiler.ir.safety import reads_in_range
@@ -346,7 +347,7 @@ def _costly(root: Expr) -> set[Expr]:
     """The nodes with an operator that takes longer than a read, or a sum with such a node, somewhere below."""
     result: set[Expr] = set()
     for node in walk(root):
-        slow = isinstance(node, Op) and node.type == "real" and node.name not in _CHEAP
+        slow = isinstance(node, Op) and (node.name in RANDOM or (node.type == "real" and node.name not in _CHEAP))
         if slow or any(child in result for child in node.children):
             result.add(node)
     return result

@@ -32,6 +32,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_contraction, is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered, reads_of
+from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "fuse"
@@ -136,10 +137,15 @@ def _is_trivial(value: Expr) -> bool:
     """Whether computing the value costs no more than reading it: one cheap operator on one element, or only sizes."""
     if not reads(value) and not free_indices(value):
         return True
-    operators = [node for node in walk(value) if isinstance(node, Op | Select) and node.type != "int"]
+    operators = [node for node in walk(value) if isinstance(node, Op | Select) and _counts(node)]
     if any(not isinstance(node, Op) or node.name not in _CHEAP for node in operators):
         return False
     return sum(1 for node in reads(value) if node.subscripts) <= 1 and len(operators) <= 2
+
+
+def _counts(node: Op | Select) -> bool:
+    """Arithmetic of subscripts is free."""
+    return node.type != "int" or (isinstance(node, Op) and node.name in RANDOM)
 
 
 def _reads_each_once(subscripts: Sequence[Expr], loops: Sequence[Index]) -> bool:

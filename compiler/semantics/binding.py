@@ -6,10 +6,11 @@ of its own.  Axes of the actual are matched with those of the formal, from the r
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, fresh, number, op, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, free_indices, fresh, number, op, walk
 from dlc.compiler.semantics.arguments import Given
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, whole_value
@@ -73,12 +74,26 @@ def bind(context: Context, frame: Frame, node: ast.Call, given: Given) -> tuple[
             _element_of(frame, declaration, actuals[name], given.data.get(name))
     for name in (*scope.parameters, *scope.own_parameters):
         parameter(frame.instance, frame, name)
+    frame.mapped = _mapped(context, frame, actuals.values(), extras)
     for name in variables_of(scope.definition):
         if name in scope.data or name in (frame.instance.passed or ()):
             value = tensor(Context(frame, {}, NO_SUMS, WholeAxes()), name, node.span)
             frame.values[name] = as_variable(frame, value, name)
     build.frames.append(frame)
     return extras
+
+
+def _mapped(
+    context: Context, frame: Frame, actuals: Iterable[Value], extras: Sequence[Index]
+) -> tuple[Index, ...]:
+    """The index variables that a use of a layer is mapped over, in the order in which they were bound: those of the
+    caller, those in what it is given, and those of the whole axes beyond the formal ones."""
+    found = {*context.frame.mapped, *extras}
+    for value in (*actuals, *(frame.instance.passed or {}).values()):
+        found.update(index for index in free_indices(value.body) if index not in value.indices)
+    for given in (*frame.subscripts, *frame.instance.hypers.values()):
+        found.update(free_indices(given))
+    return tuple(sorted(found, key=lambda index: index.id))
 
 
 def _name_set(frame: Frame, name: str, size: Expr, span: Span) -> None:

@@ -54,8 +54,8 @@ class DefinitionGraph:
         self.attempt(self.inputs)
         self.attempt(self.declared)
         self.written()
-        for name in self.scope.equations:
-            self.attempt(lambda name=name: tensor(self.context, name, self.scope.equations[name][0].target.span))
+        for name in (*self.scope.equations, *self.scope.draws):
+            self.attempt(lambda name=name: tensor(self.context, name, self.scope.written(name)[0].target.span))
         outputs = self.outputs()
         wanted = objectives(self.build, self.context)
         claims = self.claims() if self.build.claims else ()

@@ -166,7 +166,6 @@ def _settings(scope: Scope, sizes: Mapping[str, int], hypers: Mapping[str, Numbe
 def _unsupported(scope: Scope) -> list[Diagnostic]:
     """Statements that are not translated yet, one diagnostic each."""
     kinds: dict[type[ast.Statement], type[unsupported.NotSupportedYet]] = {
-        ast.Draw: unsupported.DrawNotSupported,
         ast.State: unsupported.StateNotSupported,
         ast.Update: unsupported.UpdateNotSupported,
         ast.Total: unsupported.TotalNotSupported,

@@ -64,6 +64,8 @@ def bounds_of(build: Elaboration, body: Expr) -> Bounds | None:
         case Op(name="min", args=args):
             found = [bounds_of(build, arg) for arg in args]
             return None if None in found else found[0]
+        case Op(name="random_integer", args=(*_, size)):
+            return {size: ""}
         case Const(value=value) if value >= 0:
             return {Const(int(value) + 1): ""}
         case Select(yes=yes, no=no):

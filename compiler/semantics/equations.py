@@ -23,12 +23,15 @@ from dlc.compiler.semantics.errors_limits import TooManyAxes, TooManyParts
 from dlc.compiler.semantics.errors_types import MixedTypes, NotWithinSet, WrongType
 from dlc.compiler.semantics.frames import Draft, Frame, Poisoned, Value, collecting, tensor_value
 from dlc.compiler.semantics.names import set_size
+from dlc.compiler.semantics.randomness import drawn
 from dlc.compiler.semantics.recurrences import Making
 from dlc.compiler.semantics.scope import set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.targets import MOST_AXES, LeftSide, end_of, left_side
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
+
+Written = ast.Equation | ast.Draw
 
 MOST_PARTS = 400
 """Equations of one tensor: each part is compared with every other."""
@@ -38,7 +41,7 @@ def define(frame: Frame, name: str, span: Span | None) -> Value:
     """The tensor that the equations of ``name`` define."""
     if name in frame.open:
         return frame.meanwhile[name]()
-    frame.open[name] = span or frame.scope.equations[name][0].target.span
+    frame.open[name] = span or frame.scope.written(name)[0].target.span
     try:
         value = _defined(frame, name)
     except CompileError as error:
@@ -57,7 +60,7 @@ def define(frame: Frame, name: str, span: Span | None) -> Value:
 
 
 def _defined(frame: Frame, name: str) -> Value:
-    equations = frame.scope.equations[name]
+    equations = frame.scope.written(name)
     if len(equations) > MOST_PARTS:
         raise CompileError(TooManyParts(equations[MOST_PARTS].target.span, name, len(equations), MOST_PARTS))
     lefts = _lefts(frame, name, equations)
@@ -80,7 +83,7 @@ def _making(frame: Frame, name: str, lefts: Sequence[LeftSide]) -> Making:
     return Making(frame, name, lefts, ends, sets, None if declaration is None else _declared_type(declaration))
 
 
-def _made(making: Making, equations: Sequence[ast.Equation]) -> Draft:
+def _made(making: Making, equations: Sequence[Written]) -> Draft:
     frame, name, lefts = making.frame, making.name, making.lefts
     bodies = _typed(_bodies(making, equations), equations)
     declaration = frame.scope.outputs.get(name)
@@ -93,16 +96,16 @@ def _made(making: Making, equations: Sequence[ast.Equation]) -> Draft:
     return draft
 
 
-def _bodies(making: Making, equations: Sequence[ast.Equation]) -> list[Expr]:
+def _bodies(making: Making, equations: Sequence[Written]) -> list[Expr]:
     """The right sides; those that do not read the tensor itself are made first, they tell its type."""
     found: dict[int, Expr] = {}
 
     def step(number: int) -> Expr:
-        found[number] = _body(making.frame, equations[number], making.lefts[number])
+        found[number] = _body(making, equations[number], making.lefts[number])
         making.types.append(found[number].type)
         return found[number]
 
-    order = sorted(range(len(equations)), key=lambda number: _mentions(equations[number].value, making.name))
+    order = sorted(range(len(equations)), key=lambda number: _mentions(_right(equations[number]), making.name))
     collecting([lambda number=number: step(number) for number in order])
     return [found[number] for number in range(len(equations))]
 
@@ -111,7 +114,7 @@ def _mentions(value: ast.Expression, name: str) -> bool:
     return any(isinstance(part, ast.Name) and part.text == name for part in ast.walk(value))
 
 
-def _lefts(frame: Frame, name: str, equations: Sequence[ast.Equation]) -> list[LeftSide]:
+def _lefts(frame: Frame, name: str, equations: Sequence[Written]) -> list[LeftSide]:
     problems: list[Diagnostic] = []
     lefts: list[LeftSide] = []
     for equation in equations:
@@ -128,14 +131,17 @@ def _lefts(frame: Frame, name: str, equations: Sequence[ast.Equation]) -> list[L
     return lefts
 
 
-def _body(frame: Frame, equation: ast.Equation, left: LeftSide) -> Expr:
+def _body(making: Making, equation: Written, left: LeftSide) -> Expr:
+    frame = making.frame
+    if isinstance(equation, ast.Draw):
+        return drawn(frame, equation, left, lambda: making.id)
     sums = frame.sums(equation)
     if sums.problems:
         raise CompileError(sums.problems)
     return evaluate(Context(frame, left.env, sums, left.axes), equation.value)
 
 
-def _typed(bodies: list[Expr], equations: Sequence[ast.Equation]) -> list[Expr]:
+def _typed(bodies: list[Expr], equations: Sequence[Written]) -> list[Expr]:
     """All parts of one type: reals if one of them is."""
     types = {body.type for body in bodies}
     if len(types) == 1:
@@ -144,9 +150,8 @@ def _typed(bodies: list[Expr], equations: Sequence[ast.Equation]) -> list[Expr]:
         other = next(
             e for b, e in zip(bodies, equations, strict=True) if (b.type == "bool") != (bodies[0].type == "bool")
         )
-        raise CompileError(
-            MixedTypes(equations[0].value.span, "the parts of the tensor", other.value.span, bodies[0].type != "bool")
-        )
+        first, second = _right(equations[0]).span, _right(other).span
+        raise CompileError(MixedTypes(first, "the parts of the tensor", second, bodies[0].type != "bool"))
     return [real(body) for body in bodies]
 
 
@@ -154,15 +159,19 @@ def _declared_type(declaration: ast.Declaration) -> Type | None:
     return "int" if declaration.element_of is not None else declaration.type  # type: ignore[return-value]
 
 
-def _as_declared(bodies: list[Expr], declaration: ast.Declaration, equations: Sequence[ast.Equation]) -> list[Expr]:
+def _as_declared(bodies: list[Expr], declaration: ast.Declaration, equations: Sequence[Written]) -> list[Expr]:
     declared = _declared_type(declaration)
     if declared is None or bodies[0].type == declared:
         return bodies
     if declared == "real" and bodies[0].type == "int":
         return [real(body) for body in bodies]
     raise CompileError(
-        WrongType(equations[0].value.span, declaration.name.text, declared, bodies[0].type, declaration.span)
+        WrongType(_right(equations[0]).span, declaration.name.text, declared, bodies[0].type, declaration.span)
     )
+
+
+def _right(equation: Written) -> ast.Expression:
+    return equation.distribution if isinstance(equation, ast.Draw) else equation.value
 
 
 def _ends(frame: Frame, lefts: Sequence[LeftSide]) -> list[Expr]:

@@ -1,4 +1,4 @@
-"""Reals, integers and truth values.  DL100 to DL109."""
+"""Reals, integers and truth values, and what random tensors follow.  DL100 to DL109, DL140."""
 
 from __future__ import annotations
 
@@ -172,3 +172,18 @@ class BadExponent(SemanticDiagnostic):
     @property
     def message(self) -> str:
         return self.reason
+
+
+@dataclass(frozen=True)
+class BadDistribution(SemanticDiagnostic):
+    code = "DL140"
+    title = "bad distribution"
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return self.reason
+
+    @property
+    def help(self) -> str | None:
+        return "a random tensor follows `uniform(a, b)`, `normal(m, s)` or `randint(S)`"

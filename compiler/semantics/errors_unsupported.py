@@ -20,12 +20,6 @@ class NotSupportedYet(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class DrawNotSupported(NotSupportedYet):
-    code = "DL112"
-    what = "random tensors (`~` in a body) are"
-
-
-@dataclass(frozen=True)
 class StateNotSupported(NotSupportedYet):
     code = "DL113"
     what = "state is"

@@ -28,7 +28,8 @@ from dlc.compiler.semantics.errors_types import BadExponent, MixedTypes, NotACon
 from dlc.compiler.semantics.folding import known_truth
 from dlc.compiler.semantics.frames import Restart, collecting
 from dlc.compiler.semantics.lookup import tensor, unknown_name
-from dlc.compiler.semantics.names import as_integer, fix_hypers, hypers_in, set_size, training
+from dlc.compiler.semantics.modes import training
+from dlc.compiler.semantics.names import as_integer, fix_hypers, hypers_in, set_size
 from dlc.compiler.semantics.scope import CONSTANTS, set_of
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
@@ -254,7 +255,7 @@ def truth(context: Context, test: Expr) -> bool | None:
         return None
     hypers = hypers_in(context, test)
     reads = [part for part in walk(test) if isinstance(part, Read)]
-    if len([part for part in reads if part.tensor in build.hypers]) < len(reads) or "train" in hypers:
+    if len([part for part in reads if part.tensor in build.hypers]) < len(reads):
         return None
     if hypers:
         raise Restart(hypers)

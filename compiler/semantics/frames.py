@@ -149,6 +149,7 @@ class Elaboration:
     hypers: dict[str, bool] = field(default_factory=dict)  # that can be changed; whether the default is a whole number
     problems: Diagnostics = field(default_factory=Diagnostics)
     frames: list[Frame] = field(default_factory=list)
+    draws: dict[int, str] = field(default_factory=dict)  # random tensors by their numbers
     late: list[Callable[[], None]] = field(default_factory=list)
     depth: int = 0
     guesses: dict[tuple[object, ...], Guess] = field(default_factory=dict)
@@ -222,6 +223,7 @@ class Frame:
     sets: dict[str, Expr] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     hypers: dict[str, Expr] = field(default_factory=dict)
+    mapped: tuple[Index, ...] = ()  # the callers' index variables that this use of the layer is mapped over
     all_axes: tuple[Axis, ...] | None = None  # what `..` stands for
     open: dict[str, Span] = field(default_factory=dict)  # names that are being worked on, in order
     meanwhile: dict[str, Callable[[], Value]] = field(default_factory=dict)  # what tensors among them stand for

@@ -37,15 +37,13 @@ def tensor(context: Context, name: str, span: Span) -> Value:
     if unsupported_kind is not None:
         frame.failed.add(name)
         raise CompileError(unsupported_kind)
-    if name in frame.scope.equations:
+    if frame.scope.is_computed(name):
         return define(frame, name, span)
     raise CompileError(UnknownName(span, name, "tensor", (*frame.scope.tensor_names, *frame.scope.instances)))
 
 
 def _unsupported(frame: Frame, name: str) -> unsupported.NotSupportedYet | None:
     scope = frame.scope
-    if name in scope.draws:
-        return unsupported.DrawNotSupported(scope.draws[name].span)
     if name in scope.states:
         return unsupported.StateNotSupported(scope.states[name].span)
     if name in scope.totals:

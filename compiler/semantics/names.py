@@ -225,13 +225,3 @@ def _entered(frame: Frame, name: str, span: Span, work: Callable[[], Expr]) -> E
     finally:
         frame.open.pop(name, None)
 
-
-def training(frame: Frame) -> Expr:
-    """`train`: a truth value that is given with each call, unless it is fixed when compiling."""
-    build = frame.build
-    if "train" in build.fixed:
-        return Const(bool(build.fixed["train"]))
-    if "train" not in build.hypers:
-        build.hypers["train"] = True
-        build.add(Draft(Tensor("train", (), "bool", "hyper", default=False)))
-    return Read("train", (), "bool")

@@ -6,7 +6,7 @@ summation rule needs; sizes, ranks of `[..]` and values belong to a frame (``fra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -126,7 +126,14 @@ class Scope:
         for table in (self.data, self.parameters, self.own_parameters, self.hypers, self.states):
             if name in table:
                 return table[name].span
-        return self.equations[name][0].target.span if name in self.equations else None
+        return self.written(name)[0].target.span if self.is_computed(name) else None
+
+    def written(self, name: str) -> Sequence[ast.Equation | ast.Draw]:
+        """The statements that give a tensor its elements."""
+        return self.equations.get(name) or [self.draws[name]]
+
+    def is_computed(self, name: str) -> bool:
+        return name in self.equations or name in self.draws
 
     def is_scalar(self, name: str) -> bool:
         return self.is_tensor(name) and self.rank(name) == 0

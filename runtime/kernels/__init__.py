@@ -27,6 +27,13 @@ from dlc.runtime.kernels.primitives import (
     sign,
     sqrt,
 )
+from dlc.runtime.kernels.random import (
+    random_integer,
+    random_normal_f32,
+    random_normal_f64,
+    random_uniform_f32,
+    random_uniform_f64,
+)
 from dlc.runtime.kernels.trigonometric import cos, sin, tan
 from dlc.runtime.kernels.views import View, address, b1, f32, f32_at, f64, f64_at, i32, i64, size, u8
 
@@ -82,6 +89,11 @@ __all__ = [
     "like",
     "maximum",
     "minimum",
+    "random_uniform_f32",
+    "random_uniform_f64",
+    "random_normal_f32",
+    "random_normal_f64",
+    "random_integer",
     "gemm_f32",
     "gemm_f64",
     "gesv_f32",

@@ -242,6 +242,21 @@ def low_bits(typing_context, t):
 
 
 @intrinsic
+def whole(typing_context, n):
+    """A uint64 below 2^52 as a float64, by writing it into the mantissa of 2^52: AVX2 cannot convert integers."""
+    if n != types.uint64:
+        return None
+    integer, mantissa, one, _ = LAYOUT[types.float64]
+
+    def codegen(context, builder, sig, args):
+        bits = builder.or_(args[0], ir.Constant(integer, (one + mantissa) << mantissa))
+        base = ir.Constant(ir.DoubleType(), float(2**mantissa))
+        return builder.fsub(builder.bitcast(bits, ir.DoubleType()), base)
+
+    return types.float64(n), codegen
+
+
+@intrinsic
 def sign(typing_context, x):
     """1, -1, or x itself where it is 0 or nan."""
     if not is_real(x):

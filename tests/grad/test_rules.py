@@ -44,7 +44,9 @@ TWO_ARGUMENTS = {
 SEVERAL = {"add": (0.3, -1.2, 0.8), "mul": (0.3, -1.2, 0.8)}
 #: Piecewise constant, or nothing to differentiate: tested for a gradient of exactly zero.
 CONSTANT = ("sign", "floor", "ceil", "stop")
-NOT_REAL = ("floordiv", "mod", "real", "lt", "le", "eq", "ne", "and", "or", "not")
+#: Functions of integers: nothing to differentiate by.
+RANDOM = ("random_uniform", "random_normal", "random_integer")
+NOT_REAL = ("floordiv", "mod", "real", *RANDOM, "lt", "le", "eq", "ne", "and", "or", "not")
 
 
 def of_scalars(value: Expr, *names: str) -> Graph:
@@ -97,6 +99,14 @@ def test_truth_values_and_integers_pass_nothing_on() -> None:
     assert derivative(op("add", truth, other, X), x=0.5, a=0.5) == [1.0, 0.0]
     whole_number = op("real", op("mod", op("floordiv", Const(7), Const(2)), Const(2)))
     assert derivative(op("mul", whole_number, X), x=0.5) == [1.0]
+
+
+def test_a_random_number_is_a_constant() -> None:
+    place = [Const(number) for number in (5, 7, 3, 11)]
+    for name in ("random_uniform", "random_normal"):
+        drawn = op(name, *place)
+        value = evaluate(of_scalars(op("mul", drawn, X), "x"), {"x": np.array(1.0)})["y"].item()
+        assert derivative(op("mul", drawn, X), x=0.5) == [value]
 
 
 @pytest.mark.parametrize("exponent", [-3, -2, -1, 0, 1, 2, 3, 4])

@@ -115,6 +115,7 @@ CASES: dict[str, Callable[[], Graph]] = {
     "y has 2 axes and 1 index sets": lambda: with_tensor(replace(whole("y", (N, AXIS), XI), sets=("N",))),
     "y is computed and has no equation": lambda: with_tensor(replace(whole("y", (N, AXIS), XI), equations=())),
     "y is an input and has equations": lambda: with_tensor(replace(whole("y", (N, AXIS), XI), kind="input")),
+    "m is a mode and not a scalar": lambda: with_tensor(given("m", 3, kind="mode")),
     "h is a hyper-parameter and not a scalar": lambda: with_tensor(given("h", 3, kind="hyper")),
     "p has a bound and is real": lambda: with_tensor(given("p", 3, kind="parameter", bound=Const(2))),
     "a size of p is real": lambda: with_tensor(given("p", Const(3.0), kind="parameter")),

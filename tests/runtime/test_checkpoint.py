@@ -96,7 +96,13 @@ def test_the_file_says_what_it_is(model: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     model.save(path)
     with safe_open(path, "numpy") as file:
-        assert file.metadata() == {"model": "Small", "spec": "small.dl", "format": "dlc"}
+        assert file.metadata() == {
+            "model": "Small",
+            "spec": "small.dl",
+            "format": "dlc",
+            "seed": "3",
+            "step": "0",
+        }
 
 
 def test_files_have_the_rights_of_any_new_file(model: Any, tmp_path: Path) -> None:
@@ -104,3 +110,21 @@ def test_files_have_the_rights_of_any_new_file(model: Any, tmp_path: Path) -> No
     plain.touch()
     model.save(path)
     assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_seed_and_step_come_back(model: Any, small_module: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model.step = 17
+    model.save(path)
+    other = small_module.Small(seed=4)
+    other.load(path)
+    assert (other.seed, other.step) == (3, 17)
+
+
+def test_a_file_without_them_leaves_them(model: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model.step = 17
+    for metadata in ({}, {"seed": "seven", "step": "1.5"}):
+        save_file(values(model), path, metadata)
+        model.load(path)
+        assert (model.seed, model.step) == (3, 17)
