@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numeric import composite_cases, derivative_cases, formula_cases, layer_cases, model_cases, system_cases
+from numeric import (
+    attention_cases,
+    composite_cases,
+    derivative_cases,
+    formula_cases,
+    layer_cases,
+    library_cases,
+    model_cases,
+    system_cases,
+)
 from numeric.harness import EXACT, SINGLE, Case, Results, assert_agree, expected, graph_of, inputs_of
 
 import dlc
@@ -22,7 +31,7 @@ QUICK = frozenset(
     | {"MessagePassing", "PairLosses", "Borders"}
 )
 QUICK_DOUBLE = frozenset({"LeNet"})
-CASES = (*layer_cases.CASES, *composite_cases.CASES, *model_cases.CASES)
+CASES = (*layer_cases.CASES, *library_cases.CASES, *attention_cases.CASES, *composite_cases.CASES, *model_cases.CASES)
 
 
 def rows(quick: frozenset[str]) -> list[object]:

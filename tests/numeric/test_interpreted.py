@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from numeric import composite_cases, derivative_cases, formula_cases, layer_cases, model_cases, system_cases
+from numeric import (
+    attention_cases,
+    composite_cases,
+    derivative_cases,
+    formula_cases,
+    layer_cases,
+    library_cases,
+    model_cases,
+    system_cases,
+)
 from numeric.harness import EXACT, Case, assert_agree, expected, graph_of, inputs_of, interpreted
 
 CASES = (
     *formula_cases.CASES,
     *system_cases.CASES,
     *layer_cases.CASES,
+    *library_cases.CASES,
+    *attention_cases.CASES,
     *composite_cases.CASES,
     *model_cases.CASES,
     *derivative_cases.CASES,
