@@ -23,7 +23,7 @@ from typing import NamedTuple
 from dlc.compiler.grad import expand, reverse
 from dlc.compiler.ir import loops_verify, verify
 from dlc.compiler.ir.expr import reads
-from dlc.compiler.ir.graph import Graph, Objective, Output
+from dlc.compiler.ir.graph import Graph, Objective, Output, Update
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
 from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, simplify, stabilise
@@ -171,15 +171,16 @@ def gradient_targets(graph: Graph, objective: Objective | None, wrt: Collection[
 def differentiated(graph: Graph, wrt: Collection[str] = ()) -> dict[str, Graph]:
     """The graph, raw, of every derivative of a prepared graph, by the name of its entry; none if there is nothing.
 
-    value_and_grad computes the loss and its gradients and nothing else; where a model has several objectives each has
-    one of its own, `value_and_grad.d_loss`. vjp takes a cotangent for every real output, and gives the outputs too.
+    value_and_grad computes the loss, its gradients and the next states, and nothing else; where a model has several
+    objectives each has one of its own, `value_and_grad.d_loss`. vjp takes a cotangent for every real output, and gives
+    the outputs too.
     """
     found: dict[str, Graph] = {}
     for objective in graph.objectives:
         targets = gradient_targets(graph, objective, wrt)
         name = f"{VALUE_AND_GRAD}.{objective.name}" if len(graph.objectives) > 1 else VALUE_AND_GRAD
         if targets:
-            one = replace(graph, outputs=(), objectives=(objective,))
+            one = replace(graph, outputs=(), objectives=(objective,), updates=_updates_with(graph, objective))
             found[name] = reverse.differentiate(one, objective.loss, targets)
     if not graph.objectives:
         targets = gradient_targets(graph, None, wrt)
@@ -189,6 +190,14 @@ def differentiated(graph: Graph, wrt: Collection[str] = ()) -> dict[str, Graph]:
     for result in found.values():
         verify.check(result, DIFFERENTIATE)
     return found
+
+
+def _updates_with(graph: Graph, objective: Objective) -> tuple[Update, ...]:
+    """The states that a step changes: where there are several, those whose next value the same inputs tell."""
+    needs = {update: _inputs_of(graph, [update.value]) for update in graph.updates}
+    steps = [_inputs_of(graph, [one.loss]) for one in graph.objectives]
+    mine = _inputs_of(graph, [objective.loss])
+    return tuple(update for update, given in needs.items() if given <= mine or not any(given <= one for one in steps))
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------------
@@ -203,7 +212,7 @@ def entries(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) 
 
 
 def _forward(graph: Graph) -> Graph:
-    """Everything that the model computes, the losses first."""
+    """Everything that the model computes, the losses first; states stay as they are."""
     losses: list[Output] = []
     for objective in graph.objectives:
         named = [output for output in graph.outputs if output.tensor == objective.loss]
@@ -211,7 +220,7 @@ def _forward(graph: Graph) -> Graph:
             named = [output for output in named if output.name == objective.name]
         losses += [output for output in named or [Output(objective.name, objective.loss)] if output not in losses]
     others = [output for output in graph.outputs if output not in losses]
-    return replace(graph, outputs=(*losses, *others))
+    return replace(graph, outputs=(*losses, *others), updates=())
 
 
 def _partial(graph: Graph) -> dict[str, Graph]:
@@ -232,7 +241,7 @@ def _partial(graph: Graph) -> dict[str, Graph]:
     kept = [group for group in dict.fromkeys(groups) if group and len(group) < len(everything)]
     names = ("forward.outputs", *(f"forward.outputs.{number}" for number in range(2, len(kept) + 1)))
     return {
-        name: replace(graph, outputs=group, objectives=()) for name, group in zip(names, kept, strict=False)
+        name: replace(graph, outputs=group, objectives=(), updates=()) for name, group in zip(names, kept, strict=False)
     }
 
 

@@ -30,7 +30,8 @@ MOST_BUFFERS = 2
 
 
 class EntryCall:
-    """One entry of one model.  ``flat`` is the parameter buffer, ``hypers`` hold one number each."""
+    """One entry of one model.  ``flat`` is the parameter buffer, ``hypers`` hold one number each, ``states`` are
+    what the caller keeps between calls."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class EntryCall:
         flat: Vector,
         hypers: Mapping[str, Vector],
         fixed: Mapping[str, int],
+        states: Mapping[str, Vector],
     ) -> None:
         self.entry = entry
         self._declaration = declaration
@@ -49,6 +51,7 @@ class EntryCall:
         self._values: list[tuple[str, str, Type, np.dtype[Any]]] = [
             (array.name, label, array.type, declaration.dtype(array.type)) for array, label in labels
         ]
+        self._states = states
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._buffers: list[tuple[Vector, int]] = []
         needed = set(entry.inputs)
@@ -62,7 +65,8 @@ class EntryCall:
         self._execute(plan, arrays, 0)
         return self._outputs(plan, arrays, None)
 
-    def with_gradients(self, given: Mapping[str, Any]) -> tuple[Outputs, Gradients]:
+    def with_gradients(self, given: Mapping[str, Any], is_training: bool) -> tuple[Outputs, Gradients]:
+        """The outputs and the gradients; a training step gives the states their next values."""
         arrays = self._accepted(given)
         plan = self._plan(arrays)
         flat, base = self._gradient_buffer()
@@ -76,6 +80,9 @@ class EntryCall:
             name: _own(self._found(source, plan, arrays, flat), source in plan.made)
             for name, source in plan.other_gradients.items()
         }
+        if is_training:
+            for name, source in plan.updates:
+                self._states[name][...] = self._found(source, plan, arrays, flat)
         self._keep(flat, base)
         return outputs, Gradients(self._layout, flat, plan.gradient_names, others)
 
@@ -123,11 +130,13 @@ class EntryCall:
         )
 
     def _found(self, source: str, plan: Plan, arrays: Mapping[str, Vector], flat: Vector | None) -> Vector:
-        """The array of that name: given, made, a parameter, a hyper-parameter, or the gradient of a parameter."""
+        """The array of that name: given, made, a parameter, a hyper-parameter, a state, or a parameter's gradient."""
         if source in arrays:
             return arrays[source]
         if source in self._hypers:
             return self._hypers[source]
+        if source in self._states:
+            return self._states[source]
         if source in self._layout.parameters:
             return self._layout.view(self._flat, source)
         assert flat is not None, source
@@ -139,7 +148,7 @@ class EntryCall:
         self._check_missing(arrays)
         shapes = {name: array.shape for name, array in arrays.items()}
         sizes = bound_sizes(self._declaration, shapes, self._fixed, self.entry.sizes)
-        plan = Plan(self._declaration, self.entry, sizes, key[0], self._layout, self._flat, self._hypers)
+        plan = Plan(self._declaration, self.entry, sizes, key[0], self._layout, self._flat, self._hypers, self._states)
         while len(self._plans) >= MOST_PLANS:
             self._plans.pop(next(iter(self._plans)), None)
         self._plans[key] = plan

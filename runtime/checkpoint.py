@@ -1,4 +1,4 @@
-"""Parameters in a file: safetensors, one tensor a parameter under its dotted name.
+"""Parameters and states in a file: safetensors, one tensor for each under its dotted name.
 
 A file is written beside its final place and then moved there, so that a crash leaves either the old one or the new one.
 Reading converts between float32 and float64 and checks every name and shape before anything is changed.
@@ -16,15 +16,17 @@ import numpy as np
 
 from dlc.runtime.errors import CheckpointError, ParameterError, listed
 from dlc.runtime.parameters import Parameters
+from dlc.runtime.states import States
 
 _MOST_NAMES = 5  # listed in a message
 
 
-def save(path: str | os.PathLike[str], parameters: Parameters, metadata: Mapping[str, str]) -> None:
-    """Write all parameters, and ``metadata`` as strings."""
+def save(path: str | os.PathLike[str], parameters: Parameters, states: States, metadata: Mapping[str, str]) -> None:
+    """Write all parameters and states, and ``metadata`` as strings."""
     from safetensors.numpy import save as serialised
 
-    data = serialised({name: np.asarray(value, order="C") for name, value in parameters.items()}, dict(metadata))
+    arrays = {**parameters, **states}
+    data = serialised({name: np.asarray(value, order="C") for name, value in arrays.items()}, dict(metadata))
     write_atomically(Path(path), data)
 
 
@@ -41,14 +43,19 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def load(path: str | os.PathLike[str], parameters: Parameters) -> dict[str, str]:
-    """Set all parameters from a file, and give its metadata.  Raises CheckpointError, with the model unchanged, if it
-    does not fit."""
+def load(path: str | os.PathLike[str], parameters: Parameters, states: States) -> dict[str, str]:
+    """Set all parameters and states from a file, and give its metadata.
+
+    Raises CheckpointError, with the model unchanged, if it does not fit.
+    """
     found, metadata = _read(path)
-    _check_names(path, set(found), set(parameters))
+    _check_names(path, set(found), {*parameters, *states})
+    before = states.copies()
     try:
-        parameters.update(found)
+        states.update({name: found[name] for name in states})
+        parameters.update({name: found[name] for name in parameters})
     except ParameterError as error:
+        states.update(before)
         raise CheckpointError(f"{os.fspath(path)} does not fit: {error}") from None
     return metadata
 

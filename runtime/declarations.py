@@ -86,6 +86,15 @@ class Mode(Array):
 
 
 @dataclass(frozen=True)
+class State(Array):
+    """What a model keeps between training steps; ``initialiser`` is as of a parameter."""
+
+    sets: tuple[str, ...] = ()
+    initialiser: tuple[Any, ...] = ("zeros",)
+    doc: str = ""
+
+
+@dataclass(frozen=True)
 class Step:
     """One region of an entry.
 
@@ -103,9 +112,10 @@ class Step:
 class Entry:
     """What can be called: steps in order, and which arrays are given and returned.
 
-    ``results`` and ``gradients`` map the names that users know to arrays; ``workspace`` tells of every intermediate
-    array the first and the last step that touch it.  ``over`` are the parameters that a training step moves, if these
-    are not all; ``sizes`` the index sets whose sizes must be known, likewise.
+    ``results`` and ``gradients`` map the names that users know to arrays, ``updates`` states to their next values,
+    which are put in their place after a training step; ``workspace`` tells of every intermediate array the first and
+    the last step that touch it.  ``over`` are the parameters that a training step moves, if these are not all;
+    ``sizes`` the index sets whose sizes must be known, likewise.
     """
 
     name: str
@@ -114,6 +124,7 @@ class Entry:
     results: Mapping[str, str] = field(default_factory=dict)
     loss: str | None = None
     gradients: Mapping[str, str] = field(default_factory=dict)
+    updates: Mapping[str, str] = field(default_factory=dict)
     workspace: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     over: tuple[str, ...] = ()
     sizes: tuple[str, ...] | None = None
@@ -141,6 +152,7 @@ class Declaration:
     parameters: tuple[Parameter, ...] = ()
     hypers: tuple[Hyper, ...] = ()
     modes: tuple[Mode, ...] = ()
+    states: tuple[State, ...] = ()
     arrays: tuple[Array, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     entries: tuple[Entry, ...] = ()
@@ -158,7 +170,7 @@ class Declaration:
     @property
     def given(self) -> tuple[Array, ...]:
         """Everything that is not computed."""
-        return (*self.inputs, *self.cotangents, *self.parameters, *self.hypers, *self.modes)
+        return (*self.inputs, *self.cotangents, *self.parameters, *self.hypers, *self.modes, *self.states)
 
 
 _DTYPES: dict[str, np.dtype[Any]] = {

@@ -48,7 +48,8 @@ class Execution:
 
 
 class Plan:
-    """What is known of an entry's calls once the sizes are; ``hypers`` are arrays that hold one number each."""
+    """What is known of an entry's calls once the sizes are; ``hypers`` are arrays that hold one number each,
+    ``states`` are what the caller keeps."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Plan:
         layout: Layout,
         parameters: Vector,
         hypers: Mapping[str, Vector],
+        states: Mapping[str, Vector],
     ) -> None:
         from dlc.runtime.kernels import Program  # loads Numba, which importing a module of models need not
 
@@ -73,7 +75,7 @@ class Plan:
         self.slots = {name: array.slot for name, array in arrays.items()}
         self._known = known
         self._fixed = (*declaration.sizes, *declaration.derived, SHARDS)
-        self._hypers, self._parameters, self._layout = hypers, parameters, layout
+        self._held, self._parameters, self._layout = {**hypers, **states}, parameters, layout
         self._plan_workspace(entry)
         self._plan_outputs(declaration, entry)
         values = (*declaration.inputs, *declaration.cotangents)
@@ -101,7 +103,7 @@ class Plan:
         homes: dict[str, str] = {}
         self.copies: list[tuple[str, str]] = []
         self.other_gradients: dict[str, str] = {}
-        wanted = dict.fromkeys(entry.results.values())
+        wanted = dict.fromkeys((*entry.results.values(), *entry.updates.values()))
         for name, source in entry.gradients.items():
             if name not in self._layout.parameters:
                 self.other_gradients[name] = source
@@ -125,6 +127,7 @@ class Plan:
         self.small = [array for array in fresh if self._bytes(array[0]) <= SMALL]
         self.results = list(entry.results.items())
         self.gradient_names = tuple(name for name in self._layout.parameters if name in entry.gradients)
+        self.updates = list(entry.updates.items())
         self.absent = [name for name in self._layout.parameters if entry.gradients and name not in entry.gradients]
 
     def _bytes(self, name: str) -> int:
@@ -154,7 +157,7 @@ class Plan:
         base = address(self._parameters)
         for name, offset in self._layout.offsets.items():
             table[self.slots[name]] = base + offset * self._layout.dtype.itemsize
-        for name, value in self._hypers.items():
+        for name, value in self._held.items():
             table[self.slots[name]] = address(value)
         small = {name: np.empty(shape, dtype) for name, shape, dtype in (*self.small, *self._small_inputs)}
         for name, value in small.items():
@@ -172,7 +175,7 @@ def address(array: Vector) -> int:
 
 def _mentioned(declaration: Declaration, entry: Entry) -> list[str]:
     """The arrays whose shapes an entry needs."""
-    names = [*entry.workspace, *entry.results.values(), *entry.gradients.values()]
+    names = [*entry.workspace, *entry.results.values(), *entry.gradients.values(), *entry.updates.values()]
     return list(dict.fromkeys(names))
 
 

@@ -7,6 +7,7 @@
     loss, grads = model.value_and_grad(x=x, target=t)     # grads["fc1.w"]
     loss, grads = gan.value_and_grad("d_loss", x=x)       # of a model with several losses
     outputs, grads = layer.vjp({"y": dy}, x=x)            # of a layer
+    model.state["bn1.m"]                                  # what is kept between training steps
     model.save("m.safetensors"); model.load("m.safetensors")
 
 Several threads may call one model at once.
@@ -30,6 +31,7 @@ from dlc.runtime.errors import InputError, listed, suggestion
 from dlc.runtime.modes import SETTINGS, Modes
 from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise
 from dlc.runtime.results import Gradients, Outputs
+from dlc.runtime.states import States
 
 Vector = np.ndarray[Any, Any]
 
@@ -39,19 +41,20 @@ class Model:
 
     declaration: ClassVar[Declaration]
     params: Parameters
+    state: States
 
     def __init__(self, seed: int = 0, *, sizes: Mapping[str, int] | None = None, **hypers: Any) -> None:
         """Initialise the parameters from ``seed``, which random numbers start from too; set hyper-parameters by name.
 
         ``sizes`` fixes sizes that only the inputs would tell: needed where the shape of a parameter depends on one.
         """
-        self._prepare(sizes or {})
+        self._prepare(sizes or {}, seed)
         for name, value in hypers.items():
             self.set_hyper(name, value)
         self._modes.set("seed", seed)
         initialise(self.params, self._fixed, seed)
 
-    def _prepare(self, sizes: Mapping[str, int]) -> None:
+    def _prepare(self, sizes: Mapping[str, int], seed: int = 0) -> None:
         declaration = self.declaration
         self._fixed = _checked_sizes(declaration, sizes)
         self._layout = Layout(declaration, self._fixed)
@@ -60,8 +63,9 @@ class Model:
             hyper.name: np.array(0 if hyper.default is None else hyper.default, declaration.dtype(hyper.type))
             for hyper in declaration.hypers
         }
+        self.state = States(declaration, self._fixed, seed)
         calls = [
-            EntryCall(declaration, entry, self._layout, self.params.flat, self._hypers, self._fixed)
+            EntryCall(declaration, entry, self._layout, self.params.flat, self._hypers, self._fixed, self.state)
             for entry in declaration.entries
         ]
         self._calls = {call.entry.name: call for call in calls}
@@ -83,7 +87,7 @@ class Model:
 
         ``train=``, ``seed=`` and ``step=`` say for this call how it runs, here and in the other calls: see ``train``.
         """
-        values = self._given(given, inputs, False)
+        values, _ = self._given(given, inputs, False)
         return self._outputs(values)
 
     def _outputs(self, values: dict[str, Any]) -> Outputs:
@@ -102,12 +106,14 @@ class Model:
         ``objective`` names the loss; it may be left out where the model has one.  Inputs that this loss does not need
         may be left out, and parameters that its step does not move have no gradient.
 
-        It is a training step, so the next call is another one: with ``step=`` or ``train=False`` it is not counted.
+        It is a training step, after which states have their next values, and the next call is another step: with
+        ``step=`` it is not counted, with ``train=False`` it is none.
         """
         if objective is not None and not isinstance(objective, str):
             objective, given = None, objective
         call = self._objective(objective)
-        outputs, gradients = call.with_gradients(self._given(given, inputs, True))
+        values, trains = self._given(given, inputs, True)
+        outputs, gradients = call.with_gradients(values, trains)
         return outputs[call.entry.loss or next(iter(outputs))], gradients
 
     def _objective(self, name: str | None) -> EntryCall:
@@ -128,8 +134,8 @@ class Model:
         its array alone will do.
         """
         call = self._call(VJP, "it has a loss: differentiate it with value_and_grad")
-        values = self._given(None, inputs, False)
-        outputs, gradients = call.with_gradients({**values, **self._weights(cotangents)})
+        values, trains = self._given(None, inputs, False)
+        outputs, gradients = call.with_gradients({**values, **self._weights(cotangents)}, trains)
         if not call.entry.results:
             outputs = self._outputs(values)
         return outputs, gradients
@@ -139,12 +145,16 @@ class Model:
             raise InputError(f"{self.declaration.name} has no {entry}: {otherwise}")
         return self._calls[entry]
 
-    def _given(self, given: Mapping[str, Any] | None, inputs: dict[str, Any], is_training: bool) -> dict[str, Any]:
-        """What is given and how the call runs, as the kernels know it."""
+    def _given(
+        self, given: Mapping[str, Any] | None, inputs: dict[str, Any], is_training: bool
+    ) -> tuple[dict[str, Any], bool]:
+        """What is given and how the call runs, as the kernels know it; and whether it trains."""
         told = {name: inputs.pop(name) for name in SETTINGS if name in inputs and name not in self._input_names}
         values = self._named(given, inputs)
         modes = self._modes.of_call(told, is_training)
-        return {**values, **{name: modes[name] for name in self._mode_names}} if self._mode_names else values
+        if self._mode_names:
+            values = {**values, **{name: modes[name] for name in self._mode_names}}
+        return values, bool(modes["#train"])
 
     def _named(self, given: Mapping[str, Any] | None, inputs: dict[str, Any]) -> dict[str, Any]:
         if given is not None and not isinstance(given, Mapping):
@@ -240,38 +250,40 @@ class Model:
     def __setattr__(self, name: str, value: Any) -> None:
         """A misspelled hyper-parameter is an error; a class derived by hand may have attributes of its own."""
         own = "declaration" in type(self).__dict__
-        if own and not name.startswith("_") and name != "params" and not hasattr(type(self), name):
-            known = [*(hyper.name for hyper in self.declaration.hypers), "params"]
+        if own and not name.startswith("_") and name not in ("params", "state") and not hasattr(type(self), name):
+            known = [*(hyper.name for hyper in self.declaration.hypers), "params", "state"]
             raise AttributeError(f"{self.declaration.name} has no attribute {name}{suggestion(name, known)}")
         object.__setattr__(self, name, value)
 
     # -- files and copies ---------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters, the seed and the step to a safetensors file."""
+        """Write the parameters, the states, the seed and the step to a safetensors file."""
         metadata = {"model": self.declaration.name, "spec": self.declaration.spec, "format": "dlc"}
         metadata |= {"seed": str(self.seed), "step": str(self.step)}
-        checkpoint.save(path, self.params, metadata)
+        checkpoint.save(path, self.params, self.state, metadata)
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Set the parameters from a safetensors file, and the seed and the step if it has them.
+        """Set the parameters and the states from a safetensors file, and the seed and the step if it has them.
 
         float32 and float64 are converted into each other.
         """
-        metadata = checkpoint.load(path, self.params)
+        metadata = checkpoint.load(path, self.params, self.state)
         for name in ("seed", "step"):
             if re.fullmatch(r"-?[0-9]{1,30}", metadata.get(name, "")):
                 self._modes.set(name, int(metadata[name]))
 
     def __getstate__(self) -> dict[str, Any]:
         params = {name: value.copy() for name, value in self.params.items()}
-        return {"sizes": self._fixed, "hypers": self.hypers, "params": params, "modes": self._modes.state()}
+        kept = {"params": params, "state": self.state.copies(), "modes": self._modes.state()}
+        return {"sizes": self._fixed, "hypers": self.hypers, **kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._prepare(state["sizes"])
         for name, value in state["hypers"].items():
             self.set_hyper(name, value)
         self.params.update(state["params"])
+        self.state.update(state["state"])
         for name, value in state["modes"].items():
             self._modes.set(name, value)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.runtime.boundary import accepted
-from dlc.runtime.declarations import Declaration, Parameter, Size, Sizes, evaluated, shape_of
+from dlc.runtime.declarations import Declaration, Parameter, Size, Sizes, State, evaluated, shape_of
 from dlc.runtime.errors import InputError, ParameterError, listed, suggestion
 from dlc.runtime.initialisers import INITIALISERS, Draw, generator
 
@@ -35,7 +35,7 @@ class Layout:
     def __init__(self, declaration: Declaration, sizes: Sizes) -> None:
         self.dtype = declaration.dtype("real")
         self.parameters = {parameter.name: parameter for parameter in declaration.parameters}
-        self.shapes = {name: _shape(parameter, sizes) for name, parameter in self.parameters.items()}
+        self.shapes = {name: known_shape(parameter, sizes) for name, parameter in self.parameters.items()}
         self.offsets: dict[str, int] = {}
         step = ALIGNMENT // self.dtype.itemsize
         self.length = 0
@@ -60,7 +60,8 @@ class Layout:
         return flat[start : start + prod(shape)].reshape(shape)
 
 
-def _shape(parameter: Parameter, sizes: Sizes) -> tuple[int, ...]:
+def known_shape(parameter: Parameter | State, sizes: Sizes) -> tuple[int, ...]:
+    """The shape of what a model holds.  Raises ParameterError where a size is missing."""
     try:
         shape = shape_of(parameter, sizes)
     except KeyError as error:

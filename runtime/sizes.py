@@ -71,9 +71,7 @@ def _bind(
         raise InputError(f"{value.label} has {length} elements {_along(value, axis)}, but {reason}")
 
 
-def _check_known(
-    declaration: Declaration, sizes: Mapping[str, int], given: list[Input], needed: Sequence[str]
-) -> None:
+def _check_known(declaration: Declaration, sizes: Mapping[str, int], given: list[Input], needed: Sequence[str]) -> None:
     names = {value.name for value in given}
     for size in needed:
         if size in sizes:

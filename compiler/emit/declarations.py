@@ -14,7 +14,7 @@ from dlc.compiler.ir.expr import Expr, Size, walk
 from dlc.compiler.ir.graph import Initialiser
 from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Step, Value, expressions, statements
 
-GIVEN = ("input", "cotangent", "parameter", "hyper", "mode")
+GIVEN = ("input", "cotangent", "parameter", "hyper", "mode", "state")
 _SHARDS = "SHARDS"
 
 
@@ -76,6 +76,7 @@ class DeclarationWriter:
             self._listed("parameters", [self._parameter(v) for v in self._values("parameter")])
             self._listed("hypers", [self._hyper(v) for v in self._values("hyper")])
             self._listed("modes", [self._text("Mode", v.name, (), v.type) for v in self._values("mode")])
+            self._listed("states", [self._state(v) for v in self._values("state")])
             self._listed("arrays", [self._array(b) for b in program.buffers.values() if b.role not in GIVEN])
             self._listed("requirements", [self._requirement(r.value, r.message) for r in program.requirements])
             with self._call("entries=", "(", "),"):
@@ -118,6 +119,10 @@ class DeclarationWriter:
         default = () if value.default is None else (f"default={_number(value.default)}",)
         return self._text("Hyper", value.name, (), value.type, *default, *_doc(value))
 
+    def _state(self, value: Value) -> str:
+        parts = list(self._initialiser(value.initialiser)) if value.initialiser is not None else []
+        return self._value("State", value, *parts)
+
     def _value(self, kind: str, value: Value, *more: str) -> str:
         sets = (f"sets={literal(value.sets)}",) if value.sets else ()
         return self._text(kind, value.name, value.sizes, value.type, *sets, *more, *_doc(value))
@@ -146,7 +151,7 @@ class DeclarationWriter:
         with self._call("Entry", "(", "),"):
             self.writer.line(f"{literal(entry.name)},")
             self._listed("steps", [self._step(entry, number) for number in range(len(entry.regions))])
-            inputs = self._inputs_of(entry, results.values())
+            inputs = self._inputs_of(entry, (*results.values(), *(update.buffer for update in entry.updates)))
             if inputs:
                 self._field("inputs", literal(inputs))
             sizes = self._sizes_of(entry, (*inputs, *results.values()))
@@ -160,7 +165,10 @@ class DeclarationWriter:
                 self._field("gradients", _mapping(gradients))
             if entry.over and entry.over != tuple(value.name for value in self._values("parameter")):
                 self._field("over", literal(entry.over))
-            self._workspace(entry, {*results.values(), *gradients.values()})
+            updates = {update.name: update.buffer for update in entry.updates}
+            if updates:
+                self._field("updates", _mapping(updates))
+            self._workspace(entry, {*results.values(), *gradients.values(), *updates.values()})
 
     def _step(self, entry: Entry, number: int) -> str:
         region = entry.regions[number]

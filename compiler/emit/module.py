@@ -27,6 +27,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "dlc.runtime.compatibility": ("require_kernels",),
     "dlc.runtime.declarations": (
         "Array", "Cotangent", "Declaration", "Entry", "Hyper", "Input", "Mode", "Parameter", "Requirement", "SHARDS",
+        "State",
         "Step",
     ),
     "dlc.runtime.kernels": (
@@ -161,11 +162,14 @@ class _Module:
         return writer
 
 
+_TITLES = {"input": "Inputs", "parameter": "Parameters", "hyper": "Hyper-parameters", "state": "States"}
+
+
 def described(program: Program) -> Iterable[str]:
     """What ``help`` says of the class."""
     doc = program.doc.strip().splitlines() or [f"{program.name}."]
     yield from (line.rstrip() for line in doc)
-    for title, role in (("Inputs", "input"), ("Parameters", "parameter"), ("Hyper-parameters", "hyper")):
+    for role, title in _TITLES.items():
         values = [value for value in program.values if value.role == role]
         if values:
             yield ""

@@ -2,7 +2,7 @@
 
 ::
 
-    graph    ::= sizes, tensors, outputs, objectives, gradients, requirements
+    graph    ::= sizes, tensors, outputs, objectives, gradients, updates, requirements
     tensor   ::= id [size, ..] : type, kind, equations
     equation ::= tensor[subscript, ..] = value   for all values of its indices
 
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 #: input: given with each call; parameter: lives in the flat parameter buffer; hyper: a scalar that may be changed
 #: on the compiled object; mode: a scalar that the runtime gives with each call (``#train``, the ``#seed`` and ``#step``
-#: of random numbers); cotangent: given with a vector-Jacobian product; computed: has equations; derivative: what
-#: ``derivative`` says, until a pass has put equations in its place.
-Kind = Literal["input", "parameter", "hyper", "mode", "cotangent", "computed", "derivative"]
+#: of random numbers); state: kept between calls, read as its value at the start of a call; cotangent: given with a
+#: vector-Jacobian product; computed: has equations; derivative: what ``derivative`` says, until a pass has put
+#: equations in its place.
+Kind = Literal["input", "parameter", "hyper", "mode", "state", "cotangent", "computed", "derivative"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,14 @@ class Gradient:
 
 
 @dataclass(frozen=True)
+class Update:
+    """A training step gives ``state`` the value of the tensor ``value``, once all has been computed."""
+
+    state: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Requirement:
     """``value >= 0`` must hold once the sizes are known; ``message`` says in the spec's words what fails if not."""
 
@@ -159,6 +168,7 @@ class Graph:
     sizes: tuple[str, ...] = ()  # the Size symbols that inputs bind
     objectives: tuple[Objective, ...] = ()  # one for each step; the graph of a derivative has the one that it is of
     gradients: tuple[Gradient, ...] = ()
+    updates: tuple[Update, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     claims: tuple[Claim, ...] = ()  # only where the graph is made for verifying them
     doc: str = field(default="", compare=False)
@@ -168,10 +178,11 @@ class Graph:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """What must be computed: outputs, losses, gradients and both sides of claims, without repetition."""
+        """What must be computed: outputs, losses, gradients, next states, both sides of claims, without repetition."""
         losses = (objective.loss for objective in self.objectives)
         claimed = (side for claim in self.claims for side in (claim.left, claim.right))
         wanted = (*(o.tensor for o in self.outputs), *losses, *(g.adjoint for g in self.gradients), *claimed)
+        wanted += tuple(update.value for update in self.updates)
         return tuple(dict.fromkeys(wanted))
 
     @property

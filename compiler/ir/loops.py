@@ -13,7 +13,7 @@
                 | If(cond, body)
                 | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands, through the BLAS
                 | System(n, count, matrix, sides, piece) sides = the solutions of the system, through LAPACK
-    entry     ::= name, regions, arguments             forward | value_and_grad | vjp
+    entry     ::= name, regions, arguments, updates    forward | value_and_grad | vjp
     region    ::= steps that run one after the other in every shard; regions run one after the other
     step      ::= kernel
                 | Repeat(index, stop, steps, alone)    the steps for index in range(stop), in this order: a recurrence
@@ -43,9 +43,9 @@ from dlc.compiler.ir.graph import Initialiser, Requirement
 from dlc.compiler.ir.ops import Type
 
 #: parameter: a view of the flat parameter buffer; gradient: a view of the flat gradient buffer, in the same layout;
-#: input, cotangent: given by the caller; hyper: a scalar given by the caller, mode: one given by the runtime; result:
-#: returned by the entry; workspace: lives from its first to its last region.
-Role = Literal["input", "cotangent", "parameter", "hyper", "mode", "gradient", "result", "workspace"]
+#: input, cotangent: given by the caller; hyper: a scalar given by the caller, mode: one given by the runtime; state:
+#: kept between calls by the caller; result: returned by the entry; workspace: lives from its first to its last region.
+Role = Literal["input", "cotangent", "parameter", "hyper", "mode", "state", "gradient", "result", "workspace"]
 
 SHARDS = Size("#shards")
 # no tensor of a spec can be called so
@@ -211,6 +211,7 @@ class Entry:
     """``gradients`` maps parameters and inputs to the buffers of their gradients; ``loss`` is a rank-0 result.
 
     ``over`` are the parameters that a step with these gradients moves.
+    ``updates`` maps states to the buffers of their next values, which the caller puts in their place afterwards.
     """
 
     name: str
@@ -220,11 +221,12 @@ class Entry:
     gradients: tuple[Result, ...] = ()
     cotangents: tuple[Result, ...] = ()
     over: tuple[str, ...] = ()
+    updates: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True)
 class Value:
-    """What the user gives under ``name``: an input, a parameter or a hyper-parameter, as the spec declares it."""
+    """What is given under ``name``: an input, a parameter, a hyper-parameter or a state, as the spec declares it."""
 
     name: str
     role: Role

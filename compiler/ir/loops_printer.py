@@ -96,6 +96,7 @@ def _entry_lines(entry: Entry) -> Iterator[str]:
     if entry.loss is not None:
         yield f"{_INDENT}loss {entry.loss}"
     yield from (f"{_INDENT}gradient {_named(result.name, result.buffer)}" for result in entry.gradients)
+    yield from (f"{_INDENT}update {update.name} <- {update.buffer}" for update in entry.updates)
 
 
 def _step_lines(steps: Sequence[Step], naming: Naming, names: Mapping[Index, str], depth: int) -> Iterator[str]:

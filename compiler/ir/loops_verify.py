@@ -40,7 +40,7 @@ from dlc.compiler.ir.loops import (
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.verify import InternalError
 
-GIVEN = frozenset(("input", "cotangent", "parameter", "hyper", "mode"))
+GIVEN = frozenset(("input", "cotangent", "parameter", "hyper", "mode", "state"))
 """The roles of buffers that the caller fills, and a program never writes."""
 
 
@@ -208,7 +208,7 @@ def _entry_problems(entry: Entry, program: Program) -> Iterator[str]:
     for region in entry.regions:
         for problem in _step_problems(region.steps, program, filled, frozenset()):
             yield f"{entry.name}{problem}"
-    for result in (*entry.results, *entry.gradients):
+    for result in (*entry.results, *entry.gradients, *entry.updates):
         if result.buffer not in filled:
             yield f"{entry.name} returns {result.name} and never computes {result.buffer}"
     if entry.loss is not None:

@@ -351,3 +351,5 @@ def _root_lines(graph: Graph) -> Iterator[str]:
         named = f" = {objective.loss}" if objective.loss != objective.name else ""
         over = f" over {', '.join(objective.over)}" if objective.over else ""
         yield f"minimize {objective.name}{named}{over}"
+    for update in graph.updates:
+        yield f"update {update.state} <- {update.value}"

@@ -115,12 +115,19 @@ def _given(graph: Graph, inputs: Mapping[str, Any], sizes: Mapping[str, int]) ->
             continue
         if tensor.id in inputs:
             tensors[tensor.id] = _accepted(tensor, np.asarray(inputs[tensor.id]), sizes)
-        elif tensor.default is not None:
+        elif tensor.default is not None or _starts_as_a_number(tensor):
+            number = tensor.default if tensor.initialiser is None else tensor.initialiser.arguments[0]
             shape = [size_value(size, sizes) for size in tensor.sizes]
-            tensors[tensor.id] = np.full(shape, tensor.default, _TYPES[tensor.type])
+            tensors[tensor.id] = np.full(shape, number, _TYPES[tensor.type])
         else:
             raise EvaluationError(f"{tensor.id} is not given")
     return tensors
+
+
+def _starts_as_a_number(tensor: Tensor) -> bool:
+    """A state that is not given is as at the first step."""
+    start = tensor.initialiser
+    return tensor.kind == "state" and start is not None and start.name == "constant"
 
 
 def _accepted(tensor: Tensor, value: Array, sizes: Mapping[str, int]) -> Array:

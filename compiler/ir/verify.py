@@ -304,6 +304,7 @@ def _root_problems(graph: Graph) -> Iterator[str]:
         same_shape = of.rank == adjoint.rank and all(map(_same, of.sizes, adjoint.sizes))
         if adjoint.type != "real" or not same_shape:
             yield f"the gradient {adjoint.id} has not the shape of {of.id}"
+    yield from _update_problems(graph)
     if len(set(graph.sizes)) != len(graph.sizes):
         yield "a size is listed twice"
     for requirement in graph.requirements:
@@ -319,6 +320,23 @@ def _objective_problems(objective: Objective, graph: Graph) -> Iterator[str]:
     for name in objective.over:
         if name not in graph.tensors or graph.tensors[name].kind != "parameter":
             yield f"{name} is trained and is not a parameter"
+
+
+def _update_problems(graph: Graph) -> Iterator[str]:
+    for update in graph.updates:
+        missing = [name for name in (update.state, update.value) if name not in graph.tensors]
+        if missing:
+            yield f"an update names {missing[0]}, which no equation defines"
+            continue
+        state, value = graph.tensors[update.state], graph.tensors[update.value]
+        if state.kind != "state":
+            yield f"{state.id} is updated and is not a state"
+        same_shape = state.rank == value.rank and all(map(_same, state.sizes, value.sizes))
+        if state.type != value.type or not same_shape:
+            yield f"the next value {value.id} has not the shape and type of {state.id}"
+    states = [update.state for update in graph.updates]
+    if len(set(states)) != len(states):
+        yield "a state is updated twice"
 
 
 def _cycles(graph: Graph) -> Iterator[str]:

@@ -27,7 +27,7 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
     first = next(iter(graphs.values()))
     values: dict[str, Value] = {}
     for graph in graphs.values():
-        for tensor in graph.of_kind("input", "parameter", "hyper", "mode", "cotangent"):
+        for tensor in graph.of_kind("input", "parameter", "hyper", "mode", "state", "cotangent"):
             values.setdefault(tensor.id, _value(tensor))
     graphs = {name: _staged(graph) for name, graph in graphs.items()}
     derived = DerivedSizes(graphs.values())
@@ -100,6 +100,7 @@ def _entry(
         tuple(Result(g.tensor, renames.get(g.adjoint, g.adjoint)) for g in graph.gradients),
         tuple(Result(t.id, t.id) for t in graph.of_kind("cotangent")),
         graph.objectives[0].over if graph.gradients and graph.objectives else (),
+        tuple(Result(u.state, renames.get(u.value, u.value)) for u in graph.updates),
     )
 
 

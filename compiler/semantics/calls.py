@@ -35,6 +35,7 @@ from dlc.compiler.semantics.instances import has_parameters, made_parameters, re
 from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.parameters import parameter
 from dlc.compiler.semantics.scope import Scope
+from dlc.compiler.semantics.states import has_states, remember_use, state
 from dlc.compiler.semantics.summation import NO_SUMS
 from dlc.compiler.semantics.systems import SOLVE, scope_of_solve, solution
 from dlc.compiler.syntax import ast
@@ -110,11 +111,17 @@ def _call_layer(context: Context, node: ast.Call, scope: Scope) -> Called:
         raise CompileError(ParametersMissing(node.span, scope.name, made_parameters(scope), True))
     build = context.frame.build
     instance = Instance(scope, scope.name, node.span, passed={})
+    subscripts: tuple[Expr, ...] = ()
+    if has_states(scope):  # a call with states of its own, one for each element of the array that it stands in
+        owner = context.frame.instance
+        path = f"{owner.path}.{scope.name}" if owner.path else scope.name
+        instance = Instance(scope, path, node.span, owner.axes, passed={})
+        subscripts = context.frame.subscripts
     instance.statics = Frame(build, scope, instance, is_static=True, trail=_trail(context, node, scope))
     written = given.hypers
     results = collecting([lambda name=name: evaluate(context, written[name]) for name in written])
     instance.hypers = dict(zip(written, results, strict=True))
-    return _inlined(context, node, instance, given, ())
+    return _inlined(context, node, instance, given, subscripts)
 
 
 def _call_instance(context: Context, node: ast.Call) -> Called:
@@ -139,7 +146,9 @@ def _inlined(
     trail = _trail(context, node, instance.scope)
     key = context.frame.build.expansion((*context.frame.key, node.span.start))
     frame = Frame(context.frame.build, instance.scope, instance, subscripts, trail=trail, key=key)
-    return Called(frame, bind(context, frame, node, given))
+    extras = bind(context, frame, node, given)
+    remember_use(frame, context.frame, node)
+    return Called(frame, extras)
 
 
 def _output(called: Called, node: ast.Expression, name: str | None) -> Value:
@@ -169,7 +178,7 @@ def _set(index: Index) -> str:
 
 @value_rule(ast.Member)
 def member(context: Context, node: ast.Member) -> Value:
-    """`fc1.w`, a parameter of an instance; `f(x[I]).c`, another output of a call."""
+    """`fc1.w`, a parameter of an instance; `bn1.m`, a state; `f(x[I]).c`, another output of a call."""
     if isinstance(node.base, ast.Call):
         return _other_output(context, node, node.base)
     instance, subscripts = resolve_instance(context, node.base)
@@ -178,8 +187,10 @@ def member(context: Context, node: ast.Member) -> Value:
         words = " ".join(node.base.span.text.split())
         raise CompileError(NotACallable(node.base.span, f"`{words}` is a tensor and", name))
     scope = instance.scope
+    if name in scope.states:
+        return replace(state(instance, context.frame, name, subscripts), name=f"{instance.name}.{name}")
     if name not in scope.parameters and name not in scope.own_parameters:
-        known = (*scope.parameters, *scope.own_parameters, *scope.instances)
+        known = (*scope.parameters, *scope.own_parameters, *scope.states, *scope.instances)
         raise CompileError(UnknownMember(node.name.span, name, instance.name, scope.name, known))
     value = parameter(instance, context.frame, name, subscripts)
     return replace(value, name=f"{instance.name}.{name}")

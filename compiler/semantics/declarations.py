@@ -20,6 +20,7 @@ from dlc.compiler.semantics.errors_names import (
     UndefinedOutput,
     UnknownFunction,
 )
+from dlc.compiler.semantics.errors_state import NotAState, TotalOutsideOptimizer
 from dlc.compiler.semantics.modules import Module, Resolved
 from dlc.compiler.semantics.scope import (
     KEYWORDS,
@@ -63,6 +64,7 @@ class _Reader:
         self.file_sets()
         self.used_sets()
         self.clashes()
+        self.updated_states()
         self.defined_outputs()
 
     # -- declarations ------------------------------------------------------------------------------------------------
@@ -145,9 +147,33 @@ class _Reader:
             case ast.State(declarations=declarations):
                 for declaration in declarations:
                     self.tensor(declaration, self.scope.states, "the state")
-            case ast.Total(name=name):
-                if self.new_name(name, "the total"):
-                    self.scope.totals[name.text] = statement
+            case ast.Update():
+                self.update(statement)
+            case ast.Total():
+                self.total(statement)
+
+    def update(self, statement: ast.Update) -> None:
+        """A state may be declared below its update, so what is updated is looked at in the end."""
+        self.scope.updates.setdefault(statement.target.name.text, []).append(statement)
+
+    def total(self, statement: ast.Total) -> None:
+        if not isinstance(self.scope.definition, ast.Optimizer):
+            self.report(TotalOutsideOptimizer(statement.span, statement.name.text, self.scope.kind))
+            self.scope.broken.add(statement.name.text)
+        if self.new_name(statement.name, "the total"):
+            self.scope.totals[statement.name.text] = statement
+
+    def updated_states(self) -> None:
+        """An update changes a state, and nothing else."""
+        for name, statements in list(self.scope.updates.items()):
+            if name in self.scope.states:
+                continue
+            del self.scope.updates[name]
+            known = self.given(name) or (("a tensor of equations", self.places[name]) if name in self.places else None)
+            what, first = known or (None, None)
+            if name not in self.scope.broken:
+                target = statements[0].target.name
+                self.report(NotAState(target.span, name, what, first, tuple(self.scope.states)))
 
     def index_set(self, one: ast.IndexSet) -> None:
         entry = self.set(one.name)
@@ -203,6 +229,7 @@ class _Reader:
             (self.scope.parameters, "a parameter"),
             (self.scope.own_parameters, "a parameter"),
             (self.scope.hypers, "a hyper-parameter"),
+            (self.scope.states, "a state"),
         )
         return next(((what, table[name].name.span) for table, what in tables if name in table), None)
 

@@ -35,6 +35,7 @@ from dlc.compiler.semantics.objectives import objectives
 from dlc.compiler.semantics.parameters import parameter
 from dlc.compiler.semantics.recurrences import correct
 from dlc.compiler.semantics.scope import Scope, set_of
+from dlc.compiler.semantics.states import Updates, state
 from dlc.compiler.semantics.summation import NO_SUMS
 from dlc.compiler.syntax import ast
 
@@ -59,11 +60,13 @@ class DefinitionGraph:
         outputs = self.outputs()
         wanted = objectives(self.build, self.context)
         claims = self.claims() if self.build.claims else ()
+        updates = Updates(self.build).collect(frame)
         correct(self.build)
         settle(self.build, frame)
         if self.build.problems.has_errors or self.scope.problems:
             return None
-        graph = assemble(self.build, self.scope.name, outputs, wanted, claims, self.scope.definition.doc or "")
+        doc = self.scope.definition.doc or ""
+        graph = assemble(self.build, self.scope.name, outputs, wanted, updates, claims, doc)
         for problem in too_large(graph.tensors.values()) if graph is not None else ():
             self.build.report(problem)
         return graph
@@ -142,9 +145,11 @@ class DefinitionGraph:
         return value
 
     def declared(self) -> None:
-        """Parameters and hyper-parameters exist whether or not an equation reads them."""
+        """Parameters, states and hyper-parameters exist whether or not an equation reads them."""
         for name in (*self.scope.parameters, *self.scope.own_parameters):
             self.attempt(lambda name=name: parameter(self.frame.instance, self.frame, name))
+        for name in self.scope.states:
+            self.attempt(lambda name=name: state(self.frame.instance, self.frame, name))
         for name, declaration in self.scope.hypers.items():
             self.attempt(lambda n=name, d=declaration: hyper(self.frame, n, d.span))
 

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
 from dlc.compiler.semantics.claims import claims_of
 from dlc.compiler.semantics.definition import DefinitionGraph
@@ -25,7 +24,6 @@ from dlc.compiler.semantics.frames import Elaboration, Guess, Restart, scope_of
 from dlc.compiler.semantics.limits import Count
 from dlc.compiler.semantics.modules import Loader, Module, Resolved
 from dlc.compiler.semantics.scope import Scope
-from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
 Number = int | float | bool
@@ -118,7 +116,7 @@ def _elaborated(
 ) -> tuple[Graph | None, list[Diagnostic]]:
     """The graph if there are no errors, else these."""
     scope = scope_of(Resolved(module, item), item)
-    problems = [*scope.problems, *_unsupported(scope), *_settings(scope, sizes, hypers)]
+    problems = [*scope.problems, *_settings(scope, sizes, hypers)]
     try:
         Count().check(scope)
     except CompileError as error:
@@ -161,18 +159,3 @@ def _settings(scope: Scope, sizes: Mapping[str, int], hypers: Mapping[str, Numbe
         if name not in scope.hypers and name != "train":
             found.append(UnknownSetting(None, name, "hyper-parameter", scope.name, tuple(scope.hypers)))
     return found
-
-
-def _unsupported(scope: Scope) -> list[Diagnostic]:
-    """Statements that are not translated yet, one diagnostic each."""
-    kinds: dict[type[ast.Statement], type[unsupported.NotSupportedYet]] = {
-        ast.State: unsupported.StateNotSupported,
-        ast.Update: unsupported.UpdateNotSupported,
-        ast.Total: unsupported.TotalNotSupported,
-    }
-    body = scope.definition.body
-    return [kinds[type(one)](_place_of(one)) for one in body if type(one) in kinds]
-
-
-def _place_of(statement: ast.Statement) -> Span:
-    return statement.declarations[0].span if isinstance(statement, ast.State) else statement.span

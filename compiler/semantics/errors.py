@@ -11,6 +11,7 @@
 ``errors_types``               DL100 to DL109
 ``errors_unsupported``         DL110 to DL123
 ``errors_limits``              DL124 to DL130
+``errors_state``               DL150 to DL156
 =============================  ==============
 """
 

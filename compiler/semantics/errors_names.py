@@ -309,6 +309,8 @@ class RedefinedInput(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
+        if self.what == "a state":
+            return f"`{self.name}[..] <- ..` gives it its next value"
         return "give the result a name of its own"
 
 

@@ -20,24 +20,6 @@ class NotSupportedYet(SemanticDiagnostic):
 
 
 @dataclass(frozen=True)
-class StateNotSupported(NotSupportedYet):
-    code = "DL113"
-    what = "state is"
-
-
-@dataclass(frozen=True)
-class UpdateNotSupported(NotSupportedYet):
-    code = "DL114"
-    what = "updates (`<-`) are"
-
-
-@dataclass(frozen=True)
 class OptimizerNotSupported(NotSupportedYet):
     code = "DL118"
     what = "optimizers are"
-
-
-@dataclass(frozen=True)
-class TotalNotSupported(NotSupportedYet):
-    code = "DL119"
-    what = "totals are"

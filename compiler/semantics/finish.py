@@ -9,7 +9,17 @@ from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial, size_symbols
 from dlc.compiler.ir.bounds import decide, nonnegative
 from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, transform, walk
-from dlc.compiler.ir.graph import Claim, Equation, Graph, Objective, Output, Requirement, Tensor, reads_of
+from dlc.compiler.ir.graph import (
+    Claim,
+    Equation,
+    Graph,
+    Objective,
+    Output,
+    Requirement,
+    Tensor,
+    Update,
+    reads_of,
+)
 from dlc.compiler.semantics.arithmetic import LARGEST
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet
 from dlc.compiler.semantics.fans import with_fans
@@ -139,6 +149,7 @@ def assemble(
     name: str,
     outputs: Sequence[Output],
     objectives: Sequence[Objective],
+    updates: Sequence[Update],
     claims: Sequence[Claim],
     doc: str,
 ) -> Graph | None:
@@ -167,6 +178,7 @@ def assemble(
         tuple(outputs),
         tuple(used),
         tuple(replace(one, over=tuple(name for name in one.over if name in kept)) for one in objectives),
+        updates=tuple(updates),
         requirements=requirements,
         claims=tuple(claims),
         doc=doc,

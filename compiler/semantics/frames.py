@@ -151,6 +151,7 @@ class Elaboration:
     frames: list[Frame] = field(default_factory=list)
     draws: dict[int, str] = field(default_factory=dict)  # random tensors by their numbers
     late: list[Callable[[], None]] = field(default_factory=list)
+    stateful: list[StatefulUse] = field(default_factory=list)
     depth: int = 0
     guesses: dict[tuple[object, ...], Guess] = field(default_factory=dict)
     provisional: dict[str, Provisional] = field(default_factory=dict)
@@ -204,6 +205,7 @@ class Instance:
     hypers: dict[str, Expr] = field(default_factory=dict)
     passed: dict[str, Value] | None = None  # parameters that the caller passes
     parameters: dict[str, Draft] = field(default_factory=dict)
+    states: dict[str, Draft] = field(default_factory=dict)
     nested: dict[str, Instance] = field(default_factory=dict)
     given_sets: dict[str, tuple[Expr, Span]] = field(default_factory=dict)
     statics: Frame = field(init=False)
@@ -239,11 +241,20 @@ class Frame:
         for one in self.trail([problem]):
             self.build.report(one)
 
-    def sums(self, equation: ast.Equation) -> Sums:
+    def sums(self, equation: ast.Equation | ast.Update) -> Sums:
         known = self.scope.sums.get(id(equation))
         if known is None:
             known = self.scope.sums[id(equation)] = sums_of_equation(self.scope, equation)
         return known
+
+
+@dataclass(frozen=True, eq=False)
+class StatefulUse:
+    """A call of a layer that updates states; ``caller`` and ``call`` are None for the definition itself."""
+
+    frame: Frame
+    caller: Frame | None
+    call: ast.Call | None
 
 
 def tensor_value(draft: Draft, name: str, subscripts: Sequence[Expr] = (), span: Span | None = None) -> Value:

@@ -118,7 +118,7 @@ def _make(frame: Frame, name: str, entry: InstanceEntry) -> Instance:
 
 def _reads_data(frame: Frame, value: Expr) -> bool:
     read = [part.tensor for part in walk(value) if isinstance(part, Read)]
-    return any(frame.build.drafts[name].tensor.kind in ("input", "computed") for name in read)
+    return any(frame.build.drafts[name].tensor.kind in ("input", "computed", "state") for name in read)
 
 
 def has_parameters(scope: Scope, own_only: bool = False) -> bool:

@@ -48,7 +48,7 @@ class Count:
         walked = list(_expanded(item, is_called=len(self.open) > 1))
         for node in walked:
             nodes += 1
-            equations += isinstance(node, ast.Equation | ast.Check)
+            equations += isinstance(node, ast.Equation | ast.Update | ast.Check)
         for called, place in _called(module, item, walked):
             inner = self.of(called.module, called.item, place)
             equations, nodes, depth = equations + inner[0] + 2, nodes + inner[1], max(depth, inner[2] + 1)

@@ -6,15 +6,15 @@ So the order of lines does not matter, and a name that is asked for while it is 
 from __future__ import annotations
 
 from dlc.compiler.diagnostics import CompileError, did_you_mean
-from dlc.compiler.semantics import errors_unsupported as unsupported
 from dlc.compiler.semantics.contexts import Context
 from dlc.compiler.semantics.equations import define
 from dlc.compiler.semantics.errors_calls import NotKnownHere
 from dlc.compiler.semantics.errors_names import UnknownName, UnknownSet
-from dlc.compiler.semantics.frames import Frame, Poisoned, Value, scalar_value
+from dlc.compiler.semantics.frames import Poisoned, Value, scalar_value
 from dlc.compiler.semantics.names import hyper
 from dlc.compiler.semantics.parameters import parameter
 from dlc.compiler.semantics.scope import set_of
+from dlc.compiler.semantics.states import state
 from dlc.compiler.source import Span
 
 
@@ -33,22 +33,11 @@ def tensor(context: Context, name: str, span: Span) -> Value:
         raise CompileError(
             NotKnownHere(span, name) if frame.scope.is_tensor(name) else unknown_name(context, name, span)
         )
-    unsupported_kind = _unsupported(frame, name)
-    if unsupported_kind is not None:
-        frame.failed.add(name)
-        raise CompileError(unsupported_kind)
+    if name in frame.scope.states:
+        return state(frame.instance, frame, name)
     if frame.scope.is_computed(name):
         return define(frame, name, span)
     raise CompileError(UnknownName(span, name, "tensor", (*frame.scope.tensor_names, *frame.scope.instances)))
-
-
-def _unsupported(frame: Frame, name: str) -> unsupported.NotSupportedYet | None:
-    scope = frame.scope
-    if name in scope.states:
-        return unsupported.StateNotSupported(scope.states[name].span)
-    if name in scope.totals:
-        return unsupported.TotalNotSupported(scope.totals[name].span)
-    return None
 
 
 def unknown_name(context: Context, name: str, span: Span) -> UnknownName | UnknownSet:

@@ -91,7 +91,7 @@ def take_default(frame: Frame, name: str) -> None:
 
 
 def static_sets(scope: Scope) -> frozenset[str]:
-    """Sets that parameters and nested instances depend on: all uses of an instance share them."""
+    """Sets that parameters, states and nested instances depend on: all uses of an instance share them."""
     known = scope.static_sets
     if known is None:
         known = scope.static_sets = frozenset(_static_sets(scope))
@@ -100,7 +100,7 @@ def static_sets(scope: Scope) -> frozenset[str]:
 
 def _static_sets(scope: Scope) -> set[str]:
     found: set[str] = set()
-    for declaration in (*scope.parameters.values(), *scope.own_parameters.values()):
+    for declaration in (*scope.parameters.values(), *scope.own_parameters.values(), *scope.states.values()):
         found.update(set_of(axis.text) for axis in declaration.axes if isinstance(axis, ast.Name))
     for entry in scope.instances.values():
         found.update(set_of(axis.text) for axis in entry.axes)

@@ -64,7 +64,7 @@ def _made(instance: Instance, name: str) -> Draft:
     )
     draft = Draft(tensor, report=instance.statics.report)
     instance.statics.build.array_axes[tensor.id] = len(instance.axes)
-    start = _initialiser(instance, declaration)
+    start = initialiser(instance, declaration)
 
     def later() -> None:
         draft.tensor = replace(draft.tensor, initialiser=start())
@@ -73,8 +73,8 @@ def _made(instance: Instance, name: str) -> Draft:
     return draft
 
 
-def _initialiser(instance: Instance, declaration: ast.Declaration) -> Callable[[], Initialiser | None]:
-    """How the parameter starts, once the sizes are found."""
+def initialiser(instance: Instance, declaration: ast.Declaration) -> Callable[[], Initialiser | None]:
+    """How a parameter or a state starts, once the sizes are found."""
     if declaration.value is not None:
         value = _number(instance, declaration.value)
         return lambda: Initialiser("constant", (value(),))

@@ -31,6 +31,13 @@ def parts_problems(tensor: Tensor, name: str, sizes: Sizes, spans: Sequence[Span
     if len(equations) == 1 and equations[0].is_whole:
         return []
     boxes = [tuple(map(polynomial, equation.subscripts)) for equation in equations]
+    return overlaps(tensor, name, sizes, spans) or _holes(tensor, name, sizes, boxes, spans)
+
+
+def overlaps(tensor: Tensor, name: str, sizes: Sizes, spans: Sequence[Span]) -> list[Diagnostic]:
+    """Parts that define an element twice, or one that there is not."""
+    equations = tensor.equations
+    boxes = [tuple(map(polynomial, equation.subscripts)) for equation in equations]
     for equation, box, span in zip(equations, boxes, spans, strict=True):
         if not _injective(equation, box):
             return [BadLeftSubscript(span, "two values of its index variables may mean the same element")]
@@ -43,7 +50,7 @@ def parts_problems(tensor: Tensor, name: str, sizes: Sizes, spans: Sequence[Span
         if not _disjoint(first, second):
             surely = _surely_meet(first, second)
             problems.append(Overlap(spans[j], name, spans[i], surely))
-    return problems or _holes(tensor, name, sizes, boxes, spans)
+    return problems
 
 
 def _injective(equation: Equation, box: Sequence[Polynomial]) -> bool:

@@ -81,6 +81,7 @@ class Scope:
     instances: dict[str, InstanceEntry] = field(default_factory=dict)
     draws: dict[str, ast.Draw] = field(default_factory=dict)
     states: dict[str, ast.Declaration] = field(default_factory=dict)
+    updates: dict[str, list[ast.Update]] = field(default_factory=dict)
     totals: dict[str, ast.Total] = field(default_factory=dict)
     static_sets: frozenset[str] | None = None
     broken: set[str] = field(default_factory=set)  # names whose declaration is wrong: said once

@@ -63,7 +63,7 @@ class Sums:
 NO_SUMS = Sums()
 
 
-def sums_of_equation(scope: Scope, equation: ast.Equation) -> Sums:
+def sums_of_equation(scope: Scope, equation: ast.Equation | ast.Update) -> Sums:
     return sums_of(scope, equation.value, left_names(scope, equation.target))
 
 

@@ -38,7 +38,9 @@ def _definition(scope: Scope, problems: list[Diagnostic]) -> str:
     lines = [speller.line(scope.definition)]
     for statement in scope.definition.body:
         written: ast.Statement = statement
-        if isinstance(statement, ast.Equation) and statement.target.name.text in scope.equations:
+        if isinstance(statement, ast.Update) or (
+            isinstance(statement, ast.Equation) and statement.target.name.text in scope.equations
+        ):
             sums = sums_of_equation(scope, statement)
             problems.extend(sums.problems)
             written = replace(statement, value=_summed(statement.value, sums))
