@@ -17,7 +17,7 @@ from itertools import combinations
 
 from dlc.compiler.ir.affine import Polynomial, equal
 from dlc.compiler.ir.expr import Expr, op
-from dlc.compiler.ir.loops import Region, Repeat, Step, When
+from dlc.compiler.ir.loops import Let, Region, Repeat, Step, Var, When, statements
 from dlc.compiler.lower.fusion import touches, writes
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, leaves, split_axes
 
@@ -72,7 +72,8 @@ def _part(item: Item, renames: Mapping[str, str]) -> _Part:
     if isinstance(item, Cycle):
         return _cycle(item, renames)
     axes = {renames.get(key, key): at for key, at in split_axes(item).items()}
-    return _Part(item, item.split, axes, frozenset(writes(item.body)), frozenset(touches(item.body)))
+    own = {statement.name for statement in statements(item.body) if isinstance(statement, Let | Var)}
+    return _Part(item, item.split, axes, frozenset(writes(item.body) - own), frozenset(touches(item.body) - own))
 
 
 def _cycle(item: Cycle, renames: Mapping[str, str]) -> _Part:

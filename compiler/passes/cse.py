@@ -20,7 +20,7 @@ from dlc.compiler.ir.alike import form, key, shape
 from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, ordered
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.products import factors_of, quotient
 
@@ -46,11 +46,7 @@ def _with_values(tensor: Tensor, change: Callable[[Expr], Expr]) -> Tensor:
 
 def _merged(graph: Graph) -> Graph:
     kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
-    first: dict[str, str] = {}  # every tensor -> the first one that is equal to it
-    classes: dict[tuple[object, ...], str] = {}
-    for name in ordered(graph):
-        tensor = graph.tensors[name]
-        first[name] = name if tensor.kind != "computed" else classes.setdefault(_definition(tensor, first), name)
+    first = _firsts(graph)
     holder: dict[str, str] = {}  # the first of a class -> the one that stays: one that must, if there is any
     for name in graph.tensors:
         if name in kept:
@@ -65,9 +61,44 @@ def _merged(graph: Graph) -> Graph:
     )
 
 
+def _firsts(graph: Graph) -> dict[str, str]:
+    """Every tensor with the first one that is equal to it."""
+    first: dict[str, str] = {}
+    classes: dict[tuple[object, ...], tuple[str, ...]] = {}
+    for component in components(graph):
+        members = {name: graph.tensors[name] for name in component}
+        if any(tensor.kind != "computed" for tensor in members.values()):
+            first.update(zip(component, component, strict=True))
+            continue
+        own = _classes(members, first)
+        order = list(dict.fromkeys(own.values()))
+        names = {**first, **{name: f"#{order.index(own[name])}" for name in component}}
+        definitions = tuple(_definition(members[name], names) for name in order)
+        known = classes.setdefault(definitions, tuple(order))
+        first.update({name: known[order.index(own[name])] for name in component})
+    return first
+
+
+def _classes(members: Mapping[str, Tensor], first: Mapping[str, str]) -> dict[str, str]:
+    """The members of a component with the first one that each is equal to.
+
+    Those of a recurrence are taken for equal as long as their equations do not tell them apart: elements of the same
+    time are then equal because those of earlier times are.
+    """
+    own = dict.fromkeys(members, next(iter(members)))
+    while True:
+        names = {**first, **own}
+        seen: dict[tuple[object, ...], str] = {}
+        finer = {
+            name: seen.setdefault((own[name], _definition(tensor, names)), name) for name, tensor in members.items()
+        }
+        if len(set(finer.values())) == len(set(own.values())):
+            return finer
+        own = finer
+
+
 def _definition(tensor: Tensor, first: Mapping[str, str]) -> tuple[object, ...]:
-    """What two tensors that are equal have in common; one that reads itself is called nothing in its definition."""
-    first = {**first, tensor.id: ""}
+    """What two tensors that are equal have in common."""
     equations = tuple(
         (
             tuple(index.size for index in equation.indices),

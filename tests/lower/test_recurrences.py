@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import recurrences
+from building import add, at, index
 
 from dlc.compiler.ir import loops_reference, loops_verify
-from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.loops import Program, Repeat
+from dlc.compiler.ir.expr import Const
+from dlc.compiler.ir.graph import Graph, Output, whole
+from dlc.compiler.ir.loops import Program, Repeat, kernels_of
 from dlc.compiler.ir.reference import bind_sizes, evaluate
 from dlc.compiler.lower import lower
 from dlc.compiler.passes import extract
@@ -38,9 +42,42 @@ def test_values(name: str, shards: int) -> None:
 
 
 def repeats(program: Program) -> list[Repeat]:
-    return [step for entry in program.entries for region in entry.regions for step in region.steps
-            if isinstance(step, Repeat)]  # fmt: skip
+    steps = [step for entry in program.entries for region in entry.regions for step in region.steps]
+    return [step for step in steps if isinstance(step, Repeat)]
 
 
-def test_only_what_a_loop_looks_back_at_is_kept() -> None:
-    """h stands alone in the loss at its last step: a ring of two rows."""
+def last_state(batch: int | None) -> Graph:
+    """A recurrence of which the loss uses the last state only."""
+    model = recurrences.rnn(batch)
+    h = model.graph.tensors["h"]
+    axes = [index("b", size) for size in h.sizes[:-2]]
+    d = index("d", h.sizes[-1])
+    last = whole("last", (*axes, d), at(h, *axes, add(h.sizes[-2], Const(-1)), d))
+    kept = {name: tensor for name, tensor in model.graph.tensors.items() if name != "loss"}
+    return replace(model.graph, tensors={**kept, "last": last}, outputs=(Output("last", "last"),), objectives=())
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_only_what_a_loop_looks_back_at_is_kept(batch: int | None, steps: int) -> None:
+    made = extract.run(last_state(batch))
+    program = lower({"forward": made})
+    (h,) = [buffer for buffer in program.buffers.values() if buffer.id == "h"]
+    assert Const(2) in h.sizes
+    model = recurrences.rnn(batch, steps=steps)
+    compared(made, program, "forward", replace(model, graph=made), 2)
+
+
+def test_a_batch_is_shared_out_and_a_single_sequence_is_not() -> None:
+    for batch, alone in ((3, False), (None, True)):
+        program = lower({"forward": extract.run(recurrences.rnn(batch).graph)})
+        assert [repeat.alone for repeat in repeats(program)] == [alone]
+
+
+def test_what_does_not_depend_on_the_step_before_stands_outside_the_loop() -> None:
+    """The products with the inputs of all steps are one."""
+    program = lower({"forward": extract.run(recurrences.rnn(3).graph)})
+    inside = {name for repeat in repeats(program) for name in kernels_of((repeat,))}
+    reading_x = {name for name, kernel in program.kernels.items() if "x" in loops_verify.touched(kernel)[0]}
+    assert reading_x
+    assert not reading_x & inside
