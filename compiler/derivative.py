@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from dlc.compiler.ir import verify
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, number, op, reads, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
-from dlc.compiler.ir.graph import Derivative, Equation, Graph, Output, Tensor, inlined, ordered, unique
+from dlc.compiler.ir.graph import Derivative, Equation, Graph, Output, Tensor, inlined, ordered, reads_of, unique
 from dlc.compiler.ir.printer import Naming, equation_text, expression_text
 from dlc.compiler.passes import cse, dce, deltas, simplify
 
@@ -97,17 +98,17 @@ def _written_in(graph: Graph, forward: Set[str]) -> Graph:
         for tensor in graph.tensors.values()
         if tensor.id != root and tensor.id not in forward and _may_be_written(tensor, uses)
     }
-    # one that is read by another that goes waits for the next round
+    # one that reads another that goes waits for the next round; in a recurrence they all do, and one goes first
     first = {
         name: equation
         for name, equation in gone.items()
         if not any(node.tensor in gone for node in reads(equation.value))
-    }
+    } or dict(islice(gone.items(), 1))
     return graph.with_tensors(_with(tensor, first) for tensor in graph.tensors.values())
 
 
 def _may_be_written(tensor: Tensor, uses: Mapping[str, int]) -> bool:
-    if len(tensor.equations) != 1 or not tensor.equations[0].is_whole:
+    if len(tensor.equations) != 1 or not tensor.equations[0].is_whole or tensor.id in reads_of(tensor):
         return False
     value = tensor.equations[0].value
     return uses[tensor.id] <= 1 or (is_map(tensor.equations[0]) and len(list(walk(value))) <= _SHORT)

@@ -26,7 +26,7 @@ from dlc.compiler.ir.expr import reads
 from dlc.compiler.ir.graph import Graph, Objective, Output, Update
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
-from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, simplify, stabilise
+from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, narrow, simplify, stabilise
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,11 @@ PREPARE = (
     # before differentiate: what is derived is then stable too, and derivatives in terms of the output stay
     Pass("stabilise", stabilise.run),
     Pass("extract", extract.run, optional=False),  # differentiation takes extracted graphs only
-    # after stabilise: derivatives of what is stable are so too; before cse: what is differentiated by is told apart
-    # from what has equal values
+    # after stabilise: derivatives of what is stable are so too; before what makes tensors shorter or one: what is
+    # differentiated by is told apart from what has equal values
     Pass("derive", _derived, optional=False),
+    # after extract: a guard is narrowed where it stands at the root; before cse: what is then equal is shared
+    Pass("narrow", narrow.run),
     Pass("cse", cse.run),  # after extract: only tensors are shared
     Pass("dce", dce.run),
 )
@@ -86,6 +88,7 @@ FINISH = (
     Pass("cse.2", cse.run),
     Pass("factor", factor.run),  # after deltas, which change what depends on a summed index
     Pass("extract.2", extract.run, optional=False),  # factoring, adjoints of products: sums inside sums
+    Pass("narrow.2", narrow.run),  # adjoints of slices and recurrences are guarded
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),
     Pass("fuse", fuse.run),  # last: it writes one tensor into another, which cse would take out again

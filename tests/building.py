@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,6 +28,16 @@ from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import check
 
 Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph with inputs."""
+
+    name: str
+    graph: Graph
+    inputs: dict[str, np.ndarray]
+    sizes: Mapping[str, int] = field(default_factory=dict)  # those that no input tells
 
 
 # -- expressions ----------------------------------------------------------------------------------------------------

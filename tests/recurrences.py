@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import numpy as np
-from building import add, at, given, graph, index, mul, parts, sub, total, when
+from building import Model, add, at, given, graph, index, mul, parts, sub, total, when
 
 from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, Select, Size, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 
-Inputs = dict[str, np.ndarray]
 ONE, ZERO = Const(1.0), Const(0.0)
-
-
-@dataclass(frozen=True)
-class Model:
-    name: str
-    graph: Graph
-    inputs: Inputs
-    sizes: Mapping[str, int] = field(default_factory=dict)  # those that no input tells
 
 
 def reals(*shape: int, seed: int = 0) -> np.ndarray:
@@ -137,6 +125,33 @@ def lstm(backwards: bool = False) -> Model:
     return Model("lstm-backwards" if backwards else "lstm", made, inputs)
 
 
+def gru() -> Model:
+    """Gates over (b, t, d): reset, update, candidate; h[t+1] = (1 - z)*n + z*h[t]"""
+    x, w, u = given("x", "B", "T", 2), given("w", 3, 3, 2, kind="parameter"), given("u", 3, 3, 3, kind="parameter")
+    h = itself("h", 3)
+
+    def gate(id: str, number: int, *reset: Tensor) -> Tensor:
+        b, t, d, d2, i = index("b", "B"), index("t", "T"), index("d", 3), index("d", 3), index("i", 2)
+        before = total(d2, of=mul(at(u, number, d, d2), at(h, b, t, d2)))
+        kept = [at(one, b, t, d) for one in reset]
+        a = add(total(i, of=mul(at(w, number, d, i), at(x, b, t, i))), mul(*kept, before))
+        return whole(id, (b, t, d), tanh(a) if reset else sigmoid(a))
+
+    r, z = gate("r", 0), gate("z", 1)
+    n = gate("n", 2, r)
+    b0, d0, b, t, d = index("b", "B"), index("d", 3), index("b", "B"), index("t", "T"), index("d", 3)
+    update = at(z, b, t, d)
+    step = add(mul(sub(ONE, update), at(n, b, t, d)), mul(update, at(h, b, t, d)))
+    h = parts(
+        "h",
+        ["B", plus("T", 1), 3],
+        ((b0, d0), (b0, Const(0), d0), ZERO),
+        ((b, t, d), (b, add(t, Const(1)), d), step),
+    )
+    made = with_loss(x, w, u, r, z, n, h, sizes=("B", "T"))
+    return Model("gru", made, {"x": reals(2, 3, 2), "w": reals(3, 3, 2), "u": reals(3, 3, 3)})
+
+
 def grid() -> Model:
     """g[i,j] from above, from the left and from the corner: two indices at once."""
     x, w = given("x", "I", "J"), given("w", 3, kind="parameter")
@@ -208,7 +223,7 @@ def all_earlier() -> Model:
     a = whole("a", (t, s), when(op("lt", s, t), scores))
     t1, e, s1 = index("t", "T"), index("d", "D"), index("s", "T")
     weight = op("exp", at(a, t1, s1))
-    norm = add(ONE, total(s2, of=when(op("lt", s2, t1), op("exp", at(a, t1, s2)))))
+    norm = total(s2, of=when(op("lt", s2, t1), op("exp", at(a, t1, s2))))
     mixed = total(s1, of=when(op("lt", s1, t1), mul(op("div", weight, norm), at(h, s1, e))))
     h = whole("h", (t1, e), tanh(add(at(x, t1, e), mixed)))
     made = with_loss(x, q, a, h, sizes=("T", "D"))
@@ -311,6 +326,7 @@ def models() -> list[Model]:
         padded_rnn(),
         lstm(),
         lstm(backwards=True),
+        gru(),
         grid(),
         crf(),
         viterbi(),

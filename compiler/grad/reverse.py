@@ -39,6 +39,7 @@ from dlc.compiler.ir.expr import (
     Reduce,
     Select,
     Solve,
+    free_indices,
     fresh,
     op,
     refresh,
@@ -322,10 +323,15 @@ def _product_of_others(value: Reduce) -> Expr:
 
 def _axes(tensor: Tensor) -> tuple[Index, ...]:
     """Fresh indices over the axes, named as in the equation of the tensor, or after its index sets."""
-    equation = tensor.equations[0] if tensor.equations else None
-    hints = ["i"] * tensor.rank
-    if tensor.sets:
-        hints = [name[:1].lower() + name[1:] if name.isidentifier() else "i" for name in tensor.sets]
-    if equation is not None and equation.is_whole:
-        hints = [index.hint for index in equation.indices]
+    hints = [_hint(tensor, axis) for axis in range(tensor.rank)]
+    if tensor.equations and tensor.equations[0].is_whole:
+        hints = [index.hint for index in tensor.equations[0].indices]
     return tuple(fresh(size, hint) for size, hint in zip(tensor.sizes, hints, strict=True))
+
+
+def _hint(tensor: Tensor, axis: int) -> str:
+    """The name of an axis; of one that is no index set (h[t+1]) the index that its parts have there."""
+    if tensor.sets and tensor.sets[axis].isidentifier():
+        return tensor.sets[axis][:1].lower() + tensor.sets[axis][1:]
+    parts = (free_indices(equation.subscripts[axis]) for equation in tensor.equations)
+    return next((indices[0].hint for indices in parts if indices), "i")

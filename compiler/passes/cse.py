@@ -1,9 +1,9 @@
 """Common sub-expressions: what is computed twice is computed once.
 
 Two steps.  Tensors with equal definitions become one; of two that must both exist (outputs, gradients) the second
-becomes a copy.  Then a sub-expression that some map holds, ``C[i] = e(i)``, is read from there, which is how a
-backward pass comes to read the activations of the forward pass.  If C is there under a condition only, so is the read;
-a product reads the factors that C holds together.  Nothing is replaced by a read of a tensor that comes
+becomes a copy.  Then a sub-expression that some map holds, ``C[i] = e(i)`` or ``h[t+1] = e(t)``, is read from there,
+which is how a backward pass comes to read the activations of the forward pass.  If C is there under a condition only,
+so is the read; a product reads the factors that C holds together.  Nothing is replaced by a read of a tensor that comes
 later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.  Within a recurrence
 that order is any one: an element of C needs what the sub-expression needs, so elements do not come to depend on
 themselves.
@@ -195,7 +195,7 @@ class _Held:
         part: Expr,
         conditions: tuple[Expr, ...],
     ) -> None:
-        """Found by ``part`` of the value, which must have all indices of the tensor."""
+        """Found by ``part`` of the value, which must have all indices of the equation."""
         pattern, free = key(part)
         if set(free) == set(equation.indices):
             self._shapes.add(shape(part))

@@ -4,8 +4,10 @@ A map that one equation reads, and reads no more often than it has elements, is 
 is as cheap as a read (a constant, a sign, a multiple) is computed wherever it is read.  A reduction whose only reader
 is a copy of it becomes that copy.
 
-A matrix product reads its operands from memory, so nothing is written into it.  What is needed outside (outputs, the
-loss, gradients) stays.  Sharing loops between tensors that stay is the work of lowering.
+A matrix product reads its operands from memory, so nothing is written into it.  What a recurrence reads and does not
+compute is computed before it, for all steps at once, unless it is cheap; and a tensor that reads itself stays what it
+is.  What is needed outside (outputs, the loss, gradients) stays.  Sharing loops between tensors that stay is the work
+of lowering.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.forms import is_contraction, is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered, reads_of
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, reads_of
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.simplifier import Simplifier
 
@@ -45,11 +47,18 @@ def run(graph: Graph) -> Graph:
     kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
     readers = _readers(graph)
     tensors = dict(graph.tensors)
-    for name in ordered(graph):
-        tensor = tensors[name]
-        equations = tuple(_fused(equation, tensors, kept, readers) for equation in tensor.equations)
-        tensors[name] = replace(tensor, equations=equations)
+    for component in components(graph):
+        outside = _outside(graph, component) if is_recurrent(graph, component) else set()
+        for name in component:
+            tensor = tensors[name]
+            equations = tuple(_fused(equation, tensors, kept, readers, outside) for equation in tensor.equations)
+            tensors[name] = replace(tensor, equations=equations)
     return _without_unread(graph.with_tensors(tensors.values()), graph, kept)
+
+
+def _outside(graph: Graph, component: Sequence[str]) -> set[str]:
+    """What a recurrence reads and does not compute."""
+    return set[str]().union(*(reads_of(graph.tensors[name]) for name in component)) - set(component)
 
 
 def _readers(graph: Graph) -> Counter[str]:
@@ -72,7 +81,9 @@ def _without_unread(graph: Graph, before: Graph, kept: set[str]) -> Graph:
     )
 
 
-def _fused(equation: Equation, tensors: dict[str, Tensor], kept: set[str], readers: Counter[str]) -> Equation:
+def _fused(
+    equation: Equation, tensors: dict[str, Tensor], kept: set[str], readers: Counter[str], outside: set[str]
+) -> Equation:
     copied = _copied_reduction(equation, tensors, kept, readers)
     if copied is not None:
         return replace(equation, value=copied)
@@ -86,6 +97,8 @@ def _fused(equation: Equation, tensors: dict[str, Tensor], kept: set[str], reade
             return None
         producer = _map_of(tensors[node.tensor])
         if producer is None or node.tensor in reads_of(tensors[node.tensor]):
+            return None
+        if node.tensor in outside and not _is_cheap(producer.value):
             return None
         size = sum(1 for _ in walk(producer.value))
         free_of_charge = _is_plain(producer.value) if product else _is_trivial(producer.value)
@@ -146,6 +159,10 @@ def _is_trivial(value: Expr) -> bool:
 def _counts(node: Op | Select) -> bool:
     """Arithmetic of subscripts is free."""
     return node.type != "int" or (isinstance(node, Op) and node.name in RANDOM)
+
+
+def _is_cheap(value: Expr) -> bool:
+    return all(node.name in _CHEAP for node in walk(value) if isinstance(node, Op) and _counts(node))
 
 
 def _reads_each_once(subscripts: Sequence[Expr], loops: Sequence[Index]) -> bool:

@@ -373,8 +373,8 @@ class _Stabiliser:
     # -- elements of tensors ------------------------------------------------------------------------------------------
 
     def _scaled_element(self, node: Read) -> Scaled | None:
-        tensor = self.graph.tensors[node.tensor]
-        if len(tensor.equations) != 1 or not tensor.equations[0].is_whole or tensor.id in self.held:
+        tensor = self.graph.tensors.get(node.tensor)  # none: what holds a mantissa or a scale, a number like others
+        if tensor is None or len(tensor.equations) != 1 or not tensor.equations[0].is_whole or tensor.id in self.held:
             return None
         equation = tensor.equations[0]
         if tensor.id not in self.of_tensor:

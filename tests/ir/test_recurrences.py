@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import recurrences
-from building import add, at, given, graph, index, parts
+from building import Model, add, at, given, graph, index, parts
 from recurrences import itself, plus
 
 from dlc.compiler.ir.expr import Const, Select, op
@@ -122,6 +122,6 @@ def test_reading_outside_is_an_error_where_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("model", recurrences.models(), ids=lambda model: model.name)
-def test_values_are_finite(model: recurrences.Model) -> None:
+def test_values_are_finite(model: Model) -> None:
     for name, value in evaluate(model.graph, model.inputs, model.sizes).items():
         assert np.all(np.isfinite(value)), name

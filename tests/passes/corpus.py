@@ -6,12 +6,13 @@ each tensor of a spec.  ``derivatives`` gives the same after reverse mode, with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
-from building import add, at, given, graph, index, mul, parts, sub, total, when, within
+import recurrences
+from building import Model, add, at, given, graph, index, mul, parts, sub, total, when, within
 
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Size, op
@@ -21,15 +22,6 @@ from dlc.compiler.ir.verify import check
 from dlc.compiler.passes import extract
 
 ZERO, ONE = Const(0.0), Const(1.0)
-Inputs = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Model:
-    name: str
-    graph: Graph
-    inputs: Inputs
-    sizes: Mapping[str, int] = field(default_factory=dict)  # those that no input tells
 
 
 def reals(*shape: int, seed: int = 0) -> np.ndarray:
@@ -251,6 +243,7 @@ def models() -> list[Model]:
         masked_product(),
         guarded_sum(),
         statistics(),
+        *recurrences.models(),
     ]
 
 

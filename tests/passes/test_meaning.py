@@ -10,11 +10,11 @@ from passes.random_graphs import random_model
 
 from dlc.compiler.ir.forms import is_extracted
 from dlc.compiler.ir.printer import text
-from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, simplify, stabilise
+from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, narrow, simplify, stabilise
 
-ANYWHERE = (simplify, stabilise, extract, cse, dce, deltas, diagonals, factor)  # fuse takes extracted graphs
-FORWARD = (simplify, stabilise, extract, cse, dce)
-AFTERWARDS = (simplify, deltas, simplify, factor, extract, cse, dce, fuse)
+ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor)  # fuse takes extracted graphs
+FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
+AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse)
 
 
 @pytest.fixture(scope="module")
