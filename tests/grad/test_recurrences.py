@@ -24,11 +24,11 @@ from building import (
 )
 from recurrences import itself, plus, reals, tanh, with_loss
 
-from dlc.compiler.derivative import derivative_lines
+from dlc.compiler.derivative import Wanted, derivative_lines, with_derivatives
 from dlc.compiler.grad.jacobian import jacobian
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir.expr import Const, op
-from dlc.compiler.ir.graph import Graph, components, is_recurrent, whole
+from dlc.compiler.ir.graph import Graph, Objective, components, is_recurrent, whole
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import check
 from dlc.compiler.passes import extract
@@ -50,14 +50,14 @@ def test_second_order(make: Callable[[], Model]) -> None:
     """The derivative of a weighted sum of the gradient, which is a recurrence both ways."""
     model = make()
     wrt = real_inputs(model.graph)
-    assert model.graph.loss is not None
-    first = differentiate(extract.run(model.graph), model.graph.loss, wrt)
+    first = differentiate(extract.run(model.graph), model.graph.objectives[0].loss, wrt)
     (adjoint,) = [gradient.adjoint for gradient in first.gradients if gradient.tensor == wrt[0]]
     tensor = first.tensors[adjoint]
     axes = [index("i", size) for size in tensor.sizes]
     weights = [op("real", add(axis, Const(2))) for axis in axes]
     weighted = whole("weighted", (), total(*axes, of=mul(at(tensor, *axes), *weights)))
-    made = replace(first, tensors={**first.tensors, "weighted": weighted}, loss="weighted", gradients=())
+    objectives = (Objective("weighted", "weighted"),)
+    made = replace(first, tensors={**first.tensors, "weighted": weighted}, objectives=objectives, gradients=())
     assert_gradient(extract.run(made), model.inputs, wrt, 1e-5)
 
 
@@ -102,7 +102,9 @@ def test_jacobian() -> None:
 
 def test_derivative_is_printed() -> None:
     model = recurrences.guarded_rnn()
-    lines = list(derivative_lines(prepared(model.graph), "h", "wh", set(model.graph.tensors)))
+    wanted, names = Wanted("h", "wh"), set(model.graph.tensors)
+    made = prepared(with_derivatives(model.graph, wanted))
+    lines = list(derivative_lines(made, wanted, set(prepared(model.graph).tensors), names))
     assert lines[0] == "grad(h[i,i2], wh[i2',i2'']) = sum[t] d_h.sum[i,i2,t,i2']*h[t,i2'']"
     assert lines[-1].count("d_h.sum[") == 2  # it is a recurrence
 
@@ -119,10 +121,10 @@ def compared(model: Model, compute: Callable[..., object]) -> None:
     given_ = {name: torch.tensor(model.inputs[name], requires_grad=name in names) for name in model.inputs}
     loss = compute(**given_)
     loss.backward()  # type: ignore[attr-defined]  # torch may be absent
-    assert made.loss is not None
-    result = differentiate(made, made.loss, names)
+    name = made.objectives[0].loss
+    result = differentiate(made, name, names)
     values = evaluate(result, model.inputs)
-    np.testing.assert_allclose(values[made.loss], loss.item(), 1e-10)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(values[name], loss.item(), 1e-10)  # type: ignore[attr-defined]
     for gradient in result.gradients:
         expected = given_[gradient.tensor].grad.numpy()
         np.testing.assert_allclose(values[gradient.adjoint], expected, 1e-9, 1e-10, err_msg=gradient.tensor)
