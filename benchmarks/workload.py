@@ -1,8 +1,8 @@
 """What is measured: a spec, the numbers that it is given, and the same formula in PyTorch (and in JAX).
 
 Every implementation gets the same float32 numbers and gives the same list: the value (the loss of a model, the output
-`y` of a layer) and the derivatives by `wrt`, in that order; a layer's are those of the sum of `d_y * y`. A step
-computes all of them anew.
+`y` of a layer) and the derivatives by `wrt`, in that order; a layer's are those of the sum of `d_y * y`. Without `wrt`
+the value is all: a spec may compute derivatives itself. A step computes all of them anew.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ def _dlc(workload: Workload, numbers: Numbers, threads: int) -> Step:
     for name in model.params:
         model.params[name][...] = numbers[name]
     inputs = {name: value for name, value in numbers.items() if name in model.inputs}
+    if not workload.wrt:
+        return lambda: [model.forward(inputs)["y"]]
     if COTANGENT not in numbers:
 
         def step() -> Sequence[Any]:
@@ -113,6 +115,9 @@ def _torch_step(workload: Workload, numbers: Numbers, value_of: Callable[[Any, N
     moving = [tensors[name].requires_grad_() for name in workload.wrt]
     named, weight = Named(**tensors), tensors.get(COTANGENT)
 
+    if not moving:
+        return lambda: [value_of(torch, named)]
+
     def step() -> Sequence[Any]:
         value = value_of(torch, named)
         return [value.detach(), *torch.autograd.grad(value, moving, weight)]
@@ -128,6 +133,9 @@ def _jax(workload: Workload, numbers: Numbers, threads: int) -> Step:
     formula = workload.jax
     fixed = {name: jax.numpy.array(value) for name, value in numbers.items() if name not in workload.wrt}
     moving = {name: jax.numpy.array(numbers[name]) for name in workload.wrt}
+    if not moving:
+        value_of = jax.jit(lambda fixed: formula(jax, Named(**fixed)))
+        return lambda: [jax.block_until_ready(value_of(fixed))]
 
     @jax.jit
     def differentiated(moving: Any, fixed: Any) -> Any:
