@@ -20,15 +20,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
 _MOST_FINDS = 400  # orders tried for one component
 
 Facts = tuple[Polynomial, ...]
+_USUAL_SIZE = 64
 _NOTHING = Polynomial(())
 
 
@@ -164,8 +165,10 @@ class _Search:
     def looped(
         self, edges: Sequence[Dependence], group: Sequence[Place], used: Mapping[str, frozenset[int]]
     ) -> Loop | Conflict:
-        """The loop around a cycle of equations: of all possible ones the one with the least inside further loops."""
-        best: tuple[int, Loop] | None = None
+        """The loop around a cycle of equations: of all possible ones the one with the least inside further loops, and
+        of these the shortest, because what stands outside a further loop is computed for all its rounds at once.
+        """
+        best: tuple[tuple[int, int, int], Loop] | None = None
         names = list(dict.fromkeys(place.tensor for place in group))
         for times in self.timings(edges, names, used):
             self.tries += 1
@@ -179,12 +182,19 @@ class _Search:
             body = self.arranged(same, group, {**used, **now})
             if isinstance(body, Conflict):
                 continue
-            cost = sum(len(list(step.places())) for step in body if isinstance(step, Loop))
+            inside = [place for step in body if isinstance(step, Loop) for place in step.places()]
+            sums = sum(any(isinstance(n, Reduce) for n in walk(self.equation(place).value)) for place in inside)
+            cost = sums, self.rounds(times), len(inside)
             if best is None or cost < best[0]:
                 best = cost, Loop(times, body)
-            if cost == 0:
+            if not inside:
                 break
         return best[1] if best is not None else Conflict(_circle(edges))
+
+    def rounds(self, times: Mapping[str, Time]) -> int:
+        """How often a loop runs, at a guess where a size is not known."""
+        extents = [known(self.graph.tensors[name].sizes[time.axis]) for name, time in times.items()]
+        return max(_USUAL_SIZE if extent is None else extent for extent in extents)
 
     def at_one_time(self, edge: Dependence, times: Mapping[str, Time]) -> Dependence:
         distance = self.distance(edge, times)
