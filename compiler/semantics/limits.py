@@ -28,7 +28,11 @@ class Count:
     def check(self, scope: Scope) -> None:
         """Raises `CompileError` if the definition is recursive, or too large or too deep when expanded."""
         name, span = scope.name, scope.definition.name.span
-        equations, nodes, depth = self.of(scope.module, scope.definition, span)
+        item = scope.definition
+        expanded = self.of(scope.module, item, span)
+        claims = [statement for statement in item.body if isinstance(statement, ast.Check)]
+        # after the definition is counted: a claim may call the layer that it is about
+        equations, nodes, depth = self.written(scope.module, item, claims, expanded)
         if depth > DEEPEST_CALLS:
             raise CompileError(NestedTooDeep(span, name, DEEPEST_CALLS))
         for what, count, limit in (("equations", equations, MOST_EQUATIONS), ("terms", nodes, MOST_NODES)):
@@ -44,24 +48,28 @@ class Count:
         if len(self.open) > DEEPEST_CALLS:
             raise CompileError(NestedTooDeep(span, item.name.text, DEEPEST_CALLS))
         self.open.append(item)
-        equations, nodes, depth = 0, 0, 0
-        walked = list(_expanded(item, is_called=len(self.open) > 1))
-        for node in walked:
-            nodes += 1
-            equations += isinstance(node, ast.Equation | ast.Update | ast.Check)
+        # the claims of a definition stand for themselves: they are not expanded where it is called
+        parts = [part for part in ast.children(item) if not isinstance(part, ast.Check)]
+        self.known[id(item)] = self.written(module, item, parts, (0, 0, 0))
+        self.open.pop()
+        return self.known[id(item)]
+
+    def written(
+        self,
+        module: Module,
+        item: ast.Definition | ast.Function,
+        parts: Iterable[ast.Node],
+        counted: tuple[int, int, int],
+    ) -> tuple[int, int, int]:
+        """What was counted, and these parts of a definition with everything that they call."""
+        equations, nodes, depth = counted
+        walked = [node for part in parts for node in ast.walk(part)]
+        nodes += len(walked)
+        equations += sum(isinstance(node, ast.Equation | ast.Update | ast.Check) for node in walked)
         for called, place in _called(module, item, walked):
             inner = self.of(called.module, called.item, place)
             equations, nodes, depth = equations + inner[0] + 2, nodes + inner[1], max(depth, inner[2] + 1)
-        self.open.pop()
-        self.known[id(item)] = (equations, nodes, depth)
-        return self.known[id(item)]
-
-
-def _expanded(item: ast.Definition | ast.Function, is_called: bool) -> Iterator[ast.Node]:
-    """What is expanded of a definition: the claims of a layer stand for themselves, not in those that call it."""
-    for part in ast.children(item):
-        if not (is_called and isinstance(part, ast.Check)):
-            yield from ast.walk(part)
+        return equations, nodes, depth
 
 
 def _circle(items: Sequence[ast.Definition | ast.Function]) -> Recursive:

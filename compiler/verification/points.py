@@ -4,7 +4,8 @@ A point is a choice of every open size and a value for everything that is given.
 axes of one element, for there formulas degenerate.  Real numbers come from several families, because a claim may hold
 for small or for positive numbers only, and because a logarithm has no value at a negative one.  None of them is 0 and
 no two are equal, so a point lies on no kink.  Integers lie in their sets, and ``train`` is true at some points.
-Hyper-parameters have their default values; one without a default is a number between 0 and 1.
+Hyper-parameters have their default values; one without a default is a number between 0 and 1.  States are positive, as
+variances are.
 """
 
 from __future__ import annotations
@@ -127,6 +128,8 @@ def _drawn(tensor: Tensor, shape: tuple[int, ...], random: Random, sizes: Mappin
             return random.integers(low, high, shape)
     if tensor.kind == "hyper":
         return random.uniform(0.05, 0.95, shape)
+    if tensor.kind == "state":
+        return random.uniform(0.25, 2, shape)
     return np.asarray(_FAMILIES[family](random, shape), np.float64)
 
 

@@ -16,7 +16,7 @@ from dlc.compiler.ir.graph import Claim, Graph
 
 def proved(graph: Graph) -> frozenset[Claim]:
     """The claims whose sides are one expression."""
-    alone = replace(graph, outputs=(), objectives=(), gradients=())
+    alone = replace(graph, outputs=(), objectives=(), gradients=(), updates=())
     simple = pipeline.simplified(alone)
     return frozenset(claim for claim in graph.claims if _is_one(simple, claim))
 

@@ -59,7 +59,7 @@ class Tester:
 
     def _prepared(self, claims: Sequence[Claim]) -> Bounds:
         """In extracted form, where no sum stands in a sum whose bound would evaluate it again."""
-        alone = replace(self.graph, outputs=(), objectives=(), gradients=(), claims=tuple(claims))
+        alone = replace(self.graph, outputs=(), objectives=(), gradients=(), updates=(), claims=tuple(claims))
         return bounded(dce.run(extract.run(dce.run(alone))))
 
     def at(self, point: Point, claims: Sequence[Claim]) -> dict[Claim, Outcome]:
