@@ -26,7 +26,7 @@ from dlc.compiler.ir.expr import reads
 from dlc.compiler.ir.graph import Graph, Objective, Output, Update
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
-from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, narrow, simplify, stabilise
+from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, guard, narrow, simplify, stabilise
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ FINISH = (
     Pass("narrow.2", narrow.run),  # adjoints of slices and recurrences are guarded
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),
-    Pass("fuse", fuse.run),  # last: it writes one tensor into another, which cse would take out again
+    Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
+    Pass("guard", guard.run),  # last: of a draw that fuse has written into its only reader nothing is left to guard
 )
 DIFFERENTIATE, LOWER, EMIT = "differentiate", "lower", "emit"
 FORWARD, VALUE_AND_GRAD, VJP = "forward", "value_and_grad", "vjp"
