@@ -89,6 +89,7 @@ def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[s
     declaration = kind.declaration
     chosen = dict(sizes) if sizes is not None and _is_complete(sizes, declaration) else small_sizes(declaration)
     model = kind(sizes=chosen)
+    model.train = True  # what does nothing otherwise is pinned too
     for name, value in model.params.items():
         value[...] = _random(name).normal(0, 0.3, value.shape)
     given = {value.name: _drawn(value, chosen, declaration) for value in declaration.inputs}

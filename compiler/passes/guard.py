@@ -5,6 +5,7 @@
 
 Where every read of a tensor stands under a condition that modes and hyper-parameters alone decide, and the tensor's
 equations draw, they draw under that condition.  What reads the tensor may itself be read under such a condition only.
+For that such conditions come first among those that a guard asks for: ``[u[i] > p and train]`` reads ``u`` in vain.
 
 Left out: equations that do not draw, which cost little beside the test, and conditions over indices or data.
 """
@@ -15,7 +16,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dlc.compiler.ir.conditions import conjuncts, negation
-from dlc.compiler.ir.expr import Expr, Op, Read, Reduce, Select, Solve, free_indices, identity_of, number, op, reads, walk
+from dlc.compiler.ir.expr import (
+    Expr,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    Solve,
+    free_indices,
+    identity_of,
+    number,
+    op,
+    reads,
+    transform,
+    walk,
+)
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components
 from dlc.compiler.ir.ops import RANDOM
 
@@ -27,12 +42,24 @@ Conditions = dict[Expr, None]  # a set in order
 def run(graph: Graph) -> Graph:
     if not any(_draws(equation) for tensor in graph.tensors.values() for equation in tensor.equations):
         return graph
+    graph = graph.with_tensors(_settled_first(graph, tensor) for tensor in graph.tensors.values())
     needed = _needed(graph)
     return graph.with_tensors(_guarded(tensor, needed.get(tensor.id, {})) for tensor in graph.tensors.values())
 
 
 def _draws(equation: Equation) -> bool:
     return any(isinstance(node, Op) and node.name in RANDOM for node in walk(equation.value))
+
+
+def _settled_first(graph: Graph, tensor: Tensor) -> Tensor:
+    def change(node: Expr) -> Expr | None:
+        if not isinstance(node, Op) or node.name != "and":
+            return None
+        first = _settled(graph, node)
+        return op("and", *first, *(part for part in node.args if part not in first)) if first else None
+
+    equations = tuple(replace(one, value=transform(one.value, change)) for one in tensor.equations)
+    return replace(tensor, equations=equations)
 
 
 # -- where a tensor is needed ------------------------------------------------------------------------------------------
