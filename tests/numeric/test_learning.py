@@ -33,6 +33,20 @@ def test_linear_regression_finds_the_line() -> None:
     assert all(later <= earlier for earlier, later in pairwise(losses))
 
 
+def test_a_few_steps_of_newton_s_method_reach_the_minimum() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 3))
+    target = np.sign(x @ [1.0, -2.0, 0.5] + random.normal(size=60))
+    graph = graph_of(library_text("models.logistic_regression"), "LogisticRegression")
+    w = np.zeros(3)
+    lengths = []
+    for _ in range(9):
+        found = interpreted(graph, {"x": x, "target": target, "w": w}).outputs
+        w = w - found["newton"]
+        lengths.append(np.linalg.norm(found["gradient"]))
+    assert lengths[-1] < 1e-14 < 1e-2 < lengths[0]
+
+
 def test_exclusive_or_is_learned() -> None:
     """No line parts the four points: the hidden layer has to."""
     random = np.random.default_rng(0)
