@@ -6,7 +6,8 @@ several, become one tensor.
 
 A reduction under a condition is needed only where that holds, and may read out of range or meet a nan elsewhere, so
 the parts of the condition that mention nothing but its free indices move into its body, as ``Select(condition, body,
-identity)``.  If a read is in range only because of another part, the tensor gets the axes of that part too.
+identity)``.  If a read is in range only because of another part, the tensor gets the axes of that part too.  So it does
+within a recurrence, where an index that a part fixes says when the reduction is computed.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from dlc.compiler.ir.expr import (
     free_indices,
     identity_of,
     op,
+    reads,
     walk,
 )
 from dlc.compiler.ir.forms import is_reduction
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, ordered, unique, whole
 from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "extract"
@@ -56,6 +58,11 @@ class _Extraction:
         self.known: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> the tensor and the order of its axes
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
         self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
+        self.circle = {  # the recurrence that a tensor is part of
+            name: component if is_recurrent(graph, component) else None
+            for component in components(graph)
+            for name in component
+        }
 
     def visit(self, tensor: Tensor) -> None:
         self.result[tensor.id] = []
@@ -69,6 +76,11 @@ class _Extraction:
         if set(free) == set(axes):
             self.known.setdefault(form, (name, tuple(free.index(axis) for axis in axes)))
 
+    def is_recurrent(self, value: Reduce, owner: Tensor) -> bool:
+        """Whether the reduction is part of a recurrence that its owner belongs to."""
+        circle = self.circle[owner.id]
+        return circle is not None and any(self.circle[read.tensor] == circle for read in reads(value))
+
     def tensor_of(self, value: Reduce, order: Iterable[Index], owner: Tensor, equation: Equation) -> Read:
         """A read of the tensor that holds the reduction; its axes are the free indices, in the given order."""
         form, free = key(value)
@@ -76,6 +88,7 @@ class _Extraction:
             axes = tuple(index for index in order if index in free)
             name = unique(f"{owner.id}.{value.op}", self.names)
             self.names[name] = self.sizes[name] = tuple(index.size for index in axes)
+            self.circle[name] = self.circle[owner.id] if self.is_recurrent(value, owner) else None
             self.result[owner.id].append(whole(name, axes, value, equation.span))
             self.remember(name, axes, value)
         name, positions = self.known[form]
@@ -146,7 +159,10 @@ class _EquationVisit:
             (some for some in (within_reach, about_ranges) if reads_in_range(node.body, sizes, some, facts)),
             list(guards),
         )
+        if self.extraction.is_recurrent(node, self.tensor):
+            kept = [*kept, *(cond for cond in guards if cond not in kept and _fixes(cond, self.equation.indices))]
         return self.extraction.tensor_of(self._guarded(node, kept), self.order, self.tensor, self.equation)
+
 
     def _guarded(self, node: Reduce, guards: Iterable[Expr]) -> Reduce:
         cond = conjunction(guards)
@@ -158,6 +174,11 @@ class _EquationVisit:
             return Reduce(node.op, node.indices, op("or", negation(cond), node.body))
         body = guarded(cond, node.body, identity_of(node.op, node.body.type))
         return Reduce(node.op, node.indices, body)
+
+
+def _fixes(cond: Expr, indices: tuple[Index, ...]) -> bool:
+    """Whether the condition gives an index of the equation its value."""
+    return isinstance(cond, Op) and cond.name == "eq" and any(arg in indices for arg in cond.args)
 
 
 def _holding_reductions(value: Expr) -> set[Expr]:

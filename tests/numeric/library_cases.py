@@ -189,7 +189,7 @@ def _sent(t: Any, mean: bool) -> Any:
     return (sums / counts) @ t.w.T + t.x @ t.u.T + t.c
 
 
-def _adjacency(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def adjacency(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Weights of edges, symmetric; the last node, if it is not the only one, has none."""
     values = random.integers(0, 3, shape) + random.uniform(0.1, 1, shape)
     values = values + values.T
@@ -226,7 +226,7 @@ GRAPHS = (
     ),
     row(
         "nn.graphs.Laplacian", "a[N,N']", "l[N,N']", "l[N,N'] = Laplacian(a[N,N'])",
-        _laplacian, "N", [(4,), (1,), (6,)], {"a": _adjacency},
+        _laplacian, "N", [(4,), (1,), (6,)], {"a": adjacency},
     ),
     row(
         "nn.graphs.SpectralConv", "x[N,D], v[N,K], g[K]", "y[D,N]", "y[d,N] = SpectralConv(x[N,d], v[N,K]; g)",
@@ -234,7 +234,7 @@ GRAPHS = (
     ),
     row(
         "nn.graphs.GraphConv", "x[N,D], a[N,N'], w[I,D], c[I]", "y[N,I]", "y[N,I] = GraphConv(x[N,D], a[N,N']; w, c)",
-        _graph_conv, "N D I", [(4, 2, 3), (1, 1, 1), (5, 3, 2)], {"a": _adjacency},
+        _graph_conv, "N D I", [(4, 2, 3), (1, 1, 1), (5, 3, 2)], {"a": adjacency},
     ),
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from numeric import (
     layer_cases,
     library_cases,
     model_cases,
+    recurrent_cases,
     system_cases,
 )
 from numeric.harness import EXACT, SINGLE, Case, Results, assert_agree, expected, graph_of, inputs_of
@@ -31,7 +32,7 @@ QUICK = frozenset(
     | {"MessagePassing", "PairLosses", "Borders"}
 )
 QUICK_DOUBLE = frozenset({"LeNet"})
-CASES = (*layer_cases.CASES, *library_cases.CASES, *attention_cases.CASES, *composite_cases.CASES, *model_cases.CASES)
+CASES = (*layer_cases.CASES, *library_cases.CASES, *attention_cases.CASES, *recurrent_cases.CASES, *composite_cases.CASES, *model_cases.CASES)
 
 
 def rows(quick: frozenset[str]) -> list[object]:

@@ -17,6 +17,7 @@ from numeric import (
     layer_cases,
     library_cases,
     model_cases,
+    recurrent_cases,
     system_cases,
 )
 from numeric.harness import EXACT, Case, assert_agree, expected, graph_of, inputs_of, interpreted
@@ -27,6 +28,7 @@ CASES = (
     *layer_cases.CASES,
     *library_cases.CASES,
     *attention_cases.CASES,
+    *recurrent_cases.CASES,
     *composite_cases.CASES,
     *model_cases.CASES,
     *derivative_cases.CASES,

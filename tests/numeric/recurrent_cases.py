@@ -1,0 +1,208 @@
+"""Layers over sequences, against PyTorch's cells step by step, and against the sum over everything that could be.
+
+Rows as in `layer_cases`; the layers have parameters of their own, `net.cell.wxi`. Left out: single cells
+(`library_cases`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+from numeric.harness import Case, torch
+from numeric.layer_cases import row
+from numeric.library_cases import adjacency
+
+Cell = Callable[..., Any]
+
+
+def sizes_of(names: str, sizes: Sequence[Sequence[int]]) -> tuple[dict[str, int], ...]:
+    return tuple(dict(zip(names.split(), values, strict=True)) for values in sizes)
+
+
+def _stacked(of: Callable[[str], Any], names: str, kind: str) -> Any:
+    return torch.cat([of(f"{kind}{name}") for name in names])
+
+
+def lstm(of: Callable[[str], Any], x: Any, h: Any, c: Any) -> tuple[Any, Any, Any]:
+    """(y, last, memory) of a batch of sequences; `of` gives the parameters of the cell."""
+    wx, wh, b = (_stacked(of, "ifgo", kind) for kind in ("wx", "wh", "b"))
+    states = []
+    for step in x.unbind(1):
+        h, c = torch.lstm_cell(step, (h, c), wx, wh, b, torch.zeros_like(b))
+        states.append(h)
+    return torch.stack(states, 1), h, c
+
+
+def gru(of: Callable[[str], Any], x: Any, h: Any) -> tuple[Any, Any]:
+    """PyTorch's gate keeps the state where it is 1; there is one bias, so that it stands outside the product with r."""
+    wx, wh, b = (_stacked(of, "rzn", kind) for kind in ("wx", "wh", "b"))
+    states = []
+    for step in x.unbind(1):
+        h = torch.gru_cell(step, h, wx, wh, b, torch.zeros_like(b))
+        states.append(h)
+    return torch.stack(states, 1), h
+
+
+def gru_replacing(of: Callable[[str], Any], x: Any, h: Any) -> tuple[Any, Any]:
+    """With 1 - z in the place of z: Sigmoid(-u) is 1 - Sigmoid(u)."""
+    return gru(lambda name: -of(name) if name.endswith("z") else of(name), x, h)
+
+
+def rnn(of: Callable[[str], Any], x: Any, h: Any, steps: int = 0) -> tuple[Any, Any]:
+    states = []
+    for number, step in enumerate(x.unbind(1)):
+        if steps and number % steps == 0:
+            h = h.detach()
+        h = torch.rnn_tanh_cell(step, h, of("wx"), of("wh"), of("b"), torch.zeros_like(of("b")))
+        states.append(h)
+    return torch.stack(states, 1), h
+
+
+def _nothing(t: Any, like: str) -> Any:
+    return t.x.new_zeros(t.x.shape[0], t[like].shape[-1])
+
+
+def stacked(cell: Cell, path: str, like: str) -> Callable[[Any], Any]:
+    """The lowest layer, then those above it, whose parameters have an axis more."""
+
+    def reference(t: Any) -> Any:
+        y = cell(lambda name: t[f"net.first{path}.{name}"], t.x, *_states(t, like, cell))[0]
+        for number in range(t[f"net.upper{path}.{like}"].shape[0]):
+            y = cell(lambda name, n=number: t[f"net.upper{path}.{name}"][n], y, *_states(t, like, cell, path))[0]
+        return y
+
+    def _states(t: Any, like: str, cell: Cell, path: str = path) -> list[Any]:
+        width = t[f"net.upper{path}.{like}"].shape[1]
+        return [t.x.new_zeros(t.x.shape[0], width)] * (2 if cell is lstm else 1)
+
+    return reference
+
+
+def layer(
+    name: str, made: str, inputs: str, outputs: str, call: str, reference: Callable[[Any], Any], variant: str = ""
+) -> Case:
+    """A layer with parameters of its own, called `net`, over a batch."""
+    lines = "".join(f"    {line}\n" for line in (f"net = {name}({made})", *call.split("; ")))
+    text = f"use nn.recurrent: {name}\n\nlayer Case({inputs}) -> {outputs}:\n{lines}"
+    sizes = sizes_of("B T I", [(2, 5, 3), (1, 1, 1), (3, 4, 2)])
+    return Case(f"{name}-{variant}" if variant else name, text, reference, sizes)
+
+
+def _bidirectional(t: Any) -> Any:
+    def one(direction: str, x: Any) -> Any:
+        zero = x.new_zeros(x.shape[0], 2)
+        return lstm(lambda name: t[f"net.{direction}.cell.{name}"], x, zero, zero)[0]
+
+    return torch.cat((one("forward", t.x), one("backward", t.x.flip(1)).flip(1)), -1)
+
+
+_WEIGHTS = "wx[D,I], wh[D,D'], c[D]"
+_SIZES = [(2, 5, 3, 4), (1, 1, 1, 1), (3, 7, 2, 3)]
+
+
+def _of(t: Any) -> Callable[[str], Any]:
+    return lambda name: {"wx": t.wx, "wh": t.wh, "b": t.c}[name]
+
+
+LAYERS = (
+    row(
+        "nn.recurrent.RNN", f"x[B,T,I], h[B,D], {_WEIGHTS}", "y[B,T,D], z[B,D]",
+        "y[b,T,D] = RNN(x[b,T,I], h[b,D]; wx, wh, c)\n    z[b,D] = RNN(x[b,T,I], h[b,D]; wx, wh, c).last",
+        lambda t: rnn(_of(t), t.x, t.h), "B T I D", _SIZES,
+    ),
+    row(
+        "nn.recurrent.RNN", f"x[B,T,I], {_WEIGHTS}", "y[B,T,D]", "y[b,T,D] = RNN(x[b,T,I]; wx, wh, c)",
+        lambda t: rnn(_of(t), t.x, t.x.new_zeros(len(t.x), len(t.c)))[0], "B T I D", _SIZES, variant="from zero",
+    ),
+    row(
+        "nn.recurrent.TruncatedRNN", f"x[B,T,I], h[B,D], {_WEIGHTS}", "y[B,T,D]",
+        "y[b,T,D] = TruncatedRNN(x[b,T,I], h[b,D]; wx, wh, c, steps=3)",
+        lambda t: rnn(_of(t), t.x, t.h, 3)[0], "B T I D", _SIZES,
+    ),
+    layer(
+        "LSTM", "D=4", "x[B,T,I], h[B,D], c[B,D]", "y[B,T,D], u[B,D], v[B,D]",
+        "index D = 4; y[b,T,D] = net(x[b,T,I], h[b,D], c[b,D]); u[b,D] = net(x[b,T,I], h[b,D], c[b,D]).last; "
+        "v[b,D] = net(x[b,T,I], h[b,D], c[b,D]).memory",
+        lambda t: lstm(lambda name: t[f"net.cell.{name}"], t.x, t.h, t.c),
+    ),
+    layer(
+        "GRU", "D=4, keep=true", "x[B,T,I], h[B,D]", "y[B,T,D], u[B,D]",
+        "index D = 4; y[b,T,D] = net(x[b,T,I], h[b,D]); u[b,D] = net(x[b,T,I], h[b,D]).last",
+        lambda t: gru(lambda name: t[f"net.cell.{name}"], t.x, t.h), "keep",
+    ),
+    layer(
+        "GRU", "D=4", "x[B,T,I], h[B,D]", "y[B,T,D]", "index D = 4; y[b,T,D] = net(x[b,T,I], h[b,D])",
+        lambda t: gru_replacing(lambda name: t[f"net.cell.{name}"], t.x, t.h)[0],
+    ),
+    layer(
+        "BiLSTM", "D=2", "x[B,T,I]", "y[B,T,E]", "index E = 4; y[b,T,E] = net(x[b,T,I])", _bidirectional,
+    ),
+    layer(
+        "StackedRNN", "D=3, L=3", "x[B,T,I]", "y[B,T,D]", "index D = 3; y[b,T,D] = net(x[b,T,I])",
+        stacked(rnn, "", "wh"),
+    ),
+    layer(
+        "StackedLSTM", "D=3", "x[B,T,I]", "y[B,T,D]", "index D = 3; y[b,T,D] = net(x[b,T,I])",
+        stacked(lstm, ".cell", "whi"),
+    ),
+    layer(
+        "StackedLSTM", "D=2, L=4", "x[B,T,I]", "y[B,T,D]", "index D = 2; y[b,T,D] = net(x[b,T,I])",
+        stacked(lstm, ".cell", "whi"), "deep",
+    ),
+    layer(
+        "StackedGRU", "D=3, L=3, keep=true", "x[B,T,I]", "y[B,T,D]", "index D = 3; y[b,T,D] = net(x[b,T,I])",
+        stacked(gru, ".cell", "whr"),
+    ),
+)  # fmt: skip
+
+
+def score(t: Any, labels: Sequence[int], sample: int) -> Any:
+    """What a labelling is worth: the sum of its emissions and transitions."""
+    emitted = sum(t.s[sample, place, label] for place, label in enumerate(labels))
+    return emitted + sum(t.w[one, other] for one, other in zip(labels, labels[1:], strict=False))
+
+
+def labellings(t: Any) -> list[tuple[int, ...]]:
+    return list(product(range(t.s.shape[2]), repeat=t.s.shape[1]))
+
+
+def _likelihood(t: Any) -> Any:
+    losses = []
+    for sample, labels in enumerate(t.z.tolist()):
+        every = torch.stack([score(t, other, sample) for other in labellings(t)])
+        losses.append(torch.logsumexp(every, 0) - score(t, labels, sample))
+    return torch.stack(losses)
+
+
+def _best(t: Any) -> Any:
+    found = [max(labellings(t), key=lambda labels, n=n: float(score(t, labels, n).detach())) for n in range(len(t.s))]
+    return torch.tensor(found), torch.stack([score(t, labels, sample) for sample, labels in enumerate(found)])
+
+
+def _chebyshev(t: Any) -> Any:
+    waves = [t.x, t.l @ t.x]
+    while len(waves) < len(t.w):
+        waves.append(2 * t.l @ waves[-1] - waves[-2])
+    return sum(wave @ w.T for wave, w in zip(waves, t.w, strict=True)) + t.c
+
+
+SEQUENCES = (
+    row(
+        "nn.sequences.CRFLoss", "s[B,T,Y], z[B,T] in Y, w[Y,Y']", "l[B]", "l[b] = CRFLoss(s[b,T,Y], z[b,T]; w)",
+        _likelihood, "B T Y", [(2, 4, 3), (1, 1, 1), (3, 2, 4)],
+    ),
+    row(
+        "nn.sequences.Viterbi", "s[B,T,Y], w[Y,Y']", "z[B,T] in Y, m[B]",
+        "z[b,T] = Viterbi(s[b,T,Y]; w)\n    m[b] = Viterbi(s[b,T,Y]; w).score",
+        _best, "B T Y", [(2, 4, 3), (1, 1, 2), (3, 5, 2)],
+    ),
+    row(
+        "nn.graphs.ChebyshevConv", "x[N,D], l[N,N'], w[K,I,D], c[I]", "y[N,I]",
+        "y[N,I] = ChebyshevConv(x[N,D], l[N,N']; w, c)",
+        _chebyshev, "N D K I", [(4, 2, 3, 2), (1, 1, 2, 1), (5, 3, 5, 2)], {"l": adjacency},
+    ),
+)  # fmt: skip
+
+CASES = (*LAYERS, *SEQUENCES)
