@@ -163,7 +163,6 @@ class _EquationVisit:
             kept = [*kept, *(cond for cond in guards if cond not in kept and _fixes(cond, self.equation.indices))]
         return self.extraction.tensor_of(self._guarded(node, kept), self.order, self.tensor, self.equation)
 
-
     def _guarded(self, node: Reduce, guards: Iterable[Expr]) -> Reduce:
         cond = conjunction(guards)
         if cond is TRUE:

@@ -217,7 +217,7 @@ _GRAPHS = [(4, 3, 6, 2), (1, 1, 1, 1), (5, 2, 3, 4)]
 GRAPHS = (
     row(
         "nn.graphs.MessagePassing", _EDGES, "y[N,I]", "y[N,I] = MessagePassing(x[N,D], src[E], dst[E]; w, u, c)",
-        lambda t: _sent(t, False), "N D E I", _GRAPHS,
+        lambda t: _sent(t, False), "N D E I", _GRAPHS, variant="sum",
     ),
     row(
         "nn.graphs.MeanMessagePassing", _EDGES, "y[N,I]",

@@ -7,7 +7,7 @@ Rows as in `layer_cases`; the layers have parameters of their own, `net.cell.wxi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from numeric.harness import Case, torch
@@ -161,7 +161,7 @@ LAYERS = (
 def score(t: Any, labels: Sequence[int], sample: int) -> Any:
     """What a labelling is worth: the sum of its emissions and transitions."""
     emitted = sum(t.s[sample, place, label] for place, label in enumerate(labels))
-    return emitted + sum(t.w[one, other] for one, other in zip(labels, labels[1:], strict=False))
+    return emitted + sum(t.w[one, other] for one, other in pairwise(labels))
 
 
 def labellings(t: Any) -> list[tuple[int, ...]]:

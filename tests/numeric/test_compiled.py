@@ -32,7 +32,14 @@ QUICK = frozenset(
     | {"MessagePassing", "PairLosses", "Borders"}
 )
 QUICK_DOUBLE = frozenset({"LeNet"})
-CASES = (*layer_cases.CASES, *library_cases.CASES, *attention_cases.CASES, *recurrent_cases.CASES, *composite_cases.CASES, *model_cases.CASES)
+CASES = (
+    *layer_cases.CASES,
+    *library_cases.CASES,
+    *attention_cases.CASES,
+    *recurrent_cases.CASES,
+    *composite_cases.CASES,
+    *model_cases.CASES,
+)
 
 
 def rows(quick: frozenset[str]) -> list[object]:
