@@ -125,6 +125,36 @@ def lstm(backwards: bool = False) -> Model:
     return Model("lstm-backwards" if backwards else "lstm", made, inputs)
 
 
+def padded_lstm() -> Model:
+    """a tensor for each gate, and two that look back: h[pad(t-1)] in a sum, c[pad(t-1)] in a map."""
+    x, q = given("x", "B", "T", 2), given("q", 4, 3, kind="parameter")
+    w, u = given("w", 4, 3, 2, kind="parameter"), given("u", 4, 3, 3, kind="parameter")
+    a, c, h = itself("a", 4), itself("c", 3), itself("h", 3)
+
+    def axes() -> tuple[Index, Index, Index]:
+        return index("b", "B"), index("t", "T"), index("d", 3)
+
+    def before(tensor: Tensor, b: Index, t: Index, d: Index) -> Expr:
+        return when(op("le", Const(1), t), at(tensor, b, add(t, Const(-1)), d))
+
+    def gate(id: str, number: int, function: str = "sigmoid") -> Tensor:
+        b, t, d = axes()
+        return whole(id, (b, t, d), op(function, at(a, b, t, number, d)))
+
+    (b, t, d), k, i, e = axes(), index("k", 4), index("i", 2), index("d", 3)
+    products = total(i, of=mul(at(w, k, d, i), at(x, b, t, i))), total(e, of=mul(at(u, k, d, e), before(h, b, t, e)))
+    a = whole("a", (b, t, k, d), add(*products, at(q, k, d)))
+    enter, forget, leave, new = gate("i", 0), gate("f", 1), gate("o", 2), gate("g", 3, "tanh")
+    b, t, d = axes()
+    kept = mul(at(forget, b, t, d), before(c, b, t, d))
+    c = whole("c", (b, t, d), add(kept, mul(at(enter, b, t, d), at(new, b, t, d))))
+    b, t, d = axes()
+    h = whole("h", (b, t, d), mul(at(leave, b, t, d), tanh(at(c, b, t, d))))
+    made = with_loss(x, w, u, q, a, enter, forget, leave, new, c, h, sizes=("B", "T"))
+    inputs = {"x": reals(2, 3, 2), "w": reals(4, 3, 2), "u": reals(4, 3, 3), "q": reals(4, 3)}
+    return Model("padded-lstm", made, inputs)
+
+
 def gru() -> Model:
     """Gates over (b, t, d): reset, update, candidate; h[t+1] = (1 - z)*n + z*h[t]"""
     x, w, u = given("x", "B", "T", 2), given("w", 3, 3, 2, kind="parameter"), given("u", 3, 3, 3, kind="parameter")
@@ -326,6 +356,7 @@ def models() -> list[Model]:
         padded_rnn(),
         lstm(),
         lstm(backwards=True),
+        padded_lstm(),
         gru(),
         grid(),
         crf(),

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, substitute, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
@@ -100,9 +100,24 @@ def dependences(graph: Graph, component: Sequence[str]) -> list[Dependence]:
         equation = graph.tensors[place.tensor].equations[place.number]
         for read, facts in guarded_reads(equation.value):
             if read.tensor in members:
+                read = _solved(read, facts, equation)
                 for number in range(len(graph.tensors[read.tensor].equations)):
                     found.setdefault(Dependence(place, read, Place(read.tensor, number), facts))
     return list(found)
+
+
+def _solved(read: Read, facts: Facts, equation: Equation) -> Read:
+    """The read in the indices of the left side as far as equations tell: where t == t' - 1, h[t'] is h[t+1]."""
+    for place, fact in enumerate(facts):
+        if -fact not in facts[place + 1 :]:
+            continue
+        for index in free_indices(read):
+            parts = fact.split(index)
+            if index not in equation.indices and parts is not None and parts[0].value in (1, -1):
+                value = parts[1] * -parts[0].value
+                subscripts = (integer(substitute(one, {index: value.expression()})) for one in read.subscripts)
+                read = Read(read.tensor, tuple(subscripts), read.type)
+    return read
 
 
 def _places(graph: Graph, component: Sequence[str]) -> list[Place]:

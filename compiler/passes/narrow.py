@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
@@ -247,7 +247,12 @@ def _in_ranges(value: Expr, ranges: Mapping[Index, _Range | None]) -> tuple[dict
             names[index] = fresh(range_.size, index.hint)
             places[index] = (polynomial(names[index]) + range_.start).expression()
     gone = {cond for range_ in ranges.values() if range_ is not None for cond in range_.conditions}
-    return names, substitute(_without(value, gone), places)
+    return names, transform(substitute(_without(value, gone), places), _in_normal_form)
+
+
+def _in_normal_form(node: Expr) -> Expr | None:
+    """h[t] for h[t+1-1]"""
+    return Read(node.tensor, tuple(map(integer, node.subscripts)), node.type) if isinstance(node, Read) else None
 
 
 def _without(value: Expr, gone: set[Expr]) -> Expr:

@@ -9,6 +9,7 @@ import pytest
 import recurrences
 from building import add, at, index
 
+from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir import loops_reference, loops_verify
 from dlc.compiler.ir.expr import Const
 from dlc.compiler.ir.graph import Graph, Output, whole
@@ -16,6 +17,7 @@ from dlc.compiler.ir.loops import Program, Repeat, kernels_of
 from dlc.compiler.ir.reference import bind_sizes, evaluate
 from dlc.compiler.lower import lower
 from dlc.compiler.passes import extract
+from dlc.compiler.pipeline import finished, prepared
 
 MODELS = {model.name: model for model in recurrences.models()}
 
@@ -39,6 +41,19 @@ def test_values(name: str, shards: int) -> None:
     program = lower({"forward": made})
     loops_verify.check(program, "lower")
     compared(made, program, "forward", model, shards)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients(name: str) -> None:
+    """The way of the compiler: optimised before and after differentiation."""
+    model = MODELS[name]
+    made = prepared(model.graph)
+    wrt = [tensor.id for tensor in made.of_kind("input", "parameter") if tensor.type == "real"]
+    made = finished(replace(differentiate(made, made.objectives[0].loss, wrt), outputs=()))
+    program = lower({"value_and_grad": made})
+    loops_verify.check(program, "lower")
+    for shards in (1, 3):
+        compared(made, program, "value_and_grad", model, shards)
 
 
 def repeats(program: Program) -> list[Repeat]:
