@@ -72,7 +72,9 @@ def module_text(spec: Spec, chosen: Options, kernels: str = "", off: Collection[
     `kernels` is the fingerprint of the runtime's kernels: a module that has one refuses to run with others.
     """
     made = programs(spec, chosen, off)
-    return ModuleText(*emit(made, chosen.dtype, _header(spec, chosen), spec=spec.path.name, fingerprint=kernels))
+    exports = semantics.functions(parse(spec.source), semantics.Loader())
+    header, name = _header(spec, chosen), spec.path.name
+    return ModuleText(*emit(made, chosen.dtype, header, spec=name, fingerprint=kernels, exports=exports))
 
 
 def _header(spec: Spec, chosen: Options) -> str:

@@ -275,9 +275,12 @@ def train(
     from dlc.runtime.errors import InputError, ParameterError
 
     module = load(spec, **options)
-    if len(module.__all__) != 1:
-        raise CompileError(SeveralModels(None, str(spec), tuple(module.__all__)))
-    kind = getattr(module, module.__all__[0])
+    names = tuple(name for name in module.__all__ if isinstance(getattr(module, name), type))
+    if not names:
+        raise CompileError(CannotTrain(None, f"{spec} has no model to train"))
+    if len(names) != 1:
+        raise CompileError(SeveralModels(None, str(spec), names))
+    kind = getattr(module, names[0])
     try:
         training.check_trainable(kind.declaration)
         training.train(kind, read(data, kind.declaration), epochs, optimizer, lr, batch, seed, save)

@@ -79,7 +79,8 @@ def _plain(value: Any) -> Number:
 
 
 def chosen(file: ast.File, options: Options) -> tuple[ast.Layer | ast.Model, ...]:
-    """The definitions to compile: the one that is named, else all models, else (a file of layers) all layers.
+    """The definitions to compile: the one that is named, else all models, else (a file of layers) all layers; none of
+    a file of functions.
 
     Raises `CompileError` (DL912, DL913) if there is none.
     """
@@ -91,7 +92,7 @@ def chosen(file: ast.File, options: Options) -> tuple[ast.Layer | ast.Model, ...
             raise CompileError(UnknownModel(None, options.model, file.span.source.name, names))
         return (found,)
     models = tuple(item for item in known if isinstance(item, ast.Model))
-    if not known:
+    if not known and not file.functions:
         raise CompileError(NothingToCompile(None, file.span.source.name))
     return models or tuple(known)
 
@@ -216,7 +217,7 @@ class UnknownModel(Diagnostic):
 
 @dataclass(frozen=True)
 class NothingToCompile(Diagnostic):
-    """A file of functions, optimisers or comments."""
+    """A file of optimisers or comments."""
 
     code = "DL913"
     title = "nothing to compile"
@@ -224,7 +225,7 @@ class NothingToCompile(Diagnostic):
 
     @property
     def message(self) -> str:
-        return f"`{self.file}` has no model and no layer"
+        return f"`{self.file}` has no model, no layer and no function"
 
 
 @dataclass(frozen=True)

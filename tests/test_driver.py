@@ -377,7 +377,7 @@ def test_all_errors_at_once(tmp_path: Path) -> None:
 
 def test_a_file_without_definitions(tmp_path: Path) -> None:
     (tmp_path / "empty.dl").write_text("# nothing\n")
-    with pytest.raises(CompileError, match=r"DL913.*has no model and no layer"):
+    with pytest.raises(CompileError, match=r"DL913.*has no model, no layer and no function"):
         driver.compile_spec(tmp_path / "empty.dl")
     assert [problem.code for problem in driver.check(tmp_path / "empty.dl")] == ["DL913"]
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from dlc.compiler.emit import kernels, powers, regions
+from dlc.compiler.emit import functions, kernels, powers, regions
 from dlc.compiler.emit.declarations import DeclarationWriter
 from dlc.compiler.emit.names import Names
 from dlc.compiler.emit.stub import stub
 from dlc.compiler.emit.writer import WIDTH, Writer, literal
+from dlc.compiler.ir.functions import ScalarFunction
 from dlc.compiler.ir.loops import Program, Step, Value
 
 Real = Literal["float32", "float64"]
@@ -30,6 +31,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "State",
         "Step",
     ),
+    "dlc.runtime.functions": ("scalar_function",),
     "dlc.runtime.kernels": (
         "absolute", "address", "b1", "ceil", "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor",
         "gemm_f32", "gemm_f64", "gesv_f32", "gesv_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum",
@@ -42,27 +44,44 @@ IMPORTS: dict[str, tuple[str, ...]] = {
 
 
 def emit(
-    programs: Sequence[Program], real: Real, header: str = "", *, spec: str = "", fingerprint: str = ""
+    programs: Sequence[Program],
+    real: Real,
+    header: str = "",
+    *,
+    spec: str = "",
+    fingerprint: str = "",
+    exports: Sequence[ScalarFunction] = (),
 ) -> tuple[str, str]:
     """The text of the ``.py`` file and of the ``.pyi`` file.
 
+    ``exports`` are functions that the module has beside its classes.
     ``header`` says in the module's docstring where it comes from; ``spec`` is the name of the spec, which files of
     parameters repeat; ``fingerprint`` is that of the runtime's kernels, compared when the module is imported (not if
     it is empty).
     """
-    module = _Module(programs, real, header, spec, fingerprint)
-    return module.text(), stub(programs, module.classes, real)
+    module = _Module(programs, real, header, spec, fingerprint, exports)
+    return module.text(), stub(programs, module.classes, real, module.exports)
 
 
 class _Module:
-    def __init__(self, programs: Sequence[Program], real: Real, header: str, spec: str, fingerprint: str) -> None:
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        real: Real,
+        header: str,
+        spec: str,
+        fingerprint: str,
+        exports: Sequence[ScalarFunction],
+    ) -> None:
         taken = [name for names in IMPORTS.values() for name in names]
-        imported = Names((*taken, *powers.NAMES, "real", *_ORDERS))
+        kernel_names = (*taken, *powers.NAMES, "real", *_ORDERS) if programs else ("scalar_function",)
+        imported = Names((*kernel_names, functions.SCIPY))
         self._names = Names(("table", "shard", "shards", "n"), imported)
         self._programs, self._real, self._spec = programs, real, spec
         self._header, self._fingerprint = header, fingerprint
         self.classes = [self._names.fresh(program.name) for program in programs]
-        self._used: set[str] = {"Model"}
+        self.exports = {self._names.fresh(export.name): export for export in exports}
+        self._used: set[str] = {"Model"} if programs else set()
         self._body = Writer()
         self._functions = kernels.Functions(self._names, imported, real)
         self._regions: list[regions.Function] = []
@@ -77,6 +96,10 @@ class _Module:
         for writer in declared:
             self._body.blank(2)
             self._body.include(writer.written)
+        for name, export in self.exports.items():
+            self._used.add("scalar_function")
+            self._body.blank(2)
+            functions.write(self._body, export, name)
         return f"{self._head().text()}\n\n{self._body.text()}"
 
     def _head(self) -> Writer:
@@ -84,20 +107,23 @@ class _Module:
         writer.docstring(list(self._about()))
         writer.blank()
         writer.line("import numpy as np")
+        if functions.uses_scipy(self.exports.values()):
+            writer.line(f"from scipy import {functions.SCIPY}")
         writer.blank()
-        if self._fingerprint:
+        if self._fingerprint and self._programs:
             self._used.add("require_kernels")
         for module, names in IMPORTS.items():
             used = [name for name in names if name in self._used]
             if used:
                 writer.line(_import(module, used))
         writer.blank()
-        if self._fingerprint:
+        if self._fingerprint and self._programs:
             writer.line(f"require_kernels({literal(self._fingerprint)}, __name__)")
             writer.blank()
-        writer.line(f"__all__ = [{', '.join(map(literal, self.classes))}]")
+        writer.line(f"__all__ = [{', '.join(map(literal, (*self.classes, *self.exports)))}]")
         writer.blank()
-        writer.line(f"real = np.{self._real}")
+        if self._programs:
+            writer.line(f"real = np.{self._real}")
         if not self._used.isdisjoint(_ORDERS):
             writer.line(f"{', '.join(_ORDERS)} = 0, 1  # how a matrix product reads an operand")
         for name in filter(self._used.__contains__, powers.NAMES):
@@ -106,7 +132,7 @@ class _Module:
         return writer
 
     def _about(self) -> Iterable[str]:
-        yield f"{', '.join(self.classes)}, in {self._real}."
+        yield f"{', '.join(self.classes)}, in {self._real}." if self.classes else f"{', '.join(self.exports)}."
         yield ""
         yield from self._header.strip().splitlines() or ["Generated by dlc."]
 

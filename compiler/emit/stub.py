@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from dlc.compiler.emit import functions
 from dlc.compiler.emit.names import identifier
 from dlc.compiler.emit.writer import Writer, literal
+from dlc.compiler.ir.functions import ScalarFunction
 from dlc.compiler.ir.loops import Program, Value
 
 _NUMBERS = {"real": "float", "int": "int", "bool": "bool"}
 
 
-def stub(programs: Sequence[Program], classes: Sequence[str], real: str) -> str:
+def stub(
+    programs: Sequence[Program], classes: Sequence[str], real: str, exports: Mapping[str, ScalarFunction] | None = None
+) -> str:
     writer = Writer()
     several = any(entry.name.startswith("value_and_grad.") for program in programs for entry in program.entries)
     typing = "from typing import Any, Literal" if several else "from typing import Any"
@@ -21,7 +25,17 @@ def stub(programs: Sequence[Program], classes: Sequence[str], real: str) -> str:
     for program, name in zip(programs, classes, strict=True):
         _outputs(writer, program, name, real)
         _class(writer, program, name, real)
+    for name, export in (exports or {}).items():
+        writer.blank(2)
+        writer.line(f"def {name}({_parameters(export)}) -> Any: ...")
     return writer.text()
+
+
+def _parameters(export: ScalarFunction) -> str:
+    spelled = functions.spelled_parameters(export)
+    return ", ".join(
+        f"{spelled[one.name]}: ArrayLike{'' if one.default is None else ' = ...'}" for one in export.parameters
+    )
 
 
 def _outputs(writer: Writer, program: Program, name: str, real: str) -> None:

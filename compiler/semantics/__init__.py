@@ -2,7 +2,8 @@
 
 from dlc.compiler.semantics.checking import check
 from dlc.compiler.semantics.elaborate import definitions, elaborate
+from dlc.compiler.semantics.exports import functions
 from dlc.compiler.semantics.modules import Loader
 from dlc.compiler.semantics.written import written_sums
 
-__all__ = ["Loader", "check", "definitions", "elaborate", "written_sums"]
+__all__ = ["Loader", "check", "definitions", "elaborate", "functions", "written_sums"]

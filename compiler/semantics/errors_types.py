@@ -1,4 +1,4 @@
-"""Reals, integers and truth values, and what random tensors follow.  DL100 to DL109, DL140."""
+"""Reals, integers and truth values, and what random tensors follow.  DL100 to DL109, DL122, DL140."""
 
 from __future__ import annotations
 
@@ -187,3 +187,24 @@ class BadDistribution(SemanticDiagnostic):
     @property
     def help(self) -> str | None:
         return "a random tensor follows `uniform(a, b)`, `normal(m, s)` or `randint(S)`"
+
+
+@dataclass(frozen=True)
+class BadFunctionParameter(SemanticDiagnostic):
+    """``type`` and ``given`` where the default has another type."""
+
+    code = "DL122"
+    title = "parameter of a function"
+    name: str
+    type: str = ""
+    given: str = ""
+
+    @property
+    def message(self) -> str:
+        if self.type:
+            return f"`{self.name}` is {_NAMES[self.type]}, and its default is {_NAMES[self.given]}"
+        return f"`{self.name}` is a parameter of a function, and these are single numbers"
+
+    @property
+    def help(self) -> str | None:
+        return None if self.type else "a layer takes tensors: `layer F(x[I]) -> y[I]:`"

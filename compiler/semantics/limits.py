@@ -27,12 +27,16 @@ class Count:
 
     def check(self, scope: Scope) -> None:
         """Raises `CompileError` if the definition is recursive, or too large or too deep when expanded."""
-        name, span = scope.name, scope.definition.name.span
-        item = scope.definition
-        expanded = self.of(scope.module, item, span)
-        claims = [statement for statement in item.body if isinstance(statement, ast.Check)]
+        self.check_item(scope.module, scope.definition)
+
+    def check_item(self, module: Module, item: ast.Definition | ast.Function) -> None:
+        """The same of a definition or a function of a module."""
+        name, span = item.name.text, item.name.span
+        expanded = self.of(module, item, span)
+        body = item.body if isinstance(item, ast.Definition) else ()
+        claims = [statement for statement in body if isinstance(statement, ast.Check)]
         # after the definition is counted: a claim may call the layer that it is about
-        equations, nodes, depth = self.written(scope.module, item, claims, expanded)
+        equations, nodes, depth = self.written(module, item, claims, expanded)
         if depth > DEEPEST_CALLS:
             raise CompileError(NestedTooDeep(span, name, DEEPEST_CALLS))
         for what, count, limit in (("equations", equations, MOST_EQUATIONS), ("terms", nodes, MOST_NODES)):
