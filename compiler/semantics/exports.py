@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.compiler.ir.expr import Const, Expr, Read, op, reads
+from dlc.compiler.ir.expr import Const, Expr, Read, op, reads, transform
 from dlc.compiler.ir.functions import FunctionParameter, ScalarFunction
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate
@@ -21,6 +21,7 @@ from dlc.compiler.semantics.folding import known_value
 from dlc.compiler.semantics.frames import Elaboration, Frame, Instance, Poisoned, scalar_value
 from dlc.compiler.semantics.functions import scope_of_function
 from dlc.compiler.semantics.limits import Count
+from dlc.compiler.semantics.modes import training
 from dlc.compiler.semantics.modules import Loader, Module, Resolved
 from dlc.compiler.semantics.summation import NO_SUMS
 from dlc.compiler.source import Span
@@ -29,6 +30,7 @@ from dlc.compiler.syntax import ast
 MOST_TRIES = 400
 """Of types for the parameters of one function; beyond them it has to declare some."""
 
+_OF_TYPES = (*(f"DL{number}" for number in range(100, 110)), "DL122")
 _TYPES: tuple[Type, ...] = ("real", "int", "bool")
 
 
@@ -49,7 +51,7 @@ def exported(module: Module, item: ast.Function, loader: Loader) -> ScalarFuncti
             return _typed(module, item, loader, types)
         except CompileError as error:
             first = first or error
-            if not all("DL100" <= problem.code <= "DL109" for problem in error.diagnostics):
+            if any(problem.code not in _OF_TYPES for problem in error.diagnostics):
                 break  # nothing that other types mend
     assert first is not None
     raise first
@@ -82,13 +84,15 @@ def _is_scalar(declaration: ast.Declaration) -> bool:
 
 def _assignments(item: ast.Function) -> Iterator[tuple[Type, ...]]:
     """Types of the parameters, the ones with the fewest integers and truth values first."""
-    choices = [tuple(kind for kind in _TYPES if one.type in (None, kind)) for one in item.parameters]
+    choices: list[tuple[Type, ...]] = [
+        tuple(kind for kind in _TYPES if one.type in (None, kind)) for one in item.parameters
+    ]
     count = 1
     for choice in choices:
         count *= len(choice)
     if count > MOST_TRIES:
         yield tuple(choice[0] for choice in choices)
-        yield tuple("int" if "int" in choice else choice[0] for choice in choices)
+        yield tuple(choice[min(1, len(choice) - 1)] for choice in choices)
         return
     yield from sorted(product(*choices), key=lambda types: sum(map(_TYPES.index, types)))
 
@@ -108,11 +112,10 @@ def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type
     value = evaluate(context, item.value)
     if build.problems.has_errors:
         raise CompileError(list(build.problems))
-    known = {parameter.name for parameter in parameters}
-    for node in reads(value):
-        if node.tensor not in known:  # `train`
-            parameters.append(FunctionParameter(node.tensor, node.type, Const(False)))
-            known.add(node.tensor)
+    mode = training(frame)
+    if mode in reads(value):
+        parameters.append(FunctionParameter("train", "bool", Const(False)))
+        value = transform(value, lambda node: Read("train", (), "bool") if node is mode else None)
     text = " ".join(item.value.span.text.split())
     return ScalarFunction(item.name.text, tuple(parameters), value, text, item.doc or "", item.span)
 
