@@ -152,11 +152,16 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Claim:
-    """The tensors ``left`` and ``right``, of equal axes, are equal element by element; ``text`` is what was written."""
+    """The tensors ``left`` and ``right``, of equal axes, are equal element by element; ``text`` is what was written.
+
+    ``unsummed`` are indices that stand twice in a product of the left side and nowhere on the right: perhaps a sum was
+    meant, which the left side of a claim writes out.
+    """
 
     left: str
     right: str
     text: str
+    unsummed: tuple[str, ...] = ()
     span: Span | None = field(default=None, compare=False)
 
 

@@ -22,7 +22,7 @@ from dlc.compiler.semantics.frames import Axis, Draft, Frame, collecting
 from dlc.compiler.semantics.names import set_size
 from dlc.compiler.semantics.scope import Scope, set_of
 from dlc.compiler.semantics.sizes import Evidence
-from dlc.compiler.semantics.summation import Places, sums_of_claim
+from dlc.compiler.semantics.summation import Places, sums_of, sums_of_claim
 from dlc.compiler.semantics.targets import MOST_AXES
 from dlc.compiler.syntax import ast
 
@@ -53,8 +53,17 @@ def claim(frame: Frame, written: ast.Check, number: int) -> Claim:
         _draft(frame, f"{name}.left", indices, a, written),
         _draft(frame, f"{name}.right", indices, b, written),
         " ".join(written.span.text.split()),
+        _unsummed(frame.scope, written),
         written.span,
     )
+
+
+def _unsummed(scope: Scope, written: ast.Check) -> tuple[str, ...]:
+    """What the summation rule would sum on the left, if it held there, and the right side does not speak of."""
+    sums = sums_of(scope, written.left, {})
+    named = {node.text for node in ast.walk(written.right) if isinstance(node, ast.Name)}
+    found = (name for names in sums.sums.values() for name in names)
+    return tuple(dict.fromkeys(name for name in found if name not in named))
 
 
 def _whole_axes(frame: Frame, written: ast.Check, env: dict[str, Index], free: Places) -> WholeAxes:

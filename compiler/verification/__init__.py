@@ -36,15 +36,17 @@ def verify(graph: Graph, count: int = POINTS, seed: int = 0) -> list[Verdict]:
         wanted = [
             claim
             for claim in graph.claims
-            if claim not in failed and tested[claim] < (min(count, _POINTS_OF_PROOF) if claim in certain else count)
+            if not (claim in failed and failed[claim][1].is_plain)
+            and tested[claim] < (min(count, _POINTS_OF_PROOF) if claim in certain else count)
         ]
         if not wanted:
             break
         tried += 1
         for claim, outcome in tester.at(point, wanted).items():
             tested[claim] += outcome.tested > 0
-            if outcome.difference is not None:
-                failed[claim] = (point, outcome.difference)
+            found = outcome.difference
+            if found is not None and (claim not in failed or found.is_plain):
+                failed[claim] = (point, found)
     return list(_verdicts(graph, tester, certain, tested, failed, tried))
 
 

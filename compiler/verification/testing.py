@@ -35,6 +35,11 @@ class Difference:
     right: float | int | bool
 
     @property
+    def is_plain(self) -> bool:
+        """Whether both sides have values: more is learnt from it than from one that has none."""
+        return self.kind[0]
+
+    @property
     def kind(self) -> tuple[bool, bool]:
         """Differences of one kind may stand for each other in a counterexample."""
         finite = bool(np.isfinite(self.left) and np.isfinite(self.right))
@@ -97,9 +102,10 @@ def _compared(values: Mapping[str, Array], bounds: Bounds, claim: Claim) -> Outc
     else:
         differ, comparable = _real(left, right, _sum_of(values, bounds.errors, claim, 0.0))
         comparable = comparable & ~unknown
-    found = np.argwhere(differ & comparable)
+    finite = np.isfinite(left) & np.isfinite(right)
+    found = [*np.argwhere(differ & comparable & finite)[:1], *np.argwhere(differ & comparable)[:1]]
     tested = int(np.sum(comparable))
-    if not len(found):
+    if not found:
         return Outcome(tested)
     element = tuple(int(place) for place in found[0])
     return Outcome(tested, Difference(element, left[element].item(), right[element].item()))

@@ -51,12 +51,20 @@ class ClaimFails(Diagnostic):
     element: tuple[tuple[str, int], ...]
     left: str
     right: str
+    unsummed: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
         where = ", ".join(f"{name} = {value}" for name, value in self.element)
         sides = f"the left side is {self.left}, the right {self.right}"
         return f"this claim fails at {where}: {sides}" if where else f"this claim fails: {sides}"
+
+    @property
+    def help(self) -> str | None:
+        if not self.unsummed:
+            return None
+        names = ",".join(self.unsummed)
+        return f"the left side of a claim sums nothing by itself: if a sum is meant, write `sum[{names}]`"
 
     @property
     def notes(self) -> Sequence[str]:
@@ -102,6 +110,7 @@ def failure(graph: Graph, claim: Claim, point: Point, difference: Difference) ->
         tuple((name, _shown(point.values[name])) for name in graph.tensors if name in needed and name in point.values),
         tuple(zip(names, difference.element, strict=True)),
         *_told(difference),
+        claim.unsummed,
     )
 
 
