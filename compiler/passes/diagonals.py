@@ -67,7 +67,7 @@ def _narrowed(tensor: Tensor, dropped: Mapping[int, Expr]) -> Tensor:
 
 def _without_zeros(graph: Graph) -> Graph:
     zero = _zero_off(graph)
-    places = {name: _representatives(graph.tensors[name].rank, axes) for name, axes in zero.items() if axes}
+    places = {name: _representatives(graph.tensors[name], axes) for name, axes in zero.items() if axes}
     if not places:
         return graph
     changed: dict[str, Tensor] = {}
@@ -80,13 +80,21 @@ def _without_zeros(graph: Graph) -> Graph:
     return _with(graph, changed)
 
 
-def _representatives(rank: int, axes: Axes) -> dict[int, int]:
-    """For each axis the first one that it is equal to."""
-    first = {axis: axis for axis in range(rank)}
+def _representatives(tensor: Tensor, axes: Axes) -> dict[int, int]:
+    """For each axis the shortest one that it is equal to, the first of these."""
+    first = {axis: axis for axis in range(tensor.rank)}
     for low, high in sorted(axes):
         one, other = sorted((first[low], first[high]))
-        first = {axis: one if place == other else place for axis, place in first.items()}
+        kept = one if _is_shorter(tensor.sizes[one], tensor.sizes[other]) else other
+        if not _is_shorter(tensor.sizes[kept], tensor.sizes[one]):
+            continue
+        first = {axis: kept if place in (one, other) else place for axis, place in first.items()}
     return first
+
+
+def _is_shorter(size: Expr, other: Expr) -> bool:
+    """Whether one axis is surely not longer than another."""
+    return equal(size, other) or nonnegative(polynomial(other) - polynomial(size))
 
 
 def _read_on_diagonals(value: Expr, places: Mapping[str, Mapping[int, int]]) -> Expr:
@@ -107,7 +115,7 @@ def _read_on_diagonals(value: Expr, places: Mapping[str, Mapping[int, int]]) -> 
 
 def _zero_off(graph: Graph) -> dict[str, Axes]:
     """For each tensor the pairs of axes off whose diagonal it is zero."""
-    found = {name: axes for name, tensor in _candidates(graph).items() if (axes := _pairs_of_equal_size(tensor))}
+    found = {name: axes for name, tensor in _candidates(graph).items() if (axes := _comparable(tensor))}
     order = [name for name in ordered(graph) if name in found]
     waiting = True
     while waiting:
@@ -123,11 +131,13 @@ def _zero_off(graph: Graph) -> dict[str, Axes]:
     return found
 
 
-def _pairs_of_equal_size(tensor: Tensor) -> Axes:
+def _comparable(tensor: Tensor) -> Axes:
+    """The pairs of axes of which one is surely not longer than the other."""
     if tensor.type == "bool":
         return frozenset()
-    axes = combinations(range(tensor.rank), 2)
-    return frozenset((a, b) for a, b in axes if equal(tensor.sizes[a], tensor.sizes[b]))
+    sizes = tensor.sizes
+    pairs = combinations(range(tensor.rank), 2)
+    return frozenset((a, b) for a, b in pairs if _is_shorter(sizes[a], sizes[b]) or _is_shorter(sizes[b], sizes[a]))
 
 
 class _Support:
@@ -237,10 +247,12 @@ def _superfluous(tensor: Tensor, places: list[Read], facts: list[Polynomial]) ->
         if len(given) == 1 and first is not None and _is_an_element(first, tensor.sizes[axis], facts):
             dropped[axis] = first
             continue
-        for earlier in range(axis):
-            same = all(read.subscripts[earlier] is read.subscripts[axis] for read in places)
-            if same and earlier not in dropped and equal(tensor.sizes[earlier], tensor.sizes[axis]):
-                dropped[axis] = equation.indices[earlier]
+        for other in range(tensor.rank):
+            if other == axis or other in dropped or (other > axis and equal(tensor.sizes[other], tensor.sizes[axis])):
+                continue
+            same = all(read.subscripts[other] is read.subscripts[axis] for read in places)
+            if same and _is_shorter(tensor.sizes[other], tensor.sizes[axis]):
+                dropped[axis] = equation.indices[other]
                 break
     return dropped
 

@@ -10,9 +10,9 @@ by is a tensor of its own, different from the tensor that the caller passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from dlc.compiler.diagnostics import CompileError
+from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, op
 from dlc.compiler.ir.graph import Derivative, Tensor
 from dlc.compiler.semantics.arithmetic import numeric
@@ -20,6 +20,7 @@ from dlc.compiler.semantics.contexts import Context, evaluate
 from dlc.compiler.semantics.errors_derivatives import NotAVariable, NotRealVariable
 from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Value, collecting
 from dlc.compiler.semantics.temporaries import materialised
+from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
 _NOTHING = Const(0.0)
@@ -35,7 +36,7 @@ def derivative(context: Context, of: ast.Expression, wrt: ast.Expression) -> Exp
     if kind == "int" or isinstance(value, Const):
         return _NOTHING
     differentiated = _element_of_a_tensor(context, value, of)
-    made = _tensor_of(build, differentiated.tensor, element.tensor)
+    made = _tensor_of(build, differentiated.tensor, element.tensor, wrt.span, context.frame.report)
     result = Read(made, (*differentiated.subscripts, *element.subscripts), "real")
     place = build.places.get(element)
     if place is not None:
@@ -70,7 +71,7 @@ def _element_of_a_tensor(context: Context, value: Expr, written: ast.Expression)
     build = context.frame.build
     if isinstance(value, Read):
         size = build.sizes.value
-        pairs = zip(value.subscripts, build.drafts[value.tensor].tensor.sizes, strict=True)
+        pairs = zip(value.subscripts, _axes(build, value.tensor)[0], strict=True)
         if all(isinstance(one, Index) and size(one.size) is size(extent) for one, extent in pairs):
             return value
     body = _guarded(value, context.guards)
@@ -84,18 +85,29 @@ def _guarded(value: Expr, guards: Sequence[Expr]) -> Expr:
     return Select(op("and", *guards), value, _NOTHING) if guards else value
 
 
-def _tensor_of(build: Elaboration, of: str, wrt: str) -> str:
+def _tensor_of(
+    build: Elaboration, of: str, wrt: str, span: Span, report: Callable[[Diagnostic], None]
+) -> str:
     """The tensor with every element of the derivative, made once."""
     known = build.derivatives.get((of, wrt))
     if known is None:
-        left, right = build.drafts[of].tensor, build.drafts[wrt].tensor
-        sets = (*(left.sets or ("",) * left.rank), *(right.sets or ("",) * right.rank))
-        name = build.fresh_id(f"grad.{of}.{wrt}")
-        tensor = Tensor(
-            name, (*left.sizes, *right.sizes), "real", "derivative", sets=sets, derivative=Derivative(of, wrt)
-        )
-        known = build.derivatives[of, wrt] = build.add(Draft(tensor, is_local=True))
+        (left, left_sets), (right, right_sets) = _axes(build, of), _axes(build, wrt)
+        name, sets = build.fresh_id(f"grad.{of}.{wrt}"), (*left_sets, *right_sets)
+        derivative = Derivative(of, wrt)
+        tensor = Tensor(name, (*left, *right), "real", "derivative", sets=sets, derivative=derivative, span=span)
+        known = build.derivatives[of, wrt] = build.add(Draft(tensor, is_local=True, report=report))
     return known
+
+
+def _axes(build: Elaboration, name: str) -> tuple[tuple[Expr, ...], tuple[str, ...]]:
+    """Sizes and sets of a tensor, also of one that is being made."""
+    if name in build.drafts:
+        tensor = build.drafts[name].tensor
+        return tensor.sizes, tensor.sets or ("",) * tensor.rank
+    meanwhile = build.provisional[name]
+    axes = meanwhile.value.axes
+    sizes = (*(index.size for index in meanwhile.lead), *(axis.size for axis in axes))
+    return sizes, (*("" for _ in meanwhile.lead), *(axis.set for axis in axes))
 
 
 # -- formals ---------------------------------------------------------------------------------------------------------

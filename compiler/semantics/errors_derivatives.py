@@ -1,4 +1,4 @@
-"""Derivatives as expressions.  DL080 and DL081."""
+"""Derivatives as expressions.  DL080 to DL082."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ class NotRealVariable(SemanticDiagnostic):
     @property
     def help(self) -> str | None:
         return "only real tensors can: declare it without a type or a set, if it is meant to be real"
+
+
+@dataclass(frozen=True)
+class DerivativeOverSteps(SemanticDiagnostic):
+    """A derivative on which the recurrence depends that it differentiates through."""
+
+    code = "DL082"
+    title = "derivative over the steps of a recurrence"
+
+    @property
+    def message(self) -> str:
+        words = " ".join(self.span.text.split()) if self.span is not None else "this"
+        return f"the recurrence of `{words}` depends on this derivative, which reaches over more than one of its steps"
+
+    @property
+    def help(self) -> str | None:
+        return "differentiate what a step computes by what the same step reads: `grad(f[k], w[k,i])` in `w[k+1,i] = ..`"

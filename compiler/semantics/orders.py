@@ -13,6 +13,8 @@ from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Expr, reads, substitute
 from dlc.compiler.ir.graph import Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.recurrence import Conflict, Dependence, order
+from dlc.compiler.ir.steps import one_step, recurrent_derivatives, with_needs
+from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps
 from dlc.compiler.semantics.errors_recurrences import Link, NoOrder, Way
 from dlc.compiler.semantics.frames import Draft, Elaboration, Place
 from dlc.compiler.semantics.words import in_words
@@ -21,6 +23,10 @@ from dlc.compiler.semantics.words import in_words
 def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
     """Report every cycle of the tensors, whose sizes are found, that has no order."""
     graph = Graph("", tensors)
+    for tensor in recurrent_derivatives(graph):
+        if one_step(graph, tensor) is None:
+            (build.drafts[tensor.id].report or build.report)(DerivativeOverSteps(tensor.span))
+    graph = with_needs(graph)
     for component in components(graph):
         if not is_recurrent(graph, component):
             continue

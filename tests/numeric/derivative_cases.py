@@ -217,6 +217,85 @@ layer Case(x[B,J], w[I,J], c[I], gamma[I], beta[I]) -> h[B,J,J]:
 """, lambda t: torch.stack([hessian(normed_cubes(x, t), x) for x in t.x]), ({"B": 2, "J": 2, "I": 3},)),
 )  # fmt: skip
 
+def rnn(t: Any, x: Any, s: Any) -> Any:
+    for row in x:
+        s = torch.tanh(t.w @ row + t.u @ s)
+    return t.v @ s
+
+
+def descent(t: Any, steps: int, momentum: float = 0.0) -> Any:
+    w, v = t.w0, 0 * t.w0
+    for _ in range(steps):
+        v = momentum * v + d((torch.tanh(t.x @ w) - t.y)**2 / len(t.y), w)
+        w = w - 0.1 * v
+    return w
+
+
+def newton(t: Any) -> Any:
+    x = t.x0
+    for _ in range(3):
+        x = x - (torch.sinh(x) - 1) / torch.cosh(x)
+    return x
+
+
+def two_players(t: Any) -> Any:
+    u, v = t.u0, t.v0
+    for _ in range(3):
+        f = (torch.sin(u) * v**2).sum()
+        u, v = u - 0.1 * d(f, u), v + 0.2 * d(f, v)
+    return u, v
+
+
+RECURRENCES = (
+    spec("through a recurrence", """
+layer Case(x[T,I], s0[H], w[H,I], u[H,H], v[H]) -> g[T,I], k[I,I], c[H]:
+    s[0,h] = s0[h]
+    s[t+1,h] = tanh(w[h,i]*x[t,i] + u[h,h']*s[t,h'])
+    a = v[h]*s[|T|,h]
+    g[t,i] = grad(a, x[t,i])
+    k[i,i'] = grad(grad(a, x[0,i]), x[0,i'])
+    c[h] = grad(a, s[1,h])
+""", lambda t: (d(rnn(t, t.x, t.s0), t.x), full(d(rnn(t, t.x, t.s0), t.x)[0], t.x)[:, 0],
+                (lambda s1: d(rnn(t, t.x[1:], s1), s1))(torch.tanh(t.w @ t.x[0] + t.u @ t.s0))),
+         ({"T": 1, "I": 2, "H": 2}, {"T": 4, "I": 2, "H": 3})),
+    spec("steps of descent as a recurrence", """
+layer Case(x[B,I], y[B], w0[I]) -> end[I]:
+    index K = 4
+    w[0,i] = w0[i]
+    f[k] = mean[b] (tanh(w[k,i]*x[b,i]) - y[b])^2
+    w[k+1,i] = w[k,i] - 0.1*grad(f[k], w[k,i])
+    end[i] = w[|K|,i]
+""", lambda t: descent(t, 4), ({"B": 3, "I": 2},)),
+    spec("steps with momentum", """
+layer Case(x[B,I], y[B], w0[I]) -> end[I]:
+    index K = 3
+    w[0,i] = w0[i]
+    v[0,i] = 0
+    v[k+1,i] = 0.9*v[k,i] + grad(mean[b] (tanh(w[k,i']*x[b,i']) - y[b])^2, w[k,i])
+    w[k+1,i] = w[k,i] - 0.1*v[k+1,i]
+    end[i] = w[|K|,i]
+""", lambda t: descent(t, 3, 0.9), ({"B": 3, "I": 2},)),
+    spec("two that learn against each other", """
+layer Case(u0[I], v0[I]) -> a[I], b[I]:
+    index K = 3
+    u[0,i] = u0[i]
+    v[0,i] = v0[i]
+    f[k] = sin(u[k,i])*v[k,i]^2
+    u[k+1,i] = u[k,i] - 0.1*grad(f[k], u[k,i])
+    v[k+1,i] = v[k,i] + 0.2*grad(f[k], v[k,i])
+    a[i] = u[|K|,i]
+    b[i] = v[|K|,i]
+""", two_players, ({"I": 3},)),
+    spec("Newton's method as a recurrence", """
+layer Case(x0[I]) -> end[I]:
+    index K = 3
+    x[0,i] = x0[i]
+    x[k+1,i] = x[k,i] - grad(cosh(x[k,i]) - x[k,i], x[k,i]) / grad(grad(cosh(x[k,i]) - x[k,i], x[k,i]), x[k,i])
+    end[i] = x[|K|,i]
+""", newton, ({"I": 3},)),
+)  # fmt: skip
+
+
 # -- second derivatives -----------------------------------------------------------------------------------------------
 
 
@@ -311,4 +390,4 @@ LAYERS = (
 )  # fmt: skip
 
 FORMULAS = (*ELEMENTS, *PATHS, *LOSSES, *SCALARS)
-CASES = (*FORMULAS, *CALLS, *LAYERS)
+CASES = (*FORMULAS, *CALLS, *RECURRENCES, *LAYERS)
