@@ -40,7 +40,10 @@ from dlc.compiler.ir.loops import (
 )
 
 #: Functions whose loops gain from the widest vectors of the host.
-_WIDE = frozenset(("exp", "log", "tanh", "sigmoid", "erf", "expm1", "log1p", "softplus", "sin", "cos", "sinh", "cosh"))
+_WIDE = frozenset((
+    "exp", "log", "tanh", "sigmoid", "erf", "expm1", "log1p", "softplus", "sin", "cos", "sinh", "cosh",
+    "random_uniform_f32", "random_uniform_f64", "random_normal_f32", "random_normal_f64", "random_integer",
+))  # fmt: skip
 _RUNNING = (START.tensor, STOP.tensor, SHARD.tensor)
 
 

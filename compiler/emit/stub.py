@@ -10,6 +10,7 @@ from dlc.compiler.emit.writer import Writer, literal
 from dlc.compiler.ir.functions import ScalarFunction
 from dlc.compiler.ir.loops import Program, Value
 
+_SETTINGS = {"train": "bool | None", "seed": "int", "step": "int"}
 _NUMBERS = {"real": "float", "int": "int", "bool": "bool"}
 
 
@@ -75,9 +76,14 @@ def _class(writer: Writer, program: Program, name: str, real: str) -> None:
 
 
 def _arguments(inputs: Sequence[Value]) -> str:
-    """``, *, x: ArrayLike, target: ArrayLike``; every one may be left out in favour of the mapping."""
+    """``, *, x: ArrayLike, target: ArrayLike``; every one may be left out in favour of the mapping.
+
+    Then how the call runs, which an input of the same name hides.
+    """
     plain = [f"{value.name}: ArrayLike = ..." for value in inputs if _plain(value.name)]
-    return f", *, {', '.join(plain)}" if plain else ""
+    names = {value.name for value in inputs}
+    settings = [f"{name}: {kind} = ..." for name, kind in _SETTINGS.items() if name not in names]
+    return f", *, {', '.join((*plain, *settings))}" if plain or settings else ""
 
 
 def _plain(name: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, free_indices, fresh, number, op, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, fresh, number, op, walk
 from dlc.compiler.semantics.arguments import Given
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, whole_value
@@ -90,9 +90,8 @@ def _mapped(
     caller, those in what it is given, and those of the whole axes beyond the formal ones."""
     found = {*context.frame.mapped, *extras}
     for value in (*actuals, *(frame.instance.passed or {}).values()):
-        found.update(index for index in free_indices(value.body) if index not in value.indices)
-    for given in (*frame.subscripts, *frame.instance.hypers.values()):
-        found.update(free_indices(given))
+        found.update(value.mapped)
+    found.update(context.mapped_in(*frame.subscripts, *frame.instance.hypers.values()))
     return tuple(sorted(found, key=lambda index: index.id))
 
 
@@ -117,6 +116,7 @@ def _passed(context: Context, frame: Frame, formal: ast.Declaration, written: as
     elif isinstance(written, ast.Member):
         value = whole_value(context, written)
         assert value is not None
+        value = replace(value, mapped=context.mapped_in(value.body))
     else:
         value = argument_value(context, frame, formal, written)
     if any(isinstance(axis, ast.AllAxes) for axis in formal.axes):
@@ -181,14 +181,16 @@ def argument_value(context: Context, frame: Frame, formal: ast.Declaration, writ
     body = condition(inner, written) if is_truth and not isinstance(written, ast.Indexed) else evaluate(inner, written)
     name = _words(written)
     indices = tuple(axes.indices)
+    mapped = context.mapped_in(body)  # a guard around the call is not written in the argument
     if context.guards and any(isinstance(part, Read) for part in walk(body)):
         # the layer is evaluated everywhere, its argument only where the guard around the call lets it be read
         zero = Const(False) if body.type == "bool" else number(0, body.type)
         body = Select(op("and", *context.guards), body, zero)
     if _is_plain(body):
         bound, bound_set = bound_of(frame.build, body)
-        return Value(name, tuple(axes.axes), indices, body, written.span, bound, bound_set)
-    return materialised(frame, formal.name.text, name, body, indices, axes.axes, written.span)
+        return Value(name, tuple(axes.axes), indices, body, written.span, bound, bound_set, mapped)
+    value = materialised(frame, formal.name.text, name, body, indices, axes.axes, written.span)
+    return replace(value, mapped=mapped)
 
 
 def _words(written: ast.Expression) -> str:

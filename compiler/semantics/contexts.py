@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import CompileError
-from dlc.compiler.ir.expr import Expr, Index, fresh
+from dlc.compiler.ir.expr import Expr, Index, free_indices, fresh
 from dlc.compiler.semantics.errors_indices import LeftOver
 from dlc.compiler.semantics.errors_limits import NestedTooDeep
 from dlc.compiler.semantics.errors_sizes import WholeAxesMismatch
@@ -71,6 +71,11 @@ class Context:
         if capital.text not in self.env:
             raise CompileError(LeftOver(capital.span, capital.text))
         return self.env[capital.text]
+
+    def mapped_in(self, *bodies: Expr) -> tuple[Index, ...]:
+        """The index variables of this equation that stand in what a layer is given: it is mapped over them."""
+        mine = set(self.env.values())
+        return tuple(dict.fromkeys(index for body in bodies for index in free_indices(body) if index in mine))
 
     def guarded(self, *conditions: Expr) -> Context:
         return replace(self, guards=(*self.guards, *conditions))

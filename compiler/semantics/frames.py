@@ -58,6 +58,7 @@ class Value:
     span: Span | None = None
     bound: Expr | None = None  # of integers: they lie in 0 .. bound-1
     bound_set: str = ""
+    mapped: tuple[Index, ...] = ()  # of an argument: the index variables that are written in it
 
     @property
     def rank(self) -> int:

@@ -77,6 +77,7 @@ def expanded(context: Context, node: ast.Call, item: ast.Function, scope: Scope)
     names = list(given)
     results = collecting([lambda name=name: evaluate(context, given[name]) for name in names])
     values = dict(zip(names, results, strict=True))
+    frame.mapped = tuple(dict.fromkeys((*context.frame.mapped, *context.mapped_in(*results))))
     for parameter in item.parameters:
         name = parameter.name.text
         body = values[name] if name in values else evaluate(inner, parameter.value)  # type: ignore[arg-type]

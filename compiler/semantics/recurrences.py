@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, fresh
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, free_indices, fresh
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.elements import alternatives, bounds_of_all, joined
 from dlc.compiler.semantics.frames import (
@@ -59,7 +59,7 @@ class Making:
         key = (*frame.key, self.name)
         is_certain = self.declared is not None or any(one != "int" for one in self.types)
         guess = build.guesses.setdefault(key, Guess(self.declared or _common(self.types)))
-        candidates = frame.mapped
+        candidates = outer_indices(frame)
         lead = candidates if guess.lead is None else tuple(candidates[number] for number in guess.lead)
         reserved = frame.local_id(self.name)
         symbol = None
@@ -118,6 +118,16 @@ class Making:
 def _common(types: Iterable[Type]) -> Type:
     known = set(types)
     return "bool" if "bool" in known else "real" if "real" in known else "int"
+
+
+def outer_indices(frame: Frame) -> tuple[Index, ...]:
+    """The index variables of the caller that the tensors of a frame can depend on."""
+    passed = frame.instance.passed or {}
+    values = [frame.values[name] for name in frame.scope.data if name in frame.values]
+    bodies = [(value.body, value.indices) for value in (*values, *passed.values())]
+    bodies += [(one, ()) for one in (*frame.subscripts, *frame.instance.hypers.values())]
+    found = {index for body, own in bodies for index in free_indices(body) if index not in own}
+    return tuple(sorted(found.union(frame.mapped), key=lambda index: index.id))
 
 
 # -- what came of the guesses ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dlc.compiler.semantics.errors_names import UnknownDefinition
 from dlc.compiler.semantics.frames import scope_of
 from dlc.compiler.semantics.modules import Loader, Resolved
 from dlc.compiler.semantics.scope import Scope
-from dlc.compiler.semantics.summation import Sums, sums_of_claim, sums_of_equation
+from dlc.compiler.semantics.summation import Sums, left_names, sums_of, sums_of_claim, sums_of_equation
 from dlc.compiler.syntax import ast
 from dlc.compiler.syntax.format import INDENT, wrapped
 from dlc.compiler.syntax.spell import Speller
@@ -48,8 +48,23 @@ def _definition(scope: Scope, problems: list[Diagnostic]) -> str:
             left, right, _ = sums_of_claim(scope, statement)
             problems.extend((*left.problems, *right.problems))
             written = replace(statement, right=_summed(statement.right, right))
+        elif isinstance(statement, ast.Draw) and isinstance(statement.distribution, ast.Call):
+            written = replace(statement, distribution=_drawn(scope, statement, statement.distribution, problems))
         lines.extend(" " * INDENT + line for line in wrapped(speller.line(written), INDENT))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _drawn(scope: Scope, draw: ast.Draw, call: ast.Call, problems: list[Diagnostic]) -> ast.Call:
+    """What a random tensor follows: each argument is a term of its own."""
+
+    def summed(argument: ast.Argument) -> ast.Argument:
+        if isinstance(argument.value, ast.Name):  # the set of `randint(S)`
+            return argument
+        sums = sums_of(scope, argument.value, left_names(scope, draw.target))
+        problems.extend(sums.problems)
+        return replace(argument, value=_summed(argument.value, sums))
+
+    return replace(call, groups=tuple(tuple(map(summed, group)) for group in call.groups))
 
 
 def _summed(node: ast.Expression, sums: Sums) -> ast.Expression:

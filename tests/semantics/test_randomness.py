@@ -72,6 +72,15 @@ BODIES = {
         "layer F(x[B,I]) -> y[B,I]:\n    y[b,i] = E(x[b,i])",
         (3, 4),
     ),
+    "parameters of an array": (
+        "layer F(x[L,I], v[I] = 0) -> y[L,I]:\n    n[L] = Scaled()\n    y[l,I] = Scaled(v[I]; n[l].s)",
+        (3, 4),
+    ),
+    "through a function": (
+        "fn noisy(v) = E(v)\nlayer E(x) -> y:\n    u ~ uniform(0, 1)\n    y = x + u\n"
+        "layer F(x[B,I]) -> y[B,I]:\n    y[b,i] = noisy(x[b,i])",
+        (3, 4),
+    ),
     "one call after another": (
         "layer F(x[B,I]) -> y[B,I,K]:\n    index K = 2\n    n = Scaled()\n    p[b,I] = n(x[b,I])\n"
         "    q[b,I] = n(x[b,I])\n    y[b,i,k] = p[b,i] if k == 0 else q[b,i]",
@@ -100,6 +109,14 @@ def test_what_is_not_mapped_is_drawn_once() -> None:
     drawn = values(text, x=np.zeros((3, 4)))
     assert all_differ(drawn[0])
     assert np.all(drawn == drawn[0])
+
+
+def test_a_guard_is_not_mapped_over() -> None:
+    """The argument is read under `k == i` only, but neither is written in it: there is one vector of noise."""
+    text = "layer F(x[I], v[I] = 0) -> y[I,K]:\n    index K = 3\n    y[i,k] = x[i] + [k <= i]*Noise(v[I])[i]"
+    drawn = values(text, x=np.zeros(4))
+    assert np.all((drawn == 0) | (drawn == drawn[:, :1]))
+    assert all_differ(drawn[:, 0])
 
 
 def test_calls_draw_for_themselves() -> None:

@@ -23,6 +23,7 @@ CASES = [
     ("y[i] = [j > i]*x[j]", "y[i] = sum[j] [j > i]*x[j]"),
     ("y[i] = sum[j] w[i,j]", "y[i] = sum[j] w[i,j]"),
     ("y[i] = max[j] a[i,j]*w[i',j]*b[i']", "y[i] = max[j] sum[i'] a[i,j]*w[i',j]*b[i']"),
+    ("y[i] ~ normal(w[i,j]*x[j], exp(b[i]))", "y[i] ~ normal(sum[j] w[i,j]*x[j], exp(b[i]))"),
     ("y[i] = -w[i,j]*x[j]", "y[i] = sum[j] -w[i,j]*x[j]"),
     ("y[i] = (a[i,j]*x[j])*(w[i,j]*v[j])", "y[i] = (sum[j] a[i,j]*x[j])*(sum[j] w[i,j]*v[j])"),
 ]
