@@ -226,7 +226,7 @@ GRAPHS = (
     ),
     row(
         "nn.graphs.Laplacian", "a[N,N']", "l[N,N']", "l[N,N'] = Laplacian(a[N,N'])",
-        _laplacian, "N", [(4,), (1,), (6,)], {"a": adjacency},
+        _laplacian, "N", [(4,), (1,), (6,)], {"a": adjacency}, variant="normalised",
     ),
     row(
         "nn.graphs.SpectralConv", "x[N,D], v[N,K], g[K]", "y[D,N]", "y[d,N] = SpectralConv(x[N,d], v[N,K]; g)",
