@@ -28,6 +28,22 @@ def _gauss_newton(t: Any) -> Any:
     return t.w - solve(normal, jacobian.T @ (predicted - t.y))
 
 
+def _implicit(t: Any) -> Any:
+    matrix = torch.eye(t.a.shape[0], dtype=t.a.dtype) + 0.1 * t.a
+    states = [t.x0]
+    for _ in range(4):
+        states.append(solve(matrix, torch.tanh(states[-1])))
+    return torch.stack(states)
+
+
+def _newton(t: Any) -> Any:
+    x = t.x0
+    for _ in range(3):
+        value = t.a @ x + x**3 - t.b
+        x = x - solve(t.a + torch.diag(3 * x**2), value)
+    return x
+
+
 CASES: tuple[Case, ...] = (
     formula(
         "one system", "a[I,I'], b[I']", "x[I]", "x[I] = solve(a[I,I'], b[I'])",
@@ -81,6 +97,24 @@ CASES: tuple[Case, ...] = (
            w[P] = solve(m[P,P'], x[n,P]*y[n])""",
         lambda t: solve(t.x.T @ t.x + 0.5 * torch.eye(t.x.shape[1], dtype=t.x.dtype), t.x.T @ t.y),
         "N P", [(5, 2), (1, 1), (7, 4)],
+    ),
+    formula(
+        "implicit steps in time", "a[I,I'], x0[I]", "x[R,I]",
+        """index T = 4, R = 5
+           m[i,i'] = [i == i'] + 0.1*a[i,i']
+           x[0,I] = x0[I]
+           x[t+1,I] = solve(m[I,I'], tanh(x[t,I]))""",
+        _implicit, "I", [(3,), (1,), (4,)], a=regular,
+    ),
+    formula(
+        "Newton's method", "a[I,I'], b[I], x0[I]", "y[I]",
+        """index T = 3
+           x[0,I] = x0[I]
+           j[t,i,i'] = a[i,i'] + 3*x[t,i]^2*[i == i']
+           f[t,i] = a[i,i']*x[t,i'] + x[t,i]^3 - b[i]
+           x[t+1,I] = x[t,I] - solve(j[t,I,I'], f[t,I])
+           y[i] = x[3,i]""",
+        _newton, "I", [(2,), (1,), (3,)], a=lambda random, shape: 4 * np.eye(shape[0]) + random.standard_normal(shape),
     ),
     formula(
         "a step of Gauss and Newton", "x[N,P], y[N], w[P]", "u[P]",
