@@ -298,7 +298,7 @@ class _Search:
     ) -> dict[str, Polynomial] | None:
         """Shifts under which every read is of the same or an earlier time, as near as can be to a common start."""
         plain = {name: Time(*axes[name], _NOTHING) for name in names}
-        distances = [(edge, self.distance(edge, plain)) for edge in edges]
+        distances = [(edge, _reduced(self.distance(edge, plain), edge.facts)) for edge in edges]
         based = self.aligned(distances, names)
         whole = self.earliest(distances, names, based)
         if whole is None:
@@ -383,6 +383,19 @@ def _is_plain(subscript: Expr) -> bool:
     value = polynomial(subscript)
     indices = free_indices(subscript)
     return not indices or (len(indices) == 1 and bool(_step(value, indices[0])))
+
+
+def _reduced(distance: Polynomial, facts: Facts) -> Polynomial:
+    """The distance without the index variables that an equation among the facts gives: ``j - i`` where ``i == j + 1``."""
+    for number, fact in enumerate(facts):
+        if -fact not in facts[number + 1 :]:
+            continue
+        for index in [atom for atom in fact.atoms if isinstance(atom, Index)]:
+            step, mine = _step(fact, index), _step(distance, index)
+            if mine and step in (1, -1):
+                distance = distance - fact * (mine * step)
+                break
+    return distance
 
 
 def _step(value: Polynomial, index: Index) -> int | None:

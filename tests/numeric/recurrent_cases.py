@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise, product
 from typing import Any
 
+from numeric.formula_cases import formula
 from numeric.harness import Case, torch
 from numeric.layer_cases import row
 from numeric.library_cases import adjacency
@@ -205,4 +206,24 @@ SEQUENCES = (
     ),
 )  # fmt: skip
 
-CASES = (*LAYERS, *SEQUENCES)
+
+def _filtered(t: Any) -> Any:
+    waves = [t.x, t.l @ t.x]
+    while len(waves) < len(t.w):
+        waves.append(2 * t.l @ waves[-1] - waves[-2])
+    return torch.einsum("k,kn->n", t.w, torch.stack(waves))
+
+
+FORMULAS = (
+    formula(
+        "a recurrence behind two first rows", "w[K], x[N], l[N,N']", "y[N]",
+        """index J = |K| - 2
+           p[0,n] = x[n]
+           p[1,n] = l[n,n']*x[n']
+           p[j+2,n] = 2*(l[n,n']*p[j+1,n']) - p[j,n]
+           y[n] = w[k]*p[k,n]""",
+        _filtered, "K N", [(4, 3), (2, 1), (3, 2)],
+    ),
+)  # fmt: skip
+
+CASES = (*LAYERS, *SEQUENCES, *FORMULAS)
