@@ -386,7 +386,7 @@ def _is_plain(subscript: Expr) -> bool:
 
 
 def _reduced(distance: Polynomial, facts: Facts) -> Polynomial:
-    """The distance without the index variables that an equation among the facts gives: ``j - i`` where ``i == j + 1``."""
+    """The distance without index variables that an equation among the facts gives: ``j - i`` where ``i == j + 1``."""
     for number, fact in enumerate(facts):
         if -fact not in facts[number + 1 :]:
             continue
