@@ -21,13 +21,13 @@ def test_claims_hold(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "hyper"),
+    ("module", "sizes", "hyper"),
     [
-        ("nn.conv", {"stride": 2, "padding": 1, "dilation": 2}),
-        ("nn.pooling", {"stride": 1, "padding": 1}),
-        ("nn.activations", {"beta": 2.5, "alpha": -0.5, "k": 0.3}),
-        ("nn.distances", {"p": 3}),
+        ("nn.conv", {"P": 2, "Q": 2, "R": 1}, {"stride": 2, "padding": 1, "dilation": 2}),
+        ("nn.pooling", {}, {"stride": 1, "padding": 1}),
+        ("nn.activations", {}, {"beta": 2.5, "alpha": -0.5, "k": 0.3}),
+        ("nn.distances", {}, {"p": 3}),
     ],
 )
-def test_claims_hold_for_other_hyper_parameters(module: str, hyper: dict[str, float]) -> None:
-    assert failures(dlc.verify(module, points=POINTS, hyper=hyper)) == []
+def test_claims_hold_for_other_hyper_parameters(module: str, sizes: dict[str, int], hyper: dict[str, float]) -> None:
+    assert failures(dlc.verify(module, points=POINTS, sizes=sizes, hyper=hyper)) == []
