@@ -66,6 +66,8 @@ def _by_algebra(graph: Graph, claim: Claim) -> bool:
     for step in (simplify, deltas, simplify):
         written = step.run(written)
     left, right = (written.tensors[side].equations[0] for side in (claim.left, claim.right))
+    if not (left.is_whole and right.is_whole):
+        return False
     free = [Index(-1 - number, index.size, "") for number, index in enumerate(left.indices)]
     one, other = (substitute(e.value, {**dict(zip(e.indices, free, strict=True))}) for e in (left, right))
     normal = Normaliser()

@@ -107,7 +107,11 @@ def failure(graph: Graph, claim: Claim, point: Point, difference: Difference) ->
     return ClaimFails(
         claim.span,
         tuple((sizes or point.sizes).items()),
-        tuple((name, _shown(point.values[name])) for name in graph.tensors if name in needed and name in point.values),
+        tuple(
+            (name.removeprefix("#"), _shown(point.values[name]))  # `#train` is the spec's `train`
+            for name in graph.tensors
+            if name in needed and name in point.values
+        ),
         tuple(zip(names, difference.element, strict=True)),
         *_told(difference),
         claim.unsummed,
@@ -127,9 +131,15 @@ def _needed(graph: Graph, claim: Claim) -> set[str]:
 
 def _shown(value: Array) -> str:
     if value.size > _MOST_SHOWN:
+        if (value == value.flat[0]).all():
+            return f"{_number(value.flat[0].item())} everywhere, of shape {_shape(value)}"
         flat = ", ".join(_number(one) for one in value.reshape(-1)[: _MOST_SHOWN // 2].tolist())
-        return f"[{flat}, ..] of shape {'×'.join(map(str, value.shape))}"
+        return f"[{flat}, ..] of shape {_shape(value)}"
     return _nested(value.tolist())
+
+
+def _shape(value: Array) -> str:
+    return "×".join(map(str, value.shape))
 
 
 def _nested(value: object) -> str:
