@@ -43,12 +43,19 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def load(path: str | os.PathLike[str], parameters: Parameters, states: States) -> dict[str, str]:
+def load(
+    path: str | os.PathLike[str], parameters: Parameters, states: States, model: tuple[str, str] | None = None
+) -> dict[str, str]:
     """Set all parameters and states from a file, and give its metadata.
 
+    ``model`` is the name of the model and of its spec: a file of another model of that spec may hold more.
     Raises CheckpointError, with the model unchanged, if it does not fit.
     """
     found, metadata = _read(path)
+    saved = (metadata.get("model", ""), metadata.get("spec", ""))
+    if model is not None and model[1] and saved[1] == model[1] and saved[0] != model[0]:
+        known = {*parameters, *states}
+        found = {name: value for name, value in found.items() if name in known}
     _check_names(path, set(found), {*parameters, *states})
     before = states.copies()
     try:

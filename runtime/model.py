@@ -29,7 +29,7 @@ from dlc.runtime.calls import EntryCall
 from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, VJP, Array, Declaration, Hyper, Input
 from dlc.runtime.errors import InputError, listed, suggestion
 from dlc.runtime.modes import SETTINGS, Modes
-from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise
+from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise, joint_layout, told_sizes
 from dlc.runtime.results import Gradients, Outputs
 from dlc.runtime.states import States
 
@@ -43,22 +43,50 @@ class Model:
     params: Parameters
     state: States
 
-    def __init__(self, seed: int = 0, *, sizes: Mapping[str, int] | None = None, **hypers: Any) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        sizes: Mapping[str, int] | None = None,
+        parameters: Parameters | Model | None = None,
+        **hypers: Any,
+    ) -> None:
         """Initialise the parameters from ``seed``, which random numbers start from too; set hyper-parameters by name.
 
         ``sizes`` fixes sizes that only the inputs would tell: needed where the shape of a parameter depends on one.
+        ``parameters`` are those of another model, or ``joint`` ones: they are shared by name, and stay as they are.
+        Raises ParameterError where that model lacks one, or has it of another shape.
         """
-        self._prepare(sizes or {}, seed)
+        shared = parameters.params if isinstance(parameters, Model) else parameters
+        self._prepare(sizes or {}, seed, shared)
         for name, value in hypers.items():
             self.set_hyper(name, value)
         self._modes.set("seed", seed)
-        initialise(self.params, self._fixed, seed)
+        if shared is None:
+            initialise(self.params, self._fixed, seed)
 
-    def _prepare(self, sizes: Mapping[str, int], seed: int = 0) -> None:
+    @classmethod
+    def joint(cls, *others: type[Model], seed: int = 0, sizes: Mapping[str, int] | None = None) -> Parameters:
+        """The parameters of this class and of others, each name once: what several models are made over.
+
+        ::
+
+            parameters = module.Train.joint(module.Decode, seed=0)
+            train, decode = module.Train(parameters=parameters), module.Decode(parameters=parameters)
+        """
+        known = dict(sizes or {})
+        layout = joint_layout([cls.declaration, *(other.declaration for other in others)], known)
+        made = Parameters(layout, aligned_zeros(layout.length, layout.dtype))
+        initialise(made, known, seed)
+        return made
+
+    def _prepare(self, sizes: Mapping[str, int], seed: int = 0, shared: Parameters | None = None) -> None:
         declaration = self.declaration
-        self._fixed = _checked_sizes(declaration, sizes)
-        self._layout = Layout(declaration, self._fixed)
-        self.params = Parameters(self._layout, aligned_zeros(self._layout.length, self._layout.dtype))
+        told = told_sizes(declaration, shared.layout) if shared is not None else {}
+        self._fixed = {**told, **_checked_sizes(declaration, sizes)}
+        self._layout = Layout(declaration, self._fixed, None if shared is None else shared.layout)
+        flat = aligned_zeros(self._layout.length, self._layout.dtype) if shared is None else shared.flat
+        self.params = Parameters(self._layout, flat)
         self._hypers = {
             hyper.name: np.array(0 if hyper.default is None else hyper.default, declaration.dtype(hyper.type))
             for hyper in declaration.hypers
@@ -266,9 +294,9 @@ class Model:
     def load(self, path: str | os.PathLike[str]) -> None:
         """Set the parameters and the states from a safetensors file, and the seed and the step if it has them.
 
-        float32 and float64 are converted into each other.
+        float32 and float64 are converted into each other.  A file of another model of the same spec may hold more.
         """
-        metadata = checkpoint.load(path, self.params, self.state)
+        metadata = checkpoint.load(path, self.params, self.state, (self.declaration.name, self.declaration.spec))
         for name in ("seed", "step"):
             if re.fullmatch(r"-?[0-9]{1,30}", metadata.get(name, "")):
                 self._modes.set(name, int(metadata[name]))

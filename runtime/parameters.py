@@ -7,6 +7,7 @@ optimiser run over the whole buffer.  Gradients have the same layout.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -30,26 +31,56 @@ def aligned_zeros(count: int, dtype: np.dtype[Any]) -> Vector:
 
 
 class Layout:
-    """Where each parameter lies in the flat buffer: ``offsets`` and ``length`` count elements."""
+    """Where each parameter lies in the flat buffer: ``offsets`` and ``length`` count elements.
 
-    def __init__(self, declaration: Declaration, sizes: Sizes) -> None:
+    ``within`` is the layout of a buffer that another model holds, which has all these parameters and perhaps more.
+    """
+
+    def __init__(self, declaration: Declaration, sizes: Sizes, within: Layout | None = None) -> None:
         self.dtype = declaration.dtype("real")
+        self.owner = declaration.name
         self.parameters = {parameter.name: parameter for parameter in declaration.parameters}
         self.shapes = {name: known_shape(parameter, sizes) for name, parameter in self.parameters.items()}
         self.offsets: dict[str, int] = {}
-        step = ALIGNMENT // self.dtype.itemsize
         self.length = 0
-        for name, shape in self.shapes.items():
+        if within is not None:
+            self._check_shared(within)
+            self.offsets, self.length = {name: within.offsets[name] for name in self.shapes}, within.length
+            return
+        for name in self.shapes:
             self.offsets[name] = self.length
-            self.length += -(-prod(shape) // step) * step
+            self.length += self._room(name)
 
-    def spans(self, names: Collection[str]) -> list[slice]:
-        """The runs of the flat buffer that hold these parameters, and no others."""
-        ends = [*list(self.offsets.values())[1:], self.length]
+    def _room(self, name: str) -> int:
+        step = ALIGNMENT // self.dtype.itemsize
+        return -(-prod(self.shapes[name]) // step) * step
+
+    def _check_shared(self, other: Layout) -> None:
+        """Raises ParameterError for a parameter that the other has not, or has of another shape."""
+        if other.dtype != self.dtype:
+            raise ParameterError(f"{self.owner} is in {self.dtype}, and {other.owner} in {other.dtype}")
+        missing = [name for name in self.shapes if name not in other.shapes]
+        if missing:
+            raise ParameterError(
+                f"{self.owner} has {listed(missing)}, which {other.owner} has not: make both over the parameters of "
+                f"both, {self.owner}.joint({other.owner})"
+            )
+        for name in self.shapes:
+            self.check_alike(other, name)
+
+    def check_alike(self, other: Layout, name: str) -> None:
+        """Raises ParameterError for a parameter that has two shapes."""
+        if self.shapes[name] != other.shapes[name]:
+            mine, theirs = (_with_sets(one.parameters[name], one.shapes[name]) for one in (self, other))
+            raise ParameterError(f"{name} has shape {mine} in {self.owner} and {theirs} in {other.owner}")
+
+    def spans(self, names: Collection[str] = ()) -> list[slice]:
+        """The runs of the flat buffer that hold these parameters (without names: all), and no others."""
         found: list[slice] = []
-        for (name, start), end in zip(self.offsets.items(), ends, strict=True):
-            if name not in names:
+        for name, start in sorted(self.offsets.items(), key=lambda item: item[1]):
+            if names and name not in names:
                 continue
+            end = start + self._room(name)
             if found and found[-1].stop == start:
                 start = found.pop().start
             found.append(slice(start, end))
@@ -58,6 +89,40 @@ class Layout:
     def view(self, flat: Vector, name: str) -> Vector:
         start, shape = self.offsets[name], self.shapes[name]
         return flat[start : start + prod(shape)].reshape(shape)
+
+
+def _with_sets(parameter: Parameter, shape: tuple[int, ...]) -> str:
+    """``(4, 3) [I, J]``."""
+    return f"{shape} [{', '.join(parameter.sets)}]" if parameter.sets else str(shape)
+
+
+def joint_layout(declarations: Sequence[Declaration], sizes: Sizes) -> Layout:
+    """The parameters of several models in one buffer, each name once.  Raises ParameterError where shapes disagree."""
+    first = declarations[0]
+    known: dict[str, Parameter] = {}
+    for declaration in declarations:
+        for parameter in declaration.parameters:
+            known.setdefault(parameter.name, parameter)
+    names = " and ".join(declaration.name for declaration in declarations)
+    made = Layout(replace(first, name=names, parameters=tuple(known.values())), sizes)
+    shapes: dict[str, Layout] = {}
+    for declaration in declarations:
+        own = Layout(declaration, sizes)
+        for name in own.shapes:
+            shapes.setdefault(name, own).check_alike(own, name)
+    return made
+
+
+def told_sizes(declaration: Declaration, layout: Layout) -> dict[str, int]:
+    """The sizes of index sets that the shapes of parameters in a layout tell."""
+    found: dict[str, int] = {}
+    for parameter in declaration.parameters:
+        shape = layout.shapes.get(parameter.name, ())
+        if len(shape) == len(parameter.sizes):
+            for size, length in zip(parameter.sizes, shape, strict=True):
+                if isinstance(size, str) and size in declaration.sizes:
+                    found.setdefault(size, length)
+    return found
 
 
 def known_shape(parameter: Parameter | State, sizes: Sizes) -> tuple[int, ...]:

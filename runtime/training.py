@@ -72,7 +72,7 @@ class TrainingStep:
         self.name = name
         self._model = model
         self._is_only = len(model.declaration.objectives) == 1
-        spans = model.params.layout.spans(entry.over) if entry.over else [slice(0, model.params.flat.size)]
+        spans = model.params.layout.spans(entry.over)
         self._parts = [(span, optimiser(span.stop - span.start)) for span in spans]
 
     def run(self, given: Mapping[str, Any]) -> float:

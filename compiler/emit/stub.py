@@ -22,7 +22,9 @@ def stub(
     typing = "from typing import Any, Literal" if several else "from typing import Any"
     writer.lines(("from collections.abc import Mapping", typing, ""))
     writer.lines(("import numpy as np", "from numpy.typing import ArrayLike, NDArray", ""))
-    writer.lines(("from dlc.runtime.model import Model", "from dlc.runtime.results import Gradients, Outputs"))
+    writer.line("from dlc.runtime.model import Model")
+    writer.line("from dlc.runtime.parameters import Parameters")
+    writer.line("from dlc.runtime.results import Gradients, Outputs")
     for program, name in zip(programs, classes, strict=True):
         _outputs(writer, program, name, real)
         _class(writer, program, name, real)
@@ -61,7 +63,7 @@ def _class(writer: Writer, program: Program, name: str, real: str) -> None:
     with writer.block(f"class {name}(Model):"):
         writer.lines(f"{value.name}: {_NUMBERS[value.type]}" for value in hypers)
         given = [f"{v.name}: {_NUMBERS[v.type]} = ..." for v in hypers]
-        sizes = "sizes: Mapping[str, int] | None = None"
+        sizes = "sizes: Mapping[str, int] | None = None, parameters: Parameters | Model | None = None"
         writer.line(f"def __init__(self, seed: int = 0, *, {', '.join([sizes, *given])}) -> None: ...")
         if "forward" in entries:
             writer.line(f"def forward(self, given: Mapping[str, Any] | None = None, /{inputs}) -> {name}Outputs: ...")

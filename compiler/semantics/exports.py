@@ -13,12 +13,13 @@ from itertools import product
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.expr import Const, Expr, Read, op, reads, transform
 from dlc.compiler.ir.functions import FunctionParameter, ScalarFunction
+from dlc.compiler.ir.graph import Tensor
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate
 from dlc.compiler.semantics.errors_names import Duplicate
 from dlc.compiler.semantics.errors_types import BadFunctionParameter
 from dlc.compiler.semantics.folding import known_value
-from dlc.compiler.semantics.frames import Elaboration, Frame, Instance, Poisoned, scalar_value
+from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Instance, Poisoned, scalar_value
 from dlc.compiler.semantics.functions import scope_of_function
 from dlc.compiler.semantics.limits import Count
 from dlc.compiler.semantics.modes import training
@@ -34,8 +35,11 @@ _OF_TYPES = (*(f"DL{number}" for number in range(100, 110)), "DL122")
 _TYPES: tuple[Type, ...] = ("real", "int", "bool")
 
 
-def exported(module: Module, item: ast.Function, loader: Loader) -> ScalarFunction:
-    """The function with types for its parameters: the most real ones that it allows. Raises `CompileError`."""
+def exported(module: Module, item: ast.Function, loader: Loader) -> ScalarFunction | None:
+    """The function with types for its parameters: the most real ones that it allows. Raises `CompileError`.
+
+    None for one that holds a derivative: that is found in the graph of a definition that calls it.
+    """
     Count().check_item(module, item)
     problems: list[Diagnostic] = []
     problems += [BadFunctionParameter(one.span, one.name.text) for one in item.parameters if not _is_scalar(one)]
@@ -64,7 +68,8 @@ def functions(file: ast.File, loader: Loader) -> tuple[ScalarFunction, ...]:
     problems += [problem for item in file.functions for problem in function_problems(module, item, loader)]
     if problems:
         raise CompileError(problems)
-    return tuple(exported(module, item, loader) for item in file.functions)
+    found = [exported(module, item, loader) for item in file.functions]
+    return tuple(function for function in found if function is not None)
 
 
 def function_problems(module: Module, item: ast.Function, loader: Loader) -> list[Diagnostic]:
@@ -97,7 +102,7 @@ def _assignments(item: ast.Function) -> Iterator[tuple[Type, ...]]:
     yield from sorted(product(*choices), key=lambda types: sum(map(_TYPES.index, types)))
 
 
-def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type, ...]) -> ScalarFunction:
+def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type, ...]) -> ScalarFunction | None:
     build = Elaboration(loader)
     scope = scope_of_function(Resolved(module, item), item)
     frame = Frame(build, scope, Instance(scope, "", item.name.span))
@@ -108,6 +113,7 @@ def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type
         name = declaration.name.text
         default = None if declaration.value is None else _as(kind, evaluate(context, declaration.value), declaration)
         parameters.append(FunctionParameter(name, kind, default))
+        build.add(Draft(Tensor(name, (), kind, "input", span=declaration.span)))
         frame.values[name] = scalar_value(name, Read(name, (), kind), declaration.span)
     value = evaluate(context, item.value)
     if build.problems.has_errors:
@@ -116,6 +122,8 @@ def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type
     if mode in reads(value):
         parameters.append(FunctionParameter("train", "bool", Const(False)))
         value = transform(value, lambda node: Read("train", (), "bool") if node is mode else None)
+    if any(node.tensor not in {parameter.name for parameter in parameters} for node in reads(value)):
+        return None
     text = " ".join(item.value.span.text.split())
     return ScalarFunction(item.name.text, tuple(parameters), value, text, item.doc or "", item.span)
 

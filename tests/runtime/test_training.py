@@ -196,7 +196,8 @@ class Regression:
 
     def __init__(self, seed: int = 0, *, sizes: Mapping[str, int] | None = None) -> None:
         w = np.random.default_rng(seed).normal(0, 0.1, (4, 3))
-        self.params = SimpleNamespace(flat=w.ravel(), count=w.size)
+        layout = SimpleNamespace(spans=lambda names: [slice(0, w.size)])
+        self.params = SimpleNamespace(flat=w.ravel(), count=w.size, layout=layout)
         self.batches: list[int] = []
 
     def forward(self, given: Mapping[str, Any]) -> dict[str, Any]:
