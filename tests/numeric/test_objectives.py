@@ -132,3 +132,65 @@ def test_training_takes_a_step_of_each_loss_for_a_batch(gans: Any, tmp_path: Pat
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("epoch 1/2: d_loss ") and "g_loss" in lines[1]
     assert lines[-1].startswith("test d_loss ")
+
+
+OVERLAPPING = """
+use nn.linear: Linear
+
+layer Block(x[D];; wide = 2) -> y[D]:
+    up = Linear(I=wide*|D|)
+    down = Linear(I=D)
+    y[D] = x[D] + down(relu(up(x[D])))
+
+model Three(x[B,D], t[B,D], m[S,D]) -> near, loss:
+    index D = 4, L = 3
+    param scale = 2, q[D] ~ normal(0, 1)
+    blocks[L] = Block()
+    head = Linear(I=D)
+    tied = Linear(; head.w, q)
+    h[b,D] = blocks[2](blocks[0](x[b,D]))
+    y[b,D] = head(h[b,D])
+    u[b,D] = tied(h[b,D])
+    near = mean[b] sum[d] (y[b,d] - t[b,d])^2
+    loss = (mean[b] sum[d] (u[b,d] - t[b,d])^2) + scale^2
+    aside = scale*mean[s] sum[d] m[s,d]*q[d]
+    minimize near over blocks, head
+    minimize loss over blocks[L].down, tied.b, scale
+    minimize aside
+"""
+
+
+def test_steps_over_arrays_shared_and_own_parameters(tmp_path: Path) -> None:
+    (tmp_path / "three.dl").write_text(OVERLAPPING, encoding="utf-8")
+    model = dlc.compile(tmp_path / "three.dl", dtype="float64").Three(seed=3)
+    blocks = [f"blocks.{layer}.{name}" for layer in ("up", "down") for name in "wb"]
+    assert model.objectives == {
+        "near": (*blocks, "head.w", "head.b"),
+        "loss": ("scale", "q", *blocks[2:]),
+        "aside": ("scale", "q", *blocks, "head.w", "head.b"),
+    }
+    random = np.random.default_rng(0)
+    given = {"x": random.normal(size=(5, 4)), "t": random.normal(size=(5, 4)), "m": random.normal(size=(3, 4))}
+    x, t, m = (torch.tensor(value) for value in given.values())
+    p = {name: torch.tensor(value, requires_grad=True) for name, value in model.params.items()}
+    h = x
+    for place in (0, 2):
+        up = torch.relu(h @ p["blocks.up.w"][place].T + p["blocks.up.b"][place])
+        h = h + up @ p["blocks.down.w"][place].T + p["blocks.down.b"][place]
+    expected = {
+        "near": ((h @ p["head.w"].T + p["head.b"] - t) ** 2).sum(1).mean(),
+        "loss": ((h @ p["head.w"].T + p["q"] - t) ** 2).sum(1).mean() + p["scale"] ** 2,
+        "aside": p["scale"] * (m @ p["q"]).mean(),
+    }
+    for name, needed in (("near", "xt"), ("loss", "xt"), ("aside", "m")):
+        loss, gradients = model.value_and_grad(name, {key: given[key] for key in needed})
+        np.testing.assert_allclose(loss, expected[name].item(), EXACT)
+        assert tuple(gradients) == model.objectives[name]
+        slopes = torch.autograd.grad(
+            expected[name], [p[key] for key in gradients], retain_graph=True, allow_unused=True
+        )
+        for key, slope in zip(gradients, slopes, strict=True):
+            wanted = np.zeros(p[key].shape) if slope is None else slope
+            np.testing.assert_allclose(gradients[key], wanted, EXACT, EXACT, err_msg=f"{name}: {key}")
+    assert list(model.forward(m=given["m"])) == ["aside"]
+    assert list(model.forward(x=given["x"], t=given["t"])) == ["near", "loss"]
