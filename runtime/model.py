@@ -348,8 +348,8 @@ def _checked_sizes(declaration: Declaration, sizes: Mapping[str, int]) -> dict[s
         if name not in declaration.sizes:
             known = f": open sizes are {listed(declaration.sizes)}" if declaration.sizes else ": all sizes are fixed"
             raise InputError(f"{declaration.name} has no size {name}{suggestion(name, declaration.sizes) or known}")
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise InputError(f"the size of {name} should be a whole number, at least 1, and not {value!r}")
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+            raise InputError(f"the size of {name} should be a whole number, 0 or more, and not {value!r}")
     return {name: int(value) for name, value in sizes.items()}
 
 

@@ -135,8 +135,8 @@ def known_shape(parameter: Parameter | State, sizes: Sizes) -> tuple[int, ...]:
             f"the shape of {parameter.name} depends on the size of {size}: give it when compiling, or when the model "
             f"is made, sizes={{{size!r}: ..}}"
         ) from None
-    if any(length < 1 for length in shape):
-        raise ParameterError(f"{parameter.name} has shape {shape}: every size must be at least 1")
+    if any(length < 0 for length in shape):
+        raise ParameterError(f"{parameter.name} has shape {shape}: no size can be negative")
     return shape
 
 

@@ -42,11 +42,6 @@ def bound_sizes(
     return {name: sizes[name] for name in declaration.sizes if name in sizes}
 
 
-def check_value(value: Input, length: int, axis: int) -> None:
-    if length < 1:
-        raise InputError(f"{value.label} has no elements {_along(value, axis)}: every size must be at least 1")
-
-
 def _check_rank(value: Input, shape: Shape) -> None:
     rank = len(value.sizes)
     if len(shape) != rank:
@@ -59,7 +54,6 @@ def _check_rank(value: Input, shape: Shape) -> None:
 def _bind(
     size: str, length: int, value: Input, axis: int, sizes: dict[str, int], told: dict[str, tuple[Input, int]]
 ) -> None:
-    check_value(value, length, axis)
     if size not in sizes:
         sizes[size], told[size] = length, (value, axis)
     elif sizes[size] != length:

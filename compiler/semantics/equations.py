@@ -28,6 +28,7 @@ from dlc.compiler.semantics.recurrences import Making
 from dlc.compiler.semantics.scope import set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.targets import MOST_AXES, LeftSide, end_of, left_side
+from dlc.compiler.semantics.unknown import unknown_names
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
@@ -136,9 +137,10 @@ def _body(making: Making, equation: Written, left: LeftSide) -> Expr:
     if isinstance(equation, ast.Draw):
         return drawn(frame, equation, left, lambda: making.id)
     sums = frame.sums(equation)
+    context = Context(frame, left.env, sums, left.axes)
     if sums.problems:
-        raise CompileError(sums.problems)
-    return evaluate(Context(frame, left.env, sums, left.axes), equation.value)
+        raise CompileError([*sums.problems, *unknown_names(context, equation.value)])
+    return evaluate(context, equation.value)
 
 
 def _typed(bodies: list[Expr], equations: Sequence[Written]) -> list[Expr]:

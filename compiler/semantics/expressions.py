@@ -27,10 +27,11 @@ from dlc.compiler.semantics.errors_names import UnknownSet
 from dlc.compiler.semantics.errors_types import BadExponent, MixedTypes, NotACondition, NotASet, SetAsNumber
 from dlc.compiler.semantics.folding import known_truth
 from dlc.compiler.semantics.frames import Restart, collecting
-from dlc.compiler.semantics.lookup import tensor, unknown_name
+from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.modes import training
 from dlc.compiler.semantics.names import as_integer, fix_hypers, hypers_in, set_size
 from dlc.compiler.semantics.scope import CONSTANTS, set_of
+from dlc.compiler.semantics.unknown import unknown_name
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 

@@ -29,7 +29,7 @@ from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Poisoned
 from dlc.compiler.semantics.names import take_default
 from dlc.compiler.semantics.orders import check_orders
 from dlc.compiler.semantics.parts import parts_problems
-from dlc.compiler.semantics.ranges import check_ranges
+from dlc.compiler.semantics.ranges import check_ranges, demands
 from dlc.compiler.semantics.sizes import unknown_sizes
 from dlc.compiler.semantics.words import in_words, is_unknown
 
@@ -125,6 +125,10 @@ def _negative_sizes(build: Elaboration, top: Frame) -> None:
             seen.add(size)
             value = polynomial(size)
             span = frame.scope.sets[name].size_span or frame.scope.sets[name].span
+            for part in walk(size):
+                for message, least in demands(build, part):
+                    if not nonnegative(least):
+                        build.sizes.require(least.expression(), message, span)
             if nonnegative(-value - 1):
                 frame.report(NegativeSize(span, name, in_words(size)))
             elif not nonnegative(value):

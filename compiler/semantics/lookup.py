@@ -5,16 +5,15 @@ So the order of lines does not matter, and a name that is asked for while it is 
 
 from __future__ import annotations
 
-from dlc.compiler.diagnostics import CompileError, did_you_mean
+from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.semantics.contexts import Context
 from dlc.compiler.semantics.equations import define
 from dlc.compiler.semantics.errors_calls import NotKnownHere
-from dlc.compiler.semantics.errors_names import UnknownName, UnknownSet
 from dlc.compiler.semantics.frames import Poisoned, Value, scalar_value
 from dlc.compiler.semantics.names import hyper
 from dlc.compiler.semantics.parameters import parameter
-from dlc.compiler.semantics.scope import set_of
 from dlc.compiler.semantics.states import state
+from dlc.compiler.semantics.unknown import unknown_name, unknown_tensor
 from dlc.compiler.source import Span
 
 
@@ -37,13 +36,4 @@ def tensor(context: Context, name: str, span: Span) -> Value:
         return state(frame.instance, frame, name)
     if frame.scope.is_computed(name):
         return define(frame, name, span)
-    raise CompileError(UnknownName(span, name, "tensor", (*frame.scope.tensor_names, *frame.scope.instances)))
-
-
-def unknown_name(context: Context, name: str, span: Span) -> UnknownName | UnknownSet:
-    """What to say of a name that means nothing; a short one that resembles no other is taken for an index variable."""
-    scope = context.frame.scope
-    candidates = (*scope.tensor_names, *scope.instances, *context.env)
-    if len(name.rstrip("'")) <= 2 and did_you_mean(name, candidates) is None:
-        return UnknownSet(span, set_of(name), name, tuple(scope.sets))
-    return UnknownName(span, name, "tensor, scalar or index variable", candidates)
+    raise CompileError(unknown_tensor(context, name, span))

@@ -7,7 +7,7 @@ in, which is checked when the inputs arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -15,7 +15,7 @@ from math import prod
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, fresh, op, substitute, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, fresh, op, substitute, walk
 from dlc.compiler.semantics.elements import alternatives, bound_of
 from dlc.compiler.semantics.errors_indices import MayLeaveRange, OutOfRange
 from dlc.compiler.semantics.frames import Draft, Elaboration, Place
@@ -33,17 +33,31 @@ def check_ranges(build: Elaboration) -> None:
     """Report every subscript of the graph that can leave its axis."""
     proof = _Proof(build)
     for draft in list(build.drafts.values()):
-        for body in draft.bodies:
-            proof.draft = draft
+        for number, body in enumerate(draft.bodies):
+            proof.draft, proof.span = draft, draft.tensor.equations[number].span
             proof.visit(body, ())
     for value, place in build.positions:
         proof.position(value, place)
+
+
+def demands(build: Elaboration, node: Expr) -> Iterator[tuple[str, Polynomial]]:
+    """What must not be negative for a node to have a value, with words for it."""
+    sizes = build.sizes
+    match node:
+        case Reduce(op="argmax" | "argmin" as name, indices=indices):
+            for index in indices:
+                extent = sizes.value(index.size)
+                yield f"`{name}[{index.hint}]` needs an element, and there are {sizes.show(extent)}", polynomial(extent) - 1
+        case Op(name="floordiv" | "mod", args=(_, divisor)) if node not in build.clamped:
+            if not any(isinstance(part, Index | Read | Reduce) for part in walk(divisor)):
+                yield f"what is divided by, {sizes.show(divisor)}, must not be 0", polynomial(sizes.value(divisor)) - 1
 
 
 @dataclass
 class _Proof:
     build: Elaboration
     draft: Draft | None = None
+    span: Span | None = None  # of the equation
     seen: set[tuple[Expr, Facts]] = field(default_factory=set)
     told: set[tuple[str, str, Span | None]] = field(default_factory=set)
 
@@ -60,13 +74,18 @@ class _Proof:
                 for arg in args:
                     self.visit(arg, facts)
                     facts = self.knowing(facts, arg, node.name == "and")
-            case Read():
-                for subscript in node.subscripts:
-                    self.visit(subscript, facts)
-                self.read(node, facts)
             case _:
                 for child in node.children:
                     self.visit(child, facts)
+        if isinstance(node, Read):
+            self.read(node, facts)
+        elif isinstance(node, Op | Reduce):
+            for name, least in demands(self.build, node):
+                self.demand(name, least, facts)
+
+    def demand(self, name: str, least: Polynomial, facts: Facts) -> None:
+        if not nonnegative(least, facts):
+            self.build.sizes.require(least.expression(), name, self.span)
 
     def knowing(self, facts: Facts, cond: Expr, holds: bool) -> Facts:
         return (*facts, *facts_of(self.build.sizes.resolve(cond), holds))
@@ -76,6 +95,9 @@ class _Proof:
         if node.tensor not in self.build.drafts:
             return  # a tensor of a recurrence that could not be made: that was said
         tensor = self.build.drafts[node.tensor].tensor
+        # what is read for an element of an index set is read only if that has elements
+        extents = (polynomial(self.build.sizes.value(index.size)) for index in free_indices(node))
+        facts = (*facts, *dict.fromkeys(extent - 1 for extent in extents))
         for axis, (subscript, size) in enumerate(zip(node.subscripts, tensor.sizes, strict=True)):
             skipped = len(node.subscripts) - (len(place.subscripts) if place is not None else 0)
             written = axis - skipped if place is not None and axis >= skipped else None
@@ -91,7 +113,7 @@ class _Proof:
             return
         extent = polynomial(sizes.value(size))
         if subscript in self.build.clamped:
-            self.not_empty(extent, where)
+            self.not_empty(extent, facts, where)
             return
         resolved = sizes.resolve(subscript)
         for bounds in self.data_bounds(resolved):
@@ -108,9 +130,9 @@ class _Proof:
                 return
         self.unproved(node, extent, facts, bounds, where)
 
-    def not_empty(self, extent: Polynomial, where: _Where) -> None:
+    def not_empty(self, extent: Polynomial, facts: Facts, where: _Where) -> None:
         """Something can be clamped to an axis, or wrapped around it, only if that has elements."""
-        if not nonnegative(extent - 1):
+        if not nonnegative(extent - 1, facts):
             message = f"`{where.text}` needs {where.axis_words} to have an element"
             self.build.sizes.require((extent - 1).expression(), message, where.span)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, number, op, walk
 from dlc.compiler.semantics.arithmetic import added
-from dlc.compiler.semantics.contexts import Context, rule, whole_value
+from dlc.compiler.semantics.contexts import Context, evaluate, rule, whole_value
 from dlc.compiler.semantics.errors_calls import InstanceAsValue
 from dlc.compiler.semantics.errors_indices import AllAxesMisplaced, OutsideMisplaced, WrongRank
 from dlc.compiler.semantics.errors_sizes import AxisOfAnotherSize
@@ -20,6 +20,7 @@ from dlc.compiler.semantics.frames import Place, Value, collecting
 from dlc.compiler.semantics.groups import group
 from dlc.compiler.semantics.lookup import tensor
 from dlc.compiler.semantics.names import integer
+from dlc.compiler.semantics.reductions import whole_axes_context
 from dlc.compiler.semantics.scope import OUTSIDE, set_of
 from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.words import is_unknown
@@ -149,8 +150,23 @@ def indexed(context: Context, node: ast.Indexed) -> Expr:
         case ast.Name(text=name):
             return read_value(context, tensor(context, name, node.base.span), node.subscripts, node.span)
         case _:
-            value = whole_value(context, node.base)
+            value = whole_value(context, node.base) or _mapped(context, node.base)
             if value is not None:
                 return read_value(context, value, node.subscripts, node.span)
-    words = " ".join(node.base.span.text.split())
-    raise CompileError(WrongRank(node.span, words if len(words) < 30 else "this", 0, len(node.subscripts), None))
+    raise CompileError(WrongRank(node.span, _words(node.base), 0, len(node.subscripts), None))
+
+
+def _mapped(context: Context, node: ast.Expression) -> Value | None:
+    """A function of scalars over the whole axes of its arguments."""
+    if not context.frame.scope.calls_scalars(node):
+        return None
+    inner, axes = whole_axes_context(context, node)
+    body = evaluate(inner, node)
+    if not axes.indices:
+        return None
+    return Value(_words(node), tuple(axes.axes), tuple(axes.indices), body, node.span)
+
+
+def _words(node: ast.Expression) -> str:
+    words = " ".join(node.span.text.split())
+    return words if len(words) < 30 else "this"

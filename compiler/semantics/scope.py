@@ -154,6 +154,13 @@ class Scope:
             return "instance", self.instances[function.text].layer
         return self.named(function.text)
 
+    def calls_scalars(self, node: ast.Expression) -> bool:
+        """Whether an expression is a function of scalars, which maps over the whole axes of its arguments."""
+        if not isinstance(node, ast.Call) or not isinstance(node.function, ast.Name):
+            return False
+        kind = self.callee(node)[0]
+        return kind == "function" or (kind == "builtin" and node.function.text in FUNCTIONS)
+
     def named(self, name: str) -> tuple[CalleeKind, Resolved | None]:
         found = self.module.find(name)
         if found is not None:

@@ -163,7 +163,7 @@ class _Rule:
         if isinstance(node.base, ast.Name):
             self.check_rank(node, node.base.text)
         else:
-            result.add(self.visit(node.base, around))
+            result.add(self.base(node.base, around))
         inside = around.subscript
         for subscript in node.subscripts:
             for capital in capitals_of((subscript,)):
@@ -171,6 +171,14 @@ class _Rule:
                     result.add(Found({capital.text: capital.span}))
             result.add(self.visit(subscript, inside))
         return result
+
+    def base(self, node: ast.Expression, around: _Around) -> Found:
+        """A function of whole axes with subscripts behind it, `tanh(f(x[b,D]))[d]`: the axes are its own."""
+        if not self.scope.calls_scalars(node):
+            return self.visit(node, around)
+        found = self.visit(node, around.whole_axes_free())
+        self.bind_axes(node, node, found, around.bound)
+        return found
 
     def check_rank(self, node: ast.Indexed, name: str) -> None:
         """Said here, because a subscript too few often leaves a variable over, which is then not what is wrong."""

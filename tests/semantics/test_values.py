@@ -34,6 +34,16 @@ def erf_free(x: np.ndarray) -> np.ndarray:
 
 
 CASES = {
+    "a_subscript_behind_a_function_of_a_whole_axis": (
+        f"{LINEAR}\nlayer F(x[B,D]; w[I,D], c[I]) -> y[B,I]:\n    y[b,i] = relu(Linear(x[b,D]; w, c))[i]",
+        {"x": A, "w": B.T, "c": B[0]},
+        relu(A @ B + B[0]),
+    ),
+    "a_gather_behind_a_function_of_a_whole_axis": (
+        "fn twice(x) = 2*x\nlayer F(a[I,J], z[I] in J) -> y[I]:\n    y[i] = twice(max(a[i,J], 0))[z[i]]",
+        {"a": A, "z": np.array([3, 0, 1])},
+        2 * relu(A[[0, 1, 2], [3, 0, 1]]),
+    ),
     "sum_over_product": (
         "layer F(a[I,J], b[J,K]) -> y[I,K]:\n    y[i,k] = a[i,j]*b[j,k]",
         {"a": A, "b": B},
