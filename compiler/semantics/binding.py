@@ -83,9 +83,7 @@ def bind(context: Context, frame: Frame, node: ast.Call, given: Given) -> tuple[
     return extras
 
 
-def _mapped(
-    context: Context, frame: Frame, actuals: Iterable[Value], extras: Sequence[Index]
-) -> tuple[Index, ...]:
+def _mapped(context: Context, frame: Frame, actuals: Iterable[Value], extras: Sequence[Index]) -> tuple[Index, ...]:
     """The index variables that a use of a layer is mapped over, in the order in which they were bound: those of the
     caller, those in what it is given, and those of the whole axes beyond the formal ones."""
     found = {*context.frame.mapped, *extras}

@@ -224,4 +224,3 @@ def _entered(frame: Frame, name: str, span: Span, work: Callable[[], Expr]) -> E
         return work()
     finally:
         frame.open.pop(name, None)
-

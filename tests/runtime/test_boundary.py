@@ -31,7 +31,7 @@ def model(small_module: ModuleType) -> Any:
         ({"x": 1.0, "target": T}, "x should be an array with 2 axes (B, I); what was given is a single number"),
         ({"x": X, "target": T[:3]}, "target has 3 elements along B (axis 0), but x has 4 along B (axis 0)"),
         ({"x": X[:, :2], "target": T}, "x has 2 elements along I (axis 1); it should have 3"),
-        ({"x": X[:0], "target": T[:0]}, "x has no elements along B (axis 0): every size must be at least 1"),
+        ({"x": X[:0], "target": T[:0]}, "a batch needs at least 2 samples (here B = 0)"),
         ({"x": X[:1], "target": T[:1]}, "a batch needs at least 2 samples (here B = 1)"),
         ({"x": X, "target": T + 1}, "target[1] is 2, no element of Y, whose elements are 0 to 1"),
         ({"x": X, "target": T - 1}, "target[0] is -1, no element of Y, whose elements are 0 to 1"),
@@ -76,9 +76,9 @@ def test_a_size_fixed_with_the_model_is_checked(small_module: ModuleType) -> Non
     ("sizes", "message"),
     [
         ({"T": 3}, "Small has no size T: open sizes are B"),
-        ({"B": 0}, "the size of B should be a whole number, at least 1, and not 0"),
-        ({"B": 2.5}, "the size of B should be a whole number, at least 1, and not 2.5"),
-        ({"B": True}, "the size of B should be a whole number, at least 1, and not True"),
+        ({"B": -1}, "the size of B should be a whole number, 0 or more, and not -1"),
+        ({"B": 2.5}, "the size of B should be a whole number, 0 or more, and not 2.5"),
+        ({"B": True}, "the size of B should be a whole number, 0 or more, and not True"),
     ],
 )
 def test_sizes_of_a_model_are_checked(small_module: ModuleType, sizes: dict[str, Any], message: str) -> None:
