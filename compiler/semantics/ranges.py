@@ -46,11 +46,11 @@ def demands(build: Elaboration, node: Expr) -> Iterator[tuple[str, Polynomial]]:
     match node:
         case Reduce(op="argmax" | "argmin" as name, indices=indices):
             for index in indices:
-                words = f"`{name}[{index.hint}]` needs an element, and there are {sizes.show(index.size)}"
+                words = f"`{name}[{index.hint}]` needs an element to choose, and {sizes.show(index.size)} may be 0"
                 yield words, polynomial(sizes.value(index.size)) - 1
         case Op(name="floordiv" | "mod", args=(_, divisor)) if node not in build.clamped:
             if not any(isinstance(part, Index | Read | Reduce) for part in walk(divisor)):
-                yield f"what is divided by, {sizes.show(divisor)}, must not be 0", polynomial(sizes.value(divisor)) - 1
+                yield f"{sizes.show(divisor)} divides and must not be 0", polynomial(sizes.value(divisor)) - 1
 
 
 @dataclass
