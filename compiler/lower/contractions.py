@@ -13,7 +13,7 @@ contractions that want the same elements (a convolution and its weight gradient)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
@@ -35,6 +35,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Tensor, whole
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
+from dlc.compiler.ir.safety import reads_in_range
 from dlc.compiler.lower.nests import sizes_product, volume
 from dlc.compiler.lower.ranges import band, guarded, loops
 
@@ -66,14 +67,19 @@ class Contraction:
     reduced: tuple[Index, ...]
 
 
-def contraction(tensor: Tensor, equation: Equation, over: frozenset[Index] = frozenset()) -> Contraction | None:
+def contraction(
+    tensor: Tensor,
+    equation: Equation,
+    sizes: Mapping[str, Sequence[Expr]],
+    over: frozenset[Index] = frozenset(),
+) -> Contraction | None:
     """The equation as a matrix product, or None if it is none or not worth a call; in a recurrence at one time, which
-    the indices ``over`` tell.
+    the indices ``over`` tell.  ``sizes`` are those of the tensors that it reads.
     """
     value = equation.value
     if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
         return None
-    factors = _factors(value.body, over)
+    factors = _factors(value.body, sizes, over)
     if factors is None:
         return None
     reduced = set(value.indices)
@@ -108,8 +114,10 @@ def _is_banded(value: Reduce) -> bool:
     return any(width is not None and _BAND * width <= extent for width, extent in widths)
 
 
-def _factors(body: Expr, over: frozenset[Index]) -> tuple[Expr, Expr] | None:
-    """The two factors of a product; conditions around it go to the factor that has their indices."""
+def _factors(body: Expr, sizes: Mapping[str, Sequence[Expr]], over: frozenset[Index]) -> tuple[Expr, Expr] | None:
+    """The two factors of a product; conditions around it go to the first factor that has their indices, and to the
+    other one where it reads out of range without them.
+    """
     conditions: list[Expr] = []
     if isinstance(body, Select) and isinstance(body.no, Const) and body.no.value == 0:
         conditions = list(body.cond.args) if isinstance(body.cond, Op) and body.cond.name == "and" else [body.cond]
@@ -124,11 +132,23 @@ def _factors(body: Expr, over: frozenset[Index]) -> tuple[Expr, Expr] | None:
         if place is None:
             return None
         guarded[place].append(cond)
+    for conds, factor, indices in zip(guarded, body.args, free, strict=True):
+        if _needs_more(factor, sizes, conds, conditions):
+            conds[:] = [cond for cond in conditions if set(free_indices(cond)) - over <= indices]
+            if _needs_more(factor, sizes, conds, conditions):
+                return None
     pair = [
         Select(op("and", *conds), factor, Const(0.0)) if conds else factor
         for factor, conds in zip(body.args, guarded, strict=True)
     ]
     return pair[0], pair[1]
+
+
+def _needs_more(factor: Expr, sizes: Mapping[str, Sequence[Expr]], some: list[Expr], every: list[Expr]) -> bool:
+    """Whether a factor reads in range only where more than ``some`` of the conditions hold."""
+    if len(some) == len(every) or reads_in_range(factor, sizes, some):
+        return False
+    return reads_in_range(factor, sizes, every)
 
 
 def _trailing(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, ...]:

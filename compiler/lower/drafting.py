@@ -121,7 +121,7 @@ class _Drafting:
             draft = Draft([(tensor, own)], solving.body, solving.split, work=[solving.work], is_system=True)
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
-        product = contraction(tensor, own, frozenset(level.over))
+        product = contraction(tensor, own, self.sizes, frozenset(level.over))
         if product is None:
             level.place(self._nest(level, tensor, own, shown, when))
             return
