@@ -133,7 +133,10 @@ class _Run:
 
     def addresses(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
         offset, row, column = (int(self.value(e, scope)) for e in (operand.offset, operand.row, operand.column))
-        return offset + np.arange(rows)[:, None] * row + np.arange(columns)[None, :] * column
+        places = offset + np.arange(rows)[:, None] * row + np.arange(columns)[None, :] * column
+        if np.any(places < 0):
+            raise IndexError(f"a matrix begins before {operand.buffer} does")
+        return places
 
     def matrix(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
         places = self.addresses(operand, rows, columns, scope)

@@ -62,6 +62,16 @@ def convolution(stride: int, padding: int) -> Case:
     return made, ["w", "x"], arrays, {"B": batch, "H": height, "W": width}
 
 
+def lagged() -> Case:
+    """A product of which one factor has no first row: the condition that says so has the indices of both."""
+    g, x = given("g", "T", 40), given("x", "T", 50)
+    d, e, t = index("d", 40), index("e", 50), index("t", "T")
+    factors = mul(at(g, t, d), at(x, add(t, Const(-1)), e))
+    y = whole("y", (d, e), total(t, of=when(op("lt", Const(0), t), factors)))
+    made = graph(g, x, y, weighed(y), loss="loss", sizes=["T"])
+    return made, ["g", "x"], {"g": normal(5, 40), "x": normal(5, 50)}, {"T": 5}
+
+
 def grouped_convolution() -> Case:
     """The output channels are a flattened group: its left side is affine in the indices."""
     groups, filters, channels, kernel = 2, 3, 4, 3
@@ -239,6 +249,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "padded convolution": lambda: convolution(1, 1),
     "padded strided convolution": lambda: convolution(2, 2),
     "grouped convolution": grouped_convolution,
+    "lagged": lagged,
     "attention": attention,
     "embedding": embedding,
     "chosen in each row": chosen_in_each_row,
