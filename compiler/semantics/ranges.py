@@ -34,7 +34,8 @@ def check_ranges(build: Elaboration) -> None:
     proof = _Proof(build)
     for draft in list(build.drafts.values()):
         for number, body in enumerate(draft.bodies):
-            proof.draft, proof.span = draft, draft.tensor.equations[number].span
+            proof.draft = draft
+            proof.span = draft.tensor.equations[number].span if draft.tensor.equations else draft.tensor.span
             proof.visit(body, ())
     for value, place in build.positions:
         proof.position(value, place)
