@@ -35,7 +35,8 @@ def check_ranges(build: Elaboration) -> None:
     for draft in list(build.drafts.values()):
         for number, body in enumerate(draft.bodies):
             proof.draft = draft
-            proof.span = draft.tensor.equations[number].span if draft.tensor.equations else draft.tensor.span
+            equations = draft.tensor.equations
+            proof.span = equations[number].span if len(equations) == len(draft.bodies) else draft.tensor.span
             proof.visit(body, ())
     for value, place in build.positions:
         proof.position(value, place)
