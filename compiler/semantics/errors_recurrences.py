@@ -77,4 +77,4 @@ class NoOrder(SemanticDiagnostic):
             return (
                 "say which elements are known by then: with a condition, `sum[s : s < t] ..`, or a guard, `[s < t]*..`"
             )
-        return "write the parts so that each element reads only what those before it define"
+        return "the loop runs along one index variable of the left side: give that axis one of its own, as in `h[t]`"

@@ -173,9 +173,8 @@ class Sizes:
 
     def require(self, value: Expr, message: str, span: Span | None) -> None:
         """``value >= 0`` is checked when the sizes are known."""
-        requirement = Requirement(value, message, span)
-        if requirement not in self.requirements:
-            self.requirements.append(requirement)
+        if all(known.value is not value for known in self.requirements):
+            self.requirements.append(Requirement(value, message, span))
 
     def required(self) -> tuple[Polynomial, ...]:
         """What holds of the sizes because it is checked when they are known."""
