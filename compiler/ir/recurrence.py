@@ -10,8 +10,8 @@ same way along other axes.
     d[i+1,j+1] = min(d[i,j+1], d[i+1,j], d[i,j])      i upwards, and in it j upwards
     path[r] = back[r, path[r+1]]  r downwards
 
-Times are polynomials in the sizes; what a guard or the range of a summed index says is used in the proofs, so
-``sum[s : s < t] a[t,s]*h[s]`` has an order.
+Times are polynomials in the sizes; what a guard, the range of a summed index or a requirement of the graph says is
+used in the proofs, so ``sum[s : s < t] a[t,s]*h[s]`` has an order, and so has ``h[t-|K|]`` where |K| must not be 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from itertools import islice, product
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, substitute, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, Size, free_indices, substitute, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
@@ -95,12 +95,15 @@ def order(graph: Graph, component: Sequence[str]) -> tuple[Loop | Place, ...] | 
 def dependences(graph: Graph, component: Sequence[str]) -> list[Dependence]:
     """Every read of the component inside it."""
     members = set(component)
+    required = [polynomial(one.value) for one in graph.requirements]
     found: dict[Dependence, None] = {}
     for place in _places(graph, component):
         equation = graph.tensors[place.tensor].equations[place.number]
         for read, facts in guarded_reads(equation.value):
             if read.tensor in members:
                 read = _solved(read, facts, equation)
+                sizes = {part for part in walk(*read.subscripts) if isinstance(part, Size)}
+                facts = (*facts, *(one for one in required if sizes.intersection(one.atoms)))
                 for number in range(len(graph.tensors[read.tensor].equations)):
                     found.setdefault(Dependence(place, read, Place(read.tensor, number), facts))
     return list(found)

@@ -6,12 +6,12 @@ The order itself is found by ``ir.recurrence``; here the reads that are in its w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import Expr, reads, substitute
-from dlc.compiler.ir.graph import Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.expr import Expr, Size, reads, substitute, walk
+from dlc.compiler.ir.graph import Graph, Requirement, Tensor, components, is_recurrent
 from dlc.compiler.ir.recurrence import Conflict, Dependence, order
 from dlc.compiler.ir.steps import one_step, recurrent_derivatives, with_needs
 from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps
@@ -22,7 +22,8 @@ from dlc.compiler.semantics.words import in_words
 
 def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
     """Report every cycle of the tensors, whose sizes are found, that has no order."""
-    graph = Graph("", tensors)
+    required = (replace(one, value=build.sizes.value(one.value)) for one in build.sizes.requirements)
+    graph = Graph("", tensors, requirements=tuple(required))
     for tensor in recurrent_derivatives(graph):
         if one_step(graph, tensor) is None:
             (build.drafts[tensor.id].report or build.report)(DerivativeOverSteps(tensor.span))
@@ -35,6 +36,18 @@ def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
             draft = build.drafts[found.circle[0].reader.tensor]
             circle = tuple(dict.fromkeys(one.reader.tensor for one in found.circle))
             (draft.report or build.report)(_Words(build, tensors, circle).problem(found))
+
+
+def _required(build: Elaboration, graph: Graph, component: Sequence[str], conflict: Conflict) -> bool:
+    """Whether there is an order if no set is empty by whose size a read looks back: `h[t-|K|]`."""
+    sizes = [one for edge in conflict.circle for one in walk(*edge.read.subscripts) if isinstance(one, Size)]
+    for size in dict.fromkeys(sizes):
+        message = f"a recurrence reads |{size.name}| elements back: |{size.name}| must not be 0"
+        more = Requirement((polynomial(size) - 1).expression(), message, build.drafts[component[0]].tensor.span)
+        if not isinstance(order(replace(graph, requirements=(*graph.requirements, more)), component), Conflict):
+            build.sizes.require(more.value, message, more.span)
+            return True
+    return False
 
 
 @dataclass(frozen=True)
