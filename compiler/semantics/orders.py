@@ -32,7 +32,7 @@ def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
         if not is_recurrent(graph, component):
             continue
         found = order(graph, component)
-        if isinstance(found, Conflict):
+        if isinstance(found, Conflict) and not _required(build, graph, component, found):
             draft = build.drafts[found.circle[0].reader.tensor]
             circle = tuple(dict.fromkeys(one.reader.tensor for one in found.circle))
             (draft.report or build.report)(_Words(build, tensors, circle).problem(found))
