@@ -143,6 +143,30 @@ def test_all_rows_before() -> None:
     assert_allclose(run(spec, {"a": a, "x": x})["h"], expected, rtol=1e-12)
 
 
+def test_a_tree() -> None:
+    """Which rows are read is told by data: a guard says that they come before."""
+    spec = """
+    layer Tree(left[N] in M, right[N] in M, leaves[K,D]) -> h[M,D]:
+        index M = |K| + |N|
+        h[k,d] = leaves[k,d]
+        h[|K|+n,d] = tanh([left[n] < |K| + n]*h[left[n],d] - [right[n] < |K| + n]*h[right[n],d])
+    """
+    leaves, left, right = reals(3, 2), np.array([0, 3]), np.array([2, 1])
+    inner = np.tanh(leaves[0] - leaves[2])
+    expected = [*leaves, inner, np.tanh(inner - leaves[1])]
+    assert_allclose(run(spec, {"left": left, "right": right, "leaves": leaves})["h"], expected, rtol=1e-12)
+
+
+def test_looking_back_by_a_size() -> None:
+    spec = "layer Comb(x[T], k[K]) -> y[T]:\n    y[t] = x[t] + 0.5*y[pad(t-|K|)]"
+    assert "require |K| - 1 >= 0" in text(graph_of(spec))
+    x = reals(5)
+    y = x.copy()
+    for t in range(2, 5):
+        y[t] += 0.5 * y[t - 2]
+    assert_allclose(run(spec, {"x": x, "k": reals(2)})["y"], y, rtol=1e-12)
+
+
 VITERBI = """
 layer Viterbi(e0[S], e[R,S], a[S,S]) -> path[T] in S:
     index T = |R| + 1
