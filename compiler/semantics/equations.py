@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Expr, Index, free_indices, op, refresh, substitute
 from dlc.compiler.ir.graph import Equation, Tensor
@@ -181,15 +181,18 @@ def _ends(frame: Frame, lefts: Sequence[LeftSide]) -> list[Expr]:
     if len(lefts) == 1:
         return [end_of(lefts[0], axis) for axis in range(len(lefts[0].subscripts))]
     result: list[Expr] = []
+    value = frame.build.sizes.value
+    known = dict.fromkeys(polynomial(value(index.size)) for left in lefts for index in left.indices)
+    facts = tuple(size for size in known if not nonnegative(size))  # `R` with |T| - 1 elements: that is not negative
     for axis in range(len(lefts[0].subscripts)):
         ends = list(dict.fromkeys(frame.build.sizes.value(end_of(left, axis)) for left in lefts))
-        last = next((end for end in ends if all(_at_most(other, end) for other in ends)), None)
+        last = next((end for end in ends if all(_at_most(other, end, facts) for other in ends)), None)
         result.append(last if last is not None else _greatest(ends))
     return result
 
 
-def _at_most(left: Expr, right: Expr) -> bool:
-    return left is right or nonnegative(polynomial(right) - polynomial(left))
+def _at_most(left: Expr, right: Expr, facts: Sequence[Polynomial]) -> bool:
+    return left is right or nonnegative(polynomial(right) - polynomial(left), facts)
 
 
 def _greatest(sizes: Sequence[Expr]) -> Expr:

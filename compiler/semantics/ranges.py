@@ -238,8 +238,18 @@ class _Where:
 
 
 def _guards(facts: Iterable[Polynomial], node: Expr) -> bool:
-    """Whether a condition says something about the index variables of a subscript."""
-    mine = {part for part in walk(node) if isinstance(part, Index | Read)}
+    """Whether a condition says something about the index variables of a subscript, or about what it reads.
+
+    Which element is read, a condition may say without saying anything of its value.
+    """
+    mine: set[Expr] = set()
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Index | Read):
+            mine.add(part)
+        else:
+            waiting.extend(part.children)
     return any(part in mine for fact in facts for atom in fact.atoms for part in walk(atom))
 
 
