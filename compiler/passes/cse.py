@@ -20,7 +20,7 @@ from dlc.compiler.ir.alike import form, key, shape
 from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, ordered
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, ordered
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.products import factors_of, quotient
 
@@ -76,6 +76,8 @@ def _firsts(graph: Graph) -> dict[str, str]:
         definitions = tuple(_definition(members[name], names) for name in order)
         known = classes.setdefault(definitions, tuple(order))
         first.update({name: known[order.index(own[name])] for name in component})
+        for name in order if is_recurrent(graph, component) else ():  # what equals a member and stands outside reads the member
+            classes.setdefault((_definition(members[name], first),), (first[name],))
     return first
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import recurrences
@@ -11,7 +13,7 @@ from recurrences import itself
 
 from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
 from dlc.compiler.ir.forms import is_contraction
-from dlc.compiler.ir.graph import Graph, components, is_recurrent, whole
+from dlc.compiler.ir.graph import Graph, Output, components, is_recurrent, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.passes import cse, fuse, narrow, simplify, stabilise
@@ -210,6 +212,18 @@ def test_equal_recurrences_become_one() -> None:
     y = whole("y", (t,), add(at(outputs[0], t), at(outputs[1], t)))
     made = cse.run(graph(x, *outputs, y, outputs=["y"], sizes=["T"]))
     assert list(made.tensors) == ["x", "f", "y"]
+
+
+def test_what_equals_a_member_of_a_cycle_reads_it() -> None:
+    """The product inside h, once more outside."""
+    model = recurrences.rnn()
+    inside = [t for t in prepared(model.graph).of_kind("computed") if t.id == "h.sum.2"]
+    again = replace(inside[0], id="again")
+    made = prepared(model.graph)
+    t, d = index("t", "T"), index("d", "D")
+    y = whole("y", (t, d), op("exp", at(again, t, d)))
+    made = replace(made, tensors={**made.tensors, "again": again, "y": y}, outputs=(Output("y", "y"),))
+    assert "y[t,d] = exp(h.sum.2[t,d])" in lines(cse.run(made))
 
 
 def test_what_is_costly_and_does_not_depend_on_the_cycle_is_not_written_into_it() -> None:
