@@ -76,8 +76,9 @@ def _firsts(graph: Graph) -> dict[str, str]:
         definitions = tuple(_definition(members[name], names) for name in order)
         known = classes.setdefault(definitions, tuple(order))
         first.update({name: known[order.index(own[name])] for name in component})
-        for name in order if is_recurrent(graph, component) else ():  # what equals a member and stands outside reads the member
-            classes.setdefault((_definition(members[name], first),), (first[name],))
+        if is_recurrent(graph, component):  # what equals a member and stands outside reads the member
+            for name in order:
+                classes.setdefault((_definition(members[name], first),), (first[name],))
     return first
 
 
