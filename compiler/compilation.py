@@ -72,7 +72,8 @@ def module_text(spec: Spec, chosen: Options, kernels: str = "", off: Collection[
     `kernels` is the fingerprint of the runtime's kernels: a module that has one refuses to run with others.
     """
     made = programs(spec, chosen, off)
-    exports = semantics.functions(parse(spec.source), semantics.Loader())
+    found = semantics.functions(parse(spec.source), semantics.Loader())
+    exports = tuple(pipeline.without_derivatives(function) for function in found)
     header, name = _header(spec, chosen), spec.path.name
     return ModuleText(*emit(made, chosen.dtype, header, spec=name, fingerprint=kernels, exports=exports))
 

@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 from dlc.compiler.grad import expand, reverse
 from dlc.compiler.ir import loops_verify, verify
-from dlc.compiler.ir.expr import reads
-from dlc.compiler.ir.graph import Graph, Objective, Output, Update
+from dlc.compiler.ir.expr import Expr, Read, reads, transform
+from dlc.compiler.ir.functions import ScalarFunction
+from dlc.compiler.ir.graph import Graph, Objective, Output, Tensor, Update, whole
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
 from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, guard, narrow, simplify, stabilise
@@ -148,6 +149,22 @@ def simplified(graph: Graph) -> Graph:
 def _last(stages: Iterator[Stage]) -> Graph:
     *_, end = stages  # there is one: extract is never off
     return end.graph
+
+
+def without_derivatives(function: ScalarFunction) -> ScalarFunction:
+    """A function for callers in Python, its derivatives worked out."""
+    if not function.tensors:
+        return function
+    inputs = [Tensor(one.name, (), one.type, "input") for one in function.parameters]
+    result = whole("value of the function", (), function.value)
+    tensors = {tensor.id: tensor for tensor in (*inputs, *function.tensors, result)}
+    graph = prepared(Graph(function.name, tensors, (Output(result.id, result.id),)))
+
+    def change(node: Expr) -> Expr | None:
+        defined = graph.tensors[node.tensor].equations if isinstance(node, Read) else ()
+        return transform(defined[0].value, change) if defined else None
+
+    return replace(function, value=transform(graph.tensors[result.id].equations[0].value, change), tensors=())
 
 
 # --- derivatives ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dlc.compiler.ir.expr import Expr
+from dlc.compiler.ir.graph import Tensor
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.source import Span
 
@@ -31,5 +32,6 @@ class ScalarFunction:
     parameters: tuple[FunctionParameter, ...]
     value: Expr
     text: str = ""
+    tensors: tuple[Tensor, ...] = ()  # scalars that the value reads besides: derivatives, and what they are of and by
     doc: str = field(default="", compare=False)
     span: Span | None = field(default=None, compare=False)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import Polynomial
 from dlc.compiler.ir.expr import Expr, Read, op, reads, transform
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, dependencies, is_recurrent
 from dlc.compiler.ir.recurrence import Loop, Time, order
 
 
@@ -119,3 +119,22 @@ def _is_read_within_steps(graph: Graph, tensor: Tensor, steps: Mapping[str, Time
         for read in reads(equation.value)
         if read.tensor == tensor.id
     )
+
+
+def depths(graph: Graph) -> dict[str, int]:
+    """How many derivatives each is taken through, itself included; around a recurrence, once."""
+    import networkx
+
+    known = dependencies(graph)
+    derivatives = {tensor.id: tensor.derivative for tensor in graph.of_kind("derivative") if tensor.derivative}
+    above = {name: networkx.ancestors(known, name) for name in derivatives}
+    found: dict[str, int] = {}
+
+    def depth(name: str) -> int:
+        if name not in found:
+            found[name] = 0  # while it is asked for
+            inner = [other for other in derivatives if other in above[name] and derivatives[name].wrt in above[other]]
+            found[name] = 1 + max(map(depth, inner), default=0)
+        return found[name]
+
+    return {name: depth(name) for name in derivatives}

@@ -6,7 +6,7 @@
 ``errors_sizes``               DL065 to DL077, but
 ``errors_reductions``          DL075
 ``errors_recurrences``         DL078
-``errors_derivatives``         DL080 to DL082
+``errors_derivatives``         DL080 to DL083
 ``errors_calls``               DL085 to DL099
 ``errors_types``               DL100 to DL109
 ``errors_unsupported``         DL110 to DL123

@@ -1,4 +1,4 @@
-"""Derivatives as expressions.  DL080 to DL082."""
+"""Derivatives as expressions.  DL080 to DL083."""
 
 from __future__ import annotations
 
@@ -63,3 +63,20 @@ class DerivativeOverSteps(SemanticDiagnostic):
     @property
     def help(self) -> str | None:
         return "differentiate what a step computes by what the same step reads: `grad(f[k], w[k,i])` in `w[k+1,i] = ..`"
+
+
+@dataclass(frozen=True)
+class NestedDerivatives(SemanticDiagnostic):
+    """Their size grows exponentially with the order."""
+
+    code = "DL083"
+    title = "derivatives nested too deep"
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"this is a derivative of an order above {self.limit}"
+
+    @property
+    def help(self) -> str | None:
+        return "each order about doubles the number of terms: work out some of them by hand"

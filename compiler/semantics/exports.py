@@ -16,6 +16,7 @@ from dlc.compiler.ir.functions import FunctionParameter, ScalarFunction
 from dlc.compiler.ir.graph import Tensor
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate
+from dlc.compiler.semantics.derivatives import as_variable, variables_of
 from dlc.compiler.semantics.errors_names import Duplicate
 from dlc.compiler.semantics.errors_types import BadFunctionParameter
 from dlc.compiler.semantics.folding import known_value
@@ -115,6 +116,8 @@ def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type
         parameters.append(FunctionParameter(name, kind, default))
         build.add(Draft(Tensor(name, (), kind, "input", span=declaration.span)))
         frame.values[name] = scalar_value(name, Read(name, (), kind), declaration.span)
+        if name in variables_of(item):
+            frame.values[name] = as_variable(frame, frame.values[name], name)
     value = evaluate(context, item.value)
     if build.problems.has_errors:
         raise CompileError(list(build.problems))
@@ -125,7 +128,8 @@ def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type
     if any(node.tensor not in {parameter.name for parameter in parameters} for node in reads(value)):
         return None
     text = " ".join(item.value.span.text.split())
-    return ScalarFunction(item.name.text, tuple(parameters), value, text, item.doc or "", item.span)
+    tensors = tuple(one.tensor for one in build.drafts.values() if one.tensor.kind in ("computed", "derivative"))
+    return ScalarFunction(item.name.text, tuple(parameters), value, text, tensors, item.doc or "", item.span)
 
 
 def _as(type: Type, value: Expr, declaration: ast.Declaration) -> Expr:

@@ -13,17 +13,25 @@ from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Expr, Size, reads, substitute, walk
 from dlc.compiler.ir.graph import Graph, Requirement, Tensor, components, is_recurrent
 from dlc.compiler.ir.recurrence import Conflict, Dependence, order
-from dlc.compiler.ir.steps import one_step, recurrent_derivatives, with_needs
-from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps
+from dlc.compiler.ir.steps import depths, one_step, recurrent_derivatives, with_needs
+from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps, NestedDerivatives
 from dlc.compiler.semantics.errors_recurrences import Link, NoOrder, Way
 from dlc.compiler.semantics.frames import Draft, Elaboration, Place
 from dlc.compiler.semantics.words import in_words
+
+DEEPEST_DERIVATIVES = 10
+"""Each about doubles the number of terms."""
 
 
 def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
     """Report every cycle of the tensors, whose sizes are found, that has no order."""
     required = (replace(one, value=build.sizes.value(one.value)) for one in build.sizes.requirements)
     graph = Graph("", tensors, requirements=tuple(required))
+    for name, depth in depths(graph).items():
+        if depth > DEEPEST_DERIVATIVES:
+            problem = NestedDerivatives(tensors[name].span, DEEPEST_DERIVATIVES)
+            (build.drafts[name].report or build.report)(problem)
+            break
     for tensor in recurrent_derivatives(graph):
         if one_step(graph, tensor) is None:
             (build.drafts[tensor.id].report or build.report)(DerivativeOverSteps(tensor.span))

@@ -30,6 +30,8 @@ fn power(n : int, k : int) = n^k
 fn real_power(x, n) = x^n
 fn most(a, b, c) = max(a, b, c) - min(a, b, c)
 fn nothing() = 7
+fn slope(x, p = 2) = grad(tanh(x)^p, x) + grad(grad(x^3, x), x)
+fn doubled_slope(x) = slope(2*x)
 fn step(step) = step + 1
 fn θ(x') = abs(sign(x'))*floor(x')
 """
@@ -45,6 +47,13 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_every_operator_can_be_spelled() -> None:
     drawn = {name for name in OPERATORS if name.startswith("random_")}  # these stand behind `~` only
     assert OPERATORS.keys() == SPELLED | drawn
+
+
+def test_derivatives(module: Any) -> None:
+    x = np.array([0.3, -1.2, 0.0])
+    assert_allclose(module.slope(x), 2*np.tanh(x)/np.cosh(x)**2 + 6*x, 1e-14)
+    assert_allclose(module.slope(0.3, 3), 3*np.tanh(0.3)**2/np.cosh(0.3)**2 + 1.8, 1e-14)
+    assert_allclose(module.doubled_slope(x), module.slope(2*x), 1e-14)
 
 
 def test_values(module: Any) -> None:
