@@ -322,7 +322,7 @@ def verify(specs: tuple[str, ...], points: int, seed: int, definitions: tuple[tu
 @spec_argument
 @click.option("--data", required=True, metavar="digits|FILE.npz", help="One array a model input, samples first.")
 @click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True)
-@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="adam", show_default=True)
+@click.option("--optimizer", metavar="NAME", help="One of the spec or of specs/optim (default: the spec's, or Adam).")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate (default: the optimiser's).")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Samples in a step.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds give equal runs.")

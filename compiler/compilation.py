@@ -21,6 +21,7 @@ from dlc.compiler.syntax import ast
 from dlc.compiler.syntax.parse import parse
 from dlc.compiler.verification import Verdict, verify
 
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
@@ -35,19 +36,23 @@ def graphs(spec: Spec, chosen: Options) -> tuple[Graph, ...]:
     """The graph of every definition that is meant, as semantics gives it; raises `CompileError` with all errors."""
     file = parse(spec.source)
     definitions = options.chosen(file, chosen)
-    options.check_names(file, definitions, chosen)
     loader = semantics.Loader()
+    known = [(file, item) for item in definitions]
+    if not any(isinstance(item, ast.Optimizer) and item.name.text == chosen.model for item in definitions):
+        known += semantics.used_optimizers(file, loader)
+    options.check_names(file, [item for _, item in known], chosen)
 
-    def elaborated(item: ast.Layer | ast.Model) -> Graph:
-        sizes, hypers = options.sizes_for(file, item, chosen), options.hypers_for(item, chosen)
-        return semantics.elaborate(file, item.name.text, loader, sizes, hypers)
+    def elaborated(place: tuple[ast.File, ast.Definition]) -> Graph:
+        owner, item = place
+        sizes, hypers = options.sizes_for(owner, item, chosen), options.hypers_for(item, chosen)
+        return semantics.elaborate(owner, item.name.text, loader, sizes, hypers)
 
-    found = _each(definitions, elaborated)
-    options.check_wrt(found, chosen.wrt)
+    found = _each(known, elaborated)
+    options.check_wrt([graph for graph in found if not graph.is_optimizer], chosen.wrt)
     return found
 
 
-def _each(items: Sequence[ast.Layer | ast.Model], make: Callable[[ast.Layer | ast.Model], Made]) -> tuple[Made, ...]:
+def _each(items: Sequence[Item], make: Callable[[Item], Made]) -> tuple[Made, ...]:
     """What is made of each, or the errors of all."""
     made: list[Made] = []
     problems: list[Diagnostic] = []

@@ -19,8 +19,9 @@ import numpy as np
 
 from dlc.compiler import driver, files
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.runtime.declarations import SHARDS, Declaration, Input, evaluated, shape_of
+from dlc.runtime.declarations import SHARDS, Declaration, Input, Parameter, evaluated, shape_of
 from dlc.runtime.model import Model
+from dlc.runtime.optimizer import Optimizer
 
 SUFFIX = ".golden"
 SEED = 0
@@ -82,7 +83,13 @@ def numbers(spec: str, sizes: Mapping[str, Mapping[str, int]] | None = None) -> 
     """The summary of every model of the spec, with these `sizes` of open index sets, or small ones."""
     module = driver.load(spec, dtype="float64", wrt="*")
     kinds = {name: getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)}
-    return {"models": {name: _model_numbers(kind, (sizes or {}).get(name)) for name, kind in kinds.items()}}
+    found: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        if issubclass(kind, Optimizer):
+            found[name] = {"sizes": {}, **_optimizer_numbers(kind)}
+        else:
+            found[name] = _model_numbers(kind, (sizes or {}).get(name))
+    return {"models": found}
 
 
 def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[str, Any]:
@@ -111,6 +118,25 @@ def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[s
         "outputs": {name: summary(value) for name, value in outputs.items()},
         "gradients": {name: summary(value) for name, value in gradients.items()},
     }
+
+
+class _Point(Model):
+    """What the optimizers of a spec are run on."""
+
+    declaration = Declaration("Point", "float64", parameters=(Parameter("a", 0, (3, 2)), Parameter("b", 0)))
+
+
+def _optimizer_numbers(kind: type[Optimizer]) -> dict[str, Any]:
+    """The parameters and what the optimizer keeps after three steps."""
+    point = _Point()
+    random = _random(kind.declaration.name)
+    for value in point.params.values():
+        value[...] = random.normal(0, 0.3, value.shape)
+    optimizer = kind(point)
+    for _ in range(3):
+        optimizer.step({name: random.normal(size=value.shape) for name, value in point.params.items()})
+    found = {**point.params, **optimizer.state.named()}
+    return {"outputs": {name: summary(value) for name, value in found.items()}, "gradients": {}}
 
 
 def _is_complete(sizes: Mapping[str, int], declaration: Declaration) -> bool:

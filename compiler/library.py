@@ -58,11 +58,12 @@ def find_argument(argument: str | os.PathLike[str]) -> Path | None:
     return path if os.path.exists(path) else None
 
 
-def standard_modules() -> tuple[str, ...]:
-    """The dotted names of all modules of the standard library, sorted."""
+def standard_modules(package: str = "") -> tuple[str, ...]:
+    """The dotted names of all modules of the standard library, or of one folder of it, sorted."""
     root = standard_library()
     found = (path.relative_to(root).with_suffix("") for path in root.rglob(f"*{SUFFIX}"))
-    return tuple(sorted(".".join(path.parts) for path in found if _is_module_name(path.parts)))
+    names = sorted(".".join(path.parts) for path in found if _is_module_name(path.parts))
+    return tuple(name for name in names if not package or name.startswith(f"{package}."))
 
 
 def module_candidates(name: str, beside: Path | None = None) -> tuple[str, ...]:

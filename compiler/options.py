@@ -78,23 +78,24 @@ def _plain(value: Any) -> Number:
 # --- which definitions ------------------------------------------------------------------------------------------------
 
 
-def chosen(file: ast.File, options: Options) -> tuple[ast.Layer | ast.Model, ...]:
+def chosen(file: ast.File, options: Options) -> tuple[ast.Definition, ...]:
     """The definitions to compile: the one that is named, else all models, else (a file of layers) all layers; none of
     a file of functions.
 
-    Raises `CompileError` (DL912, DL913) if there is none.
+    The optimizers of the file come with them. Raises `CompileError` (DL912, DL913) if there is nothing.
     """
-    known = [item for item in file.definitions if isinstance(item, ast.Layer | ast.Model)]
+    known = file.definitions
+    optimizers = tuple(item for item in known if isinstance(item, ast.Optimizer))
     if options.model is not None:
         found = next((item for item in known if item.name.text == options.model), None)
         if found is None:
             names = tuple(item.name.text for item in known)
             raise CompileError(UnknownModel(None, options.model, file.span.source.name, names))
-        return (found,)
+        return (found, *(item for item in optimizers if not isinstance(found, ast.Optimizer)))
     models = tuple(item for item in known if isinstance(item, ast.Model))
     if not known and not file.functions:
         raise CompileError(NothingToCompile(None, file.span.source.name))
-    return models or tuple(known)
+    return (models or tuple(item for item in known if isinstance(item, ast.Layer))) + optimizers
 
 
 def check_names(file: ast.File, definitions: Sequence[ast.Definition], options: Options) -> None:

@@ -26,8 +26,21 @@ from dlc.compiler.ir.expr import Expr, Read, reads, transform
 from dlc.compiler.ir.functions import ScalarFunction
 from dlc.compiler.ir.graph import Graph, Objective, Output, Tensor, Update, whole
 from dlc.compiler.ir.loops import Program
-from dlc.compiler.lower import lower
-from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, guard, narrow, simplify, stabilise
+from dlc.compiler.lower import in_place, lower
+from dlc.compiler.passes import (
+    cse,
+    dce,
+    deltas,
+    diagonals,
+    extract,
+    factor,
+    fuse,
+    guard,
+    narrow,
+    optimizer,
+    simplify,
+    stabilise,
+)
 
 
 @dataclass(frozen=True)
@@ -228,6 +241,8 @@ def _updates_with(graph: Graph, objective: Objective) -> tuple[Update, ...]:
 def entries(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> dict[str, Graph]:
     """The finished graph of every entry of the definition whose graph semantics gave."""
     verify.check(graph, "semantics")
+    if graph.is_optimizer:
+        return {name: finished(prepared(part, off), off) for name, part in optimizer.parts(graph).items()}
     ready = prepared(graph, off)
     raw = {FORWARD: _forward(ready), **differentiated(ready, wrt), **_partial(ready)}
     return {name: finished(entry, off) for name, entry in raw.items()}
@@ -287,7 +302,7 @@ def program(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) 
 
 def lowered(graphs: dict[str, Graph]) -> Program:
     """The loops of the entries of one definition."""
-    result = lower(graphs)
+    result = in_place(lower(graphs)) if optimizer.STEP in graphs else lower(graphs)
     loops_verify.check(result, LOWER)
     return result
 

@@ -1,6 +1,6 @@
 """The runtime: what a compiled module needs while it runs, and nothing of the compiler.
 
-The folder `runtime/` is imported as `dlc.runtime`: models and their parameters, initialisers, optimisers, the training
+The folder `runtime/` is imported as `dlc.runtime`: models and their parameters, initialisers, optimizers, the training
 loop, and the loader of compiled files.
 """
 

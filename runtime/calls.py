@@ -86,6 +86,13 @@ class EntryCall:
         self._keep(flat, base)
         return outputs, Gradients(self._layout, flat, plan.gradient_names, others)
 
+    def next_states(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The next values of the states that are not updated in place, for the caller to put there."""
+        arrays = self._accepted(given)
+        plan = self._plan(arrays)
+        self._execute(plan, arrays, 0)
+        return {name: self._found(source, plan, arrays, None) for name, source in plan.updates}
+
     # -- a call -------------------------------------------------------------------------------------------------------
 
     def _accepted(self, given: Mapping[str, Any]) -> dict[str, Vector]:

@@ -23,9 +23,12 @@ _MOST_NAMES = 5  # listed in a message
 
 def save(path: str | os.PathLike[str], parameters: Parameters, states: States, metadata: Mapping[str, str]) -> None:
     """Write all parameters and states, and ``metadata`` as strings."""
+    write(path, {**parameters, **states}, metadata)
+
+
+def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     from safetensors.numpy import save as serialised
 
-    arrays = {**parameters, **states}
     data = serialised({name: np.asarray(value, order="C") for name, value in arrays.items()}, dict(metadata))
     write_atomically(Path(path), data)
 
@@ -67,6 +70,18 @@ def load(
     return metadata
 
 
+def read_into(path: str | os.PathLike[str], arrays: Mapping[str, Any], owner: str) -> None:
+    """Set all arrays from a file; raises CheckpointError, with nothing changed, if it does not fit."""
+    found, _ = _read(path)
+    _check_names(path, set(found), set(arrays), owner)
+    for name, array in arrays.items():
+        if found[name].shape != array.shape:
+            problem = f"{name} has shape {array.shape}; what was given has shape {found[name].shape}"
+            raise CheckpointError(f"{os.fspath(path)} does not fit: {problem}")
+    for name, array in arrays.items():
+        array[...] = found[name]
+
+
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
@@ -81,12 +96,12 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]
         raise CheckpointError(f"{os.fspath(path)} is no safetensors file that can be read: {error}") from None
 
 
-def _check_names(path: str | os.PathLike[str], found: set[str], known: set[str]) -> None:
+def _check_names(path: str | os.PathLike[str], found: set[str], known: set[str], owner: str = "the model") -> None:
     problems = []
     if known - found:
         problems.append(f"it has no {_some(known - found)}")
     if found - known:
-        problems.append(f"the model has no {_some(found - known)}")
+        problems.append(f"{owner} has no {_some(found - known)}")
     if problems:
         raise CheckpointError(f"{os.fspath(path)} does not fit: {'; '.join(problems)}")
 

@@ -18,16 +18,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 
 from dlc.runtime import checkpoint
-from dlc.runtime.boundary import accepted
 from dlc.runtime.calls import EntryCall
-from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, VJP, Array, Declaration, Hyper, Input
+from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, VJP, Array, Declaration, Input
 from dlc.runtime.errors import InputError, listed, suggestion
+from dlc.runtime.hypers import Tunable
 from dlc.runtime.modes import SETTINGS, Modes
 from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise, joint_layout, told_sizes
 from dlc.runtime.results import Gradients, Outputs
@@ -36,10 +36,10 @@ from dlc.runtime.states import States
 Vector = np.ndarray[Any, Any]
 
 
-class Model:
+class Model(Tunable):
     """The base of every compiled class, which adds its ``declaration``."""
 
-    declaration: ClassVar[Declaration]
+    OWN = ("params", "state")
     params: Parameters
     state: States
 
@@ -87,10 +87,7 @@ class Model:
         self._layout = Layout(declaration, self._fixed, None if shared is None else shared.layout)
         flat = aligned_zeros(self._layout.length, self._layout.dtype) if shared is None else shared.flat
         self.params = Parameters(self._layout, flat)
-        self._hypers = {
-            hyper.name: np.array(0 if hyper.default is None else hyper.default, declaration.dtype(hyper.type))
-            for hyper in declaration.hypers
-        }
+        self._prepare_hypers()
         self.state = States(declaration, self._fixed, seed)
         calls = [
             EntryCall(declaration, entry, self._layout, self.params.flat, self._hypers, self._fixed, self.state)
@@ -101,12 +98,6 @@ class Model:
         self._input_names = frozenset(value.name for value in declaration.inputs)
         self._mode_names = frozenset(mode.name for mode in declaration.modes)
         self._modes = Modes()
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        for hyper in cls.__dict__["declaration"].hypers if "declaration" in cls.__dict__ else ():
-            if not hasattr(cls, hyper.name):
-                setattr(cls, hyper.name, _hyper_property(hyper))
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
@@ -240,25 +231,7 @@ class Model:
     def step(self, value: int) -> None:
         self._modes.set("step", value)
 
-    # -- hyper-parameters and sizes -----------------------------------------------------------------------------------
-
-    def set_hyper(self, name: str, value: Any) -> None:
-        """Set a hyper-parameter, as ``model.p = value`` does."""
-        declared = {hyper.name: hyper for hyper in self.declaration.hypers}
-        if name not in declared:
-            kinds = f"hyper-parameters are {listed(declared)}" if declared else "it has no hyper-parameters"
-            if name in self.declaration.sizes:
-                kinds = f"sizes are given as sizes={{{name!r}: ..}}"
-            raise InputError(f"{self.declaration.name} has no {name}{suggestion(name, declared) or f': {kinds}'}")
-        array = accepted(name, value, declared[name].type, self._hypers[name].dtype)
-        if array.ndim:
-            raise InputError(f"{name} should be a single number; what was given has shape {array.shape}")
-        self._hypers[name][...] = array
-
-    @property
-    def hypers(self) -> dict[str, Any]:
-        """The hyper-parameters that may be changed, by name."""
-        return {name: _shortest(value) for name, value in self._hypers.items()}
+    # -- sizes, losses and inputs -----------------------------------------------------------------------------------
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -274,14 +247,6 @@ class Model:
     def inputs(self) -> dict[str, str]:
         """What ``forward`` takes: ``{"x": "float32[B, 784]", "target": "int64[B] in Y"}``."""
         return {value.name: _described(value, self.declaration) for value in self.declaration.inputs}
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """A misspelled hyper-parameter is an error; a class derived by hand may have attributes of its own."""
-        own = "declaration" in type(self).__dict__
-        if own and not name.startswith("_") and name not in ("params", "state") and not hasattr(type(self), name):
-            known = [*(hyper.name for hyper in self.declaration.hypers), "params", "state"]
-            raise AttributeError(f"{self.declaration.name} has no attribute {name}{suggestion(name, known)}")
-        object.__setattr__(self, name, value)
 
     # -- files and copies ---------------------------------------------------------------------------------------------
 
@@ -325,22 +290,6 @@ class Model:
             f"  parameters  {parameters}",
         ]
         return "\n".join(lines)
-
-
-def _hyper_property(hyper: Hyper) -> property:
-    def read(self: Model) -> Any:
-        return _shortest(self._hypers[hyper.name])
-
-    def write(self: Model, value: Any) -> None:
-        self.set_hyper(hyper.name, value)
-
-    return property(read, write, doc=hyper.doc or None)
-
-
-def _shortest(number: Vector) -> Any:
-    """The value as Python's own type: a float32 as 0.3 rather than 0.30000001192."""
-    value = number[()]
-    return float(str(value)) if isinstance(value, np.floating) else value.item()
 
 
 def _checked_sizes(declaration: Declaration, sizes: Mapping[str, int]) -> dict[str, int]:

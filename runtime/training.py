@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from dlc.runtime.data import Data, Samples, bound_of
-from dlc.runtime.declarations import FORWARD, Declaration, Entry, Input
+from dlc.runtime.declarations import FORWARD, Declaration, Input
 from dlc.runtime.model import Model
-from dlc.runtime.optimisers import OPTIMISERS, Optimiser
+from dlc.runtime.optimizer import Optimizer
 
 TEST_BATCH = 256
 
@@ -65,37 +65,37 @@ def _in_words(losses: Mapping[str, float]) -> str:
 class TrainingStep:
     """Forward, backward and update of one loss: moves the parameters that it is minimised over, and no others.
 
-    The optimiser keeps what it remembers (moments, say) for each step apart.
+    The optimizer keeps what it remembers (moments, say) for each step apart.
     """
 
-    def __init__(self, model: Model, name: str, entry: Entry, optimiser: Callable[[int], Optimiser]) -> None:
+    def __init__(self, model: Model, name: str, optimizer: Optimizer) -> None:
         self.name = name
         self._model = model
         self._is_only = len(model.declaration.objectives) == 1
-        spans = model.params.layout.spans(entry.over)
-        self._parts = [(span, optimiser(span.stop - span.start)) for span in spans]
+        self._optimizer = optimizer
 
     def run(self, given: Mapping[str, Any]) -> float:
         """One step; returns the loss before it."""
         call = self._model.value_and_grad
         loss, gradients = call(given) if self._is_only else call(self.name, given)
         if np.isfinite(loss):
-            for span, optimiser in self._parts:
-                optimiser.step(self._model.params.flat[span], gradients.flat[span])
+            self._optimizer.step(gradients)
         return float(loss)
 
 
 def train(
     kind: type[Model],
     data: Data,
+    optimizer: Callable[..., Optimizer],
     epochs: int = 10,
-    optimizer: str = "adam",
     lr: float | None = None,
     batch: int = 64,
     seed: int = 0,
     save: Path | None = None,
 ) -> tuple[Model, History]:
     """Train a model of this kind and print how it goes; ``save`` is where its parameters are written at the end.
+
+    ``optimizer`` is the class of one; each loss has its own.
 
     Raises TrainingError, and InputError where the data do not fit.
     """
@@ -106,11 +106,7 @@ def train(
     open_sizes = {name: size for name, size in data.sizes.items() if name in kind.declaration.sizes}
     model = kind(seed=seed, sizes=open_sizes)
     rate = {} if lr is None else {"lr": lr}
-
-    def made(size: int) -> Optimiser:
-        return OPTIMISERS[optimizer](size, model.params.flat.dtype, **rate)
-
-    steps = [TrainingStep(model, name, entry, made) for name, entry in kind.declaration.objectives.items()]
+    steps = [TrainingStep(model, name, optimizer(model, name, **rate)) for name in kind.declaration.objectives]
     start = time.perf_counter()
     with progress(epochs * -(-len(data.train) // batch)) as (say, advance):
         say(f"{kind.declaration.name}: {model.params.count:,} parameters, {len(data.train):,} samples to learn from")

@@ -92,7 +92,7 @@ def test_training_options(driver: Driver) -> None:
     ((spec, options),) = driver.calls
     assert spec == "models.lenet"
     assert options == {
-        "data": "digits", "epochs": 3, "optimizer": "adam", "lr": None, "batch": 64, "seed": 7, "save": None,
+        "data": "digits", "epochs": 3, "optimizer": None, "lr": None, "batch": 64, "seed": 7, "save": None,
         "dtype": "float32", "model": None, "sizes": {}, "hyper": {"p": 0.2},
     }  # fmt: skip
 

@@ -40,6 +40,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "tanh", "wide",
     ),
     "dlc.runtime.model": ("Model",),
+    "dlc.runtime.optimizer": ("Optimizer",),
 }  # fmt: skip
 
 
@@ -81,7 +82,7 @@ class _Module:
         self._header, self._fingerprint = header, fingerprint
         self.classes = [self._names.fresh(program.name) for program in programs]
         self.exports = {self._names.fresh(export.name): export for export in exports}
-        self._used: set[str] = {"Model"} if programs else set()
+        self._used: set[str] = {_base(program) for program in programs}
         self._body = Writer()
         self._functions = kernels.Functions(self._names, imported, real)
         self._regions: list[regions.Function] = []
@@ -179,13 +180,17 @@ class _Module:
 
     def _class(self, program: Program, name: str, functions: Mapping[tuple[Step, ...], str]) -> Writer:
         writer = Writer()
-        with writer.block(f"class {name}(Model):"):
+        with writer.block(f"class {name}({_base(program)}):"):
             writer.docstring(list(described(program)))
             writer.blank()
             declaration = DeclarationWriter(program, self._real, self._spec, functions, writer)
             declaration.write()
             self._used |= declaration.used
         return writer
+
+
+def _base(program: Program) -> str:
+    return "Optimizer" if program.is_optimizer else "Model"
 
 
 _TITLES = {"input": "Inputs", "parameter": "Parameters", "hyper": "Hyper-parameters", "state": "States"}
@@ -197,12 +202,14 @@ def described(program: Program) -> Iterable[str]:
     yield from (line.rstrip() for line in doc)
     for role, title in _TITLES.items():
         values = [value for value in program.values if value.role == role]
+        if program.is_optimizer:  # the parameters and their gradient go without saying
+            values = [value for value in values[role == "state" :] if role in ("hyper", "state")]
         if values:
             yield ""
             yield f"{title}:"
             yield from (f"    {_value_line(value)}" for value in values)
     outputs = [result.name for result in program.entries[0].results] if program.entries else []
-    if outputs:
+    if outputs and not program.is_optimizer:
         yield ""
         yield f"Outputs: {', '.join(outputs)}"
     for entry in program.entries:

@@ -20,14 +20,21 @@ def stub(
     writer = Writer()
     several = any(entry.name.startswith("value_and_grad.") for program in programs for entry in program.entries)
     typing = "from typing import Any, Literal" if several else "from typing import Any"
-    writer.lines(("from collections.abc import Mapping", typing, ""))
+    optimizers = any(program.is_optimizer for program in programs)
+    abc = "Iterable, Mapping" if optimizers else "Mapping"
+    writer.lines((f"from collections.abc import {abc}", typing, ""))
     writer.lines(("import numpy as np", "from numpy.typing import ArrayLike, NDArray", ""))
     writer.line("from dlc.runtime.model import Model")
+    if optimizers:
+        writer.line("from dlc.runtime.optimizer import Optimizer")
     writer.line("from dlc.runtime.parameters import Parameters")
     writer.line("from dlc.runtime.results import Gradients, Outputs")
     for program, name in zip(programs, classes, strict=True):
-        _outputs(writer, program, name, real)
-        _class(writer, program, name, real)
+        if program.is_optimizer:
+            _optimizer(writer, program, name)
+        else:
+            _outputs(writer, program, name, real)
+            _class(writer, program, name, real)
     for name, export in (exports or {}).items():
         writer.blank(2)
         writer.line(f"def {name}({_parameters(export)}) -> Any: ...")
@@ -39,6 +46,16 @@ def _parameters(export: ScalarFunction) -> str:
     return ", ".join(
         f"{spelled[one.name]}: ArrayLike{'' if one.default is None else ' = ...'}" for one in export.parameters
     )
+
+
+def _optimizer(writer: Writer, program: Program, name: str) -> None:
+    hypers = [value for value in program.values if value.role == "hyper" and _plain(value.name)]
+    given = [f"{v.name}: {_NUMBERS[v.type]}{'' if v.default is None else ' = ...'}" for v in hypers]
+    named = f", *, {', '.join(given)}" if given else ""
+    writer.blank(2)
+    with writer.block(f"class {name}(Optimizer):"):
+        writer.lines(f"{value.name}: {_NUMBERS[value.type]}" for value in hypers)
+        writer.line(f"def __init__(self, model: Model, over: str | Iterable[str] | None = None{named}) -> None: ...")
 
 
 def _outputs(writer: Writer, program: Program, name: str, real: str) -> None:

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 Kind = Literal["input", "parameter", "hyper", "mode", "state", "cotangent", "computed", "derivative"]
 
 
+INSIDE = "#inside"
+"""The input of an optimizer that says which places of its axis hold an element of a parameter: the others are gaps."""
+
+
 @dataclass(frozen=True)
 class Equation:
     """``tensor[subscripts] = value`` for all values of ``indices``; every index is free in ``subscripts``."""
@@ -176,6 +180,8 @@ class Graph:
     updates: tuple[Update, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     claims: tuple[Claim, ...] = ()  # only where the graph is made for verifying them
+    is_optimizer: bool = False  # over one axis, on which all parameters stand; the first state is the parameters
+    totals: tuple[str, ...] = ()  # of an optimizer: scalars that are known before it takes its step, in their order
     doc: str = field(default="", compare=False)
 
     def of_kind(self, *kinds: Kind) -> list[Tensor]:

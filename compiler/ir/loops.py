@@ -256,6 +256,7 @@ class Program:
     requirements: tuple[Requirement, ...] = ()
     doc: str = field(default="", compare=False)
     derived: Mapping[str, Expr] = field(default_factory=dict)
+    is_optimizer: bool = False  # its entries are run one after the other; the first state is the parameters
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:

@@ -41,7 +41,9 @@ from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.verify import InternalError
 
 GIVEN = frozenset(("input", "cotangent", "parameter", "hyper", "mode", "state"))
-"""The roles of buffers that the caller fills, and a program never writes."""
+"""The roles of buffers that the caller fills."""
+READ_ONLY = GIVEN - {"state"}
+"""Those that a program never writes: a state may be updated in place."""
 
 
 def check(program: Program, after: str) -> None:
@@ -139,7 +141,7 @@ class _Scope:
         if buffer is None:
             yield f"{statement.buffer} is written and is no buffer"
             return
-        if buffer.role in GIVEN:
+        if buffer.role in READ_ONLY:
             yield f"{statement.buffer} is written and is the caller's"
         if len(statement.subscripts) != len(buffer.sizes):
             yield f"{statement.buffer} is written with {len(statement.subscripts)} subscripts"

@@ -47,6 +47,7 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
         tuple(requirements.values()),
         first.doc,
         derived.formulas,
+        first.is_optimizer,
     )
 
 

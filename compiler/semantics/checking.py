@@ -8,7 +8,6 @@ from dlc.compiler.diagnostics import Diagnostic, Label, sorted_unique
 from dlc.compiler.semantics.elaborate import problems_of
 from dlc.compiler.semantics.errors import SemanticDiagnostic
 from dlc.compiler.semantics.errors_limits import ExpressionTooLarge, NestedTooDeep, TooMuchExpansion
-from dlc.compiler.semantics.errors_unsupported import OptimizerNotSupported
 from dlc.compiler.semantics.exports import function_problems
 from dlc.compiler.semantics.modules import Loader, Module
 from dlc.compiler.syntax import ast
@@ -20,10 +19,7 @@ def check(file: ast.File, loader: Loader) -> list[Diagnostic]:
     found: list[Diagnostic] = list(module.every_problem())
     found.extend(_of_functions(file, module, loader))
     for item in file.definitions:
-        if isinstance(item, ast.Layer | ast.Model):
-            found.extend(problems_of(module, item, loader))
-        elif isinstance(item, ast.Optimizer):
-            found.append(OptimizerNotSupported(item.name.span))
+        found.extend(problems_of(module, item, loader))
     return list(sorted_unique(_said_once(found)))
 
 

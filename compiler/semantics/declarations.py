@@ -164,9 +164,10 @@ class _Reader:
             self.scope.totals[statement.name.text] = statement
 
     def updated_states(self) -> None:
-        """An update changes a state, and nothing else."""
+        """An update changes a state, and nothing else; in an optimizer also what it is given."""
+        given = self.scope.data if isinstance(self.scope.definition, ast.Optimizer) else {}
         for name, statements in list(self.scope.updates.items()):
-            if name in self.scope.states:
+            if name in self.scope.states or name in given:
                 continue
             del self.scope.updates[name]
             known = self.given(name) or (("a tensor of equations", self.places[name]) if name in self.places else None)

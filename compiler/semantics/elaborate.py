@@ -23,6 +23,7 @@ from dlc.compiler.semantics.errors_names import AmbiguousDefinition, UnknownDefi
 from dlc.compiler.semantics.frames import Elaboration, Guess, Restart, scope_of
 from dlc.compiler.semantics.limits import Count
 from dlc.compiler.semantics.modules import Loader, Module, Resolved
+from dlc.compiler.semantics.optimizers import OptimizerGraph
 from dlc.compiler.semantics.scope import Scope
 from dlc.compiler.syntax import ast
 
@@ -37,6 +38,12 @@ def definitions(file: ast.File, loader: Loader | None = None) -> tuple[ast.Layer
     models = tuple(item for item in file.definitions if isinstance(item, ast.Model))
     layers = tuple(item for item in file.definitions if isinstance(item, ast.Layer))
     return models or layers
+
+
+def used_optimizers(file: ast.File, loader: Loader) -> list[tuple[ast.File, ast.Definition]]:
+    """The optimizers that a file brings with `use`, each with the file that it stands in."""
+    found = loader.module(file).imported.values()
+    return [(one.module.file, one.item) for one in found if isinstance(one.item, ast.Optimizer)]
 
 
 def elaborate(
@@ -68,7 +75,7 @@ def elaborate(
     return _deep(work, file)
 
 
-def problems_of(module: Module, item: ast.Layer | ast.Model, loader: Loader) -> list[Diagnostic]:
+def problems_of(module: Module, item: ast.Definition, loader: Loader) -> list[Diagnostic]:
     """Every error of a definition, taken generically: the sets of a layer's signature have any size."""
 
     def work() -> list[Diagnostic]:
@@ -91,8 +98,8 @@ def _deep(work: Callable[[], Result], file: ast.File) -> Result:
         sys.setrecursionlimit(before)
 
 
-def _chosen(file: ast.File, name: str | None) -> ast.Layer | ast.Model:
-    known = [item for item in file.definitions if isinstance(item, ast.Layer | ast.Model)]
+def _chosen(file: ast.File, name: str | None) -> ast.Definition:
+    known = file.definitions
     names = tuple(item.name.text for item in known)
     if name is not None:
         found = next((item for item in known if item.name.text == name), None)
@@ -107,7 +114,7 @@ def _chosen(file: ast.File, name: str | None) -> ast.Layer | ast.Model:
 
 def _elaborated(
     module: Module,
-    item: ast.Layer | ast.Model,
+    item: ast.Definition,
     loader: Loader,
     sizes: Mapping[str, int],
     hypers: Mapping[str, Number],
@@ -121,12 +128,13 @@ def _elaborated(
         Count().check(scope)
     except CompileError as error:
         return None, [*problems, *error.diagnostics]
-    fixed = dict(hypers)
+    fixed = dict(hypers) | ({"train": True} if isinstance(item, ast.Optimizer) else {})
     guesses: dict[tuple[object, ...], Guess] = {}
     while True:
         build = Elaboration(loader, sizes, fixed, isinstance(item, ast.Layer), claims, checking, guesses=guesses)
         try:
-            graph = DefinitionGraph(build, scope).run()
+            kind = OptimizerGraph if isinstance(item, ast.Optimizer) else DefinitionGraph
+            graph = kind(build, scope).run()
         except Restart as restart:
             missing = _fix(build, fixed, restart.names)
             if missing:

@@ -9,9 +9,9 @@
 ``errors_derivatives``         DL080 to DL083
 ``errors_calls``               DL085 to DL099
 ``errors_types``               DL100 to DL109
-``errors_unsupported``         DL110 to DL123
 ``errors_limits``              DL124 to DL130
 ``errors_state``               DL150 to DL156
+``errors_optimizers``          DL160 to DL167
 =============================  ==============
 """
 

@@ -87,7 +87,7 @@ def _called(
     module: Module, item: ast.Definition | ast.Function, nodes: Iterable[ast.Node]
 ) -> Iterator[tuple[Resolved, Span]]:
     """Every call in a definition, with what it calls: once for each time that its body is expanded."""
-    instances = scope_of(Resolved(module, item), item).instances if isinstance(item, ast.Layer | ast.Model) else {}
+    instances = scope_of(Resolved(module, item), item).instances if isinstance(item, ast.Definition) else {}
     made = {id(entry.call) for entry in instances.values()}
     for node in nodes:
         if not isinstance(node, ast.Call) or id(node) in made:

@@ -1,1 +1,1 @@
-"""Optimisation: schedules."""
+"""Optimizers and schedules: one `.dl` file a topic, `use optim.adam: Adam`."""
