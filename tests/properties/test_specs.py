@@ -7,99 +7,28 @@ product is linear in its cotangent and agrees with differences; and compiled ker
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from properties.specs import INPUTS, PARAMETERS, RENAMED, Spec, sizes, specs
+from properties.checks import (
+    QUIET,
+    compiled_problem,
+    is_linear_in_its_cotangent,
+    names_and_order_change_nothing,
+    passes_keep_the_meaning,
+    problem_of_passes,
+    problems,
+    some_specs,
+)
+from properties.specs import Spec, sizes, specs
 
-from dlc.compiler import pipeline, semantics
-from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.reference import evaluate, size_value
-from dlc.compiler.source import Source
-from dlc.compiler.syntax.parse import parse
+from dlc.compiler import pipeline
 
-Array = np.ndarray
-Arrays = dict[str, Array]
-
-QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example)
 FEW = settings(max_examples=20, deadline=None, suppress_health_check=QUIET)
-SOME = settings(max_examples=2_000, deadline=None, suppress_health_check=QUIET, derandomize=True)
 MANY = settings(max_examples=20_000, deadline=None, suppress_health_check=QUIET)
-COMPILED = 200
-
-
-def graph_of(text: str) -> Graph:
-    return semantics.elaborate(parse(Source("random.dl", text)), "Random", semantics.Loader())
-
-
-def given_arrays(extents: Mapping[str, int], seed: int) -> Arrays:
-    random = np.random.default_rng(seed)
-    arrays = {
-        name: np.asarray(random.normal(size=[extents[axis] for axis in axes]))
-        for name, axes in {**INPUTS, **PARAMETERS}.items()
-    }
-    return {**arrays, "z": random.integers(0, extents["D"], extents["B"])}
-
-
-def outputs(graph: Graph, arrays: Arrays, known: Mapping[str, int]) -> Arrays:
-    values = evaluate(graph, arrays, known, wanted=[output.tensor for output in graph.outputs])
-    return {output.name: values[output.tensor] for output in graph.outputs}
-
-
-def cotangents(graph: Graph, known: Mapping[str, int], seed: int) -> Arrays:
-    random = np.random.default_rng(seed)
-    given = graph.of_kind("cotangent")
-    return {t.id: np.asarray(random.normal(size=[size_value(s, known) for s in t.sizes])) for t in given}
-
-
-def gradients(graph: Graph, arrays: Arrays, known: Mapping[str, int]) -> Arrays:
-    values = evaluate(graph, arrays, known, wanted=[gradient.adjoint for gradient in graph.gradients])
-    return {gradient.tensor: values[gradient.adjoint] for gradient in graph.gradients}
-
-
-def close(found: Mapping[str, Array], wanted: Mapping[str, Array], tolerance: float = 1e-9) -> None:
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        scale = max(1.0, float(np.max(np.abs(value), initial=0.0, where=np.isfinite(value))))
-        np.testing.assert_allclose(found[name], value, tolerance, tolerance * scale, err_msg=name)
-
-
-# -- the properties --------------------------------------------------------------------------------------------------
-
-
-def passes_keep_the_meaning(spec: Spec, known: Mapping[str, int], off: Collection[str], seed: int) -> None:
-    graph, arrays = graph_of(spec.text()), given_arrays(known, seed)
-    entries, plain = pipeline.entries(graph, "*", off), pipeline.entries(graph, "*", pipeline.OPTIONAL)
-    close(outputs(entries["forward"], arrays, known), outputs(graph, arrays, known))
-    weights = cotangents(entries["vjp"], known, seed)
-    found = gradients(entries["vjp"], {**arrays, **weights}, known)
-    close(found, gradients(plain["vjp"], {**arrays, **weights}, known), 1e-8)
-
-
-def is_linear_in_its_cotangent(spec: Spec, known: Mapping[str, int], seed: int) -> None:
-    vjp = pipeline.entries(graph_of(spec.text()), "*")["vjp"]
-    arrays = given_arrays(known, seed)
-    first, second = cotangents(vjp, known, seed), cotangents(vjp, known, seed + 1)
-    both = {name: 2 * first[name] - 3 * second[name] for name in first}
-    parts = [gradients(vjp, {**arrays, **weights}, known) for weights in (first, second)]
-    close(gradients(vjp, {**arrays, **both}, known), {n: 2 * parts[0][n] - 3 * parts[1][n] for n in parts[0]}, 1e-8)
-
-
-def names_and_order_change_nothing(spec: Spec, known: Mapping[str, int], seed: int) -> None:
-    arrays = given_arrays(known, seed)
-    wanted = outputs(graph_of(spec.text()), arrays, known)
-    close(outputs(graph_of(spec.text(exchanged=True)), arrays, known), wanted)
-    renamed = {RENAMED[name]: extent for name, extent in known.items()}
-    for entry in (graph_of(spec.renamed()), pipeline.entries(graph_of(spec.renamed()), "*")["forward"]):
-        close(outputs(entry, arrays, renamed), wanted)
-
+INTERPRETED, COMPILED = 2_000, 200  # specs tried by the slow tests
 
 CASES = {
     "passes": passes_keep_the_meaning,
@@ -116,13 +45,6 @@ def test_property(case: str, spec: Spec, known: dict[str, int], off: set[str], s
     CASES[case](spec, known, off, seed)
 
 
-@pytest.mark.slow
-@SOME
-@given(*GIVEN)
-def test_passes_keep_the_meaning_of_many(spec: Spec, known: dict[str, int], off: set[str], seed: int) -> None:
-    passes_keep_the_meaning(spec, known, off, seed)
-
-
 @pytest.mark.fuzz
 @pytest.mark.parametrize("case", CASES)
 @MANY
@@ -131,56 +53,16 @@ def test_property_for_long(case: str, spec: Spec, known: dict[str, int], off: se
     CASES[case](spec, known, off, seed)
 
 
-# -- compiled --------------------------------------------------------------------------------------------------------
-
-
-def some_specs(count: int) -> list[tuple[Spec, dict[str, int]]]:
-    """The same ones in every run."""
-    found: list[tuple[Spec, dict[str, int]]] = []
-
-    @settings(max_examples=count, deadline=None, phases=[Phase.generate], suppress_health_check=QUIET, derandomize=True)
-    @given(specs(), sizes())
-    def collect(spec: Spec, known: dict[str, int]) -> None:
-        found.append((spec, known))
-
-    collect()
-    return found[:count]
-
-
-def compiled_problem(numbered: tuple[int, tuple[Spec, dict[str, int]], str]) -> str:
-    """What is wrong with the compiled spec, or nothing."""
-    import dlc
-
-    number, (spec, known), folder = numbered
-    path = Path(folder) / f"random_{number}.dl"
-    path.write_text(spec.text(), encoding="utf-8")
-    graph, arrays = graph_of(spec.text()), given_arrays(known, number)
-    vjp = pipeline.entries(graph, "*")["vjp"]
-    weights = cotangents(vjp, known, number)
-    try:
-        model = dlc.compile(path, dtype="float64", wrt="*").Random(sizes=known)
-        for name in PARAMETERS:
-            model.params[name][...] = arrays[name]
-        inputs = {name: value for name, value in arrays.items() if name not in PARAMETERS}
-        found, moved = model.vjp({name.removeprefix("d_"): w for name, w in weights.items()}, **inputs)
-        close({n: np.asarray(v) for n, v in found.items()}, outputs(graph, arrays, known), 1e-9)
-        close({n: np.asarray(v) for n, v in moved.items()}, gradients(vjp, {**arrays, **weights}, known), 1e-8)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}\n{spec.text()}{known}"
-    return ""
-
-
-def problems(count: int, folder: Path) -> Iterator[str]:
-    work = zip(itertools.count(), some_specs(count), itertools.repeat(str(folder)), strict=False)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        yield from filter(None, pool.map(compiled_problem, work))
-
-
 def test_some_compiled(tmp_path: Path) -> None:
     for number, chosen in enumerate(some_specs(3)):
         assert not compiled_problem((number, chosen, str(tmp_path)))
 
 
 @pytest.mark.slow
-def test_compiled(tmp_path: Path) -> None:
-    assert not list(problems(COMPILED, tmp_path))
+def test_passes_keep_the_meaning_of_many(tmp_path: Path) -> None:
+    assert not problems(problem_of_passes, INTERPRETED, tmp_path)
+
+
+@pytest.mark.slow
+def test_many_compiled(tmp_path: Path) -> None:
+    assert not problems(compiled_problem, COMPILED, tmp_path)
