@@ -12,7 +12,7 @@ within a recurrence, where an index that a part fixes says when the reduction is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import polynomial
@@ -152,8 +152,8 @@ class _EquationVisit:
 
     def _extracted(self, node: Reduce, guards: tuple[Expr, ...]) -> Expr:
         available = set(free_indices(node))
-        within_reach = [cond for cond in guards if set(free_indices(cond)) <= available]
-        about_ranges = [cond for cond in guards if cond in within_reach or facts_of(cond)]
+        within_reach = self._in_range([cond for cond in guards if set(free_indices(cond)) <= available], guards)
+        about_ranges = self._in_range([cond for cond in guards if cond in within_reach or facts_of(cond)], guards)
         sizes, facts = self.extraction.sizes, self.extraction.facts
         kept = next(
             (some for some in (within_reach, about_ranges) if reads_in_range(node.body, sizes, some, facts)),
@@ -162,6 +162,16 @@ class _EquationVisit:
         if self.extraction.is_recurrent(node, self.tensor):
             kept = [*kept, *(cond for cond in guards if cond not in kept and _fixes(cond, self.equation.indices))]
         return self.extraction.tensor_of(self._guarded(node, kept), self.order, self.tensor, self.equation)
+
+    def _in_range(self, chosen: Sequence[Expr], guards: Sequence[Expr]) -> list[Expr]:
+        """Those of the chosen guards that need none that was not chosen to read in range."""
+        sizes, facts = self.extraction.sizes, self.extraction.facts
+        kept: list[Expr] = []
+        for cond in chosen:
+            before = guards[: guards.index(cond)]
+            if reads_in_range(cond, sizes, kept, facts) or not reads_in_range(cond, sizes, before, facts):
+                kept.append(cond)
+        return kept
 
     def _guarded(self, node: Reduce, guards: Iterable[Expr]) -> Reduce:
         cond = conjunction(guards)

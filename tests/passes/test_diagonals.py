@@ -40,9 +40,7 @@ def test_a_chain_is_kept_on_its_diagonal() -> None:
     chain = whole("chain", (i, other), add(mul(at(d, i, other), at(X, other)), op("neg", at(d, other, i))))
     i, other = index("i", 4), index("i", 4)
     y = whole("y", (i, other), at(chain, i, other))
-    assert lines_after(d, chain, y) == (
-        "d[i] = x[i]*x[i]\nchain[i] = d[i]*x[i] - d[i]\ny[i,i'] = [i == i']*chain[i]"
-    )
+    assert lines_after(d, chain, y) == ("d[i] = x[i]*x[i]\nchain[i] = d[i]*x[i] - d[i]\ny[i,i'] = [i == i']*chain[i]")
 
 
 def test_a_sum_that_keeps_the_diagonal() -> None:

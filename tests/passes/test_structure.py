@@ -75,6 +75,24 @@ def test_a_guard_moves_into_the_body() -> None:
     assert lines(made) == ["y.max[b] = max[j : 0 < b] x[b-1,j]", "y[b] = exp(y.max[b]) if 0 < b else 2"]
 
 
+def test_a_guard_that_needs_another_one_does_not_go_without_it() -> None:
+    """Where d + 1 = i does not go along, for want of d, the condition that reads x[i-1] does not either."""
+    x, g = given("x", "D"), given("g", "B", "D")
+    d, i, b = index("d", "D"), index("i", "D"), index("b", "B")
+    big = op("le", Const(1.0), at(x, add(i, Const(-1))))
+    cond = op("and", op("eq", add(d, Const(1)), i), big)
+    made = extract.run(
+        graph(
+            x,
+            g,
+            whole("y", (d, i), when(cond, mul(Const(2.0), total(b, of=at(g, b, i))))),
+            outputs=["y"],
+            sizes=("B", "D"),
+        )
+    )
+    assert lines(made)[0] == "y.sum[i] = sum[b] g[b,i]"
+
+
 def test_the_other_branch_has_the_opposite_guard() -> None:
     x, j = given("x", "B", "J"), index("j", "J")
     inner = total(j, of=op("log", at(x, B, j)))
