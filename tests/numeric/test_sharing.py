@@ -13,7 +13,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 import dlc
 from dlc.runtime import training
 from dlc.runtime.errors import CheckpointError, ParameterError
-from dlc.runtime.optimisers import SGD
 from tests.numeric.harness import EXACT, torch
 
 SPEC = """
@@ -65,9 +64,8 @@ Z, TARGET = np.array([0, 4, 2, 2, 1, 3]), np.array([1, 1, 0, 4, 2, 3])
 
 
 def step_of(model: Any) -> training.TrainingStep:
-    return training.TrainingStep(
-        model, "loss", model.declaration.objectives["loss"], lambda size: SGD(size, np.dtype(np.float64), lr=1)
-    )
+    kind = dlc.compile("optim.sgd", dtype="float64").SGD
+    return training.TrainingStep(model, "loss", kind(model, "loss", lr=1))
 
 
 def test_the_gradients_of_tied_weights_add_up(module: Any) -> None:
