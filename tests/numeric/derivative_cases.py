@@ -246,7 +246,36 @@ def two_players(t: Any) -> Any:
     return u, v
 
 
+def memory_energy(t: Any, forget: Any) -> Any:
+    """The sum of squares of the last state of a long short-term memory, with this matrix in its forget gate."""
+    h = c = torch.zeros(len(t.bi), dtype=t.x.dtype)
+    for x in t.x:
+        i, o = (torch.sigmoid(t[f"wx{n}"] @ x + t[f"wh{n}"] @ h + t[f"b{n}"]) for n in "io")
+        f = torch.sigmoid(t.wxf @ x + forget @ h + t.bf)
+        c = f * c + i * torch.tanh(t.wxg @ x + t.whg @ h + t.bg)
+        h = o * torch.tanh(c)
+    return (h**2).sum()
+
+
+LSTM = """
+use nn.recurrent: LSTMCell
+
+layer Case(x[T,I], SHAPES) -> hess[T,I,T,I], mixed[D,D,T,I]:
+    h[0,d] = 0
+    c[0,d] = 0
+    h[t+1,D] = LSTMCell(x[t,I], h[t,D], c[t,D]; NAMES).out
+    c[t+1,D] = LSTMCell(x[t,I], h[t,D], c[t,D]; NAMES).memory
+    e = sum[d] h[|T|,d]^2
+    hess[t,i,t',i'] = grad(grad(e, x[t,i]), x[t',i'])
+    mixed[d,d',t,i] = grad(grad(e, whf[d,d']), x[t,i])
+""".replace(
+    "SHAPES", ", ".join(f"wx{n}[D,I], wh{n}[D,D], b{n}[D]" for n in "ifgo")
+).replace("NAMES", ", ".join(f"wx{n}, wh{n}, b{n}" for n in "ifgo"))
+
 RECURRENCES = (
+    spec("Hessian of a long short-term memory", LSTM,
+         lambda t: (hessian(memory_energy(t, t.whf), t.x), hessian(memory_energy(t, t.whf), t.whf, t.x)),
+         ({"T": 2, "I": 1, "D": 2},)),
     spec("through a recurrence", """
 layer Case(x[T,I], s0[H], w[H,I], u[H,H], v[H]) -> g[T,I], k[I,I], c[H]:
     s[0,h] = s0[h]
