@@ -244,9 +244,7 @@ def print_stages(spec: str | Path, stage: str, **options: Any) -> str:
     return listing.stage(sources.read(spec), stage, Options.of(**options))
 
 
-def gradient_text(
-    spec: str | Path, of: str, wrt: str, order: int = 1, compressed: bool = False, **options: Any
-) -> str:
+def gradient_text(spec: str | Path, of: str, wrt: str, order: int = 1, compressed: bool = False, **options: Any) -> str:
     """The derivative of one tensor of a definition with respect to another, as equations of the language.
 
     `compressed`: of a derivative that is zero off a diagonal, the diagonal.

@@ -142,23 +142,23 @@ class _Steps:
     def parts(self, region: Region) -> list[str]:
         """``start, stop = ..`` for every different split."""
         lines = []
-        for kernel in self._split(region.steps):
-            if not self._scope.has_part(kernel.split):
-                start, stop = self._scope.part(kernel.split)
-                extent = self._scope.text(kernel.split, UNARY)
+        for split in self._splits(region.steps):
+            if not self._scope.has_part(split):
+                start, stop = self._scope.part(split)
+                extent = self._scope.text(split, UNARY)
                 lines.append(f"{start}, {stop} = {extent}*shard // shards, {extent}*(shard + 1) // shards")
         return lines
 
-    def _split(self, steps: Iterable[Step]) -> Iterator[Kernel]:
-        """The kernels of which every shard runs a part."""
+    def _splits(self, steps: Iterable[Step]) -> Iterator[Expr]:
+        """The extents of the kernels of which every shard runs a part."""
         for step in steps:
             if isinstance(step, str):
                 kernel = self._program.kernels[step]
                 bounded = {START.tensor, STOP.tensor} & {*self._signatures[step].running}
                 if kernel.split is not None and bounded:
-                    yield kernel
+                    yield kernel.split
             elif not (isinstance(step, Repeat) and step.alone):
-                yield from self._split(step.steps)
+                yield from self._splits(step.steps)
 
     def write(self, region: Region) -> None:
         """The calls in order; beside kernels that split, those that do not are left to the first shard."""

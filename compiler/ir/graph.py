@@ -278,7 +278,8 @@ def components(graph: Graph) -> list[tuple[str, ...]]:
 
 def is_recurrent(graph: Graph, component: tuple[str, ...]) -> bool:
     """Whether the tensors of a component depend on themselves."""
-    return len(component) > 1 or component[0] in reads_of(graph.tensors[component[0]])
+    first = next(iter(component))
+    return len(component) > 1 or first in reads_of(graph.tensors[first])
 
 
 def reads_of(tensor: Tensor) -> set[str]:

@@ -52,7 +52,7 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
 
 
 def _value(tensor: Tensor) -> Value:
-    assert tensor.kind != "computed"
+    assert tensor.kind not in ("computed", "derivative")
     return Value(
         tensor.id,
         tensor.kind,
@@ -119,6 +119,7 @@ def _merge_buffers(
 
 
 def _role(graph: Graph, tensor: Tensor) -> Role:
+    assert tensor.kind != "derivative"
     if tensor.kind != "computed":
         return tensor.kind
     gradients = {g.adjoint: graph.tensors[g.tensor] for g in graph.gradients}

@@ -78,8 +78,8 @@ def _part(item: Item, renames: Mapping[str, str]) -> _Part:
 
 def _cycle(item: Cycle, renames: Mapping[str, str]) -> _Part:
     parts = [_part(draft, renames) for draft in leaves(item.items)]
-    written = _NONE.union(*(part.written for part in parts))
-    touched = _NONE.union(*(part.touched for part in parts))
+    written = frozenset(key for part in parts for key in part.written)
+    touched = frozenset(key for part in parts for key in part.touched)
     # a kernel stays in its shard from round to round too
     pairs = [*combinations(parts, 2), *((part, part) for part in parts)]
     if any(not a.stays_in_shard(b) for a, b in pairs) or any(part.split is None for part in parts):

@@ -85,9 +85,7 @@ def _guarded(value: Expr, guards: Sequence[Expr]) -> Expr:
     return Select(op("and", *guards), value, _NOTHING) if guards else value
 
 
-def _tensor_of(
-    build: Elaboration, of: str, wrt: str, span: Span, report: Callable[[Diagnostic], None]
-) -> str:
+def _tensor_of(build: Elaboration, of: str, wrt: str, span: Span, report: Callable[[Diagnostic], None]) -> str:
     """The tensor with every element of the derivative, made once."""
     known = build.derivatives.get((of, wrt))
     if known is None:

@@ -19,7 +19,7 @@ from dlc.compiler.source import Source, Span
 from dlc.compiler.syntax import ast
 from dlc.compiler.syntax.parse import parse
 
-Item: TypeAlias = ast.Function | ast.Layer | ast.Model | ast.Optimizer
+Item: TypeAlias = ast.Function | ast.Definition
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,7 @@ def inner_steps(t: Any) -> Any:
 
 def by_parts(t: Any) -> Any:
     y = torch.cat([t.a**2, t.b**3])
-    return torch.stack([torch.cat([y[:i], y[i + 1:]]).prod() for i in range(len(t.a))])
+    return torch.stack([torch.cat([y[:i], y[i + 1 :]]).prod() for i in range(len(t.a))])
 
 
 ELEMENTS = (
@@ -217,6 +217,7 @@ layer Case(x[B,J], w[I,J], c[I], gamma[I], beta[I]) -> h[B,J,J]:
 """, lambda t: torch.stack([hessian(normed_cubes(x, t), x) for x in t.x]), ({"B": 2, "J": 2, "I": 3},)),
 )  # fmt: skip
 
+
 def rnn(t: Any, x: Any, s: Any) -> Any:
     for row in x:
         s = torch.tanh(t.w @ row + t.u @ s)
@@ -226,7 +227,7 @@ def rnn(t: Any, x: Any, s: Any) -> Any:
 def descent(t: Any, steps: int, momentum: float = 0.0) -> Any:
     w, v = t.w0, 0 * t.w0
     for _ in range(steps):
-        v = momentum * v + d((torch.tanh(t.x @ w) - t.y)**2 / len(t.y), w)
+        v = momentum * v + d((torch.tanh(t.x @ w) - t.y) ** 2 / len(t.y), w)
         w = w - 0.1 * v
     return w
 
@@ -268,9 +269,9 @@ layer Case(x[T,I], SHAPES) -> hess[T,I,T,I], mixed[D,D,T,I]:
     e = sum[d] h[|T|,d]^2
     hess[t,i,t',i'] = grad(grad(e, x[t,i]), x[t',i'])
     mixed[d,d',t,i] = grad(grad(e, whf[d,d']), x[t,i])
-""".replace(
-    "SHAPES", ", ".join(f"wx{n}[D,I], wh{n}[D,D], b{n}[D]" for n in "ifgo")
-).replace("NAMES", ", ".join(f"wx{n}, wh{n}, b{n}" for n in "ifgo"))
+""".replace("SHAPES", ", ".join(f"wx{n}[D,I], wh{n}[D,D], b{n}[D]" for n in "ifgo")).replace(
+    "NAMES", ", ".join(f"wx{n}, wh{n}, b{n}" for n in "ifgo")
+)
 
 RECURRENCES = (
     spec("Hessian of a long short-term memory", LSTM,
@@ -369,8 +370,16 @@ SCALARS = (
 )  # fmt: skip
 
 
-def layer_hessian(name: str, inputs: str, call: str, wrt: str, reference: Callable[[Any], Any], *sizes: dict[str, int],
-                  by: str = "x", **draws: Draw) -> Case:
+def layer_hessian(
+    name: str,
+    inputs: str,
+    call: str,
+    wrt: str,
+    reference: Callable[[Any], Any],
+    *sizes: dict[str, int],
+    by: str = "x",
+    **draws: Draw,
+) -> Case:
     """Second derivatives of the sum of the squares of a layer's elements, by every pair of elements of an input."""
     module, layer = name.rsplit(".", 1)
     other = ",".join(f"{index}'" for index in wrt.split(","))
@@ -380,11 +389,11 @@ def layer_hessian(name: str, inputs: str, call: str, wrt: str, reference: Callab
         f"    {call}\n    energy = sum[..] y[..]^2\n"
         f"    h[{wrt},{other}] = grad(grad(energy, {by}[{wrt}]), {by}[{other}])\n"
     )
-    return Case(f"Hessian of {layer} by {by}", text, lambda t: hessian((reference(t)**2).sum(), t[by]), sizes, draws)
+    return Case(f"Hessian of {layer} by {by}", text, lambda t: hessian((reference(t) ** 2).sum(), t[by]), sizes, draws)
 
 
 def attention(t: Any) -> Any:
-    return torch.softmax(t.q @ t.k.T / t.q.shape[1]**0.5, 1) @ t.v
+    return torch.softmax(t.q @ t.k.T / t.q.shape[1] ** 0.5, 1) @ t.v
 
 
 def layer_norm(t: Any) -> Any:

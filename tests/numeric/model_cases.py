@@ -71,8 +71,14 @@ def one_or_minus_one(random: np.random.Generator, shape: tuple[int, ...]) -> np.
 
 CASES = (
     model("linear_regression", "LinearRegression", linear_regression, "B J", [(3, 2), (1, 1), (8, 16)]),
-    model("logistic_regression", "LogisticRegression", logistic_regression, "B J", [(3, 2), (1, 1), (9, 6)],
-          target=one_or_minus_one),
+    model(
+        "logistic_regression",
+        "LogisticRegression",
+        logistic_regression,
+        "B J",
+        [(3, 2), (1, 1), (9, 6)],
+        target=one_or_minus_one,
+    ),
     model("softmax_regression", "SoftmaxRegression", softmax_regression, "B", [(1,), (3,), (8,)]),
     model("mlp", "Mlp", mlp, "B", [(1,), (2,), (5,)]),
     model("xor", "Xor", xor, "B", [(1,), (4,), (6,)], target=zero_or_one),

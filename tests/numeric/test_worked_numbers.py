@@ -16,7 +16,7 @@ def evaluated(name: str, sizes: tuple[tuple[str, int], ...] = (), **inputs: Arra
     graph = graph_of(library_text(module), definition, sizes)
     cotangents = {name: value for name, value in inputs.items() if name.startswith("d_")}
     given = {name: np.asarray(value) for name, value in inputs.items() if name not in cotangents}
-    if graph.loss is None:
+    if not graph.objectives:
         outputs = forward(graph, given)
         given.update(
             {f"d_{name}": np.asarray(cotangents.get(f"d_{name}", np.ones_like(y))) for name, y in outputs.items()}

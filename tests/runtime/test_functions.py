@@ -51,9 +51,9 @@ def test_every_operator_can_be_spelled() -> None:
 
 def test_derivatives(module: Any) -> None:
     x = np.array([0.3, -1.2, 0.0])
-    assert_allclose(module.slope(x), 2*np.tanh(x)/np.cosh(x)**2 + 6*x, 1e-14)
-    assert_allclose(module.slope(0.3, 3), 3*np.tanh(0.3)**2/np.cosh(0.3)**2 + 1.8, 1e-14)
-    assert_allclose(module.doubled_slope(x), module.slope(2*x), 1e-14)
+    assert_allclose(module.slope(x), 2 * np.tanh(x) / np.cosh(x) ** 2 + 6 * x, 1e-14)
+    assert_allclose(module.slope(0.3, 3), 3 * np.tanh(0.3) ** 2 / np.cosh(0.3) ** 2 + 1.8, 1e-14)
+    assert_allclose(module.doubled_slope(x), module.slope(2 * x), 1e-14)
 
 
 def test_values(module: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -17,7 +18,7 @@ from dlc.compiler.verification.rounding import bounded
 mp = mpmath.mp.clone()
 mp.dps = 50
 
-CASES: list[tuple[str, Callable[..., mpmath.mpf]]] = [
+CASES: list[tuple[str, Callable[..., Any]]] = [
     ("sqrt(1 + x[i]^2) - 1", lambda x, y: mp.sqrt(1 + x**2) - 1),
     ("(1 - cos(x[i])) / x[i]^2", lambda x, y: (1 - mp.cos(x)) / x**2),
     ("log(1 + exp(x[i])) - log(1 + exp(y[i]))", lambda x, y: mp.log(1 + mp.exp(x)) - mp.log(1 + mp.exp(y))),
@@ -31,7 +32,7 @@ CASES: list[tuple[str, Callable[..., mpmath.mpf]]] = [
 
 
 @pytest.mark.parametrize(("formula", "exact"), CASES)
-def test_bounds_hold(formula: str, exact: Callable[..., mpmath.mpf]) -> None:
+def test_bounds_hold(formula: str, exact: Callable[..., Any]) -> None:
     x, y = np.random.default_rng(0).normal(0, 1, (2, 200))
     x[:50] *= 1e-4
     y[100:] = x[100:] * (1 + 1e-9)
