@@ -36,11 +36,8 @@ _OF_TYPES = (*(f"DL{number}" for number in range(100, 110)), "DL122")
 _TYPES: tuple[Type, ...] = ("real", "int", "bool")
 
 
-def exported(module: Module, item: ast.Function, loader: Loader) -> ScalarFunction | None:
-    """The function with types for its parameters: the most real ones that it allows. Raises `CompileError`.
-
-    None for one that holds a derivative: that is found in the graph of a definition that calls it.
-    """
+def exported(module: Module, item: ast.Function, loader: Loader) -> ScalarFunction:
+    """The function with types for its parameters: the most real ones that it allows. Raises `CompileError`."""
     Count().check_item(module, item)
     problems: list[Diagnostic] = []
     problems += [BadFunctionParameter(one.span, one.name.text) for one in item.parameters if not _is_scalar(one)]
@@ -69,8 +66,7 @@ def functions(file: ast.File, loader: Loader) -> tuple[ScalarFunction, ...]:
     problems += [problem for item in file.functions for problem in function_problems(module, item, loader)]
     if problems:
         raise CompileError(problems)
-    found = [exported(module, item, loader) for item in file.functions]
-    return tuple(function for function in found if function is not None)
+    return tuple(exported(module, item, loader) for item in file.functions)
 
 
 def function_problems(module: Module, item: ast.Function, loader: Loader) -> list[Diagnostic]:
@@ -103,7 +99,7 @@ def _assignments(item: ast.Function) -> Iterator[tuple[Type, ...]]:
     yield from sorted(product(*choices), key=lambda types: sum(map(_TYPES.index, types)))
 
 
-def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type, ...]) -> ScalarFunction | None:
+def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type, ...]) -> ScalarFunction:
     build = Elaboration(loader)
     scope = scope_of_function(Resolved(module, item), item)
     frame = Frame(build, scope, Instance(scope, "", item.name.span))
@@ -125,8 +121,6 @@ def _typed(module: Module, item: ast.Function, loader: Loader, types: tuple[Type
     if mode in reads(value):
         parameters.append(FunctionParameter("train", "bool", Const(False)))
         value = transform(value, lambda node: Read("train", (), "bool") if node is mode else None)
-    if any(node.tensor not in {parameter.name for parameter in parameters} for node in reads(value)):
-        return None
     text = " ".join(item.value.span.text.split())
     tensors = tuple(one.tensor for one in build.drafts.values() if one.tensor.kind in ("computed", "derivative"))
     return ScalarFunction(item.name.text, tuple(parameters), value, text, tensors, item.doc or "", item.span)
