@@ -8,7 +8,7 @@ integers allow.  It is sound and gives up early: an answer ``False`` means *not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import gcd
 
@@ -69,7 +69,7 @@ def _proved(goal: Polynomial, facts: tuple[Polynomial, ...]) -> bool:
 def _hypotheses(goal: Polynomial, facts: tuple[Polynomial, ...]) -> list[Polynomial]:
     """The facts, and what holds of every atom and product that they and the goal mention."""
     known: dict[Polynomial, None] = dict.fromkeys(facts)
-    done: set[Monomial] = set()
+    done: dict[Monomial, None] = {}
     frontier = [goal, *facts]
     for _ in range(_MOST_ROUNDS):
         added: list[Polynomial] = []
@@ -77,13 +77,23 @@ def _hypotheses(goal: Polynomial, facts: tuple[Polynomial, ...]) -> list[Polynom
             for monomial, _factor in row.terms:
                 for part in (monomial, *((atom,) for atom in monomial)):
                     if part and part not in done:
-                        done.add(part)
+                        done[part] = None
                         added.extend(_about(part))
         frontier = [row for row in added if row not in known]
         known.update(dict.fromkeys(frontier))
         if not frontier or len(known) > _MOST_INEQUALITIES:
             break
-    return list(known)
+    return [*known, *_about_remainders({monomial[0]: None for monomial in done if len(monomial) == 1})]
+
+
+def _about_remainders(atoms: Collection[Expr]) -> Iterator[Polynomial]:
+    """``a == b*(a // b) + a mod b``, where both are spoken of."""
+    for atom in atoms:
+        if isinstance(atom, Op) and atom.name == "mod" and Op("floordiv", atom.args) in atoms:
+            left, right = map(polynomial, atom.args)
+            quotient = Polynomial((((Op("floordiv", atom.args),), 1),))
+            rest = left - quotient * right - Polynomial((((atom,), 1),))
+            yield from (rest, -rest)
 
 
 def _about(monomial: Monomial) -> list[Polynomial]:

@@ -50,7 +50,7 @@ def _variable(context: Context, node: ast.Expression) -> Expr:
     owner = base.base if isinstance(base, ast.Member) else base
     while isinstance(owner, ast.Indexed | ast.Member):
         owner = owner.base
-    if not isinstance(owner, ast.Name) or _is_index(context, base):
+    if not isinstance(owner, ast.Name) or (base is node and _is_index(context, node)):
         raise CompileError(NotAVariable(node.span))
     value = evaluate(context, node)
     if value.type != "real":

@@ -44,6 +44,8 @@ class NotAParameter(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
+        if self.reason is None and self.candidates:
+            return suggestion(self.name, self.candidates) or f"there are: {', '.join(self.candidates)}"
         return suggestion(self.name, self.candidates)
 
 

@@ -41,3 +41,13 @@ def test_a_group_with_the_stride_of_another_size_is_not_on_its_axis() -> None:
     u, v = fresh(ROWS, "u"), fresh(COLUMNS, "v")
     assert not within(total(product(u, ROWS), v), product(ROWS, COLUMNS))
     assert not within(total(product(u, total(COLUMNS, 1)), v), product(ROWS, COLUMNS))
+
+
+def test_a_quotient_and_its_remainder_make_the_whole() -> None:
+    i = fresh(H, "i")
+    half, odd = op("floordiv", i, Const(2)), polynomial(op("mod", i, Const(2)))
+    slack = polynomial(total(product(Const(2), half), 1, product(Const(-1), i)))  # 2*(i // 2) + 1 - i
+    assert nonnegative(slack, (odd, -odd))
+    assert nonnegative(slack - 1, (odd, -odd))
+    assert not nonnegative(slack - 2, (odd, -odd))
+    assert not nonnegative(slack - 1)
