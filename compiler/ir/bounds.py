@@ -254,7 +254,8 @@ def _comparison_facts(name: str, left: Polynomial, right: Polynomial, holds: boo
         return [right - left] if holds else [left - right - 1]
     if (name == "eq") == holds:
         return [right - left, left - right]
-    return []
+    # what differs from an end of its range lies inside: t != 0 says t >= 1
+    return [one - 1 for one in (left - right, right - left) if nonnegative(one)]
 
 
 def decide(cond: Expr, facts: Sequence[Polynomial] = ()) -> bool | None:

@@ -66,6 +66,8 @@ def test_rows_that_read_the_row_before(length: int) -> None:
         "h[t,d] = tanh(x[t,d] + wh[d,d']*h[pad(t-1),d'])",
         "h[t,d] = tanh(x[t,d] + (wh[d,d']*h[t-1,d'] if t > 0 else 0))",
         "h[t,d] = tanh(x[t,d] + [t > 0]*wh[d,d']*h[t-1,d'])",
+        "h[t,d] = tanh(x[t,d]) if t == 0 else tanh(x[t,d] + wh[d,d']*h[t-1,d'])",
+        "h[t,d] = tanh(x[t,d] + [t != 0]*wh[d,d']*h[t-1,d'])",
         "h[t,d] = tanh(x[t,d] + sum[t' : t' == t - 1] wh[d,d']*h[t',d'])",
         "h[t,D] = tanh(x[t,D] + wh[D,D']*h[pad(t-1),D'])",
         "h[t,d] = tanh(x[t,d] + z[t,d])\n    z[t,d] = wh[d,d']*h[pad(t-1),d']",
