@@ -228,8 +228,9 @@ class _Held:
             for holder in self._products.get(pattern, ()):
                 element = holder.at(free, known)
                 rest = element and self._rest(holder, holder.place(free), factors, divisors)
-                if element is not None and rest is not None:
-                    return quotient((element, *rest[0]), rest[1])
+                found = quotient((element, *rest[0]), rest[1]) if element is not None and rest is not None else node
+                if found is not node:  # the element may stand there already
+                    return found
         return None
 
     def _rest(
@@ -237,7 +238,8 @@ class _Held:
     ) -> tuple[list[Expr], list[Expr]] | None:
         """What is left of the product without the holder's; a factor that is itself a quotient is looked into."""
         above, below = ([substitute(part, place) for part in parts] for parts in factors_of(holder.value))
-        for expanded in (None, *(factor for factor in factors if isinstance(factor, Read))):
+        elements = (factor for factor in factors if isinstance(factor, Read) and factor.tensor != holder.name)
+        for expanded in (None, *elements):
             left, right = (factors, divisors) if expanded is None else self._expanded(expanded, factors, divisors)
             rest = _removed(left, above), _removed(right, below)
             if rest[0] is not None and rest[1] is not None:

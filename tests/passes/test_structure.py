@@ -387,3 +387,13 @@ def test_the_kernels_of_a_network() -> None:
     for name in products:
         body = made.tensors[name].equations[0].value.children[0]
         assert all(isinstance(child, Read) for child in body.children)
+
+
+def test_a_product_with_an_element_is_not_written_with_it_once_more() -> None:
+    """y = x/r is held; y*c/r, where x/r could be put for y and y for x/r again, is what it is."""
+    x, i, j, k = given("x", "N"), index("i", "N"), index("j", "N"), index("k", "N")
+    r = whole("r", (i,), op("sqrt", add(Const(1.0), mul(at(x, i), at(x, i)))))
+    y = whole("y", (j,), div(op("max", at(x, j), Const(0.5)), at(r, j)))
+    z = whole("z", (k,), mul(Const(2.0), div(at(y, k), at(r, k)), op("max", at(x, k), Const(0.5))))
+    made = cse.run(graph(x, r, y, z, outputs=["y", "z"], sizes=["N"]))
+    assert any("y[" in line for line in lines(made) if line.startswith("z"))
