@@ -91,9 +91,14 @@ def _header(spec: Spec, chosen: Options) -> str:
 
 
 def verdicts(spec: Spec, chosen: Options, points: int, seed: int) -> Iterator[list[Verdict]]:
-    """The verdicts on the claims of every definition that has some; raises `CompileError` with what is wrong in one."""
+    """The verdicts on the claims of every definition that has some; raises `CompileError` with all that is wrong in
+    the spec, also in definitions that claim nothing.
+    """
     file = parse(spec.source)
     loader = semantics.Loader()
+    wrong = [problem for problem in semantics.check(file, loader) if problem.severity is Severity.ERROR]
+    if wrong:
+        raise CompileError(wrong)
     for item in file.definitions:
         if isinstance(item, ast.Layer | ast.Model) and any(isinstance(line, ast.Check) for line in item.body):
             sizes, hypers = options.sizes_for(file, item, chosen), options.hypers_for(item, chosen)

@@ -87,6 +87,12 @@ def test_sizes_and_hyper_parameters_that_are_fixed(folder: Path, capsys: pytest.
     assert "error[DL914]" in capsys.readouterr().err
 
 
+def test_a_spec_that_is_wrong_and_claims_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.dl").write_text("layer A(a[I]) -> y[I]:\n    y[i] = sum[i] a[i]\n")
+    assert cli.main(["verify", "wrong.dl"]) == cli.DIAGNOSTICS
+    assert "DL053" in capsys.readouterr().err
+
+
 def test_equal_seeds_give_equal_verdicts(folder: Path) -> None:
     (folder / "false.dl").write_text(FALSE)
     assert dlc.verify("false.dl", seed=3) == dlc.verify("false.dl", seed=3)
