@@ -233,29 +233,46 @@ def _distinct(rows: Iterable[_Row]) -> list[_Row]:
 # -- conditions -----------------------------------------------------------------------------------------------------
 
 
-def facts_of(cond: Expr, holds: bool = True) -> list[Polynomial]:
-    """Polynomials that are not negative where the condition holds (or, with ``holds=False``, where it does not)."""
+def facts_of(cond: Expr, holds: bool = True, facts: Sequence[Polynomial] = ()) -> list[Polynomial]:
+    """Polynomials that are not negative where the condition holds (or, with ``holds=False``, where it does not);
+    ``facts`` are known besides.
+    """
+    return facts_of_all(((cond, holds),), facts)
+
+
+def facts_of_all(conditions: Iterable[tuple[Expr, bool]], facts: Sequence[Polynomial] = ()) -> list[Polynomial]:
+    """Polynomials that are not negative where all these conditions hold, or do not, as the truth values say."""
+    found: list[Polynomial] = []
+    apart: list[Polynomial] = []
+    for name, difference in (one for cond, holds in conditions for one in _comparisons(cond, holds)):
+        if name == "ne":
+            apart.append(difference)
+        else:
+            found.extend([difference, -difference] if name == "eq" else [difference])
+    # what differs from an end of its range, or from what bounds it, lies inside: t != 0 and i != j <= i
+    while True:
+        inside = [one for d in apart for one in (d, -d) if nonnegative(one, (*facts, *found))]
+        if not inside:
+            return found
+        found.extend(one - 1 for one in inside)
+        apart = [d for d in apart if d not in inside and -d not in inside]
+
+
+def _comparisons(cond: Expr, holds: bool) -> Iterator[tuple[str, Polynomial]]:
+    """What the condition says of polynomials: that they are 0 (``eq``), are not (``ne``), or are not negative."""
     match cond:
-        case Op(name="and", args=args) if holds:
-            return [fact for arg in args for fact in facts_of(arg)]
-        case Op(name="or", args=args) if not holds:
-            return [fact for arg in args for fact in facts_of(arg, False)]
+        case Op(name="and" | "or", args=args) if (cond.name == "and") == holds:
+            for arg in args:
+                yield from _comparisons(arg, holds)
         case Op(name="not", args=(arg,)):
-            return facts_of(arg, not holds)
+            yield from _comparisons(arg, not holds)
         case Op(name="lt" | "le" | "eq" | "ne", args=(left, right)) if left.type == right.type == "int":
-            return _comparison_facts(cond.name, polynomial(left), polynomial(right), holds)
-    return []
-
-
-def _comparison_facts(name: str, left: Polynomial, right: Polynomial, holds: bool) -> list[Polynomial]:
-    if name == "lt":
-        return [right - left - 1] if holds else [left - right]
-    if name == "le":
-        return [right - left] if holds else [left - right - 1]
-    if (name == "eq") == holds:
-        return [right - left, left - right]
-    # what differs from an end of its range lies inside: t != 0 says t >= 1
-    return [one - 1 for one in (left - right, right - left) if nonnegative(one)]
+            difference = polynomial(right) - polynomial(left)
+            if cond.name in ("eq", "ne"):
+                yield ("eq" if (cond.name == "eq") == holds else "ne"), difference
+            else:
+                slack = difference if holds else -difference
+                yield "le", slack - 1 if (cond.name == "lt") == holds else slack
 
 
 def decide(cond: Expr, facts: Sequence[Polynomial] = ()) -> bool | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.bounds import decide, facts_of, without_quotient
+from dlc.compiler.ir.bounds import decide, facts_of_all, without_quotient
 from dlc.compiler.ir.conditions import (
     assumed,
     conjunction,
@@ -121,7 +121,7 @@ def _conjunction(node: Expr) -> Expr | None:
     position = 0
     while position < len(kept):
         others = [cond for place, cond in enumerate(kept) if place != position and reads_nothing(cond)]
-        facts = [fact for cond in others for fact in facts_of(cond)]
+        facts = facts_of_all([(cond, True) for cond in others])
         if facts and is_comparison(kept[position]) and decide(kept[position], facts) is True:
             del kept[position]
         else:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
-from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
+from dlc.compiler.ir.bounds import extreme, facts_of_all, nonnegative
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, Size, free_indices, substitute, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
@@ -29,6 +29,7 @@ _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
 _MOST_FINDS = 400  # orders tried for one component
 
 Facts = tuple[Polynomial, ...]
+Guards = tuple[tuple[Expr, bool], ...]  # conditions, and whether they hold
 _USUAL_SIZE = 64
 _NOTHING = Polynomial(())
 
@@ -129,28 +130,32 @@ def _places(graph: Graph, component: Sequence[str]) -> list[Place]:
 
 def guarded_reads(value: Expr) -> Iterator[tuple[Read, Facts]]:
     """Every read with what is known where it is evaluated; one that stands under several guards occurs as often."""
-    done: set[tuple[Expr, Facts]] = set()
+    done: set[tuple[Expr, Guards]] = set()
 
-    def visit(node: Expr, facts: Facts) -> Iterator[tuple[Read, Facts]]:
-        if (node, facts) in done:
+    def visit(node: Expr, guards: Guards) -> Iterator[tuple[Read, Guards]]:
+        if (node, guards) in done:
             return
-        done.add((node, facts))
+        done.add((node, guards))
         match node:
             case Select(cond=cond, yes=yes, no=no):
-                yield from visit(cond, facts)
-                yield from visit(yes, (*facts, *facts_of(cond)))
-                yield from visit(no, (*facts, *facts_of(cond, False)))
+                yield from visit(cond, guards)
+                yield from visit(yes, (*guards, (cond, True)))
+                yield from visit(no, (*guards, (cond, False)))
             case Op(name="and" | "or", args=args):
                 for arg in args:
-                    yield from visit(arg, facts)
-                    facts = (*facts, *facts_of(arg, node.name == "and"))
+                    yield from visit(arg, guards)
+                    guards = (*guards, (arg, node.name == "and"))
             case _:
                 if isinstance(node, Read):
-                    yield node, facts
+                    yield node, guards
                 for child in node.children:
-                    yield from visit(child, facts)
+                    yield from visit(child, guards)
 
-    yield from visit(value, ())
+    known: dict[Guards, Facts] = {}
+    for read, guards in visit(value, ()):
+        if guards not in known:
+            known[guards] = tuple(facts_of_all(guards))
+        yield read, known[guards]
 
 
 # -- the search ------------------------------------------------------------------------------------------------------

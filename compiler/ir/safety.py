@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dlc.compiler.ir.affine import Polynomial
-from dlc.compiler.ir.bounds import facts_of, within
+from dlc.compiler.ir.bounds import facts_of, facts_of_all, within
 from dlc.compiler.ir.expr import Expr, Op, Read, Select, reads
 
 
@@ -19,7 +19,8 @@ def reads_in_range(
 
     Subscripts that depend on data are taken to be in range: that is checked when the data arrives.
     """
-    facts = [*facts, *(fact for cond in guards for fact in facts_of(cond))]
+    facts = list(facts)
+    facts = [*facts, *facts_of_all([(cond, True) for cond in guards], facts)]
     return all(
         within(subscript, size, known)
         for read, known in _reads_with_facts(value, facts)
@@ -32,11 +33,11 @@ def _reads_with_facts(node: Expr, facts: list[Polynomial]) -> Iterator[tuple[Rea
     match node:
         case Select(cond=cond, yes=yes, no=no):
             yield from _reads_with_facts(cond, facts)
-            yield from _reads_with_facts(yes, facts + facts_of(cond))
-            yield from _reads_with_facts(no, facts + facts_of(cond, False))
+            yield from _reads_with_facts(yes, facts + facts_of(cond, True, facts))
+            yield from _reads_with_facts(no, facts + facts_of(cond, False, facts))
         case Op(name="and" | "or", args=args):
             for position, arg in enumerate(args):
-                earlier = [fact for cond in args[:position] for fact in facts_of(cond, node.name == "and")]
+                earlier = facts_of_all([(cond, node.name == "and") for cond in args[:position]], facts)
                 yield from _reads_with_facts(arg, facts + earlier)
         case _:
             if isinstance(node, Read):

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial, size_symbols
-from dlc.compiler.ir.bounds import facts_of, nonnegative, positive
+from dlc.compiler.ir.bounds import facts_of_all, nonnegative, positive
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
 from dlc.compiler.ir.expr import (
     Const,
@@ -197,7 +197,7 @@ class _Solver:
         """What is not provable of ``0 <= value < size``."""
         value = polynomial(solution.value)
         free = set(free_indices(cond)) - {solution.index}
-        facts = [fact for part in conjuncts(cond) if set(free_indices(part)) <= free for fact in facts_of(part)]
+        facts = facts_of_all([(part, True) for part in conjuncts(cond) if set(free_indices(part)) <= free])
         facts.extend(self._facts_of_data(solution.value))
         if not nonnegative(value, facts):
             yield op("le", Const(0), solution.value)

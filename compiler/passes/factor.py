@@ -12,6 +12,9 @@ without it, and moves out of a sum whose condition might never hold only if it c
 Last, what is not cheap and depends on fewer indices than the loops around it, ``sqrt(v[b])`` for all (b, i), becomes
 a tensor over those it depends on; and deviations from a mean sum to nothing.
 
+What is made of the elements of a recurrence is read under the guard that they were read under, so that it needs no
+element before its time.  A recurrence that would lose its order all the same stays as it is.
+
 Left out: multiplying out sums inside products, which pays rarely and costs digits.
 """
 
@@ -43,10 +46,11 @@ from dlc.compiler.ir.expr import (
     transform,
     walk,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, unique, whole
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.precise import sums_to_nothing
 from dlc.compiler.ir.products import factors_of, quotient
+from dlc.compiler.ir.recurrence import Conflict, order
 from dlc.compiler.ir.safety import reads_in_range
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import RULES
@@ -61,12 +65,26 @@ _CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "sign", "real", "s
 
 
 def run(graph: Graph) -> Graph:
+    result = _factored(graph, frozenset())
+    lost = [
+        name
+        for component in components(result)
+        if is_recurrent(result, component) and isinstance(order(result, component), Conflict)
+        for name in component
+    ]
+    return _factored(graph, frozenset(lost)) if lost else result
+
+
+def _factored(graph: Graph, left: frozenset[str]) -> Graph:
+    """The graph with all equations factored but those of some tensors."""
     factoring = _Factoring(graph)
     tensors: list[Tensor] = []
     for tensor in graph.tensors.values():
         made: list[Tensor] = []
-        equations = tuple(_Place(factoring, tensor, equation, made).done() for equation in tensor.equations)
-        tensors.extend((*made, replace(tensor, equations=equations)))
+        if tensor.id not in left:
+            equations = tuple(_Place(factoring, tensor, equation, made).done() for equation in tensor.equations)
+            tensor = replace(tensor, equations=equations)
+        tensors.extend((*made, tensor))
     return graph.with_tensors(tensors)
 
 
@@ -79,6 +97,8 @@ class _Factoring:
         self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
         self.simplified = Simplifier(RULES)
         self.hoisted: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> tensor, which free index each axis is
+        circles = [set(component) for component in components(graph) if is_recurrent(graph, component)]
+        self.circles = {name: circle for circle in circles for name in circle}
 
     def definition(self, node: Expr) -> Expr:
         """What an element of a tensor is computed from, one step back."""
@@ -110,6 +130,7 @@ class _Place:
     def __init__(self, shared: _Factoring, tensor: Tensor, equation: Equation, made: list[Tensor]) -> None:
         self.shared, self.tensor, self.equation, self.made = shared, tensor, equation, made
         self.sizes = shared.sizes
+        self.circle = shared.circles.get(tensor.id, set[str]())
         self.costly: set[Expr] = set()
         self.known: dict[tuple[Expr, frozenset[Index]], Expr] = {}
 
@@ -159,12 +180,19 @@ class _Place:
             name = self._made("part", axes, node)
             self.shared.hoisted[pattern] = name, tuple(free.index(axis) for axis in axes)
         name, places = self.shared.hoisted[pattern]
-        return Read(name, tuple(free[place] for place in places), "real")
+        read = Read(name, tuple(free[place] for place in places), "real")
+        return guarded(guard_of(node)[0], read) if self._is_in_circle(node) else read
+
+    def _is_in_circle(self, node: Expr) -> bool:
+        """Whether elements of the recurrence that the equation belongs to are read."""
+        return bool(self.circle) and any(isinstance(part, Read) and part.tensor in self.circle for part in walk(node))
 
     def _made(self, kind: str, axes: Sequence[Index], value: Expr) -> str:
         """The name of a new tensor in front of this one."""
         name = unique(f"{self.tensor.id}.{kind}", self.sizes)
         self.made.append(whole(name, tuple(axes), value, self.equation.span))
+        if self._is_in_circle(value):
+            self.circle.add(name)
         self.sizes[name] = self.made[-1].sizes
         return name
 
@@ -284,7 +312,9 @@ class _Place:
         axes = [index for index in self.equation.indices if index in merged.indices]
         axes.extend(index for index in free_indices(merged.expression) if index not in axes)
         name = self._made("sum" if isinstance(merged.value, Reduce) else "factor", axes, merged.expression)
-        element = _Term(Read(name, tuple(axes), "real"))
+        conditions = dict.fromkeys(cond for place in pair for cond in terms[place].conditions)
+        kept = (cond for cond in conditions if name in self.circle and set(free_indices(cond)) <= set(axes))
+        element = _Term(Read(name, tuple(axes), "real"), tuple(kept))
         return [term for place, term in enumerate(terms) if place not in pair] + [element]
 
 

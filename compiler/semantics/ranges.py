@@ -90,7 +90,7 @@ class _Proof:
             self.build.sizes.require(least.expression(), name, self.span)
 
     def knowing(self, facts: Facts, cond: Expr, holds: bool) -> Facts:
-        return (*facts, *facts_of(self.build.sizes.resolve(cond), holds))
+        return (*facts, *facts_of(self.build.sizes.resolve(cond), holds, facts))
 
     def read(self, node: Read, facts: Facts) -> None:
         place = self.build.places.get(node)

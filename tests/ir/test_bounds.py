@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.bounds import extreme, nonnegative, within
+from dlc.compiler.ir.bounds import extreme, facts_of_all, nonnegative, within
 from dlc.compiler.ir.expr import Const, Expr, Size, fresh, op
 
 
@@ -51,3 +51,13 @@ def test_a_quotient_and_its_remainder_make_the_whole() -> None:
     assert nonnegative(slack - 1, (odd, -odd))
     assert not nonnegative(slack - 2, (odd, -odd))
     assert not nonnegative(slack - 1)
+
+
+def test_what_differs_from_its_bound_lies_inside_in_whichever_order_that_is_said() -> None:
+    i, j = fresh(H, "i"), fresh(H, "j")
+    apart, below = (op("eq", i, j), False), (op("lt", i, j), False)
+    inside = polynomial(total(i, product(Const(-1), j), -1))
+    for conditions in ((apart, below), (below, apart)):
+        assert nonnegative(inside, facts_of_all(conditions))
+        assert not nonnegative(inside - 1, facts_of_all(conditions))
+    assert facts_of_all((apart,)) == []

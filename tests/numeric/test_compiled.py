@@ -15,6 +15,7 @@ from numeric import (
     attention_cases,
     composite_cases,
     derivative_cases,
+    elimination_cases,
     formula_cases,
     layer_cases,
     library_cases,
@@ -37,6 +38,7 @@ CASES = (
     *library_cases.CASES,
     *attention_cases.CASES,
     *recurrent_cases.CASES,
+    *elimination_cases.CASES,
     *composite_cases.CASES,
     *model_cases.CASES,
 )
