@@ -16,20 +16,18 @@ used in the proofs, so ``sum[s : s < t] a[t,s]*h[s]`` has an order, and so has `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
-from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
-from dlc.compiler.ir.bounds import extreme, facts_of_all, nonnegative
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, Size, free_indices, substitute, walk
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.bounds import extreme, nonnegative
+from dlc.compiler.ir.dependences import Dependence, Facts, Place, dependences, places_of
+from dlc.compiler.ir.expr import Expr, Index, Reduce, free_indices, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
 _MOST_FINDS = 400  # orders tried for one component
-
-Facts = tuple[Polynomial, ...]
-Guards = tuple[tuple[Expr, bool], ...]  # conditions, and whether they hold
 _USUAL_SIZE = 64
 _NOTHING = Polynomial(())
 
@@ -44,14 +42,6 @@ class Time:
 
     def of(self, subscripts: Sequence[Expr]) -> Polynomial:
         return polynomial(subscripts[self.axis]) * self.direction + self.shift
-
-
-@dataclass(frozen=True)
-class Place:
-    """An equation of the graph, by its tensor and number."""
-
-    tensor: str
-    number: int
 
 
 @dataclass(frozen=True)
@@ -70,16 +60,6 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Dependence:
-    """The equation ``reader`` reads ``read``, an element that ``writer`` may define, where ``facts`` hold."""
-
-    reader: Place
-    read: Read
-    writer: Place
-    facts: Facts
-
-
-@dataclass(frozen=True)
 class Conflict:
     """Reads, one behind the other and round in a circle, that no order of the elements satisfies: each ``reader`` is
     the ``writer`` of the one before.  Of an equation that reads its own tensor, all these reads.
@@ -90,72 +70,7 @@ class Conflict:
 
 def order(graph: Graph, component: Sequence[str]) -> tuple[Loop | Place, ...] | Conflict:
     """The equations of a component of the graph in an order in which they may be computed."""
-    return _Search(graph).arranged(dependences(graph, component), _places(graph, component), {})
-
-
-def dependences(graph: Graph, component: Sequence[str]) -> list[Dependence]:
-    """Every read of the component inside it."""
-    members = set(component)
-    required = [polynomial(one.value) for one in graph.requirements]
-    found: dict[Dependence, None] = {}
-    for place in _places(graph, component):
-        equation = graph.tensors[place.tensor].equations[place.number]
-        for read, facts in guarded_reads(equation.value):
-            if read.tensor in members:
-                read = _solved(read, facts, equation)
-                sizes = {part for part in walk(*read.subscripts) if isinstance(part, Size)}
-                facts = (*facts, *(one for one in required if sizes.intersection(one.atoms)))
-                for number in range(len(graph.tensors[read.tensor].equations)):
-                    found.setdefault(Dependence(place, read, Place(read.tensor, number), facts))
-    return list(found)
-
-
-def _solved(read: Read, facts: Facts, equation: Equation) -> Read:
-    """The read in the indices of the left side as far as equations tell: where t == t' - 1, h[t'] is h[t+1]."""
-    for place, fact in enumerate(facts):
-        if -fact not in facts[place + 1 :]:
-            continue
-        for index in free_indices(read):
-            parts = fact.split(index)
-            if index not in equation.indices and parts is not None and parts[0].value in (1, -1):
-                value = parts[1] * -parts[0].value
-                subscripts = (integer(substitute(one, {index: value.expression()})) for one in read.subscripts)
-                read = Read(read.tensor, tuple(subscripts), read.type)
-    return read
-
-
-def _places(graph: Graph, component: Sequence[str]) -> list[Place]:
-    return [Place(name, number) for name in component for number in range(len(graph.tensors[name].equations))]
-
-
-def guarded_reads(value: Expr) -> Iterator[tuple[Read, Facts]]:
-    """Every read with what is known where it is evaluated; one that stands under several guards occurs as often."""
-    done: set[tuple[Expr, Guards]] = set()
-
-    def visit(node: Expr, guards: Guards) -> Iterator[tuple[Read, Guards]]:
-        if (node, guards) in done:
-            return
-        done.add((node, guards))
-        match node:
-            case Select(cond=cond, yes=yes, no=no):
-                yield from visit(cond, guards)
-                yield from visit(yes, (*guards, (cond, True)))
-                yield from visit(no, (*guards, (cond, False)))
-            case Op(name="and" | "or", args=args):
-                for arg in args:
-                    yield from visit(arg, guards)
-                    guards = (*guards, (arg, node.name == "and"))
-            case _:
-                if isinstance(node, Read):
-                    yield node, guards
-                for child in node.children:
-                    yield from visit(child, guards)
-
-    known: dict[Guards, Facts] = {}
-    for read, guards in visit(value, ()):
-        if guards not in known:
-            known[guards] = tuple(facts_of_all(guards))
-        yield read, known[guards]
+    return _Search(graph).arranged(dependences(graph, component), places_of(graph, component), {})
 
 
 # -- the search ------------------------------------------------------------------------------------------------------
@@ -191,16 +106,29 @@ class _Search:
         """The loop around a cycle of equations: of all possible ones the one with the least inside further loops, and
         of these the shortest, because what stands outside a further loop is computed for all its rounds at once.
         """
-        best: tuple[tuple[int, int, int], Loop] | None = None
         names = list(dict.fromkeys(place.tensor for place in group))
-        for times in self.timings(edges, names, used):
+        for choices in (self.axes, self.all_axes):
+            found = self.best(self.timings(edges, names, choices(edges, names, used)), edges, group, used)
+            if found is not None:
+                return found
+        return Conflict(_circle(edges))
+
+    def best(
+        self,
+        candidates: Iterable[dict[str, Time]],
+        edges: Sequence[Dependence],
+        group: Sequence[Place],
+        used: Mapping[str, frozenset[int]],
+    ) -> Loop | None:
+        best: tuple[tuple[int, int, int], Loop] | None = None
+        for times in candidates:
             self.tries += 1
             if self.tries > _MOST_FINDS:
                 break
             later = [edge for edge in edges if not nonnegative(self.distance(edge, times) - 1, edge.facts)]
             if len(later) == len(edges):
                 continue
-            now = {name: used.get(name, frozenset()) | {times[name].axis} for name in names}
+            now = {name: used.get(name, frozenset()) | {time.axis} for name, time in times.items()}
             same = [self.at_one_time(edge, times) for edge in later]
             body = self.arranged(same, group, {**used, **now})
             if isinstance(body, Conflict):
@@ -212,7 +140,7 @@ class _Search:
                 best = cost, Loop(times, body)
             if not inside:
                 break
-        return best[1] if best is not None else Conflict(_circle(edges))
+        return best[1] if best is not None else None
 
     def rounds(self, times: Mapping[str, Time]) -> int:
         """How often a loop runs, at a guess where a size is not known."""
@@ -232,10 +160,10 @@ class _Search:
     # times
 
     def timings(
-        self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
+        self, edges: Sequence[Dependence], names: Sequence[str], choices: Iterable[dict[str, tuple[int, int]]]
     ) -> Iterator[dict[str, Time]]:
         """Times in which no read is of a later time."""
-        for axes in self.axes(edges, names, used):
+        for axes in choices:
             shifts = self.shifts(edges, names, axes)
             if shifts is not None:
                 yield {name: Time(*axes[name], shifts[name]) for name in names}
@@ -254,6 +182,49 @@ class _Search:
                 options = [[(axis, d) for axis in self.free_axes(name, used) for d in (direction,)] for name in left]
                 for guess in islice(product(*options), _MOST_GUESSES):
                     yield {**chosen, **dict(zip(left, guess, strict=True))}
+
+    def all_axes(
+        self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
+    ) -> Iterator[dict[str, tuple[int, int]]]:
+        """The same where the reads relate an axis to several of another tensor, ``l[i,k]*l[j,k]``: each of them."""
+        for first in self.free_axes(names[0], used):
+            for direction in (1, -1):
+                start = {names[0]: (first, direction)}
+                if self.is_possible(names[0], start, edges):
+                    found = self.extended(start, edges, names, used)
+                    yield from islice(({name: one[name] for name in names} for one in found), _MOST_GUESSES)
+
+    def extended(
+        self,
+        chosen: dict[str, tuple[int, int]],
+        edges: Sequence[Dependence],
+        names: Sequence[str],
+        used: Mapping[str, frozenset[int]],
+    ) -> Iterator[dict[str, tuple[int, int]]]:
+        """All choices for the other tensors that the reads relate to those chosen, one after the other."""
+        if len(chosen) == len(names):
+            yield chosen
+            return
+        options: dict[str, dict[tuple[int, int], None]] = {}
+        for edge in edges:
+            written = self.equation(edge.reader).subscripts
+            ends = (edge.reader.tensor, written), (edge.read.tensor, edge.read.subscripts)
+            for (name, mine), (other, its) in (ends, ends[::-1]):
+                if name in chosen and other not in chosen:
+                    found = self.all_related(mine, chosen[name], its, used.get(other))
+                    options.setdefault(other, {}).update(dict.fromkeys(found))
+        name = next(iter((*options, *(name for name in names if name not in chosen))))
+        unrelated = ((axis, direction) for axis in self.free_axes(name, used) for direction in (1, -1))
+        for place in options.get(name) or unrelated:
+            more = {**chosen, name: place}
+            if self.is_possible(name, more, edges):
+                yield from self.extended(more, edges, names, used)
+
+    def is_possible(self, name: str, axes: Mapping[str, tuple[int, int]], edges: Sequence[Dependence]) -> bool:
+        """Whether no read of a tensor by itself is of a later time, which no shift could change."""
+        times = {name: Time(*axes[name], _NOTHING)}
+        own = [edge for edge in edges if edge.reader.tensor == edge.read.tensor == name]
+        return all(nonnegative(self.distance(edge, times), edge.facts) for edge in own)
 
     def free_axes(self, name: str, used: Mapping[str, frozenset[int]]) -> list[int]:
         tensor = self.graph.tensors[name]
@@ -284,11 +255,16 @@ class _Search:
             if len(chosen) == before:
                 return chosen
 
-    @staticmethod
     def related(
-        known: Sequence[Expr], place: tuple[int, int], other: Sequence[Expr], used: frozenset[int] | None
+        self, known: Sequence[Expr], place: tuple[int, int], other: Sequence[Expr], used: frozenset[int] | None
     ) -> tuple[int, int] | None:
         """The axis of ``other`` that moves with the chosen axis of ``known``."""
+        return next(self.all_related(known, place, other, used), None)
+
+    @staticmethod
+    def all_related(
+        known: Sequence[Expr], place: tuple[int, int], other: Sequence[Expr], used: frozenset[int] | None
+    ) -> Iterator[tuple[int, int]]:
         axis, direction = place
         mine = polynomial(known[axis])
         for index in (atom for atom in mine.atoms if isinstance(atom, Index)):
@@ -298,8 +274,7 @@ class _Search:
                     continue
                 its = _step(polynomial(subscript), index)
                 if step is not None and its is not None:
-                    return candidate, direction if step * its > 0 else -direction
-        return None
+                    yield candidate, direction if step * its > 0 else -direction
 
     def shifts(
         self, edges: Sequence[Dependence], names: Sequence[str], axes: Mapping[str, tuple[int, int]]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
+from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.expr import Expr, Index, Solve, free_indices, reads, refresh, rename_bound, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
-from dlc.compiler.ir.recurrence import Conflict, Loop, Place, order
+from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.lower import systems
 from dlc.compiler.lower.contractions import Packer, contraction, plan, product_body

@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.dependences import Place, guarded_reads
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, substitute, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
-from dlc.compiler.ir.recurrence import Loop, Place, Time, guarded_reads
+from dlc.compiler.ir.recurrence import Loop, Time
 
 Equations = Mapping[Place, Equation]
 _NO_FORMULAS: Mapping[str, Expr] = {}

@@ -21,6 +21,7 @@ from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
+from dlc.compiler.ir.dependences import guarded_reads
 from dlc.compiler.ir.expr import (
     ZERO,
     Const,
@@ -39,7 +40,6 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, reads_of, unique
-from dlc.compiler.ir.recurrence import guarded_reads
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "narrow"

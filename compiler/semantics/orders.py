@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.dependences import Dependence
 from dlc.compiler.ir.expr import Expr, Size, reads, substitute, walk
 from dlc.compiler.ir.graph import Graph, Requirement, Tensor, components, is_recurrent
-from dlc.compiler.ir.recurrence import Conflict, Dependence, order
+from dlc.compiler.ir.recurrence import Conflict, order
 from dlc.compiler.ir.steps import depths, one_step, recurrent_derivatives, with_needs
 from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps, NestedDerivatives
 from dlc.compiler.semantics.errors_recurrences import Link, NoOrder, Way

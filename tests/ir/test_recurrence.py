@@ -9,9 +9,10 @@ import pytest
 from building import add, mul, sub, when
 
 from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.dependences import Place, guarded_reads
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, fresh, op, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, whole
-from dlc.compiler.ir.recurrence import Conflict, Loop, Place, guarded_reads, order
+from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.reference import size_value
 
 T, ONE, TWO = Size("T"), Const(1), Const(2)

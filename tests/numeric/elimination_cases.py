@@ -83,6 +83,12 @@ CASES: tuple[Case, ...] = (
         _cholesky, "I", _SQUARE, a=definite,
     ),
     formula(
+        "Cholesky, two reads that run along two axes", "a[I,I]", "l[I,I]",
+        """l[i,i'] = [i' <= i]*(sqrt(s[i,i']) if i == i' else s[i,i'] / l[i',i'])
+           s[i,i'] = a[i,i'] - sum[i'' : i'' < i'] l[i,i'']*l[i',i'']""",
+        _cholesky, "I", _SQUARE, a=definite,
+    ),
+    formula(
         "Cholesky, through what is left", "a[I,I]", "l[I,I]",
         """index J = |I|, K = |I|
            s[i,j] = a[i,j] - sum[k : k < j] l[i,k]*l[j,k]
