@@ -1,8 +1,9 @@
-"""The command line: which workloads, at which sizes, against whom; the table goes to standard output, or to a file.
+"""The command line: which workloads, at which sizes, against whom; the report goes to standard output, or to a folder.
 
-python -m benchmarks                                      every workload at its own sizes
+python -m benchmarks                                      everything: takes an hour
+python -m benchmarks --group table step --cold --write docs/benchmarks
 python -m benchmarks mlp --batch 64 512
-python -m benchmarks mlp attention --only dlc torch --markdown table.md
+python -m benchmarks mlp attention --only dlc torch
 """
 
 from __future__ import annotations
@@ -14,26 +15,24 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.report import heading, table
-from benchmarks.turns import Measurement, measure
-from benchmarks.workload import IMPLEMENTATIONS, Workload, load, names
+from benchmarks.implementations import IMPLEMENTATIONS
+from benchmarks.report import Result, text, write
+from benchmarks.turns import Measurement, Settings, measure
+from benchmarks.workload import GROUPS, Case, load, names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given, chosen = _parsed(arguments)
-    blocks = [heading(given.threads)]
-    failed = False
-    for workload, sizes in chosen:
-        print(f"{workload.name} {_described(sizes)} ...", file=sys.stderr, flush=True)
-        measurement = measure(workload.name, sizes, given.only, given.rounds, given.seconds, given.threads)
-        failed |= not _in_order(measurement)
-        blocks.append(table(workload, sizes, measurement))
-    text = "\n\n".join(blocks) + "\n"
-    if given.markdown is None:
-        print(text, end="")
-    else:
-        given.markdown.write_text(text, encoding="utf-8")
-    return 1 if failed else 0
+    given = parsed(arguments)
+    settings = Settings(given.rounds, given.seconds, given.threads, given.patience, given.cold)
+    results: list[Result] = []
+    for case in cases_of(given):
+        print(f"{case.title} {_described(case)} ...", file=sys.stderr, flush=True)
+        results.append(Result(case, measure(case, given.only, settings)))
+        if given.write is not None:
+            write(given.write, results, settings)
+    if given.write is None:
+        print(text(results, settings), end="")
+    return 0 if all(_in_order(result.measurement) for result in results) else 1
 
 
 def _in_order(measurement: Measurement) -> bool:
@@ -41,36 +40,55 @@ def _in_order(measurement: Measurement) -> bool:
     return "dlc" not in measurement.problems and all(row.agrees for row in measurement.rows)
 
 
-def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[tuple[Workload, dict[str, int]]]]:
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Compare compiled specs with PyTorch and JAX."
     )
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names())} (default: all)")
+    add, defaults = parser.add_argument, Settings(threads=_cores())
+    add("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names())} (default: all)")
+    add("--group", nargs="+", choices=GROUPS, default=GROUPS, help=f"of {', '.join(GROUPS)} (default: all)")
     who = f"of {', '.join(IMPLEMENTATIONS)}; what is not installed is left out"
-    parser.add_argument("--only", nargs="+", choices=IMPLEMENTATIONS, default=IMPLEMENTATIONS, metavar="WHO", help=who)
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each implementation (default 7)")
-    parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn (default 0.3)")
-    parser.add_argument("--threads", type=int, default=_cores(), help="threads of each process (default: all cores)")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
-    for name in sorted({name for workload in map(load, names()) for name in workload.sizes}):
-        parser.add_argument(f"--{name}", type=int, nargs="+", metavar="N", help=f"sizes of {name}, instead of its own")
+    add("--only", nargs="+", choices=IMPLEMENTATIONS, default=IMPLEMENTATIONS, metavar="WHO", help=who)
+    add("--rounds", type=int, default=defaults.rounds, help="turns of each implementation (default %(default)s)")
+    add("--seconds", type=float, default=defaults.seconds, help="length of a turn (default %(default)s)")
+    add("--threads", type=int, default=defaults.threads, help="threads of each process (default: all cores)")
+    waiting = "seconds to wait for a quiet machine before a turn (default %(default)s)"
+    add("--patience", type=float, default=defaults.patience, help=waiting)
+    add("--cold", action="store_true", help="measure the first result with empty caches too; memory without compiling")
+    add("--write", type=Path, metavar="FOLDER", help="write the report and its plots there, after every workload")
+    for name in sorted({name for workload in map(load, names()) for case in workload.cases for name in case.sizes}):
+        add(f"--{name}", type=int, nargs="+", metavar="N", help=f"sizes of {name}, instead of a workload's own")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.workloads if name not in names()]
     if unknown:
         parser.error(f"there is no workload {unknown[0]}: there are {', '.join(names())}")
+    return given
+
+
+def cases_of(given: argparse.Namespace) -> list[Case]:
+    """In the order of the groups, each once: sizes that were asked for may make two cases equal."""
     workloads = [load(name) for name in given.workloads or names()]
-    return given, [(workload, sizes) for workload in workloads for sizes in _sizes(workload, given)]
+    unique: dict[tuple[object, ...], Case] = {}
+    for case in (case for workload in workloads for case in workload.cases if case.group in given.group):
+        for sized in _sized(case, given):
+            unique.setdefault((case.workload, *sized.sizes.items()), sized)
+    return sorted(unique.values(), key=lambda case: GROUPS.index(case.group))
 
 
-def _sizes(workload: Workload, given: argparse.Namespace) -> Iterator[dict[str, int]]:
-    """Every combination of the sizes that were asked for, or of the workload's own."""
-    values = {name: getattr(given, name) or own for name, own in workload.sizes.items()}
-    for combination in itertools.product(*values.values()):
-        yield dict(zip(values, combination, strict=True))
+def _sized(case: Case, given: argparse.Namespace) -> Iterator[Case]:
+    """The case at every combination of the sizes that were asked for, or at its own."""
+    asked = {name: getattr(given, name) for name in case.sizes if getattr(given, name)}
+    if not asked:
+        yield case
+        return
+    for combination in itertools.product(*asked.values()):
+        chosen = dict(zip(asked, combination, strict=True))
+        label = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        yield Case(case.workload, label, case.group, {**case.sizes, **chosen})
 
 
-def _described(sizes: dict[str, int]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in sizes.items())
+def _described(case: Case) -> str:
+    return ", ".join(f"{name} {value}" for name, value in case.sizes.items())
 
 
 def _cores() -> int:

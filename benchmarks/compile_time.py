@@ -74,7 +74,7 @@ def seconds(spec: str, sizes: Mapping[str, int]) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.compile_time", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compile_time", description=str(__doc__).splitlines()[0])
     parser.add_argument("--turns", type=int, default=3, help="compilations of each model (default 3)")
     turns = parser.parse_args(arguments).turns
     for pair in PAIRS:

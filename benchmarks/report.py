@@ -1,56 +1,129 @@
-"""The tables, in Markdown."""
+"""The report, in Markdown: how dlc stands beside each of the others, then every measurement."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from benchmarks.turns import Measurement, Row
-from benchmarks.workload import Workload
+from benchmarks.implementations import PEERS
+from benchmarks.turns import Measurement, Row, Settings
+from benchmarks.workload import GROUPS, Case, load
 
-_PEERS = ("torch", "torch.compile", "jax")
+TITLES = {
+    "table": "Kernels",
+    "step": "Training steps",
+    "variant": "Other sizes and options",
+    "derivative": "Derivatives of higher order",
+}
 
 
-def heading(threads: int) -> str:
+@dataclass(frozen=True)
+class Result:
+    case: Case
+    measurement: Measurement
+
+    def row(self, name: str) -> Row | None:
+        return next((row for row in self.measurement.rows if row.name == name), None)
+
+    def ratio(self, name: str) -> float | None:
+        """How many times as long as dlc it takes: the median over the rounds."""
+        row, dlc = self.row(name), self.row("dlc")
+        if row is None or dlc is None:
+            return None
+        return statistics.median(one / other for one, other in zip(row.turns, dlc.turns, strict=True))
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Of all peers that were measured."""
+        return {name: ratio for name in PEERS if (ratio := self.ratio(name)) is not None}
+
+    @property
+    def best(self) -> tuple[str, float] | None:
+        """The fastest peer, and how many times as long as dlc it takes."""
+        return min(self.ratios.items(), key=lambda pair: pair[1], default=None)
+
+
+def write(folder: Path, results: Sequence[Result], settings: Settings) -> None:
+    """The report, and its plots where matplotlib is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        from benchmarks.plot import draw
+    except ImportError:
+        plots = []
+    else:
+        plots = draw(folder, results)
+    (folder / "README.md").write_text(text(results, settings, plots), encoding="utf-8")
+
+
+def text(results: Sequence[Result], settings: Settings, plots: Sequence[str] = ()) -> str:
+    blocks = [_heading(settings), *(f"![{Path(plot).stem}]({plot})" for plot in plots)]
+    groups = {group: [result for result in results if result.case.group == group] for group in GROUPS}
+    blocks += [_overview(group, found) for group, found in groups.items() if found]
+    blocks += [_details(result) for found in groups.values() for result in found]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _heading(settings: Settings) -> str:
     """The machine, and the versions of all that takes part."""
     found = [f"{name} {version}" for name in ("dlc", "numba", "torch", "jax") if (version := _version(name))]
-    count = f"{threads} thread{'s' if threads > 1 else ''}"
+    count = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
     return f"# Benchmarks\n\n{_processor()}, {count} a process; {', '.join(found)}. float32, value and gradients."
 
 
-def table(workload: Workload, sizes: Mapping[str, int], measurement: Measurement) -> str:
-    """One workload at one size."""
-    described = ", ".join(f"{name} {value}" for name, value in sizes.items())
-    lines = [f"## {workload.title} ({described})", ""]
+# --- one line for each case -------------------------------------------------------------------------------------------
+
+
+def _overview(group: str, results: Sequence[Result]) -> str:
+    """How many times as long as dlc each of the others takes, with memory and time to the first result beside."""
+    peers = [name for name in PEERS if any(name in result.ratios for result in results)]
+    head = ["", "dlc", *peers, "fastest of them", *(f"{what}: {name}" for what, name, _ in _BESIDE)]
+    lines = [f"## {TITLES[group]}", "", _line(head), "|---" * len(head) + "|"]
+    for result in results:
+        best = result.best
+        cells = [result.case.title, _of(result.row("dlc"), _step), *(_times(result.ratio(name)) for name in peers)]
+        cells.append("" if best is None else f"**{best[1]:.2f}** {best[0]}")
+        lines.append(_line(cells + [_of(result.row(name), cell) for _, name, cell in _BESIDE]))
+    return "\n".join([*lines, "", _mean(results)])
+
+
+def _mean(results: Sequence[Result]) -> str:
+    found = [result.best[1] for result in results if result.best is not None]
+    if not found:
+        return ""
+    slower = sum(ratio < 1 for ratio in found)
+    verdict = f"dlc is the slower one in {slower} of {len(found)}" if slower else "dlc is nowhere the slower one"
+    return f"Beside the fastest of the others: geometric mean {statistics.geometric_mean(found):.2f}, {verdict}."
+
+
+# --- one table for each case ------------------------------------------------------------------------------------------
+
+
+def _details(result: Result) -> str:
+    measurement, case = result.measurement, result.case
+    described = ", ".join(f"{name} {value}" for name, value in case.sizes.items())
+    lines = [f"### {load(case.workload).title} ({described})", ""]
     if measurement.rows:
-        lines += ["| | a step | fastest | ratio to dlc | first result after | difference |", "|---" * 6 + "|"]
-        lines += [_line(row, measurement) for row in measurement.rows]
+        head = ["", "a step", "fastest", "ratio to dlc", "memory", "first result", "with empty caches", "difference"]
+        lines += [_line(head), "|---" * len(head) + "|"]
+        lines += [_measured(row, result) for row in measurement.rows]
     lines += [f"\n{name} failed: {why}" for name, why in measurement.problems.items()]
     if measurement.missing:
         lines.append(f"\nNot installed or without this workload: {', '.join(measurement.missing)}.")
-    return "\n".join([*lines, *(f"\n{remark}" for remark in (_verdict(measurement), _doubt(measurement)) if remark)])
+    return "\n".join([*lines, *(f"\n{remark}" for remark in (_doubt(measurement),) if remark)])
 
 
-def _line(row: Row, measurement: Measurement) -> str:
-    dlc = next((other for other in measurement.rows if other.name == "dlc"), None)
-    ratio = f"{_ratio(row, dlc):.2f}" if dlc is not None else ""
-    difference = "" if row.name == measurement.reference else f"{row.error:.0e}"
+def _measured(row: Row, result: Result) -> str:
+    difference = "" if row.name == result.measurement.reference else f"{row.error:.0e}"
     if not row.agrees:
         difference = f"**{difference}**"
-    cells = (row.name, _seconds(row.median), _seconds(row.least), ratio, _seconds(row.ready), difference)
-    return f"| {' | '.join(cells)} |"
-
-
-def _verdict(measurement: Measurement) -> str:
-    """dlc beside the fastest of the others."""
-    rows = {row.name: row for row in measurement.rows}
-    peers = [rows[name] for name in _PEERS if name in rows]
-    if "dlc" not in rows or not peers:
-        return ""
-    best = min(peers, key=lambda row: _ratio(row, rows["dlc"]))
-    return f"Against the fastest of them, {best.name}: dlc is {_ratio(best, rows['dlc']):.2f} times as fast."
+    cold = "" if row.cold is None else _seconds(row.cold)
+    ratio = _times(result.ratio(row.name))
+    times = (row.name, _step(row), _seconds(row.least), ratio, _memory(row), _seconds(row.ready), cold, difference)
+    return _line(times)
 
 
 def _doubt(measurement: Measurement) -> str:
@@ -59,9 +132,40 @@ def _doubt(measurement: Measurement) -> str:
     return f"{measurement.busy:.0%} of the turns began on a busy machine: measure again before believing this."
 
 
-def _ratio(row: Row, dlc: Row) -> float:
-    """How many times as long as dlc it takes: the median over the rounds."""
-    return statistics.median(one / other for one, other in zip(row.turns, dlc.turns, strict=True))
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _of(row: Row | None, cell: Callable[[Row], str]) -> str:
+    return "" if row is None else cell(row)
+
+
+def _step(row: Row) -> str:
+    return _seconds(row.median)
+
+
+def _first(row: Row) -> str:
+    return _seconds(row.ready if row.cold is None else row.cold)
+
+
+def _memory(row: Row) -> str:
+    return "" if row.memory is None else f"{row.memory / 2**20:.0f} MiB"
+
+
+_BESIDE: Sequence[tuple[str, str, Callable[[Row], str]]] = (
+    ("memory", "dlc", _memory),
+    ("memory", "torch", _memory),
+    ("first result", "dlc", _first),
+    ("first result", "torch.compile", _first),
+)
+"""What stands beside the ratios: of whom, and its cell."""
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _seconds(seconds: float) -> str:

@@ -20,15 +20,26 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.implementations import COMPILERS
 from benchmarks.worker import MARK
+from benchmarks.workload import Case
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-3
 """Of float32 results, beside the largest element of each."""
-_PROBE, _MOST = 5, 5000  # steps of the first turn, which finds out how many fill a turn, and the most of any turn
+_PROBE, _MOST = 3, 5000  # steps of the first turn, which finds out how many fill a turn, and the most of any turn
 _PAUSE = 0.05  # seconds before a turn, for the threads of the one before to fall asleep
 _IDLE = 0.85  # the share of the processors that must be idle before a turn
-_PATIENCE = 2.0  # seconds to wait for that
+_CACHES = ("DLC_CACHE_DIR", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+
+
+@dataclass(frozen=True)
+class Settings:
+    rounds: int = 7  # turns of each implementation
+    seconds: float = 0.3  # of a turn
+    threads: int = 1
+    patience: float = 2.0  # seconds to wait for a quiet machine before a turn
+    cold: bool = False  # whether compilers start with empty caches, once, before the process that is measured
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,9 @@ class Row:
     name: str
     median: float
     least: float
-    ready: float  # from the start of the process's work to the first result
+    cold: float | None  # from the start of the process's work to the first result, with empty caches, where known
+    ready: float  # the same in the process that is measured
+    memory: int | None  # bytes that the process took at most for steps, beyond the imported library
     error: float  # the largest difference from the reference, beside the largest element
     agrees: bool
     turns: tuple[float, ...]
@@ -58,7 +71,9 @@ class _Worker:
     name: str
     process: subprocess.Popen[str]
     results: Path
+    cold: float | None = None
     ready: float = 0.0
+    memory: int | None = None
     count: int = _PROBE
     medians: list[float] = field(default_factory=list)
     least: list[float] = field(default_factory=list)
@@ -82,17 +97,14 @@ class _Worker:
         self.process.wait()
 
 
-def measure(
-    name: str, sizes: Mapping[str, int], who: Sequence[str], rounds: int, seconds: float, threads: int
-) -> Measurement:
+def measure(case: Case, who: Sequence[str], settings: Settings) -> Measurement:
     """Run every implementation in turns."""
     problems: dict[str, str] = {}
     missing: list[str] = []
     workers: list[_Worker] = []
     with tempfile.TemporaryDirectory() as folder:
         for implementation in who:
-            worker = _started(name, implementation, sizes, threads, Path(folder))
-            answer = worker.answer()  # set-up is measured too: one at a time
+            worker, answer = _ready(case, implementation, settings, Path(folder))
             if "ready" in answer:
                 worker.ready = answer["ready"]
                 workers.append(worker)
@@ -101,43 +113,67 @@ def measure(
             else:
                 problems[implementation] = answer["failed"]
         try:
-            busy = _rounds(workers, rounds, seconds)
+            busy = _rounds(workers, settings)
         finally:
             for worker in workers:
                 worker.end()
         return Measurement(*_compared(workers), problems, tuple(missing), busy)
 
 
-def _started(name: str, implementation: str, sizes: Mapping[str, int], threads: int, folder: Path) -> _Worker:
+def _ready(case: Case, implementation: str, settings: Settings, folder: Path) -> tuple[_Worker, dict[str, Any]]:
+    """A process that waits for its turns, and its first answer; set-up is measured too, so one at a time."""
+    cold = None
+    if settings.cold and implementation in COMPILERS:
+        first = _started(case, implementation, settings, folder)
+        answer = first.answer()
+        first.end()
+        cold = answer.get("ready")
+    worker = _started(case, implementation, settings, folder)
+    worker.cold = cold
+    return worker, worker.answer()
+
+
+def _started(case: Case, implementation: str, settings: Settings, folder: Path) -> _Worker:
     results = folder / f"{implementation}.npz"
-    pairs = [f"{size}={value}" for size, value in sizes.items()]
-    command = [sys.executable, "-m", "benchmarks.worker", name, implementation, str(threads), str(results), *pairs]
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
-    environment = {**os.environ, **{variable: str(value) for variable, value in limits.items()}}
+    pairs = [f"{size}={int(value)}" for size, value in case.sizes.items()]
+    words = [case.workload, implementation, str(settings.threads), str(results), *pairs]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "benchmarks.worker", *words],
+        cwd=ROOT,
+        env={**os.environ, **_environment(settings, folder)},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     return _Worker(implementation, process, results)
 
 
-def _rounds(workers: Sequence[_Worker], rounds: int, seconds: float) -> float:
+def _environment(settings: Settings, folder: Path) -> dict[str, str]:
+    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    caches = {variable: str(folder / variable) for variable in _CACHES} if settings.cold else {}
+    return {**dict.fromkeys(variables, str(settings.threads)), **caches}
+
+
+def _rounds(workers: Sequence[_Worker], settings: Settings) -> float:
     """Let everybody work in turn; gives the share of turns that began on a busy machine."""
     turns, busy = 0, 0
-    for number in range(rounds + 1):
+    for number in range(settings.rounds + 1):
         for worker in workers:
-            turns, busy = turns + 1, busy + (not _quiet())
+            turns, busy = turns + 1, busy + (not _quiet(settings.patience))
             answer = worker.turn()
             if number == 0:
-                worker.count = max(_PROBE, min(_MOST, int(seconds / max(answer["median"], 1e-7))))
+                worker.count = max(1, min(_MOST, int(settings.seconds / max(answer["median"], 1e-7))))
                 continue
+            if answer["memory"] is not None:
+                worker.memory = max(worker.memory or 0, answer["memory"])
             worker.medians.append(answer["median"])
             worker.least.append(answer["least"])
     return busy / max(turns, 1)
 
 
-def _quiet() -> bool:
+def _quiet(patience: float) -> bool:
     """Wait until the processors are idle, but not for long; whether they are. Where nothing tells, they are."""
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + patience
     while True:
         before = _processor_times()
         time.sleep(_PAUSE)
@@ -165,13 +201,15 @@ def _compared(workers: Sequence[_Worker]) -> tuple[str, tuple[Row, ...]]:
     reference = next((name for name in ("torch", "jax", "torch.compile", "dlc") if name in results), "")
     rows = []
     for worker in workers:
-        errors = [_error(*pair) for pair in zip(results[worker.name], results[reference], strict=True)]
+        errors = [error_of(*pair) for pair in zip(results[worker.name], results[reference], strict=True)]
         rows.append(
             Row(
                 worker.name,
                 statistics.median(worker.medians),
                 min(worker.least),
+                worker.cold,
                 worker.ready,
+                worker.memory,
                 max(errors),
                 max(errors) <= TOLERANCE,
                 tuple(worker.medians),
@@ -180,7 +218,7 @@ def _compared(workers: Sequence[_Worker]) -> tuple[str, tuple[Row, ...]]:
     return reference, tuple(rows)
 
 
-def _error(found: Any, wanted: Any) -> float:
+def error_of(found: Any, wanted: Any) -> float:
     """The largest difference beside the largest element; infinite where shapes differ or nan stands."""
     if found.shape != wanted.shape or not (np.isfinite(found).all() and np.isfinite(wanted).all()):
         return float("inf")

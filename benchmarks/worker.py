@@ -3,7 +3,8 @@
     python -m benchmarks.worker WORKLOAD IMPLEMENTATION THREADS RESULTS.npz NAME=SIZE ...
 
 It speaks lines of JSON behind a mark, for libraries print too: first `{"ready": seconds of set-up}` or
-`{"failed": why}`; then, for each number of steps that it reads, `{"median": .., "least": ..}` in seconds.
+`{"failed": why}`; then, for each number of steps that it reads, `{"median": .., "least": ..}` in seconds, with the
+`memory` that the process has taken at most since it had imported the library.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Step, load
+from benchmarks import memory
+from benchmarks.implementations import Step, comparable, import_library, made
+from benchmarks.workload import load
 
 MARK = "@benchmark "
 _WARM_UP = 0.1  # the share of the steps that is run before measuring
@@ -27,20 +30,28 @@ def main() -> None:
     sizes = {name: int(value) for name, _, value in (pair.partition("=") for pair in pairs)}
     start = time.perf_counter()
     try:
-        step = load(name).step(implementation, sizes, int(threads))
+        import_library(implementation)
+        before = memory.resident()
+        workload = load(name)
+        step = made(implementation, workload, sizes, workload.numbers(**sizes), int(threads))
         found = [np.asarray(value).astype(np.float64) for value in step()]  # copies: a step may reuse its arrays
     except Exception as error:
-        _say({"failed": f"{type(error).__name__}: {error}".splitlines()[0], "missing": isinstance(error, ImportError)})
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        _say({"failed": why, "missing": isinstance(error, ImportError)})
         return
     ready = time.perf_counter() - start
-    np.savez(results, *found)
+    np.savez(results, *comparable(implementation, workload, found))
+    del found
     _say({"ready": ready})
     for line in sys.stdin:
-        _say(_turn(step, int(line)))
+        memory.forget_peak()
+        turn = _turn(step, int(line))
+        most = memory.peak()
+        _say({**turn, "memory": None if most is None or before is None else most - before})
 
 
 def _turn(step: Step, count: int) -> dict[str, float]:
-    for _ in range(max(2, int(count * _WARM_UP))):
+    for _ in range(max(1, int(count * _WARM_UP))):
         step()
     seconds = []
     for _ in range(count):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +18,11 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Numbers = Mapping[str, Array]
-Step = Callable[[], Sequence[Any]]
+Sizes = Mapping[str, int]
 
 COTANGENT = "d_y"
-IMPLEMENTATIONS = ("dlc", "torch", "torch.compile", "jax")
+GROUPS = ("table", "step", "variant", "derivative")
+"""The kernels of everyday use; whole training steps; other sizes and options of both; derivatives of higher order."""
 
 
 class Named(SimpleNamespace):
@@ -32,26 +33,57 @@ class Named(SimpleNamespace):
 
 
 @dataclass(frozen=True)
+class Case:
+    """A workload at certain sizes; the label tells it from the others of the workload."""
+
+    workload: str
+    label: str
+    group: str
+    sizes: Sizes
+
+    @property
+    def title(self) -> str:
+        return f"{self.workload} {self.label}".strip()
+
+
+@dataclass(frozen=True)
 class Workload:
-    """`torch` and `jax` map the named numbers to the value; the modules are given to them, so that nothing is imported
-    that is not measured.
+    """`torch` and `jax` map their module, the named numbers and the sizes to the value: nothing is imported that is not
+    measured.
     """
 
     name: str
     title: str
+    group: str
     spec: str  # a path, or a name of the standard library
     definition: str
-    sizes: Mapping[str, Sequence[int]]
+    sizes: Mapping[str, Sizes]  # by label
     numbers: Callable[..., dict[str, Array]]  # sizes -> inputs, parameters and cotangents, named as in the spec
     wrt: Sequence[str]
-    torch: Callable[[Any, Named], Any]
-    jax: Callable[[Any, Named], Any] | None = None
+    torch: Callable[[Any, Named, Any], Any]
+    jax: Callable[[Any, Named, Any], Any] | None = None
+    variants: Mapping[str, Sizes] = field(default_factory=dict)  # by label: what differs from the first of `sizes`
+    fixed: Mapping[str, str] = field(default_factory=dict)  # what the compiler is told: name in the spec -> size
+    layout: Callable[[dict[str, Array]], dict[str, Array]] = dict
+    """The parameters as a user of the others would hold them, from those of the spec: gates in one matrix, layers
+    apart. It is linear, and maps the spec's gradients to the others' as well."""
+    images: bool = False  # whether four axes mean an image, which PyTorch may hold channels last
 
-    def step(self, implementation: str, sizes: Mapping[str, int], threads: int) -> Step:
-        """The compiled step; raises ImportError if the implementation is not installed."""
-        numbers = self.numbers(**sizes)
-        maker = {"dlc": _dlc, "torch": _torch, "torch.compile": _torch_compile, "jax": _jax}[implementation]
-        return maker(self, numbers, threads)
+    @property
+    def cases(self) -> list[Case]:
+        own = [Case(self.name, label, self.group, sizes) for label, sizes in self.sizes.items()]
+        first = own[0].sizes if own else {}
+        return own + [Case(self.name, label, "variant", {**first, **other}) for label, other in self.variants.items()]
+
+    def definitions(self, sizes: Sizes) -> dict[str, dict[str, int]]:
+        """The arguments of `dlc.compile` that fix index sets and hyper-parameters; a size that is a truth value in the
+        workload is one there."""
+        kinds = {size: type(value) for own in self.sizes.values() for size, value in own.items()}
+        chosen = {name: kinds[size](sizes[size]) for name, size in self.fixed.items()}
+        return {
+            "sizes": {name: value for name, value in chosen.items() if name[0].isupper()},
+            "hyper": {name: value for name, value in chosen.items() if not name[0].isupper()},
+        }
 
 
 def names() -> list[str]:
@@ -64,86 +96,15 @@ def load(name: str) -> Workload:
     return importlib.import_module(f"benchmarks.workloads.{name}").WORKLOAD
 
 
-# --- implementations --------------------------------------------------------------------------------------------------
+def normal(shapes: Mapping[str, Sequence[int]], scale: float = 1.0) -> dict[str, Array]:
+    """Normal numbers, the same ones in every process."""
+    random = np.random.default_rng(0)
+    drawn = {name: random.standard_normal(tuple(shape), dtype=np.float32) for name, shape in shapes.items()}
+    return {name: np.asarray(array * np.float32(scale)) for name, array in drawn.items()}
 
 
-def _dlc(workload: Workload, numbers: Numbers, threads: int) -> Step:
-    import dlc
-
-    dlc.set_num_threads(threads)
-    inputs_of_wrt = [name for name in workload.wrt if "." not in name]
-    module = dlc.compile(workload.spec, dtype="float32", wrt=inputs_of_wrt, model=workload.definition)
-    model = getattr(module, workload.definition)()
-    for name in model.params:
-        model.params[name][...] = numbers[name]
-    inputs = {name: value for name, value in numbers.items() if name in model.inputs}
-    if not workload.wrt:
-        return lambda: [model.forward(inputs)["y"]]
-    if COTANGENT not in numbers:
-
-        def step() -> Sequence[Any]:
-            loss, gradients = model.value_and_grad(inputs)
-            return [loss, *(gradients[name] for name in workload.wrt)]
-
-        return step
-
-    def layer_step() -> Sequence[Any]:
-        outputs, gradients = model.vjp(numbers[COTANGENT], **inputs)
-        return [outputs["y"], *(gradients[name] for name in workload.wrt)]
-
-    return layer_step
-
-
-def _torch(workload: Workload, numbers: Numbers, threads: int) -> Step:
-    import torch
-
-    torch.set_num_threads(threads)
-    return _torch_step(workload, numbers, workload.torch)
-
-
-def _torch_compile(workload: Workload, numbers: Numbers, threads: int) -> Step:
-    import torch
-
-    torch.set_num_threads(threads)
-    return _torch_step(workload, numbers, torch.compile(workload.torch))
-
-
-def _torch_step(workload: Workload, numbers: Numbers, value_of: Callable[[Any, Named], Any]) -> Step:
-    import torch
-
-    tensors = {name: torch.from_numpy(value) for name, value in numbers.items()}
-    moving = [tensors[name].requires_grad_() for name in workload.wrt]
-    named, weight = Named(**tensors), tensors.get(COTANGENT)
-
-    if not moving:
-        return lambda: [value_of(torch, named)]
-
-    def step() -> Sequence[Any]:
-        value = value_of(torch, named)
-        return [value.detach(), *torch.autograd.grad(value, moving, weight)]
-
-    return step
-
-
-def _jax(workload: Workload, numbers: Numbers, threads: int) -> Step:
-    if workload.jax is None:
-        raise ImportError("this workload has no formula for it")
-    import jax  # pyright: ignore[reportMissingImports]
-
-    formula = workload.jax
-    fixed = {name: jax.numpy.array(value) for name, value in numbers.items() if name not in workload.wrt}
-    moving = {name: jax.numpy.array(numbers[name]) for name in workload.wrt}
-    if not moving:
-        value_of = jax.jit(lambda fixed: formula(jax, Named(**fixed)))
-        return lambda: [jax.block_until_ready(value_of(fixed))]
-
-    @jax.jit
-    def differentiated(moving: Any, fixed: Any) -> Any:
-        value, pull_back = jax.vjp(lambda moving: formula(jax, Named(**moving, **fixed)), moving)
-        return value, pull_back(fixed.get(COTANGENT, jax.numpy.ones_like(value)))[0]
-
-    def step() -> Sequence[Any]:
-        value, gradients = jax.block_until_ready(differentiated(moving, fixed))
-        return [value, *(gradients[name] for name in workload.wrt)]
-
-    return step
+def weights(shapes: Mapping[str, Sequence[int]]) -> dict[str, Array]:
+    """Parameters: normal numbers whose variance is one over all axes but the first; vectors are small."""
+    drawn = normal(shapes)
+    scales = {name: float(np.prod(shape[1:])) ** -0.5 if len(shape) > 1 else 0.1 for name, shape in shapes.items()}
+    return {name: array * np.float32(scales[name]) for name, array in drawn.items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.formulas import jax_cross_entropy
 from benchmarks.workload import Array, Named, Workload
 
 
@@ -18,20 +19,22 @@ def numbers(batch: int, classes: int) -> dict[str, Array]:
     }
 
 
-def torch_loss(torch: Any, n: Named) -> Any:
+def torch_loss(torch: Any, n: Named, s: Any) -> Any:
     return torch.nn.functional.cross_entropy(n.o, n.target)
 
 
-def jax_loss(jax: Any, n: Named) -> Any:
-    return -jax.numpy.mean(jax.numpy.take_along_axis(jax.nn.log_softmax(n.o), n.target[:, None], 1))
+def jax_loss(jax: Any, n: Named, s: Any) -> Any:
+    return jax_cross_entropy(jax, n.o, n.target)
 
 
 WORKLOAD = Workload(
     name="cross_entropy",
     title="Softmax and cross-entropy",
+    group="table",
     spec=str(Path(__file__).with_suffix(".dl")),
     definition="Loss",
-    sizes={"batch": (4096,), "classes": (1000,)},
+    sizes={"": {"batch": 4096, "classes": 1000}},
+    variants={"odd": {"batch": 1001, "classes": 77}, "50,257 classes": {"batch": 64, "classes": 50257}},
     numbers=numbers,
     wrt=["o"],
     torch=torch_loss,

@@ -30,12 +30,12 @@ def loss(n: Named, u: Any) -> Any:
     return (n.mask * (n.x - u @ n.v.T) ** 2).sum()
 
 
-def torch_hessian(torch: Any, n: Named) -> Any:
+def torch_hessian(torch: Any, n: Named, s: Any) -> Any:
     whole = torch.func.hessian(lambda u: loss(n, u))(n.u)
     return torch.einsum("nknl->nkl", whole)
 
 
-def jax_hessian(jax: Any, n: Named) -> Any:
+def jax_hessian(jax: Any, n: Named, s: Any) -> Any:
     whole = jax.hessian(lambda u: loss(n, u))(n.u)
     return jax.numpy.einsum("nknl->nkl", whole)
 
@@ -43,9 +43,10 @@ def jax_hessian(jax: Any, n: Named) -> Any:
 WORKLOAD = Workload(
     name="hessian_factorisation",
     title="Hessian of a masked matrix factorisation",
+    group="derivative",
     spec=str(Path(__file__).with_suffix(".dl")),
     definition="Hessian",
-    sizes={"rows": (50, 150)},
+    sizes={f"{rows} rows": {"rows": rows} for rows in (50, 150)},
     numbers=numbers,
     wrt=(),
     torch=torch_hessian,

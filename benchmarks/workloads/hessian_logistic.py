@@ -19,20 +19,21 @@ def numbers(features: int) -> dict[str, Array]:
     }
 
 
-def torch_hessian(torch: Any, n: Named) -> Any:
+def torch_hessian(torch: Any, n: Named, s: Any) -> Any:
     return torch.func.hessian(lambda w: torch.nn.functional.softplus(-n.t * (n.x @ w)).sum())(n.w)
 
 
-def jax_hessian(jax: Any, n: Named) -> Any:
+def jax_hessian(jax: Any, n: Named, s: Any) -> Any:
     return jax.hessian(lambda w: jax.nn.softplus(-n.t * (n.x @ w)).sum())(n.w)
 
 
 WORKLOAD = Workload(
     name="hessian_logistic",
     title="Hessian of logistic regression",
+    group="derivative",
     spec=str(Path(__file__).with_suffix(".dl")),
     definition="Hessian",
-    sizes={"features": (50, 200)},
+    sizes={f"{features} features": {"features": features} for features in (50, 200)},
     numbers=numbers,
     wrt=(),
     torch=torch_hessian,

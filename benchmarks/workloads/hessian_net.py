@@ -23,7 +23,7 @@ def numbers(width: int) -> dict[str, Array]:
     }
 
 
-def torch_hessian(torch: Any, n: Named) -> Any:
+def torch_hessian(torch: Any, n: Named, s: Any) -> Any:
     def loss(w: Any) -> Any:
         h = torch.relu(n.x @ w.T)
         for v in n.v[:-1]:
@@ -33,7 +33,7 @@ def torch_hessian(torch: Any, n: Named) -> Any:
     return torch.func.hessian(loss)(n.w)
 
 
-def jax_hessian(jax: Any, n: Named) -> Any:
+def jax_hessian(jax: Any, n: Named, s: Any) -> Any:
     def loss(w: Any) -> Any:
         h = jax.nn.relu(n.x @ w.T)
         for v in n.v[:-1]:
@@ -47,9 +47,10 @@ def jax_hessian(jax: Any, n: Named) -> Any:
 WORKLOAD = Workload(
     name="hessian_net",
     title="Hessian of a network of ten layers by the weights of the first",
+    group="derivative",
     spec=str(Path(__file__).with_suffix(".dl")),
     definition="Hessian",
-    sizes={"width": (10, 20)},
+    sizes={f"width {width}": {"width": width} for width in (10, 20)},
     numbers=numbers,
     wrt=(),
     torch=torch_hessian,

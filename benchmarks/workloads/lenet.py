@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Array, Named, Workload
+from benchmarks.formulas import jax_conv2d, jax_cross_entropy, jax_max_pool
+from benchmarks.workload import Array, Named, Workload, normal, weights
 
 SHAPES = {
     "conv1.k": (6, 1, 5, 5),
@@ -23,18 +24,11 @@ SHAPES = {
 
 
 def numbers(batch: int) -> dict[str, Array]:
-    random = np.random.default_rng(0)
-    made: dict[str, Array] = {
-        "x": random.standard_normal((batch, 1, 28, 28), dtype=np.float32),
-        "target": random.integers(0, 10, batch),
-    }
-    for name, shape in SHAPES.items():
-        fan_in = float(np.prod(shape[1:], initial=1.0))
-        made[name] = random.standard_normal(shape, dtype=np.float32) / np.float32(fan_in**0.5)
-    return made
+    target = np.random.default_rng(0).integers(0, 10, batch)
+    return {**normal({"x": (batch, 1, 28, 28)}), "target": target, **weights(SHAPES)}
 
 
-def torch_loss(torch: Any, n: Named) -> Any:
+def torch_loss(torch: Any, n: Named, s: Any) -> Any:
     f = torch.nn.functional
     h = f.max_pool2d(torch.relu(f.conv2d(n.x, n["conv1.k"], n["conv1.b"], padding=2)), 2)
     h = f.max_pool2d(torch.relu(f.conv2d(h, n["conv2.k"], n["conv2.b"])), 2).flatten(1)
@@ -43,27 +37,28 @@ def torch_loss(torch: Any, n: Named) -> Any:
     return f.cross_entropy(f.linear(h, n["fc3.w"], n["fc3.b"]), n.target)
 
 
-def jax_loss(jax: Any, n: Named) -> Any:
+def jax_loss(jax: Any, n: Named, s: Any) -> Any:
     def convolved(x: Any, name: str, padding: int) -> Any:
-        y = jax.lax.conv(x, n[f"{name}.k"], (1, 1), ((padding, padding),) * 2)
-        y = jax.nn.relu(y + n[f"{name}.b"][None, :, None, None])
-        return jax.lax.reduce_window(y, -jax.numpy.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+        y = jax_conv2d(jax, x, n[f"{name}.k"], padding=padding) + n[f"{name}.b"][:, None, None]
+        return jax_max_pool(jax, jax.nn.relu(y))
 
     h = convolved(convolved(n.x, "conv1", 2), "conv2", 0)
     h = h.reshape(len(h), -1)
     for layer in ("fc1", "fc2"):
         h = jax.nn.relu(h @ n[f"{layer}.w"].T + n[f"{layer}.b"])
-    logits = jax.nn.log_softmax(h @ n["fc3.w"].T + n["fc3.b"])
-    return -jax.numpy.mean(jax.numpy.take_along_axis(logits, n.target[:, None], 1))
+    return jax_cross_entropy(jax, h @ n["fc3.w"].T + n["fc3.b"], n.target)
 
 
 WORKLOAD = Workload(
     name="lenet",
     title="LeNet on 28×28 images",
+    group="step",
     spec="models.lenet",
     definition="LeNet",
-    sizes={"batch": (64,)},
+    sizes={"": {"batch": 64}},
+    variants={f"batch {batch}": {"batch": batch} for batch in (1, 37)},
     numbers=numbers,
+    images=True,
     wrt=list(SHAPES),
     torch=torch_loss,
     jax=jax_loss,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.formulas import jax_cross_entropy
 from benchmarks.workload import Array, Named, Workload
 
 WIDTHS = (784, 256, 128, 10)
@@ -25,26 +26,27 @@ def numbers(batch: int) -> dict[str, Array]:
     return made
 
 
-def torch_loss(torch: Any, n: Named) -> Any:
+def torch_loss(torch: Any, n: Named, s: Any) -> Any:
     f = torch.nn.functional
     h = torch.relu(f.linear(n.x, n["fc1.w"], n["fc1.b"]))
     h = torch.relu(f.linear(h, n["fc2.w"], n["fc2.b"]))
     return f.cross_entropy(f.linear(h, n["fc3.w"], n["fc3.b"]), n.target)
 
 
-def jax_loss(jax: Any, n: Named) -> Any:
+def jax_loss(jax: Any, n: Named, s: Any) -> Any:
     h = jax.nn.relu(n.x @ n["fc1.w"].T + n["fc1.b"])
     h = jax.nn.relu(h @ n["fc2.w"].T + n["fc2.b"])
-    logits = jax.nn.log_softmax(h @ n["fc3.w"].T + n["fc3.b"])
-    return -jax.numpy.mean(jax.numpy.take_along_axis(logits, n.target[:, None], 1))
+    return jax_cross_entropy(jax, h @ n["fc3.w"].T + n["fc3.b"], n.target)
 
 
 WORKLOAD = Workload(
     name="mlp",
     title="Perceptron 784-256-128-10",
+    group="table",
     spec=str(Path(__file__).with_suffix(".dl")),
     definition="Mlp",
-    sizes={"batch": (64, 512)},
+    sizes={f"batch {batch}": {"batch": batch} for batch in (64, 512)},
+    variants={f"batch {batch}": {"batch": batch} for batch in (1, 77)},
     numbers=numbers,
     wrt=[f"fc{layer}.{name}" for layer in (1, 2, 3) for name in "wb"],
     torch=torch_loss,

@@ -48,11 +48,11 @@ def test_training(root: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("script", [["-m", "benchmarks"], ["benchmarks/run.py"]], ids=["module", "script"])
 def test_benchmarks(script: list[str], root: Path, tmp_path: Path) -> None:
-    table = tmp_path / "table.md"
-    options = ["cross_entropy", "--batch", "8", "--rounds", "1", "--seconds", "0.01", "--markdown", str(table)]
+    options = ["cross_entropy", "--group", "table", "--batch", "8", "--rounds", "1", "--seconds", "0.01"]
+    options += ["--patience", "0", "--write", str(tmp_path)]
     subprocess.run([sys.executable, *script, *options, "--only", "dlc", "torch"], cwd=root, check=True, env=os.environ)
-    text = table.read_text(encoding="utf-8")
-    assert "## Softmax and cross-entropy (batch 8, classes 1000)" in text
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "### Softmax and cross-entropy (batch 8, classes 1000)" in text
     assert "| dlc |" in text
 
 
@@ -69,7 +69,8 @@ def test_benchmarks_tell_of_a_difference(root: Path, tmp_path: Path) -> None:
     spec = copy / "workloads" / "cross_entropy.dl"
     spec.write_text(spec.read_text(encoding="utf-8").replace("loss = mean", "loss = 2*mean"), encoding="utf-8")
     pytest.importorskip("torch", reason="values are compared with PyTorch: pip install -e '.[reference]'")
-    options = ["cross_entropy", "--batch", "8", "--rounds", "1", "--seconds", "0.01", "--only", "dlc", "torch"]
+    options = ["cross_entropy", "--group", "table", "--batch", "8", "--rounds", "1", "--seconds", "0.01"]
+    options += ["--patience", "0", "--only", "dlc", "torch"]
     found = subprocess.run([sys.executable, "-m", "benchmarks", *options], cwd=tmp_path, capture_output=True, text=True)
     assert found.returncode == 1
     assert "**" in found.stdout

@@ -1,0 +1,158 @@
+"""The implementations: what each makes of a workload. A maker raises ImportError if its library is not installed, or if
+the workload has nothing for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from benchmarks.workload import COTANGENT, Named, Numbers, Sizes, Workload
+
+Step = Callable[[], Sequence[Any]]
+Maker = Callable[[Workload, Sizes, Numbers, int], Step]
+
+
+def made(name: str, workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    """The step of one implementation, not yet run."""
+    return _MAKERS[name](workload, sizes, numbers, threads)
+
+
+def import_library(name: str) -> None:
+    """Import what the implementation needs before it sees a workload."""
+    for library in _LIBRARIES[name]:
+        importlib.import_module(library)
+
+
+def comparable(name: str, workload: Workload, found: Sequence[Any]) -> list[Any]:
+    """What a step gave, with derivatives by the parameters as the other implementations hold them."""
+    if name not in OURS:
+        return list(found)
+    value, *derivatives = found
+    return [value, *workload.layout(dict(zip(workload.wrt, derivatives, strict=True))).values()]
+
+
+def _dlc(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    import dlc
+
+    dlc.set_num_threads(threads)
+    is_layer = COTANGENT in numbers
+    definitions: dict[str, Any] = workload.definitions(sizes)
+    wrt = list(workload.wrt) if is_layer else None
+    module = dlc.compile(workload.spec, dtype="float32", wrt=wrt, model=workload.definition, **definitions)
+    model = getattr(module, workload.definition)()
+    for name in model.params:
+        model.params[name][...] = numbers[name]
+    inputs = {name: value for name, value in numbers.items() if name in model.inputs}
+    if not workload.wrt:
+        return lambda: [model.forward(inputs)["y"]]
+    if is_layer:
+
+        def layer_step() -> Sequence[Any]:
+            outputs, gradients = model.vjp(numbers[COTANGENT], **inputs)
+            return [outputs["y"], *(gradients[name] for name in workload.wrt)]
+
+        return layer_step
+
+    def step() -> Sequence[Any]:
+        loss, gradients = model.value_and_grad(inputs)
+        return [loss, *(gradients[name] for name in workload.wrt)]
+
+    return step
+
+
+def _torch(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    return _torch_step(workload, sizes, numbers, threads)
+
+
+def _torch_channels_last(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    if not workload.images:
+        raise ImportError("this workload has no images")
+    return _torch_step(workload, sizes, numbers, threads, channels_last=True)
+
+
+def _torch_compile(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    return _torch_step(workload, sizes, numbers, threads, channels_last=workload.images, compiled=True)
+
+
+def _torch_step(
+    workload: Workload,
+    sizes: Sizes,
+    numbers: Numbers,
+    threads: int,
+    channels_last: bool = False,
+    compiled: bool = False,
+) -> Step:
+    import torch
+
+    torch.set_num_threads(threads)
+    formula = torch.compile(workload.torch) if compiled else workload.torch
+    fixed, moving = ({name: torch.from_numpy(a) for name, a in part.items()} for part in _parts(workload, numbers))
+    if channels_last:
+        fixed, moving = ({name: _channels_last(torch, t) for name, t in part.items()} for part in (fixed, moving))
+    leaves = [tensor.requires_grad_() for tensor in moving.values()]
+    named, options, weight = Named(**fixed, **moving), SimpleNamespace(**sizes), fixed.get(COTANGENT)
+    if not leaves:
+        return lambda: [formula(torch, named, options)]
+
+    def step() -> Sequence[Any]:
+        value = formula(torch, named, options)
+        return [value.detach(), *torch.autograd.grad(value, leaves, weight)]
+
+    return step
+
+
+def _channels_last(torch: Any, tensor: Any) -> Any:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def _jax(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    if workload.jax is None:
+        raise ImportError("this workload has no formula for it")
+    import jax  # pyright: ignore[reportMissingImports]
+
+    formula, options = workload.jax, SimpleNamespace(**sizes)
+    fixed, moving = ({name: jax.numpy.array(a) for name, a in part.items()} for part in _parts(workload, numbers))
+    if not moving:
+        value_of = jax.jit(lambda fixed: formula(jax, Named(**fixed), options))
+        return lambda: [jax.block_until_ready(value_of(fixed))]
+
+    @jax.jit
+    def differentiated(moving: Any, fixed: Any) -> Any:
+        value, pull_back = jax.vjp(lambda moving: formula(jax, Named(**moving, **fixed), options), moving)
+        return value, pull_back(fixed.get(COTANGENT, jax.numpy.ones_like(value)))[0]
+
+    def step() -> Sequence[Any]:
+        value, gradients = jax.block_until_ready(differentiated(moving, fixed))
+        return [value, *(gradients[name] for name in moving)]
+
+    return step
+
+
+def _parts(workload: Workload, numbers: Numbers) -> tuple[Numbers, Numbers]:
+    """What stays as it is, and what is differentiated by, as libraries hold it."""
+    fixed = {name: value for name, value in numbers.items() if name not in workload.wrt}
+    return fixed, workload.layout({name: numbers[name] for name in workload.wrt})
+
+
+_MAKERS: Mapping[str, Maker] = {
+    "dlc": _dlc,
+    "torch": _torch,
+    "torch.channels_last": _torch_channels_last,
+    "torch.compile": _torch_compile,
+    "jax": _jax,
+}
+_LIBRARIES: Mapping[str, Sequence[str]] = {
+    "dlc": ("dlc.compiler.driver", "dlc.runtime.kernels"),
+    "torch": ("torch",),
+    "torch.channels_last": ("torch",),
+    "torch.compile": ("torch", "torch._inductor.compile_fx"),
+    "jax": ("jax", "jax.numpy"),
+}
+IMPLEMENTATIONS = tuple(_MAKERS)
+OURS = ("dlc",)
+PEERS = tuple(name for name in IMPLEMENTATIONS if name not in OURS)
+COMPILERS = ("dlc", "torch.compile")
+"""Those that keep what they have compiled for the next process."""

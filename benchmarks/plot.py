@@ -1,0 +1,50 @@
+"""The plots of the report. Needs matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+
+from benchmarks.implementations import PEERS
+
+if TYPE_CHECKING:
+    from benchmarks.report import Result
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+_COLOURS = dict(zip(PEERS, ("#d1495b", "#edae49", "#66a182", "#00798c", "#6d597a"), strict=False))
+
+
+def draw(folder: Path, results: Sequence[Result]) -> list[str]:
+    """Write the plots; gives their file names."""
+    shown = [result for result in results if result.ratios]
+    if not shown:
+        return []
+    figure, axes = plt.subplots(figsize=(9, 1.2 + 0.42 * len(shown)), layout="constrained")
+    peers = [name for name in PEERS if any(name in result.ratios for result in shown)]
+    height = 0.8 / len(peers)
+    for number, name in enumerate(peers):
+        places = [line for line, result in enumerate(shown) if name in result.ratios]
+        ratios = [shown[line].ratios[name] for line in places]
+        offsets = [line + (number + 0.5) * height - 0.4 for line in places]
+        axes.barh(offsets, [ratio - 1 for ratio in ratios], height, left=1, label=name, color=_COLOURS[name])
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    least, most = (choose(r for result in shown for r in result.ratios.values()) for choose in (min, max))
+    axes.set_xlim(min(0.5, least / 1.2), max(2, most * 1.2))
+    ticks = [t for t in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if least / 1.3 <= t <= most * 1.3]
+    axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_yticks(range(len(shown)), [result.case.title for result in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlabel("time of a step, beside that of dlc (to the right of 1: dlc is faster)")
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(peers), frameon=False)
+    figure.savefig(folder / "speed.png", dpi=110)
+    plt.close(figure)
+    return ["speed.png"]

@@ -1,0 +1,99 @@
+"""The benchmarks: every workload computes what its formula in PyTorch does, at small sizes, and the report tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import cases_of, main, parsed
+from benchmarks.implementations import comparable, made
+from benchmarks.report import Result, text
+from benchmarks.turns import TOLERANCE, Measurement, Row, Settings, error_of
+from benchmarks.workload import GROUPS, Case, load, names
+
+CASES = [case for name in names() for case in load(name).cases]
+# Sizes are made no larger than these; kernels, strides and other options stay as they are.
+MOST = {"batch": 3, "channels": 4, "maps": 6, "height": 9, "width": 8, "length": 6, "heads": 2, "features": 5}
+MOST |= {"classes": 7, "elements": 33, "vocabulary": 11, "rows": 6, "layers": 2}
+
+
+def small(case: Case) -> dict[str, int]:
+    return {size: min(value, MOST.get(size, value)) for size, value in case.sizes.items()}
+
+
+SMALL = {(case.workload, *small(case).items()): case for case in reversed(CASES)}
+
+
+def results(name: str, case: Case) -> list[Any]:
+    workload = load(case.workload)
+    sizes = small(case)
+    found = made(name, workload, sizes, workload.numbers(**sizes), threads=1)()
+    return comparable(name, workload, [np.asarray(value).astype(np.float64) for value in found])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SMALL.values(), ids=lambda case: case.title)
+def test_a_workload_computes_its_formula(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLC_CACHE_DIR", str(tmp_path))
+    found = results("dlc", case)
+    assert all(np.isfinite(array).all() for array in found)
+    pytest.importorskip("torch", reason="values are compared with PyTorch: pip install -e '.[reference]'")
+    wanted = results("torch", case)
+    assert len(found) == len(wanted)
+    assert max(map(error_of, found, wanted)) < TOLERANCE
+
+
+def test_every_workload_has_a_group_and_labels_that_differ() -> None:
+    assert {case.group for case in CASES} == set(GROUPS)
+    assert len({case.title for case in CASES}) == len(CASES)
+    for case in CASES:
+        assert set(load(case.workload).fixed.values()) <= set(case.sizes)
+
+
+def row(name: str, *turns: float, agrees: bool = True) -> Row:
+    return Row(name, turns[0], min(turns), 9.0, 1.5, 3 << 20, 1e-7, agrees, turns)
+
+
+def result(label: str, group: str, *rows: Row) -> Result:
+    return Result(Case("mlp", label, group, {"batch": 64}), Measurement("jax", rows))
+
+
+def test_ratios_are_medians_within_rounds() -> None:
+    """The machine is twice as slow in the second round, for both."""
+    found = result("", "table", row("dlc", 1.0, 2.0, 1.0), row("torch", 3.0, 6.0, 8.0), row("jax", 2.0, 4.0, 0.5))
+    assert found.ratios == {"torch": 3.0, "jax": 2.0}
+    assert found.best == ("jax", 2.0)
+
+
+def test_the_report_has_a_line_for_each_case_and_the_mean_of_each_group() -> None:
+    first = result("small", "table", row("dlc", 1.0), row("torch", 4.0))
+    second = result("large", "table", row("dlc", 2.0), row("torch", 0.5, agrees=False))
+    report = text([first, second, result("", "step", row("torch", 1.0))], Settings())
+    assert "| mlp small | 1.00 s | 4.00 | **4.00** torch | 3 MiB | 3 MiB | 9.00 s |  |" in report
+    assert "geometric mean 1.00, dlc is the slower one in 1 of 2" in report
+    assert "| torch | 500.00 ms | 500.00 ms | 0.25 | 3 MiB | 1.50 s | 9.00 s | **1e-07** |" in report
+    assert report.count("Beside the fastest of the others") == 1
+
+
+def test_the_plot_has_a_bar_for_each_peer(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots are drawn with matplotlib: pip install -e '.[data]'")
+    from benchmarks.plot import draw
+
+    assert draw(tmp_path, [result("", "step", row("torch", 1.0))]) == []
+    found = draw(tmp_path, [result("", "table", row("dlc", 1.0), row("torch", 4.0), row("jax", 0.1))])
+    assert [(tmp_path / name).stat().st_size > 1000 for name in found] == [True]
+
+
+def test_what_is_no_workload_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["no_such_workload"])
+    assert "there is no workload no_such_workload" in capsys.readouterr().err
+
+
+def test_sizes_that_are_asked_for_make_cases_equal() -> None:
+    cases = cases_of(parsed(["mlp", "--batch", "5", "6", "--group", "table", "variant"]))
+    assert [case.title for case in cases] == ["mlp batch 5", "mlp batch 6"]
+    assert [case.sizes for case in cases] == [{"batch": 5}, {"batch": 6}]
