@@ -214,6 +214,18 @@ def _filtered(t: Any) -> Any:
     return torch.einsum("k,kn->n", t.w, torch.stack(waves))
 
 
+def _looking_back(t: Any) -> Any:
+    """Every step attends to those before it, and to nothing with weight 1."""
+    states: list[Any] = []
+    for x in t.x:
+        if states:
+            before = torch.stack(states)
+            weights = torch.exp(before @ t.v @ x)
+            x = x + t.w @ (weights @ before) / (1 + weights.sum())
+        states.append(torch.tanh(x))
+    return torch.stack(states)
+
+
 FORMULAS = (
     formula(
         "a recurrence behind two first rows", "w[K], x[N], l[N,N']", "y[N]",
@@ -223,6 +235,13 @@ FORMULAS = (
            p[j+2,n] = 2*(l[n,n']*p[j+1,n']) - p[j,n]
            y[n] = w[k]*p[k,n]""",
         _filtered, "K N", [(4, 3), (2, 1), (3, 2)],
+    ),
+    formula(
+        "weights of what came before", "x[T,D], w[D,D'], v[D,D']", "h[T,D]",
+        """s[t,t'] = [t' < t]*h[t',d]*v[d,d']*x[t,d']
+           a[t,t'] = exp(s[t,t'])/(1 + sum[t'' : t'' < t] exp(s[t,t'']))
+           h[t,d] = tanh(x[t,d] + sum[t' : t' < t] w[d,d']*a[t,t']*h[t',d'])""",
+        _looking_back, "T D", [(1, 1), (4, 3), (7, 2)],
     ),
 )  # fmt: skip
 
