@@ -9,13 +9,21 @@ steps counts as constant.  ``one_step`` gives the graph of what remains.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from dlc.compiler.ir.affine import Polynomial
 from dlc.compiler.ir.expr import Expr, Read, op, reads, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, dependencies, is_recurrent
 from dlc.compiler.ir.recurrence import Loop, Time, order
+
+
+class _Lead(NamedTuple):
+    """By how many steps the element that is computed stands behind the one that is read; None: that differs."""
+
+    reader: str
+    read: str
+    steps: int | None
 
 
 def recurrent_derivatives(graph: Graph) -> Iterator[Tensor]:
@@ -53,7 +61,7 @@ def one_step(graph: Graph, tensor: Tensor) -> tuple[Graph, dict[str, str]] | Non
     derivative reaches over steps."""
     assert tensor.derivative is not None
     component = next(names for names in components(graph) if tensor.id in names)
-    steps = next((steps for steps in _counts(graph, component) if _is_read_within_steps(graph, tensor, steps)), None)
+    steps = next(_counts(graph, component, tensor), None)
     if steps is None:
         return None
     tensors = dict(graph.tensors)
@@ -82,43 +90,63 @@ def _with_given(equation: Equation, name: str, steps: Mapping[str, Time], others
     return replace(equation, value=transform(equation.value, change))
 
 
-def _counts(graph: Graph, component: Sequence[str]) -> Iterator[Mapping[str, Time]]:
-    """Ways to count the steps of a recurrence so that none reads a later one."""
+def _counts(graph: Graph, component: Sequence[str], tensor: Tensor) -> Iterator[Mapping[str, Time]]:
+    """Ways to count the steps of a recurrence so that none reads a later one, and the derivative is read within one.
+
+    They agree on what the derivative is: what leads from what it is by to what it is of stands in the same step.
+    """
     plain = with_needs(graph)
     members = [name for name in component if name in plain.tensors]
     found = order(plain, members)
     for loop in found if isinstance(found, tuple) else ():
-        if isinstance(loop, Loop):
-            level = {name: replace(time, shift=Polynomial(())) for name, time in loop.times.items()}
-            yield from (steps for steps in (loop.times, level) if _never_ahead(plain, steps))
+        if isinstance(loop, Loop) and len({time.direction for time in loop.times.values()}) == 1:
+            leads = [*_leads(plain, loop.times), *_leads_of_derivative(graph, tensor, loop.times)]
+            shifts = _shifts(loop.times, leads)
+            if shifts is not None:
+                times = loop.times.items()
+                yield {name: replace(time, shift=time.shift + shifts[name]) for name, time in times}
 
 
-def _never_ahead(graph: Graph, steps: Mapping[str, Time]) -> bool:
-    if len({time.direction for time in steps.values()}) > 1:
-        return False
-    for name, time in steps.items():
+def _leads(graph: Graph, times: Mapping[str, Time]) -> Iterator[_Lead]:
+    for name, time in times.items():
         for equation in graph.tensors[name].equations:
             here = time.of(equation.subscripts)
-            read = [one for one in reads(equation.value) if one.tensor in steps]
-            ahead = [(steps[one.tensor].of(one.subscripts) - here).value for one in read]
-            if any(value is None or value > 0 for value in ahead):
-                return False
-    return True
+            for one in reads(equation.value):
+                if one.tensor in times:
+                    yield _Lead(name, one.tensor, (here - times[one.tensor].of(one.subscripts)).value)
 
 
-def _is_read_within_steps(graph: Graph, tensor: Tensor, steps: Mapping[str, Time]) -> bool:
+def _leads_of_derivative(graph: Graph, tensor: Tensor, times: Mapping[str, Time]) -> Iterator[_Lead]:
+    """What the derivative is of and by stand in one step: neither of them behind the other."""
     assert tensor.derivative is not None
     of, wrt = tensor.derivative.of, tensor.derivative.wrt
-    if of not in steps or wrt not in steps:
-        return False
+    if of not in times or wrt not in times:
+        yield _Lead(tensor.id, tensor.id, None)
+        return
     rank = graph.tensors[of].rank
-    return all(
-        steps[of].of(read.subscripts[:rank]) == steps[wrt].of(read.subscripts[rank:])
-        for reader in graph.tensors.values()
-        for equation in reader.equations
-        for read in reads(equation.value)
-        if read.tensor == tensor.id
-    )
+    for reader in graph.tensors.values():
+        for equation in reader.equations:
+            for one in reads(equation.value):
+                if one.tensor == tensor.id:
+                    lead = times[of].of(one.subscripts[:rank]) - times[wrt].of(one.subscripts[rank:])
+                    yield _Lead(of, wrt, lead.value)
+                    yield _Lead(wrt, of, (-lead).value)
+
+
+def _shifts(names: Iterable[str], leads: Sequence[_Lead]) -> dict[str, int] | None:
+    """Whole numbers with which no step reads a later one, by Bellman and Ford; None if there are none."""
+    shifts = dict.fromkeys(names, 0)
+    for _ in range(len(shifts) + 1):
+        changed = False
+        for reader, read, steps in leads:
+            if steps is None:
+                return None
+            if shifts[reader] + steps < shifts[read]:
+                shifts[reader] = shifts[read] - steps
+                changed = True
+        if not changed:
+            return shifts
+    return None
 
 
 def depths(graph: Graph) -> dict[str, int]:

@@ -159,6 +159,13 @@ class InstanceRank(SemanticDiagnostic):
         takes = counted(len(self.axes), "subscript")
         return f"`{self.name}[{','.join(self.axes)}]` is an array of instances: it takes {takes}, not {self.given}"
 
+    @property
+    def help(self) -> str | None:
+        if not self.axes:
+            return None
+        one = f"{self.name}[{','.join(axis[:1].lower() + axis[1:] for axis in self.axes)}]"
+        return f"say which instance is meant, right behind the name of the array: `{one}(..)`, `{one}.w[..]`"
+
 
 @dataclass(frozen=True)
 class NotACallable(SemanticDiagnostic):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise, product
 from typing import Any
 
+import numpy as np
 from numeric.formula_cases import formula
 from numeric.harness import Case, torch
 from numeric.layer_cases import row
@@ -226,6 +227,44 @@ def _looking_back(t: Any) -> Any:
     return torch.stack(states)
 
 
+def _factored(t: Any) -> Any:
+    """By its rows, of the lower triangle alone."""
+    rows: list[list[Any]] = []
+    for i, given in enumerate(t.m):
+        rows.append([])
+        for j in range(i + 1):
+            rest = given[j] - sum(x * y for x, y in zip(rows[i][:j], rows[j][:j], strict=True))
+            rows[i].append(torch.sqrt(rest) if i == j else rest / rows[j][j])
+    return torch.stack([torch.stack([*one, *[torch.zeros_like(t.m[0, 0])] * (len(t.m) - len(one))]) for one in rows])
+
+
+def _positive_definite(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    root = random.normal(size=shape)
+    return root @ root.T + np.eye(len(root))
+
+
+def _pendulums(steps: int) -> str:
+    """Half a step of the momentum before, and half a step after every step of the place."""
+    return f"""index S = {steps}, U = |S| + 1
+           q[0,d] = q0[d]
+           p[0,d] = p0[d]
+           v[u] = sum[d] (1 - cos(q[u,d]))
+           h[s,d] = p[s,d] - 0.05*grad(v[s], q[s,d])
+           q[s+1,d] = q[s,d] + 0.1*h[s,d]
+           p[s+1,d] = h[s,d] - 0.05*grad(v[s+1], q[s+1,d])
+           a[u,d] = q[u,d]
+           b[u,d] = p[u,d]"""
+
+
+def _leaps(t: Any, steps: int) -> Any:
+    q, p = [t.q0], [t.p0]
+    for _ in range(steps):
+        half = p[-1] - 0.05 * torch.sin(q[-1])
+        q.append(q[-1] + 0.1 * half)
+        p.append(half - 0.05 * torch.sin(q[-1]))
+    return torch.stack(q), torch.stack(p)
+
+
 FORMULAS = (
     formula(
         "a recurrence behind two first rows", "w[K], x[N], l[N,N']", "y[N]",
@@ -242,6 +281,19 @@ FORMULAS = (
            a[t,t'] = exp(s[t,t'])/(1 + sum[t'' : t'' < t] exp(s[t,t'']))
            h[t,d] = tanh(x[t,d] + sum[t' : t' < t] w[d,d']*a[t,t']*h[t',d'])""",
         _looking_back, "T D", [(1, 1), (4, 3), (7, 2)],
+    ),
+    formula(
+        "Cholesky factor", "m[I,I']", "l[I,I']",
+        """s[i,i'] = m[i,i'] - sum[i'' : i'' < i'] l[i,i'']*l[i',i'']
+           l[i,i'] = sqrt(s[i,i]) if i == i' else (s[i,i']/l[i',i'] if i' < i else 0)""",
+        _factored, "I", [(1,), (2,), (4,)], m=_positive_definite,
+    ),
+    formula(
+        "one step that is known when compiling", "q0[D], p0[D]", "a[U,D], b[U,D]", _pendulums(1),
+        lambda t: _leaps(t, 1), "D", [(1,), (3,)],
+    ),
+    formula(
+        "leaps of a frog", "q0[D], p0[D]", "a[U,D], b[U,D]", _pendulums(4), lambda t: _leaps(t, 4), "D", [(1,), (3,)]
     ),
 )  # fmt: skip
 
