@@ -5,17 +5,36 @@ another range gets a number (``i`` runs over ``I``, ``i2`` over ``I2``), and two
 by primes; the header lists the ranges.  Ids never show, so the text depends on the structure of the graph alone.
 
 Conversions from integers to reals are not spelled, as in the language: an integer beside a real is a real.
+
+Expressions are graphs, and as a tree some are too long to be read, or even written.  Of a long equation, what occurs
+several times has a name: ``y[i] = e1/(1 + e1) where e1 = exp(x[i])``.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, identity_of, walk
+from dlc.compiler.ir.expr import (
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    Size,
+    Solve,
+    free_indices,
+    identity_of,
+    walk,
+)
 from dlc.compiler.ir.graph import Equation, Graph, Initialiser, Tensor
 
 _KEYWORDS = frozenset(("and", "else", "false", "if", "in", "index", "inf", "mod", "not", "or", "pi", "state", "true"))
 _PI = 3.141592653589793
+_LONG, _SHORT = 400, 5  # nodes of an equation whose repeated parts get names, and of a part that gets none
 
 # Binding strength, weakest first: the levels of the language's grammar.
 _CHOICE, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _MINUS, _POWER, _ATOM = range(10)
@@ -87,11 +106,45 @@ def expression_text(expression: Expr, names: Mapping[Index, str], naming: Naming
 
 
 def equation_text(tensor: Tensor, equation: Equation, naming: Naming | None = None) -> str:
-    """``tensor[subscripts] = value``."""
+    """``tensor[subscripts] = value``, of a long value ``.. where`` its repeated parts are what they are."""
     naming = naming or Naming(_scalars_read(equation))
     names = naming.extend({}, equation.indices)
     printer = _Printer(naming)
-    return f"{printer.element(tensor.id, equation.subscripts, names)} = {printer.text(equation.value, names, _CHOICE)}"
+    repeated = _repeated(equation)
+    if not repeated:
+        value = printer.text(equation.value, names, _CHOICE)
+        return f"{printer.element(tensor.id, equation.subscripts, names)} = {value}"
+    taken = {node.tensor for node in walk(equation.value) if isinstance(node, Read)}
+    free = (name for number in itertools.count(1) if (name := f"e{number}") not in taken)
+    short = dict(zip(repeated, free, strict=False))
+    shortened = _Printer(naming, short)
+    written = shortened.text(equation.value, names, _CHOICE)
+    if isinstance(equation.value, Reduce):
+        names = naming.extend(names, equation.value.indices)
+    parts = (f"{name} = {shortened.definition(node, names)}" for node, name in short.items())
+    return f"{printer.element(tensor.id, equation.subscripts, names)} = {written} where {', '.join(parts)}"
+
+
+def _repeated(equation: Equation) -> list[Expr]:
+    """What a long equation has several times, small parts first."""
+    lengths: dict[Expr, int] = {}  # as trees
+    nodes = list(walk(equation.value))
+    for node in nodes:
+        lengths[node] = 1 + sum(lengths[child] for child in node.children)
+    if lengths[equation.value] <= _LONG:
+        return []
+    bound = set(equation.indices)
+    bound.update(equation.value.indices if isinstance(equation.value, Reduce) else ())
+    uses = Counter(child for node in nodes for child in node.children)
+    return [
+        node
+        for node in nodes
+        if uses[node] > 1
+        and lengths[node] > _SHORT
+        and node.type == "real"
+        and isinstance(node, Op | Select)
+        and bound.issuperset(free_indices(node))
+    ]
 
 
 def _scalars_read(equation: Equation) -> list[str]:
@@ -105,8 +158,13 @@ class _Printer:
     ``tight`` leaves out the spaces around ``+`` and ``-``, as subscripts are written.
     """
 
-    def __init__(self, naming: Naming) -> None:
+    def __init__(self, naming: Naming, short: Mapping[Expr, str] | None = None) -> None:
         self.naming = naming
+        self.short = short or {}  # names of parts that are written elsewhere
+
+    def definition(self, node: Expr, names: dict[Index, str]) -> str:
+        """A part that has a name, in full."""
+        return self._written_out(node, names, tight=False)[0]
 
     def text(self, node: Expr, names: dict[Index, str], level: int, last: bool = True, tight: bool = False) -> str:
         written, strength, is_open = self._spell(node, names, tight)
@@ -120,6 +178,9 @@ class _Printer:
 
     def _spell(self, node: Expr, names: dict[Index, str], tight: bool) -> tuple[str, int, bool]:
         """The text, its binding strength, and whether a factor written after it would fall into a reduction."""
+        return (self.short[node], _ATOM, False) if node in self.short else self._written_out(node, names, tight)
+
+    def _written_out(self, node: Expr, names: dict[Index, str], tight: bool) -> tuple[str, int, bool]:
         match node:
             case Const():
                 return _constant(node.value)

@@ -3,20 +3,22 @@
 Expressions are graphs: a node that is used twice is one object.  Written as text it would be computed twice, and
 twice as often with every level.  Here such a node becomes a ``Let`` before the statement, provided that it may be
 computed there: it is computed anyway (not only in a branch), or computing it in vain does no harm because what it
-reads is read anyway.
+reads is read anyway.  What repeats within one branch of a choice is bound in that branch: the choice becomes an ``If``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.expr import Expr, Op, Read, Select, reads, walk
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Select, op, reads, walk
 from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, System, Update, Var
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.lower.fusion import Body
 
 _FREE = frozenset({"neg", "real", "stop"})  # not worth a name
+_NOTHING = Const(0.0)
 
 
 def shared(body: Body, names: Callable[[str], str]) -> Body:
@@ -28,24 +30,76 @@ def shared(body: Body, names: Callable[[str], str]) -> Body:
         elif isinstance(statement, Matmul | System):
             result.append(statement)
         else:
-            result.extend(_bound(statement, names))
+            label = statement.buffer if isinstance(statement, Store) else statement.name
+            bound = _Sharing(label, names).of(statement.value, frozenset())
+            result += [*bound.before, replace(statement, value=bound.value)]
     return tuple(result)
 
 
-def _bound(statement: Let | Var | Update | Store, names: Callable[[str], str]) -> list[Statement]:
-    label = statement.buffer if isinstance(statement, Store) else statement.name
-    # each binding stands for its node in later bindings and in the value; larger nodes are built from smaller ones
-    mapping: dict[Expr, Expr] = {}
-    result: list[Statement] = []
-    for node in _repeated(statement.value):
-        local = Read(names(label), (), node.type)
-        result.append(Let(local.tensor, _replaced(node, mapping)))
-        mapping[node] = local
-    return [*result, replace(statement, value=_replaced(statement.value, mapping))] if mapping else [statement]
+@dataclass(frozen=True)
+class _Bound:
+    """A value in terms of the locals that the statements before it bind."""
+
+    before: tuple[Statement, ...]
+    value: Expr
+
+
+@dataclass(frozen=True)
+class _Sharing:
+    """Makes locals for the parts of one value, named after ``label``."""
+
+    label: str
+    names: Callable[[str], str]
+
+    def of(self, root: Expr, known: Set[Expr]) -> _Bound:
+        """``root`` with what repeats bound before it; ``known`` are reads that are done before."""
+        certain = _certain(root, {})
+        known = known | {node for node in certain if isinstance(node, Read)}
+        repeated = _repeated(root, certain, known)
+        # each local stands for its node in later bindings and in the value; larger nodes are built from smaller ones
+        mapping: dict[Expr, Expr] = {}
+        before: list[Statement] = []
+        for node in walk(root):
+            made = self._choice(node, mapping, known) if isinstance(node, Select) and node in certain else None
+            if made is None and node in repeated:
+                local = Read(self.names(self.label), (), node.type)
+                made = _Bound((Let(local.tensor, _replaced(node, mapping)),), local)
+            if made is not None:
+                before += made.before
+                mapping[node] = made.value
+        return _Bound(tuple(before), _replaced(root, mapping))
+
+    def _choice(self, node: Select, mapping: dict[Expr, Expr], known: Set[Expr]) -> _Bound | None:
+        """The choice as statements, if there is anything to bind in a branch of it."""
+        if node.type != "real":
+            return None
+        yes, no = (self.of(_replaced(branch, mapping), known) for branch in (node.yes, node.no))
+        if not yes.before and not no.before:
+            return None
+        cond = _replaced(node.cond, mapping)
+        local = Read(self.names(self.label), (), node.type)
+        if _is_simple(no):
+            return _Bound((Var(local.tensor, no.value), _when(cond, local, yes)), local)
+        if _is_simple(yes):
+            return _Bound((Var(local.tensor, yes.value), _when(op("not", cond), local, no)), local)
+        holds = Read(self.names(f"{self.label}.holds"), (), "bool")
+        start = (Let(holds.tensor, cond), Var(local.tensor, _NOTHING))
+        return _Bound((*start, _when(holds, local, yes), _when(op("not", holds), local, no)), local)
+
+
+def _is_simple(branch: _Bound) -> bool:
+    """Whether it may be computed before the condition is known."""
+    return isinstance(branch.value, Const) or (isinstance(branch.value, Read) and not branch.value.subscripts)
+
+
+def _when(cond: Expr, local: Read, branch: _Bound) -> If:
+    return If(cond, (*branch.before, Update(local.tensor, branch.value)))
 
 
 def _replaced(root: Expr, mapping: dict[Expr, Expr]) -> Expr:
     """Replace original nodes, outermost first."""
+    if not mapping:
+        return root
     done: dict[Expr, Expr] = {}
 
     def visit(node: Expr) -> Expr:
@@ -59,27 +113,25 @@ def _replaced(root: Expr, mapping: dict[Expr, Expr]) -> Expr:
     return visit(root)
 
 
-def _repeated(root: Expr) -> list[Expr]:
-    """Nodes with more than one use that may be computed before the statement, children first."""
-    uses: dict[Expr, int] = {}
-    for node in walk(root):
+def _repeated(root: Expr, certain: Set[Expr], known: Set[Expr]) -> set[Expr]:
+    """Nodes with more than one use that may be computed before the statement."""
+    uses: Counter[Expr] = Counter((root,))
+    for node in reversed(list(walk(root))):  # each node after all nodes that use it
+        is_free = isinstance(node, Op) and node.name in _FREE
         for child in node.children:
-            uses[child] = uses.get(child, 0) + 1
-    certain = _certain(root)
-    certain_reads = {node for node in certain if isinstance(node, Read)}
+            uses[child] += uses[node] if is_free else 1
 
     def is_harmless(node: Expr) -> bool:
-        return not _is_random(node) and all(read in certain_reads or not read.subscripts for read in reads(node))
+        return not _is_random(node) and all(read in known or not read.subscripts for read in reads(node))
 
-    return [
+    return {
         node
-        for node in walk(root)
-        if uses.get(node, 0) > 1
-        and isinstance(node, Op)
-        and node.name not in _FREE
+        for node, count in uses.items()
+        if count > 1
+        and (isinstance(node, Select) or (isinstance(node, Op) and node.name not in _FREE))
         and node.type == "real"
         and (node in certain or is_harmless(node))
-    ]
+    }
 
 
 def _is_random(root: Expr) -> bool:
@@ -87,8 +139,10 @@ def _is_random(root: Expr) -> bool:
     return any(isinstance(node, Op) and node.name in RANDOM for node in walk(root))
 
 
-def _certain(root: Expr) -> set[Expr]:
-    """The nodes that are evaluated whatever the conditions say."""
+def _certain(root: Expr, done: dict[Expr, set[Expr]]) -> set[Expr]:
+    """The nodes that are evaluated whatever the conditions say: those of both branches of a choice are."""
+    if root in done:
+        return done[root]
     found: set[Expr] = set()
     stack = [root]
     while stack:
@@ -98,8 +152,10 @@ def _certain(root: Expr) -> set[Expr]:
         found.add(node)
         if isinstance(node, Select):
             stack.append(node.cond)
+            stack.extend(_certain(node.yes, done) & _certain(node.no, done))
         elif isinstance(node, Op) and node.name in ("and", "or"):
             stack.append(node.args[0])
         else:
             stack.extend(node.children)
+    done[root] = found
     return found

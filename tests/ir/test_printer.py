@@ -9,7 +9,7 @@ import pytest
 from building import add, at, given, graph, index, mul, parts, sub, total, when
 
 from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
-from dlc.compiler.ir.graph import Gradient, Initialiser, Objective, Requirement, whole
+from dlc.compiler.ir.graph import Equation, Gradient, Initialiser, Objective, Requirement, Tensor, whole
 from dlc.compiler.ir.printer import Naming, equation_text, expression_text, text
 
 A, B, C = (at(given(name)) for name in "abc")
@@ -121,6 +121,28 @@ def test_a_letter_is_no_keyword_and_no_scalar() -> None:
     naming = Naming(["p"])
     names = naming.extend({}, (index("p", 3), index("in", 3), index("c1", 3), index("c1", 4)))
     assert list(names.values()) == ["p2", "in2", "c1", "c1_2"]
+
+
+def test_what_a_long_equation_has_several_times_gets_a_name() -> None:
+    value: Expr = at(V, AXIS)
+    for _ in range(9):
+        value = op("sin", mul(add(value, A), add(value, B)))
+    written = equation_text(*_only(whole("y", (AXIS,), value)))
+    assert written.startswith("y[i] = sin((e8 + a)*(e8 + b)) where e1 = sin((v[i] + a)*(v[i] + b)), e2 = sin(")
+    assert len(written) < 400
+
+
+def test_the_names_of_parts_are_none_of_tensors() -> None:
+    e1 = given("e1", 3)
+    value: Expr = at(e1, J)
+    for _ in range(9):
+        value = op("sin", mul(add(value, A), add(value, B)))
+    written = equation_text(*_only(whole("y", (), total(J, of=value))))
+    assert written.startswith("y = sum[j] sin((e9 + a)*(e9 + b)) where e2 = sin((e1[j] + a)*(e1[j] + b)), e3 = sin(")
+
+
+def _only(tensor: Tensor) -> tuple[Tensor, Equation]:
+    return tensor, tensor.equations[0]
 
 
 def test_primes_of_a_hint_do_not_count() -> None:
