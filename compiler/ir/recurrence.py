@@ -186,45 +186,47 @@ class _Search:
     def all_axes(
         self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
     ) -> Iterator[dict[str, tuple[int, int]]]:
-        """The same where the reads relate an axis to several of another tensor, ``l[i,k]*l[j,k]``: each of them."""
-        for first in self.free_axes(names[0], used):
-            for direction in (1, -1):
-                start = {names[0]: (first, direction)}
-                if self.is_possible(names[0], start, edges):
-                    found = self.extended(start, edges, names, used)
-                    yield from islice(({name: one[name] for name in names} for one in found), _MOST_GUESSES)
+        """All axes for each tensor: the reads relate one axis to several of another tensor, ``l[i,k]*l[j,k]``."""
+        places = {
+            name: [
+                (axis, direction)
+                for axis in self.free_axes(name, used)
+                for direction in (1, -1)
+                if self.is_possible(name, axis, direction, edges)
+            ]
+            for name in names
+        }
+        for place in places[names[0]] if all(places.values()) else ():
+            found = self.extended({names[0]: place}, edges, places)
+            yield from islice(({name: one[name] for name in names} for one in found), _MOST_GUESSES)
+
+    def is_possible(self, name: str, axis: int, direction: int, edges: Sequence[Dependence]) -> bool:
+        """Whether no read of a tensor by itself is of a later time, which no shift could change."""
+        times = {name: Time(axis, direction, _NOTHING)}
+        own = [edge for edge in edges if edge.reader.tensor == edge.read.tensor == name]
+        return all(nonnegative(self.distance(edge, times), edge.facts) for edge in own)
 
     def extended(
         self,
         chosen: dict[str, tuple[int, int]],
         edges: Sequence[Dependence],
-        names: Sequence[str],
-        used: Mapping[str, frozenset[int]],
+        places: Mapping[str, Sequence[tuple[int, int]]],
     ) -> Iterator[dict[str, tuple[int, int]]]:
-        """All choices for the other tensors that the reads relate to those chosen, one after the other."""
-        if len(chosen) == len(names):
+        """All choices for the other tensors, one after the other, first those that reads relate to what is chosen."""
+        if len(chosen) == len(places):
             yield chosen
             return
-        options: dict[str, dict[tuple[int, int], None]] = {}
+        related: dict[str, list[tuple[int, int]]] = {}
         for edge in edges:
             written = self.equation(edge.reader).subscripts
             ends = (edge.reader.tensor, written), (edge.read.tensor, edge.read.subscripts)
             for (name, mine), (other, its) in (ends, ends[::-1]):
                 if name in chosen and other not in chosen:
-                    found = self.all_related(mine, chosen[name], its, used.get(other))
-                    options.setdefault(other, {}).update(dict.fromkeys(found))
-        name = next(iter((*options, *(name for name in names if name not in chosen))))
-        unrelated = ((axis, direction) for axis in self.free_axes(name, used) for direction in (1, -1))
-        for place in options.get(name) or unrelated:
-            more = {**chosen, name: place}
-            if self.is_possible(name, more, edges):
-                yield from self.extended(more, edges, names, used)
-
-    def is_possible(self, name: str, axes: Mapping[str, tuple[int, int]], edges: Sequence[Dependence]) -> bool:
-        """Whether no read of a tensor by itself is of a later time, which no shift could change."""
-        times = {name: Time(*axes[name], _NOTHING)}
-        own = [edge for edge in edges if edge.reader.tensor == edge.read.tensor == name]
-        return all(nonnegative(self.distance(edge, times), edge.facts) for edge in own)
+                    found = self.all_related(mine, chosen[name], its, None)
+                    related.setdefault(other, []).extend(one for one in found if one in places[other])
+        name = next(iter((*related, *(name for name in places if name not in chosen))))
+        for place in dict.fromkeys((*related.get(name, ()), *places[name])):
+            yield from self.extended({**chosen, name: place}, edges, places)
 
     def free_axes(self, name: str, used: Mapping[str, frozenset[int]]) -> list[int]:
         tensor = self.graph.tensors[name]
