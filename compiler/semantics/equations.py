@@ -7,7 +7,6 @@ become leading axes of the tensor, exactly those that it depends on, in the orde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
@@ -17,16 +16,14 @@ from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate
-from dlc.compiler.semantics.elements import at_most, bound_of_all, set_name
-from dlc.compiler.semantics.errors_indices import PartsOfDifferentRank, WrongRank
+from dlc.compiler.semantics.elements import bound_of_all, set_name
+from dlc.compiler.semantics.errors_indices import PartsOfDifferentRank
 from dlc.compiler.semantics.errors_limits import TooManyAxes, TooManyParts
-from dlc.compiler.semantics.errors_types import MixedTypes, NotWithinSet, WrongType
+from dlc.compiler.semantics.errors_types import MixedTypes, WrongType
 from dlc.compiler.semantics.frames import Draft, Frame, Poisoned, Value, collecting, tensor_value
-from dlc.compiler.semantics.names import set_size
+from dlc.compiler.semantics.outputs import matched
 from dlc.compiler.semantics.randomness import drawn
 from dlc.compiler.semantics.recurrences import Making
-from dlc.compiler.semantics.scope import set_of
-from dlc.compiler.semantics.sizes import Evidence
 from dlc.compiler.semantics.targets import MOST_AXES, LeftSide, end_of, left_side
 from dlc.compiler.semantics.unknown import unknown_names
 from dlc.compiler.source import Span
@@ -93,7 +90,7 @@ def _made(making: Making, equations: Sequence[Written]) -> Draft:
     ends = _ends(frame, lefts)
     draft = draft_of(frame, name, lefts, bodies, ends, [equation.span for equation in equations], making)
     if declaration is not None:
-        draft.tensor = _matched(frame, draft.tensor, declaration, lefts, ends)
+        draft.tensor = matched(frame, draft.tensor, declaration, lefts, ends)
     return draft
 
 
@@ -247,38 +244,3 @@ def equation_of(
 def _common_set(lefts: Sequence[LeftSide], axis: int) -> str:
     names = {left.sets[axis] for left in lefts}
     return names.pop() if len(names) == 1 else ""
-
-
-def _matched(
-    frame: Frame, tensor: Tensor, declaration: ast.Declaration, lefts: Sequence[LeftSide], ends: Sequence[Expr]
-) -> Tensor:
-    """An output has the axes that the signature says."""
-    name = declaration.name.text
-    if any(isinstance(axis, ast.AllAxes) for axis in declaration.axes):
-        return _element_of(frame, tensor, declaration)
-    if len(declaration.axes) != len(ends):
-        raise CompileError(WrongRank(lefts[0].span, name, len(declaration.axes), len(ends), declaration.span))
-    lead = len(tensor.sizes) - len(ends)
-    sets = list(tensor.sets)
-    for number, (axis, end) in enumerate(zip(declaration.axes, ends, strict=True)):
-        assert isinstance(axis, ast.Name)
-        size = set_size(frame, set_of(axis.text), axis.span)
-        left = Evidence(f"axis {number + 1} of `{name}`", lefts[-1].span_of(number))
-        right = Evidence(f"`{axis.text}` in the signature", axis.span)
-        frame.build.sizes.unify(end, size, left, right, frame.report)
-        sets[lead + number] = set_of(axis.text)
-    return _element_of(frame, replace(tensor, sets=tuple(sets)), declaration)
-
-
-def _element_of(frame: Frame, tensor: Tensor, declaration: ast.Declaration) -> Tensor:
-    """`-> path[T] in V`: shown to lie in `V` when the sizes are found."""
-    if declaration.element_of is None:
-        return tensor
-    name, wanted = declaration.name.text, set_of(declaration.element_of.text)
-    size = set_size(frame, wanted, declaration.element_of.span)
-    bound = tensor.bound
-    if bound is None:
-        reason = "nothing bounds what its equation gives"
-        raise CompileError(NotWithinSet(tensor.span, name, wanted, reason, True, declaration.element_of.span))
-    at_most(frame, bound, size, tensor.span, name, wanted, declaration.element_of.span)
-    return replace(tensor, bound=size, bound_set=wanted)

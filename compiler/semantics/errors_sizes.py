@@ -27,6 +27,11 @@ class SizeConflict(SizeDiagnostic):
     right_size: str
     other: Span | None = None
     known: tuple[tuple[str, Span], ...] = ()
+    hint: str | None = None
+
+    @property
+    def help(self) -> str | None:
+        return self.hint
 
     @property
     def message(self) -> str:

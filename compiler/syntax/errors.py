@@ -452,6 +452,30 @@ class UnknownType(Diagnostic):
 
 
 @dataclass(frozen=True)
+class SeveralTargets(Diagnostic):
+    code: ClassVar[str] = "DL028"
+    title: ClassVar[str] = "several left sides"
+
+    targets: tuple[str, ...]
+    call: str | None
+
+    @property
+    def message(self) -> str:
+        return "an equation defines one tensor"
+
+    @property
+    def help(self) -> str:
+        if self.call is None:
+            return "write an equation for each of them"
+        first, *others = self.targets
+        lines = [f"`{first} = {self.call}`", *(f"`{other} = {self.call}.NAME`" for other in others)]
+        return (
+            f"write an equation for each output: {listed(lines, 'and')}, where NAME is what the layer calls it; "
+            "equal calls are computed once"
+        )
+
+
+@dataclass(frozen=True)
 class TooManyErrors(Diagnostic):
     code: ClassVar[str] = "DL026"
     title: ClassVar[str] = "too many errors"
@@ -461,10 +485,10 @@ class TooManyErrors(Diagnostic):
         return "too many errors; the rest of the file was not read"
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str], joint: str = "or") -> str:
     """`a, b or c`."""
     *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+    return f"{', '.join(most)} {joint} {last}" if most else last
 
 
 def article(noun: str) -> str:

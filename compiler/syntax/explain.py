@@ -194,6 +194,43 @@ def _update_in_expression(refused: Refused) -> Diagnostic | None:
     return None
 
 
+def _several_targets(refused: Refused) -> Diagnostic | None:
+    """`h[t+1,D], c[t+1,D] = Cell(..)`, in parentheses or not."""
+    tokens, word = refused.tokens, refused.word
+    in_parentheses = refused.number == 0 and word.type == "LPAR"
+    if not refused.in_body or not (in_parentheses or (word.type == "COMMA" and "EQUALS" in refused.accepted)):
+        return None
+    equals = _depths(tokens)[0]
+    if equals is None:
+        return None
+    left = tokens[1 : equals - 1] if in_parentheses else tokens[:equals]
+    commas = [place for place, depth in enumerate(_depths(left)[1]) if depth == 0 and left[place].type == "COMMA"]
+    ends = zip([-1, *commas], [*commas, len(left)], strict=True)
+    targets = [left[start + 1 : end] for start, end in ends]
+    if len(targets) < 2 or any(not one or one[0].type != "NAME" for one in targets):
+        return None
+    right = tokens[equals + 1 :]
+    call = None
+    if tokens[equals].type == "EQUALS" and [token.type for token in right[:2]] == ["NAME", "LPAR"]:
+        call = f"{right[0].text}(..)"
+    texts = tuple(one[0].span.merge(one[-1].span).text for one in targets)
+    span = left[0].span.merge(left[-1].span)
+    return errors.SeveralTargets(span, texts, call)
+
+
+def _depths(tokens: tuple[Token, ...]) -> tuple[int | None, list[int]]:
+    """Where the first `=`, `~` or `<-` outside brackets stands, and how deep in brackets each word is."""
+    depths: list[int] = []
+    depth, equals = 0, None
+    for place, token in enumerate(tokens):
+        depth -= token.text in CLOSING.values()
+        depths.append(depth)
+        depth += token.text in CLOSING
+        if depth == 0 and equals is None and token.type in ("EQUALS", "TILDE", "UPDATE"):
+            equals = place
+    return equals, depths
+
+
 def _wrong_equals(refused: Refused) -> Diagnostic | None:
     word = refused.word
     if word.type == "EQUAL" and "EQUALS" in refused.accepted:
@@ -208,12 +245,8 @@ def _wrong_equals(refused: Refused) -> Diagnostic | None:
 
 
 def _first_equals(refused: Refused) -> Span | None:
-    depth = 0
-    for token in refused.tokens[: refused.number]:
-        depth += (token.text in CLOSING) - (token.text in CLOSING.values())
-        if depth == 0 and token.type in ("EQUALS", "TILDE", "UPDATE"):
-            return token.span
-    return None
+    place = _depths(refused.tokens[: refused.number])[0]
+    return None if place is None else refused.tokens[place].span
 
 
 def _keyword_as_name(refused: Refused) -> Diagnostic | None:
@@ -267,6 +300,7 @@ _MISTAKES: tuple[Callable[[Refused], Diagnostic | None], ...] = (
     _misplaced_statement,
     _missing_colon,
     _update_in_expression,
+    _several_targets,
     _wrong_equals,
     _keyword_as_name,
     _reduction_as_name,
@@ -301,7 +335,7 @@ def _short(text: str) -> str:
 
 def _expected(refused: Refused) -> tuple[str, ...]:
     """The accepted words, with the many that begin an expression, or continue one, called by one name."""
-    accepted = set(refused.accepted) - {"$END"}
+    accepted = set(refused.accepted) - {"$END", "INDENT", "DEDENT"}
     called: list[str] = []
     if {"NAME", "NUMBER", "LPAR"} <= accepted:
         accepted -= _EXPRESSION_STARTS
