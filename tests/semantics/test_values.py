@@ -341,6 +341,23 @@ model M(x[B,C,H,W]) -> y[B,D,U,V]:
     assert_allclose(run(text, {"x": X4, "conv.k": k, "conv.b": c})["y"], expected)
 
 
+def test_fans_of_a_parameter_that_is_passed() -> None:
+    """A layer that says what its derivative by a parameter is makes a variable of its own of what is passed."""
+    text = """
+layer Affine(x[J]; w[I,J] ~ zeros, b[I] = 0) -> y[I]:
+    y[i] = w[i,j]*x[j] + b[i]
+    check grad(y[i], w[i',j]) == [i == i']*x[j]
+layer Net(x[B,J]; w[I,J] ~ xavier_uniform, v[J,I] ~ xavier_uniform, c[I] = 0) -> y[B,I], z[B,I]:
+    y[b,I] = Affine(x[b,J]; w, c)
+    u[i,j] = v[j,i]
+    z[b,I] = Affine(x[b,J]; u, c)
+"""
+    graph = graph_of(text, "Net")
+    for name in "wv":
+        start = graph.tensors[name].initialiser
+        assert start is not None and (repr(start.fan_in), repr(start.fan_out)) == ("|J|", "|I|")
+
+
 def test_call_under_a_guard_reads_only_where_the_guard_holds() -> None:
     text = """
 layer Sq(x[D]) -> y[D]:
