@@ -22,6 +22,7 @@ from numeric import (
     model_cases,
     recurrent_cases,
     system_cases,
+    variant_cases,
 )
 from numeric.harness import EXACT, SINGLE, Case, Results, assert_agree, expected, graph_of, inputs_of
 
@@ -35,6 +36,7 @@ QUICK = frozenset(
 QUICK_DOUBLE = frozenset({"LeNet"})
 CASES = (
     *layer_cases.CASES,
+    *variant_cases.CASES,
     *library_cases.CASES,
     *attention_cases.CASES,
     *recurrent_cases.CASES,

@@ -96,3 +96,39 @@ def test_a_sequence_of_one_label_has_no_transitions() -> None:
 def test_equations_that_depend_on_each_other_have_no_solution_without_a_ridge() -> None:
     given = {"x": np.ones((3, 2)), "y": np.array([1.0, 2.0, 3.0]), "d_w": np.ones(2)}
     assert np.all(np.isnan(layer("nn.least_squares", "NormalEquations", **given).outputs["w"]))
+
+
+def test_a_graph_without_edges() -> None:
+    none, x = np.zeros(0, int), np.array([[1.0, 2.0], [3.0, 4.0]])
+    w, u, b = np.full((1, 2), 2.0), np.full((1, 2), 3.0), np.ones(1)
+    for name in ("MessagePassing", "MeanMessagePassing"):
+        found = layer("nn.graphs", name, x=x, src=none, dst=none, w=w, u=u, b=b, d_y=np.ones((2, 1)))
+        assert_close(found.outputs["y"], [[10.0], [22.0]], EXACT)
+        assert_close(found.gradients["w"], np.zeros((1, 2)), 0)
+        assert_close(found.gradients["x"], np.full((2, 2), 3.0), EXACT)
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_a_sequence_without_steps_leaves_the_state_as_it_was(name: str) -> None:
+    graph = graph_of(library_text("nn.recurrent"), name, () if name == "RNN" else (("D", 2),))
+    state = np.array([1.0, -2.0])
+    given = {tensor.id: np.zeros([2] * len(tensor.sizes)) for tensor in graph.of_kind("parameter")}
+    given |= {"x": np.zeros((0, 2)), "h0": state, "d_y": np.zeros((0, 2)), "d_last": np.array([3.0, 4.0])}
+    if name == "LSTM":
+        given |= {"c0": 2 * state, "d_memory": np.array([5.0, 6.0])}
+    found = interpreted(graph, given)
+    assert found.outputs["y"].shape == found.gradients["x"].shape == (0, 2)
+    assert_close(found.outputs["last"], state, 0)
+    assert_close(found.gradients["h0"], [3.0, 4.0], 0)
+    if name == "LSTM":
+        assert_close(found.outputs["memory"], 2 * state, 0)
+        assert_close(found.gradients["c0"], [5.0, 6.0], 0)
+
+
+def test_the_first_of_equally_good_labellings_is_decoded() -> None:
+    found = layer("nn.sequences", "Viterbi", s=np.zeros((3, 2)), w=np.zeros((2, 2)), d_score=1.0)
+    assert_close(found.outputs["z"], [0, 0, 0], 0)
+    assert_close(found.gradients["s"], [[1, 0], [1, 0], [1, 0]], 0)
+    found = layer("nn.sequences", "Viterbi", s=np.zeros((2, 2)), w=[[0.0, 0.0], [1.0, 1.0]], d_score=1.0)
+    assert_close(found.outputs["z"], [1, 0], 0)
+    assert_close(found.outputs["score"], 1, 0)

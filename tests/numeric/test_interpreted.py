@@ -20,12 +20,14 @@ from numeric import (
     model_cases,
     recurrent_cases,
     system_cases,
+    variant_cases,
 )
 from numeric.harness import EXACT, Case, assert_agree, expected, graph_of, inputs_of, interpreted
 
 CASES = (
     *formula_cases.CASES,
     *system_cases.CASES,
+    *variant_cases.CASES,
     *layer_cases.CASES,
     *library_cases.CASES,
     *attention_cases.CASES,
