@@ -19,7 +19,7 @@ from dlc.runtime.execution import Plan, address
 from dlc.runtime.parameters import Layout, aligned_zeros
 from dlc.runtime.results import Gradients, Outputs
 from dlc.runtime.sizes import bound_sizes
-from dlc.runtime.threads import get_num_threads
+from dlc.runtime.threads import shards
 
 Vector = np.ndarray[Any, Any]
 
@@ -104,7 +104,7 @@ class EntryCall:
         }
 
     def _plan(self, arrays: Mapping[str, Vector]) -> Plan:
-        key = (get_num_threads(), *((name, array.shape) for name, array in arrays.items()))
+        key = tuple((name, array.shape) for name, array in arrays.items())
         return self._plans.get(key) or self._new_plan(key, arrays)
 
     def _execute(self, plan: Plan, arrays: dict[str, Vector], base: int) -> None:
@@ -155,7 +155,8 @@ class EntryCall:
         self._check_missing(arrays)
         shapes = {name: array.shape for name, array in arrays.items()}
         sizes = bound_sizes(self._declaration, shapes, self._fixed, self.entry.sizes)
-        plan = Plan(self._declaration, self.entry, sizes, key[0], self._layout, self._flat, self._hypers, self._states)
+        known = self._declaration, self.entry, sizes, shards(), self._layout
+        plan = Plan(*known, self._flat, self._hypers, self._states)
         while len(self._plans) >= MOST_PLANS:
             self._plans.pop(next(iter(self._plans)), None)
         self._plans[key] = plan

@@ -56,7 +56,7 @@ class Plan:
         declaration: Declaration,
         entry: Entry,
         sizes: Sizes,
-        threads: int,
+        shards: int,
         layout: Layout,
         parameters: Vector,
         hypers: Mapping[str, Vector],
@@ -67,7 +67,7 @@ class Plan:
         self.sizes = sizes
         derived = {name: if_known(size, sizes) for name, size in declaration.derived.items()}
         known = {**sizes, **{name: size for name, size in derived.items() if size is not None}}
-        known[SHARDS] = _shards(entry, known, threads)
+        known[SHARDS] = _shards(entry, known, shards)
         self.program = Program([(step.region, _shards_of(step, known)) for step in entry.steps])
         arrays = {array.name: array for array in (*declaration.given, *declaration.arrays)}
         self._dtypes = {name: declaration.dtype(array.type) for name, array in arrays.items()}
@@ -179,10 +179,10 @@ def _mentioned(declaration: Declaration, entry: Entry) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _shards(entry: Entry, sizes: Sizes, threads: int) -> int:
-    """As many shards as threads, or one where no region has enough work to share."""
-    probe = {**sizes, SHARDS: threads}
-    return threads if any(_is_worth(step, probe) for step in entry.steps) else 1
+def _shards(entry: Entry, sizes: Sizes, most: int) -> int:
+    """All of them, or one where no region has enough work to share."""
+    probe = {**sizes, SHARDS: most}
+    return most if any(_is_worth(step, probe) for step in entry.steps) else 1
 
 
 def _shards_of(step: Step, sizes: Sizes) -> int:

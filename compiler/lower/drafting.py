@@ -14,8 +14,9 @@ from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.lower import systems
 from dlc.compiler.lower.contractions import Packer, contraction, plan, product_body
 from dlc.compiler.lower.fusion import merged, touches
-from dlc.compiler.lower.kernels import Cycle, Draft, Item
+from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.nests import nest, sizes_product, work
+from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, rows_of
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
@@ -61,15 +62,23 @@ class _Level:
     def place(self, new: Draft) -> None:
         """Fuse the new equation into the first kernel that may hold it, or make it a kernel of its own."""
         ((tensor, equation),) = new.equations
-        producers = [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
-        earliest = max([*producers, self.home.get(tensor.id, 0)], default=0)
-        for number in range(earliest, len(self.items)):
-            fused = _fused(self.items[number], new)
-            if fused is not None:
-                self.items[number] = fused
-                self.home[tensor.id] = number
+        for number in self.candidates(tensor, equation):
+            if self.fuse(number, new):
                 return
-        self.append(new, [tensor.id])
+        self.append(new, new.computes)
+
+    def candidates(self, tensor: Tensor, equation: Equation) -> range:
+        """The numbers of the items behind all that the equation needs."""
+        producers = [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
+        return range(max([*producers, self.home.get(tensor.id, 0)], default=0), len(self.items))
+
+    def fuse(self, number: int, new: Draft) -> bool:
+        """Put the new equation into the kernel with that number, if it may hold it."""
+        fused = _fused(self.items[number], new)
+        if fused is not None:
+            self.items[number] = fused
+            self.home.update(dict.fromkeys(new.computes, number))
+        return fused is not None
 
 
 class _Drafting:
@@ -124,7 +133,8 @@ class _Drafting:
             return
         product = contraction(tensor, own, self.sizes, frozenset(level.over))
         if product is None:
-            level.place(self._nest(level, tensor, own, shown, when))
+            if level.outer is not None or not self._in_pieces(level, tensor, own, shown):
+                level.place(self._nest(level, tensor, own, shown, when))
             return
         before = len(level.packer.tensors)
         found = plan(product, level.packer)
@@ -134,6 +144,33 @@ class _Drafting:
         count = sizes_product((*found.product.equation.indices, *found.product.reduced))
         draft = Draft([(tensor, own)], body, extent, found, [count], formulas=[shown], over=level.over, when=when)
         level.append(draft, [tensor.id])
+
+    def _in_pieces(self, level: _Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
+        """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""
+        for outer in outer_indices(equation):
+            for number in level.candidates(tensor, equation):
+                item = level.items[number]
+                if not isinstance(item, Draft) or not divides(item, outer):
+                    continue
+                rows = rows_of(outer, equation) if equation.indices else touches(item.body)
+                if not rows & touches(item.body):
+                    continue
+                found = pieces(tensor, equation, outer, self.names, self.fresh_id, self.facts)
+                if level.fuse(number, found.draft):
+                    self._combine(level, tensor, found)
+                    return True
+        if equation.indices:
+            return False
+        for outer in outer_indices(equation):
+            found = pieces(tensor, equation, outer, self.names, self.fresh_id, self.facts)
+            level.append(found.draft, found.draft.computes)
+            self._combine(level, tensor, found)
+            return True
+        return False
+
+    def _combine(self, level: _Level, tensor: Tensor, found: Pieces) -> None:
+        self.added.extend(found.scratch)
+        level.place(self._nest(level, tensor, found.combining, (tensor, found.combining), ()))
 
     def _pack(self, level: _Level, packed: Tensor, when: tuple[Expr, ...]) -> None:
         """A packed copy is made where it is used, or before the loop if it is the same in every round."""
@@ -211,11 +248,15 @@ def _fused(item: Item, new: Draft) -> Draft | None:
     loop = merged(first, second)
     if loop is None:
         return None
-    return Draft(
+    fused = Draft(
         [*item.equations, *new.equations],
         (loop,),
         work=[*item.work, *new.work],
         formulas=[*item.formulas, *new.formulas],
         over=item.over,
         when=item.when,
+        before=(*item.before, *new.before),
+        after=(*item.after, *new.after),
     )
+    in_pieces = fused.before or fused.after
+    return fused if not in_pieces or can_split(fused) else None

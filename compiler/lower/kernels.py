@@ -19,17 +19,17 @@ from dlc.compiler.ir.expr import (
     reads,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements
+from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements, written
 from dlc.compiler.lower.contractions import Plan
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
 
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
-_MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
 
 
 @dataclass
 class Draft:
-    """A kernel in the making.  ``body`` loops over whole ranges until it is finished.
+    """A kernel in the making.  ``body`` loops over whole ranges until it is finished; ``before`` and ``after`` are what
+    every shard does around its part of them.
 
     ``equations`` are those that it computes: in a recurrence at one time, the rounds around it being ``over``; it is
     run in those in which ``when`` holds.  ``formulas`` are the same equations as the graph has them.
@@ -44,6 +44,19 @@ class Draft:
     formulas: list[tuple[Tensor, Equation]] = field(default_factory=list)
     over: tuple[Index, ...] = ()
     when: tuple[Expr, ...] = ()
+    before: Body = ()
+    after: Body = ()
+
+    @property
+    def whole(self) -> Body:
+        """All statements."""
+        return (*self.before, *self.body, *self.after)
+
+    @property
+    def computes(self) -> tuple[str, ...]:
+        """The tensors of which it computes a part, and the pieces that shards have of their own."""
+        stored = (written(statement) for statement in statements(self.whole))
+        return tuple(dict.fromkeys((*(tensor.id for tensor, _ in self.equations), *filter(None, stored))))
 
     @property
     def is_finished(self) -> bool:
@@ -102,20 +115,26 @@ def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: C
         kept = tuple(size for axis, size in enumerate(buffers[key].sizes) if axis not in axes)
         instead: tuple[Expr, ...] = ()
         if split is not None:
-            instead, kept = _a_piece_each(kept)
+            instead, kept = a_piece_each(kept)
         draft.body = with_axes_dropped(draft.body, key, axes, instead)
         buffers[key] = Buffer(key, kept, buffers[key].type, buffers[key].role)
     if split is not None:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size
+    draft.body = draft.whole
 
 
-def _a_piece_each(sizes: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+def a_piece_each(sizes: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
     """Leading subscripts and sizes of a buffer of which every shard has a piece; no two pieces share a cache line."""
     if not sizes:
         return (SHARD, ZERO), (SHARDS, _APART)
     padded = _APART if len(sizes) == 1 else ONE
     return (SHARD,), (SHARDS, integer(op("add", sizes[0], padded)), *sizes[1:])
+
+
+def can_split(draft: Draft) -> bool:
+    """Whether shards may divide the kernel's loops among themselves."""
+    return _split_loops(draft) is not None
 
 
 def _split_loops(draft: Draft) -> tuple[Index, ...] | None:
@@ -137,9 +156,11 @@ def _split_loops(draft: Draft) -> tuple[Index, ...] | None:
 
 
 def _writes_at(draft: Draft, index: Index) -> bool:
-    """Whether every store in the kernel stands at the index on some axis: shards then write to disjoint places."""
+    """Whether every store in the loop stands at the index, or at the shard, on some axis: shards then write to disjoint
+    places.
+    """
     stores = [s for s in statements(draft.body) if isinstance(s, Store)]
-    return bool(stores) and all(any(e is index for e in s.subscripts) for s in stores)
+    return bool(stores or draft.after) and all(any(e in (index, SHARD) for e in s.subscripts) for s in stores)
 
 
 def _loops_storing(body: Body, buffer: str) -> tuple[Index, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 
-from dlc.compiler.ir.expr import Read, Reduce, free_indices, reads, refresh, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, read, unique, whole
+from dlc.compiler.ir.expr import free_indices
+from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, unique
 from dlc.compiler.ir.loops import Buffer, Entry, Kernel, Program, Result, Role, Value, expressions, statements
 from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.lower.drafting import drafts
@@ -29,7 +29,6 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
     for graph in graphs.values():
         for tensor in graph.of_kind("input", "parameter", "hyper", "mode", "state", "cotangent"):
             values.setdefault(tensor.id, _value(tensor))
-    graphs = {name: _staged(graph) for name, graph in graphs.items()}
     derived = DerivedSizes(graphs.values())
     buffers: dict[str, Buffer] = {}
     kernels: dict[str, Kernel] = {}
@@ -71,24 +70,33 @@ def _entry(
     name: str, plain: Graph, derived: DerivedSizes, buffers: dict[str, Buffer], kernels: dict[str, Kernel]
 ) -> Entry:
     graph = derived.used_in(plain)
-    taken: dict[str, object] = {**buffers, **graph.tensors}
+    own_ids: dict[str, object] = dict(graph.tensors)
+    all_ids: dict[str, object] = {**buffers, **graph.tensors}
 
     def fresh(wanted: str) -> str:
-        found = unique(wanted, taken)
-        taken[found] = None
+        """The id of a new tensor: the same as in another entry, where that is likely to be the same tensor."""
+        own_ids[found := unique(wanted, own_ids)] = None
+        all_ids[found] = None
         return found
 
     def local(label: str) -> str:
-        return fresh(f"{label}.v")
+        own_ids[found := unique(f"{label}.v", all_ids)] = None
+        all_ids[found] = None
+        return found
+
+    def elsewhere(wanted: str) -> str:
+        """The id of a buffer that another entry declares otherwise."""
+        all_ids[found := unique(wanted, all_ids)] = None
+        return found
 
     made = drafts(graph, plain, derived.formulas, local, fresh)
     own = {tensor.id: Buffer(tensor.id, tensor.sizes, tensor.type, _role(graph, tensor)) for tensor in made.tensors}
     everything = list(leaves(made.items))
-    shared_by = Counter(key for draft in everything for key in touches(draft.body))
+    shared_by = Counter(key for draft in everything for key in touches(draft.whole))
     private = {key for key, buffer in own.items() if buffer.role == "workspace" and shared_by[key] <= 1}
     for draft in everything:
         finish(draft, private, own, local)
-    renames = _merge_buffers(own, buffers, fresh)
+    renames = _merge_buffers(own, buffers, elsewhere)
     for draft in everything:
         draft.body = with_buffers_renamed(draft.body, renames)
     finished = {id(draft): _kernel(draft, kernels, local).name for draft in everything}
@@ -133,7 +141,7 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
     formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.formulas)
     mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
     over = tuple(index for index in draft.over if index in mentioned)
-    kernel = Kernel(draft.equations[-1][0].id, shared(draft.body, names), draft.split, formulas, over)
+    kernel = Kernel(draft.formulas[-1][0].id, shared(draft.body, names), draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))
     kernels[kernel.name] = kernel
     return kernel
@@ -144,32 +152,3 @@ def _formula(tensor: Tensor, equation: Equation) -> str:
     span = equation.span
     place = f"    {PurePath(span.source.name).name}:{span.line}" if span is not None else ""
     return equation_text(tensor, equation) + place
-
-
-def _staged(graph: Graph) -> Graph:
-    """A scalar that reduces rows is taken in two steps: one number a row, where the row is computed, and the rest.
-
-    The first step can be split, and shares the loop of what it reads: of a loss, no row outlives its iteration.
-    """
-    tensors: list[Tensor] = []
-    taken: dict[str, object] = dict(graph.tensors)
-    for tensor in graph.tensors.values():
-        value = tensor.equations[0].value if len(tensor.equations) == 1 else None
-        if tensor.rank or not isinstance(value, Reduce) or not _has_rows(value):
-            tensors.append(tensor)
-            continue
-        (equation,) = tensor.equations
-        key = unique(f"{tensor.id}.parts", taken)
-        taken[key] = None
-        row, again = refresh(value.indices[0]), refresh(value.indices[0])
-        inner = Reduce(value.op, value.indices[1:], value.body) if value.indices[1:] else value.body
-        parts = whole(key, (row,), substitute(inner, {value.indices[0]: row}), equation.span)
-        total = replace(equation, value=Reduce(value.op, (again,), read(parts, again)))
-        tensors += [parts, replace(tensor, equations=(total,))]
-    return graph.with_tensors(tensors)
-
-
-def _has_rows(value: Reduce) -> bool:
-    if value.op in ("argmax", "argmin"):
-        return False
-    return len(value.indices) > 1 or (not isinstance(value.body, Read) and bool(reads(value.body)))

@@ -78,7 +78,7 @@ def test_a_step_can_be_had_again(model: Any) -> None:
     assert again == [run[2], run[0], run[1]]
     assert model.step == 3
     out = model.forward(x=X, step=1, train=True)
-    assert float(out.loss) == run[1]
+    np.testing.assert_allclose(out.loss, run[1], rtol=1e-14)  # another entry may add in another order
     assert np.any(out.kept == 0)
 
 

@@ -1,0 +1,139 @@
+"""Reductions across the extent that shards divide: each shard reduces its own part, and the pieces are combined.
+
+``d_gamma[d] = sum[b] f(b,d)`` beside a kernel that runs over ``b`` and has ``f``'s rows at hand would read them all
+again, after every shard has finished.  Here the kernel accumulates as it goes: one row ``piece[shard,d]`` for every
+shard, set to the neutral element before its loop.  ``d_gamma[d] = sum[s] piece[s,d]`` is what is left.
+
+A scalar accumulates in a local and is stored after the loop.  The pieces, and so the rounding, depend on the number of
+shards and not on which thread runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, Reduce, free_indices, fresh, identity_of, reads, substitute
+from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.ir.loops import SHARD, SHARDS, For, Store, Update, Var
+from dlc.compiler.lower import omission, scatter
+from dlc.compiler.lower.fusion import Body, joined, renamed
+from dlc.compiler.lower.kernels import Draft, a_piece_each
+from dlc.compiler.lower.nests import nest, work
+from dlc.compiler.lower.ranges import combined, loops
+from dlc.compiler.lower.scatter import Facts
+
+Names = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A reduction in two steps: the kernel that every shard runs over its part, and the equation that combines."""
+
+    draft: Draft
+    combining: Equation
+    scratch: tuple[Tensor, ...]
+
+
+def outer_indices(equation: Equation) -> Iterator[Index]:
+    """The reduced indices that shards may divide among themselves: their rows lie one after the other in some tensor
+    that the equation reads, or it is a scalar and any will do.
+    """
+    value = equation.value
+    if not isinstance(value, Reduce) or value.op in ("argmax", "argmin") or not equation.is_whole:
+        return
+    if omission.omitted(equation, value) or scatter.places(equation, value):
+        return
+    for index in value.indices:
+        if free_indices(index.size) or any(index in free_indices(other.size) for other in value.indices):
+            continue
+        if not equation.indices or any(_leads(index, equation, read) for read in reads(value.body)):
+            yield index
+
+
+def _leads(index: Index, equation: Equation, read: Read) -> bool:
+    """Whether the read moves along with all free indices, on axes behind that of ``index``."""
+    if index not in read.subscripts:
+        return False
+    behind = read.subscripts[read.subscripts.index(index) + 1 :]
+    return all(free in behind for free in equation.indices)
+
+
+def rows_of(index: Index, equation: Equation) -> set[str]:
+    """The tensors whose rows at ``index`` the equation reads."""
+    assert isinstance(equation.value, Reduce)
+    return {read.tensor for read in reads(equation.value.body) if _leads(index, equation, read)}
+
+
+def pieces(
+    tensor: Tensor, equation: Equation, outer: Index, names: Names, fresh_id: Callable[[str], str], facts: Facts
+) -> Pieces:
+    """The reduction with its index ``outer`` divided among the shards."""
+    value = equation.value
+    assert isinstance(value, Reduce)
+    rest = tuple(index for index in value.indices if index is not outer)
+    row = Tensor(fresh_id(f"{tensor.id}.row"), (outer.size, *tensor.sizes), tensor.type, "computed")
+    inner = Equation(
+        (outer, *equation.indices),
+        (outer, *equation.subscripts),
+        Reduce(value.op, rest, value.body) if rest else value.body,
+        equation.span,
+    )
+    lead, sizes = a_piece_each(tensor.sizes)
+    piece = Tensor(fresh_id(f"{tensor.id}.piece"), sizes, tensor.type, "computed")
+    element = Read(row.id, inner.subscripts, row.type) if rest else value.body
+    neutral = identity_of(value.op, value.body.type)
+    if equation.indices:
+        before, added, after = _in_memory(piece, lead, equation, value.op, neutral, element)
+    else:
+        before, added, after = _in_a_local(piece, lead, names, value.op, neutral, element)
+    if rest:
+        (loop,) = nest(row, inner, names, facts)
+        assert isinstance(loop, For)
+        added = joined(loop.body, added)
+    draft = Draft(
+        [(row, inner)],
+        loops((outer,), added),
+        work=[work(equation)],
+        formulas=[(tensor, equation)],
+        before=before,
+        after=after,
+    )
+    return Pieces(draft, _combining(equation, value, piece, lead), (row, piece) if rest else (piece,))
+
+
+def _in_memory(
+    piece: Tensor, lead: tuple[Expr, ...], equation: Equation, operation: str, neutral: Expr, element: Expr
+) -> tuple[Body, Body, Body]:
+    place = (*lead, *equation.subscripts)
+    total = combined(operation, Read(piece.id, place, piece.type), element)
+    return (
+        _over_own(equation.indices, Store(piece.id, place, neutral)),
+        _over_own(equation.indices, Store(piece.id, place, total)),
+        (),
+    )
+
+
+def _over_own(indices: tuple[Index, ...], store: Store) -> Body:
+    return renamed(loops(indices, (store,)), {index: fresh(index.size, index.hint) for index in indices})
+
+
+def _in_a_local(
+    piece: Tensor, lead: tuple[Expr, ...], names: Names, operation: str, neutral: Expr, element: Expr
+) -> tuple[Body, Body, Body]:
+    local = Read(names(piece.id), (), piece.type)
+    update = Update(local.tensor, combined(operation, local, element))
+    return (Var(local.tensor, neutral),), (update,), (Store(piece.id, lead, local),)
+
+
+def _combining(equation: Equation, value: Reduce, piece: Tensor, lead: tuple[Expr, ...]) -> Equation:
+    shard = fresh(SHARDS, "s")
+    found = Read(piece.id, (*(substitute(part, {SHARD: shard}) for part in lead), *equation.subscripts), piece.type)
+    return replace(equation, value=Reduce(value.op, (shard,), found))
+
+
+def divides(draft: Draft, index: Index) -> bool:
+    """Whether the kernel's outermost loop runs over the extent of ``index``."""
+    loop = draft.outermost
+    return loop is not None and loop.start is ZERO and equal(loop.stop, index.size)

@@ -1,0 +1,75 @@
+"""Reductions across shards: where one kernel has the rows at hand, and whatever the number of shards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from building import add, at, given, graph, index, mul, total
+
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, op
+from dlc.compiler.ir.graph import Graph, Tensor, whole
+from dlc.compiler.ir.loops import Program
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.lower import lower
+
+OPERATIONS = ("sum", "prod", "max", "min")
+
+
+def reduced(operation: str, *indices: Index, of: Expr) -> Expr:
+    return Reduce(operation, indices, of)
+
+
+def columns(operation: str) -> Graph:
+    """A map over rows, beside reductions of its columns, of blocks of them, and of all of it."""
+    x = given("x", "B", "T", 6)
+    axes = index("b", "B"), index("t", "T"), index("d", 6)
+    y = whole("y", axes, op("sin", at(x, *axes)))
+    made: list[Tensor] = [x, y]
+    for name, free in (("over_rows", 2), ("over_blocks", 1), ("over_all", 0)):
+        b, t, d = index("b", "B"), index("t", "T"), index("d", 6)
+        left = {2: (t, d), 1: (d,), 0: ()}[free]
+        over = tuple(i for i in (b, t, d) if i not in left)
+        made.append(whole(name, left, reduced(operation, *over, of=add(mul(at(y, b, t, d), Const(2.0)), Const(1.0)))))
+    return graph(*made, outputs=[t.id for t in made[1:]], sizes=["B", "T"])
+
+
+def kernel_names(program: Program) -> list[str]:
+    return [name for region in program.entries[0].regions for name in region.kernels]
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 7])
+@pytest.mark.parametrize("batch", [0, 1, 2, 9])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_pieces_make_up_the_reduction(operation: str, batch: int, shards: int) -> None:
+    made = columns(operation)
+    sizes = {"B": batch, "T": 3}
+    x = {"x": np.random.default_rng(0).normal(size=(batch, 3, 6))}
+    expected = evaluate(made, x, sizes)
+    found = loops_reference.run(lower({"forward": made}), "forward", x, sizes, shards)
+    for output in made.outputs:
+        np.testing.assert_allclose(found[output.tensor], expected[output.tensor], rtol=1e-12, atol=1e-300)
+
+
+def test_the_rows_are_read_once() -> None:
+    program = lower({"forward": columns("sum")})
+    reading = [k for k in program.kernels.values() if any("x[" in f or "y[" in f.split("=", 1)[1] for f in k.formulas)]
+    assert len(reading) == 1
+    assert len(program.entries[0].regions) == 2
+
+
+def test_sums_of_columns_alone_are_divided_by_columns() -> None:
+    x = given("x", "B", "D")
+    b, d = index("b", "B"), index("d", "D")
+    program = lower({"forward": graph(x, whole("y", (d,), total(b, of=at(x, b, d))), outputs=["y"], sizes=["B", "D"])})
+    (kernel,) = program.kernels.values()
+    assert kernel.split is not None and "D" in repr(kernel.split)
+    assert len(program.buffers) == 2
+
+
+def test_a_scalar_is_divided_even_alone() -> None:
+    x = given("x", "N")
+    n = index("n", "N")
+    made = graph(x, whole("y", (), total(n, of=mul(at(x, n), at(x, n)))), outputs=["y"], sizes=["N"])
+    first, second = (lower({"forward": made}).kernels[name] for name in kernel_names(lower({"forward": made})))
+    assert first.split is not None and second.split is None
