@@ -156,16 +156,17 @@ class _Drafting:
                 if not rows & touches(item.body):
                     continue
                 found = pieces(tensor, equation, outer, self.names, self.fresh_id, self.facts)
-                if level.fuse(number, found.draft):
+                if found is not None and level.fuse(number, found.draft):
                     self._combine(level, tensor, found)
                     return True
         if equation.indices:
             return False
         for outer in outer_indices(equation):
             found = pieces(tensor, equation, outer, self.names, self.fresh_id, self.facts)
-            level.append(found.draft, found.draft.computes)
-            self._combine(level, tensor, found)
-            return True
+            if found is not None:
+                level.append(found.draft, found.draft.computes)
+                self._combine(level, tensor, found)
+                return True
         return False
 
     def _combine(self, level: _Level, tensor: Tensor, found: Pieces) -> None:

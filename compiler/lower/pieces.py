@@ -68,8 +68,8 @@ def rows_of(index: Index, equation: Equation) -> set[str]:
 
 def pieces(
     tensor: Tensor, equation: Equation, outer: Index, names: Names, fresh_id: Callable[[str], str], facts: Facts
-) -> Pieces:
-    """The reduction with its index ``outer`` divided among the shards."""
+) -> Pieces | None:
+    """The reduction with its index ``outer`` divided among the shards; None if its rows are not computed one by one."""
     value = equation.value
     assert isinstance(value, Reduce)
     rest = tuple(index for index in value.indices if index is not outer)
@@ -89,8 +89,9 @@ def pieces(
     else:
         before, added, after = _in_a_local(piece, lead, names, value.op, neutral, element)
     if rest:
-        (loop,) = nest(row, inner, names, facts)
-        assert isinstance(loop, For)
+        loop, *others = nest(row, inner, names, facts)
+        if others or not isinstance(loop, For):
+            return None
         added = joined(loop.body, added)
     draft = Draft(
         [(row, inner)],

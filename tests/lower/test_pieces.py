@@ -73,3 +73,13 @@ def test_a_scalar_is_divided_even_alone() -> None:
     made = graph(x, whole("y", (), total(n, of=mul(at(x, n), at(x, n)))), outputs=["y"], sizes=["N"])
     first, second = (lower({"forward": made}).kernels[name] for name in kernel_names(lower({"forward": made})))
     assert first.split is not None and second.split is None
+
+
+def test_a_scalar_of_columns_is_divided_by_columns() -> None:
+    x = given("x", "T", "B")
+    b, t = index("b", "B"), index("t", "T")
+    made = graph(x, whole("y", (), total(b, t, of=op("sin", at(x, t, b)))), outputs=["y"], sizes=["B", "T"])
+    given_x = {"x": np.random.default_rng(0).normal(size=(5, 7))}
+    for shards in (1, 3):
+        found = loops_reference.run(lower({"forward": made}), "forward", given_x, {"B": 7, "T": 5}, shards)
+        np.testing.assert_allclose(found["y"], np.sin(given_x["x"]).sum(), rtol=1e-12)
