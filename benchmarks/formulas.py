@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Array
+from benchmarks.workload import Array, Named
 
 LSTM_GATES, GRU_GATES = "ifgo", "rzn"
 
@@ -28,6 +28,26 @@ def cell_shapes(prefix: str, order: str, features: int, width: int) -> dict[str,
     """The parameters of a cell of the standard library."""
     shapes = {"wx": (width, features), "wh": (width, width), "b": (width,)}
     return {f"{prefix}{part}{gate}": shape for gate in order for part, shape in shapes.items()}
+
+
+def block_shapes(prefix: str, width: int, heads: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """The parameters of a block of a Transformer, as its spec has them."""
+    head = width // heads
+    shapes = {f"{norm}.{part}": (width,) for norm in ("norm1", "norm2") for part in ("gamma", "beta")}
+    shapes |= {f"attention.{part}": (heads, head, width) for part in ("wq", "wk", "wv")}
+    shapes |= {"attention.wo": (width, heads, head), "up.w": (hidden, width), "up.b": (hidden,)}
+    shapes |= {"down.w": (width, hidden), "down.b": (width,)}
+    return {f"{prefix}{name}": shape for name, shape in shapes.items()}
+
+
+def block_layout(parameters: dict[str, Array], prefix: str) -> dict[str, Array]:
+    """Queries, keys and values of all heads in one matrix; the others as they are, heads flattened."""
+    arrays = {name.removeprefix(prefix): np.asarray(array) for name, array in parameters.items()}
+    width = arrays["norm1.gamma"].size
+    maps = [arrays.pop(f"attention.{part}").reshape(-1, width) for part in ("wq", "wk", "wv")]
+    arrays["qkv"] = np.concatenate(maps)
+    arrays["wo"] = arrays.pop("attention.wo").reshape(width, -1)
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
 
 
 # --- PyTorch ----------------------------------------------------------------------------------------------------------
@@ -48,6 +68,23 @@ def _flat(torch: Any, layers: Sequence[tuple[Any, Any, Any]]) -> list[Any]:
     return [tensor for wx, wh, b in layers for tensor in (wx, wh, b, torch.zeros_like(b, requires_grad=False))]
 
 
+def torch_batch_norm(torch: Any, x: Any, gamma: Any, beta: Any) -> Any:
+    mean, var = torch.zeros_like(gamma), torch.ones_like(gamma)
+    return torch.nn.functional.batch_norm(x, mean, var, gamma, beta, training=True)
+
+
+def torch_block(torch: Any, x: Any, n: Named, prefix: str, heads: int) -> Any:
+    f = torch.nn.functional
+    batch, length, width = x.shape
+    normed = f.layer_norm(x, (width,), n[f"{prefix}norm1.gamma"], n[f"{prefix}norm1.beta"])
+    qkv = f.linear(normed, n[f"{prefix}qkv"]).view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    seen = f.scaled_dot_product_attention(*qkv, is_causal=True).transpose(1, 2).reshape(batch, length, width)
+    a = x + f.linear(seen, n[f"{prefix}wo"])
+    normed = f.layer_norm(a, (width,), n[f"{prefix}norm2.gamma"], n[f"{prefix}norm2.beta"])
+    hidden = f.gelu(f.linear(normed, n[f"{prefix}up.w"], n[f"{prefix}up.b"]))
+    return a + f.linear(hidden, n[f"{prefix}down.w"], n[f"{prefix}down.b"])
+
+
 # --- JAX --------------------------------------------------------------------------------------------------------------
 
 
@@ -59,6 +96,25 @@ def jax_cross_entropy(jax: Any, logits: Any, classes: Any) -> Any:
 def jax_layer_norm(jax: Any, x: Any, gamma: Any, beta: Any) -> Any:
     centred = x - x.mean(-1, keepdims=True)
     return gamma * centred / jax.numpy.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) + beta
+
+
+def jax_batch_norm(jax: Any, x: Any, gamma: Any, beta: Any) -> Any:
+    """Of each channel of a batch of images."""
+    axes = (0, 2, 3)
+    centred = x - x.mean(axes, keepdims=True)
+    scale = gamma[:, None, None] / jax.numpy.sqrt((centred**2).mean(axes, keepdims=True) + 1e-5)
+    return scale * centred + beta[:, None, None]
+
+
+def jax_block(jax: Any, x: Any, n: Named, prefix: str, heads: int) -> Any:
+    batch, length, width = x.shape
+    normed = jax_layer_norm(jax, x, n[f"{prefix}norm1.gamma"], n[f"{prefix}norm1.beta"])
+    qkv = (normed @ n[f"{prefix}qkv"].T).reshape(batch, length, 3, heads, -1).transpose(2, 0, 3, 1, 4)
+    seen = jax_attention(jax, *qkv).transpose(0, 2, 1, 3).reshape(batch, length, width)
+    a = x + seen @ n[f"{prefix}wo"].T
+    normed = jax_layer_norm(jax, a, n[f"{prefix}norm2.gamma"], n[f"{prefix}norm2.beta"])
+    hidden = jax.nn.gelu(normed @ n[f"{prefix}up.w"].T + n[f"{prefix}up.b"], approximate=False)
+    return a + hidden @ n[f"{prefix}down.w"].T + n[f"{prefix}down.b"]
 
 
 def jax_attention(jax: Any, q: Any, k: Any, v: Any, causal: bool = True) -> Any:

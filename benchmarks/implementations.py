@@ -43,6 +43,7 @@ def _dlc(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> St
     wrt = list(workload.wrt) if is_layer else None
     module = dlc.compile(workload.spec, dtype="float32", wrt=wrt, model=workload.definition, **definitions)
     model = getattr(module, workload.definition)()
+    model.train = True
     for name in model.params:
         model.params[name][...] = numbers[name]
     inputs = {name: value for name, value in numbers.items() if name in model.inputs}

@@ -103,6 +103,12 @@ def normal(shapes: Mapping[str, Sequence[int]], scale: float = 1.0) -> dict[str,
     return {name: np.asarray(array * np.float32(scale)) for name, array in drawn.items()}
 
 
+def texts(names: Sequence[str], shape: Sequence[int], vocabulary: int) -> dict[str, Array]:
+    """Random words."""
+    random = np.random.default_rng(0)
+    return {name: random.integers(0, vocabulary, tuple(shape)) for name in names}
+
+
 def weights(shapes: Mapping[str, Sequence[int]]) -> dict[str, Array]:
     """Parameters: normal numbers whose variance is one over all axes but the first; vectors are small."""
     drawn = normal(shapes)
