@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.workload import COTANGENT, Named, Numbers, Sizes, Workload
 
 Step = Callable[[], Sequence[Any]]
+RATE = 1e-6
+"""Of Adam, which moves the parameters in training steps: so small that all steps of a measurement do the same work."""
 Maker = Callable[[Workload, Sizes, Numbers, int], Step]
 
 
@@ -57,8 +60,12 @@ def _dlc(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> St
 
         return layer_step
 
+    move = dlc.compile("optim.adam", model="Adam").Adam(model, lr=RATE).step if workload.trains else None
+
     def step() -> Sequence[Any]:
         loss, gradients = model.value_and_grad(inputs)
+        if move is not None:
+            move(gradients)
         return [loss, *(gradients[name] for name in workload.wrt)]
 
     return step
@@ -97,10 +104,16 @@ def _torch_step(
     named, options, weight = Named(**fixed, **moving), SimpleNamespace(**sizes), fixed.get(COTANGENT)
     if not leaves:
         return lambda: [formula(torch, named, options)]
+    optimizer = torch.optim.Adam(leaves, lr=RATE, fused=True) if workload.trains else None
 
     def step() -> Sequence[Any]:
         value = formula(torch, named, options)
-        return [value.detach(), *torch.autograd.grad(value, leaves, weight)]
+        gradients = torch.autograd.grad(value, leaves, weight)
+        if optimizer is not None:
+            for leaf, gradient in zip(leaves, gradients, strict=True):
+                leaf.grad = gradient
+            optimizer.step()
+        return [value.detach(), *gradients]
 
     return step
 
@@ -125,8 +138,36 @@ def _jax(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> St
         value, pull_back = jax.vjp(lambda moving: formula(jax, Named(**moving, **fixed), options), moving)
         return value, pull_back(fixed.get(COTANGENT, jax.numpy.ones_like(value)))[0]
 
+    if workload.trains:
+        return _jax_training(jax, differentiated, moving, fixed)
+
     def step() -> Sequence[Any]:
         value, gradients = jax.block_until_ready(differentiated(moving, fixed))
+        return [value, *(gradients[name] for name in moving)]
+
+    return step
+
+
+def _jax_training(jax: Any, differentiated: Callable[[Any, Any], Any], moving: Any, fixed: Any) -> Step:
+    """Steps of Adam: Kingma and Ba 2015, algorithm 1."""
+    tree_map = jax.tree_util.tree_map
+
+    @partial(jax.jit, donate_argnums=0)
+    def trained(state: Any, fixed: Any) -> Any:
+        moving, m, v, k = state
+        value, g = differentiated(moving, fixed)
+        k = k + 1
+        m = tree_map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        rate, correction = RATE / (1 - 0.9**k), jax.numpy.sqrt(1 - 0.999**k)
+        moving = tree_map(lambda x, m, v: x - rate * m / (jax.numpy.sqrt(v) / correction + 1e-8), moving, m, v)
+        return (moving, m, v, k), (value, g)
+
+    zeros = [tree_map(jax.numpy.zeros_like, moving) for _ in "mv"]
+    state = [(moving, *zeros, jax.numpy.zeros(()))]
+
+    def step() -> Sequence[Any]:
+        state[0], (value, gradients) = jax.block_until_ready(trained(state[0], fixed))
         return [value, *(gradients[name] for name in moving)]
 
     return step

@@ -2,7 +2,8 @@
 
 Every implementation gets the same float32 numbers and gives the same list: the value (the loss of a model, the output
 `y` of a layer) and the derivatives by `wrt`, in that order; a layer's are those of the sum of `d_y * y`. Without `wrt`
-the value is all: a spec may compute derivatives itself. A step computes all of them anew.
+the value is all: a spec may compute derivatives itself. A step computes all of them anew; that of a workload of the
+group `step` then moves the parameters.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ class Workload:
     """The parameters as a user of the others would hold them, from those of the spec: gates in one matrix, layers
     apart. It is linear, and maps the spec's gradients to the others' as well."""
     images: bool = False  # whether four axes mean an image, which PyTorch may hold channels last
+
+    @property
+    def trains(self) -> bool:
+        """Whether a step moves the parameters, by Adam."""
+        return self.group == "step"
 
     @property
     def cases(self) -> list[Case]:
