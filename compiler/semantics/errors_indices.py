@@ -16,6 +16,7 @@ class LeftOver(SemanticDiagnostic):
     title = "unbound index variable"
     name: str
     on_the_left: str | None = None  # the element `i` where the name is the whole axis `I`, or the other way round
+    called: str | None = None  # a reduction that is called as if it were a function: `mean(x[i])`
 
     @property
     def message(self) -> str:
@@ -34,6 +35,8 @@ class LeftOver(SemanticDiagnostic):
             return (
                 f"`{whole}` is the whole axis, `{element}` one element of it: write `{self.on_the_left}` as on the left"
             )
+        if self.called is not None:
+            return f"a reduction names its index variable: `{self.called}[{self.name}] ..`"
         side = f"put `{self.name}` on the left side"
         return f"write `sum[{self.name}]` before the term if a sum is meant, or {side}"
 

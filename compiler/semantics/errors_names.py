@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dlc.compiler.diagnostics import Label, suggestion
 from dlc.compiler.semantics.errors import SemanticDiagnostic, at_place, quoted
 from dlc.compiler.source import Span
+from dlc.compiler.syntax.vocabulary import REDUCTIONS
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class UnknownName(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
+        before, _, behind = self.name.partition("_")
+        if before in self.candidates and behind:
+            return f"subscripts stand in brackets: `{before}[{','.join(behind)}]`"
         return suggestion(self.name, self.candidates) or self.hint
 
 
@@ -48,10 +52,12 @@ class UnknownSet(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
-        return (
-            suggestion(self.name, self.candidates)
-            or f"declare the set: `index {self.name}`, with `= size` if it is fixed"
-        )
+        if self.name[0].islower():
+            return "`|I|` is the size of a set; the absolute value is `abs(x)`, a norm `sqrt(sum[i] x[i]^2)`"
+        declare = f"declare the set: `index {self.name}`, with `= size` if it is fixed"
+        if self.variable is None and self.name == "T":
+            declare += "; a transpose is written with other subscripts: `w[j,i]`"
+        return suggestion(self.name, self.candidates) or declare
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class UnknownFunction(SemanticDiagnostic):
     def help(self) -> str | None:
         if self.is_tensor:
             return f"an element is written in square brackets: `{self.name}[..]`; a product needs its `*`"
+        if self.name in REDUCTIONS:
+            return f"a reduction names its index variable: `{self.name}[i] x[i]`"
         return (
             suggestion(self.name, self.candidates)
             or "layers and functions of other files come in with `use module: Name`"

@@ -80,6 +80,8 @@ def _name(context: Context, node: ast.Name) -> Expr:
 
 @rule(ast.Size)
 def _size(context: Context, node: ast.Size) -> Expr:
+    if not node.set.is_capital:
+        raise CompileError(UnknownSet(node.set.span, node.set.text, None))
     return context.frame.build.sizes.value(set_size(context.frame, set_of(node.set.text), node.set.span))
 
 

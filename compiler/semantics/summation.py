@@ -27,6 +27,7 @@ from dlc.compiler.semantics.errors_indices import (
 from dlc.compiler.semantics.scope import LAYERS, Scope, capitals_of, set_of
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
+from dlc.compiler.syntax.vocabulary import REDUCTIONS
 
 Places = dict[str, Span]  # names, each with its first occurrence, in order
 
@@ -69,7 +70,9 @@ def sums_of_equation(scope: Scope, equation: ast.Equation | ast.Update) -> Sums:
 
 def sums_of(scope: Scope, value: ast.Expression, left: Places) -> Sums:
     """The rule applied to ``value``, in which the variables of the left side are bound."""
-    rule = _Rule(scope, Sums(), left, tuple(node for node in ast.walk(value) if isinstance(node, ast.Reduction)))
+    nodes = tuple(ast.walk(value))
+    reductions = tuple(node for node in nodes if isinstance(node, ast.Reduction))
+    rule = _Rule(scope, Sums(), left, reductions, tuple(node for node in nodes if isinstance(node, ast.Call)))
     found = rule.visit(value, _Around(frozenset(left)))
     if not any(isinstance(problem, WrongRank) for problem in rule.result.problems):
         for name, span in found.unbound.items():
@@ -82,7 +85,7 @@ def sums_of_claim(scope: Scope, claim: ast.Check) -> tuple[Sums, Sums, Places]:
 
     Sums in ``a`` are written out, so no product sums there; in ``b`` the variables of ``a`` are bound.
     """
-    rule = _Rule(scope, Sums(), {}, (), summing=False)
+    rule = _Rule(scope, Sums(), {}, summing=False)
     free = rule.visit(claim.left, _Around(frozenset())).unbound
     return rule.result, sums_of(scope, claim.right, free), free
 
@@ -125,7 +128,8 @@ class _Rule:
     scope: Scope
     result: Sums
     left: Places
-    reductions: tuple[ast.Reduction, ...]
+    reductions: tuple[ast.Reduction, ...] = ()
+    calls: tuple[ast.Call, ...] = ()
     summing: bool = True  # whether products sum at all
 
     def visit(self, node: ast.Node, around: _Around) -> Found:
@@ -286,7 +290,15 @@ class _Rule:
                 self.report(OrphanedByReduction(span, name, reduction.kind, reduction.span))
                 return
         other = name[0].swapcase() + name[1:]
-        self.report(LeftOver(span, name, other if other in self.left else None))
+        self.report(LeftOver(span, name, other if other in self.left else None, self.called_around(span)))
+
+    def called_around(self, span: Span) -> str | None:
+        """The name of a reduction that is called as if it were a function: `mean(x[i])`."""
+        for call in self.calls:
+            if isinstance(call.function, ast.Name) and call.function.text in REDUCTIONS:
+                if call.span.start <= span.start < call.span.end and len(call.arguments) == 1:
+                    return call.function.text
+        return None
 
     def report(self, problem: Diagnostic) -> None:
         self.result.problems.append(problem)

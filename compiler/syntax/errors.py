@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from dlc.compiler.diagnostics import Diagnostic, Label
 from dlc.compiler.source import Span
+from dlc.compiler.syntax.vocabulary import SPELLED_REDUCTIONS
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,11 @@ class MissingOperator(Diagnostic):
 
     @property
     def help(self) -> str | None:
+        reduction, _, index = self.before.partition("_")
+        if reduction in SPELLED_REDUCTIONS:
+            return f"a reduction names its index variable in brackets: `{reduction}[{index or 'i'}] ..`"
+        if {self.before, self.after} & {"elif", "then"}:
+            return "a choice is written `a if c else b`, and goes on as `a if c else b if d else e`"
         return "a product is written with `*`"
 
 

@@ -348,10 +348,18 @@ def _expected(refused: Refused) -> tuple[str, ...]:
     return tuple(dict.fromkeys(called))
 
 
+def _binds(refused: Refused, bracket: Token) -> bool:
+    """Whether the bracket is that of a reduction."""
+    place = refused.tokens.index(bracket)
+    return place > 0 and refused.tokens[place - 1].type == "REDUCTION"
+
+
 def _hint(refused: Refused) -> str | None:
     word, previous = refused.word, refused.previous
     brackets = refused.open_brackets
     in_subscript = bool(brackets) and brackets[-1].text == "["
+    if in_subscript and _binds(refused, brackets[-1]):
+        return "an index variable runs over its whole set; a condition leaves some out: `sum[i : i < n] x[i]`"
     if word.type in ("COLON", "BLOCK") and in_subscript:
         return "a whole axis is written as its index set: `x[i, J]`"
     if word.type == "NEWLINE" and previous is not None and previous.type in _OPERATORS:

@@ -16,12 +16,13 @@ SYNONYMS |= {"Σ": "sum", "∑": "sum", "∏": "prod"}
 
 LINE_KEYWORDS = ("use", "fn", "layer", "model", "optimizer", "index", "param", "state", "total", "minimize", "check")
 REDUCTIONS = ("sum", "prod", "max", "min", "mean", "logsumexp", "argmax", "argmin", "any", "all")
+SPELLED_REDUCTIONS = frozenset((*REDUCTIONS, "Σ", "∑", "∏"))
 CLOSING = {"(": ")", "[": "]"}
 
 FOREIGN = {
     "**": "a power is written `^`",
     "&&": "write `and`",
-    "||": "write `or`",
+    "||": "write `or`; a norm is `sqrt(sum[i] x[i]^2)`",
     "===": "write `==`",
     "!==": "write `!=`",
     "~=": "write `!=`",
