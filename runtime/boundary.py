@@ -27,6 +27,8 @@ def accepted(name: str, value: Any, type_: Type, dtype: np.dtype[Any]) -> Vector
         if flags.c_contiguous and flags.aligned:
             return value
     array = _array(name, value)
+    if not array.size and isinstance(value, list | tuple):
+        array = array.astype(dtype)  # an empty list has no type of its own
     if array.dtype.kind not in _ACCEPTED[type_]:
         raise InputError(f"{name} should be {_WORDS[type_]}; what was given is {array.dtype}{_advice(array, type_)}")
     if array.dtype.kind == "u" and type_ == "int" and array.size and array.max() > np.iinfo(np.int64).max:
@@ -46,7 +48,6 @@ def _array(name: str, value: Any) -> Vector:
         raise InputError(f"{name} is no array: {error}") from None
     if array.dtype.kind == "O":
         raise InputError(f"{name} is no array of numbers, but of Python objects")
-    # an empty list has no type of its own
     return array
 
 

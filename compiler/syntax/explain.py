@@ -36,6 +36,7 @@ _OPERATORS = frozenset(
         "IF",
     ]
 )
+_COMPARISONS = frozenset(["EQUAL", "UNEQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "IN"])
 _TRAILERS = frozenset(["LPAR", "LSQB", "DOT"])
 _EXPRESSION_STARTS = frozenset(["NAME", "NUMBER", "LPAR", "LSQB", "BAR", "MINUS", "NOT", "REDUCTION"])
 _OPERANDS = _EXPRESSION_STARTS - {"MINUS", "NOT"}
@@ -358,6 +359,8 @@ def _hint(refused: Refused) -> str | None:
     word, previous = refused.word, refused.previous
     brackets = refused.open_brackets
     in_subscript = bool(brackets) and brackets[-1].text == "["
+    if refused.tokens[0].type == "CHECK" and word.type in _COMPARISONS:
+        return "a claim is `a == b`; a side that compares stands in parentheses: `check (x > 0) == true`"
     if in_subscript and _binds(refused, brackets[-1]):
         return "an index variable runs over its whole set; a condition leaves some out: `sum[i : i < n] x[i]`"
     if word.type in ("COLON", "BLOCK") and in_subscript:

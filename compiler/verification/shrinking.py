@@ -111,7 +111,7 @@ def _plainer(search: _Search, tensor: Tensor) -> None:
         for one in (*candidates, *rounded):
             if current[place] == one:
                 break
-            changed = current.copy()
+            changed = np.array(current)  # of one without axes, too
             changed[place] = one
             if _tried(search, tensor, changed):
                 break

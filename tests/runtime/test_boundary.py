@@ -161,3 +161,9 @@ def test_an_array_that_fits_is_not_copied() -> None:
     assert accepted("x", X, "real", np.dtype(np.float32)) is X
     number = accepted("x", 3, "real", np.dtype(np.float32))
     assert number.shape == () and number.dtype == np.float32
+
+
+@pytest.mark.parametrize(("type_", "dtype"), [("int", np.dtype(np.int64)), ("bool", np.dtype(np.bool_))])
+def test_an_empty_list_has_any_type(type_: Any, dtype: Any) -> None:
+    array = accepted("z", [], type_, dtype)
+    assert (array.dtype, array.shape) == (dtype, (0,))
