@@ -96,12 +96,12 @@ def _torch_step(
     import torch
 
     torch.set_num_threads(threads)
-    formula = torch.compile(workload.torch) if compiled else workload.torch
+    formula = _torch_compiled(torch, workload.torch) if compiled else workload.torch
     fixed, moving = ({name: torch.from_numpy(a) for name, a in part.items()} for part in _parts(workload, numbers))
     if channels_last:
         fixed, moving = ({name: _channels_last(torch, t) for name, t in part.items()} for part in (fixed, moving))
     leaves = [tensor.requires_grad_() for tensor in moving.values()]
-    named, options, weight = Named(**fixed, **moving), SimpleNamespace(**sizes), fixed.get(COTANGENT)
+    named, options, weight = Named({**fixed, **moving}), SimpleNamespace(**sizes), fixed.get(COTANGENT)
     if not leaves:
         return lambda: [formula(torch, named, options)]
     optimizer = torch.optim.Adam(leaves, lr=RATE, fused=True) if workload.trains else None
@@ -118,6 +118,13 @@ def _torch_step(
     return step
 
 
+def _torch_compiled(torch: Any, formula: Callable[..., Any]) -> Callable[..., Any]:
+    """Recurrent networks stay as they are, as in `torch.nn.LSTM`: they are not traced, or fail if they are."""
+    for name in ("lstm", "gru"):
+        setattr(torch, name, torch.compiler.disable(getattr(torch, name)))
+    return torch.compile(formula)
+
+
 def _channels_last(torch: Any, tensor: Any) -> Any:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
@@ -130,12 +137,12 @@ def _jax(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> St
     formula, options = workload.jax, SimpleNamespace(**sizes)
     fixed, moving = ({name: jax.numpy.array(a) for name, a in part.items()} for part in _parts(workload, numbers))
     if not moving:
-        value_of = jax.jit(lambda fixed: formula(jax, Named(**fixed), options))
+        value_of = jax.jit(lambda fixed: formula(jax, Named(fixed), options))
         return lambda: [jax.block_until_ready(value_of(fixed))]
 
     @jax.jit
     def differentiated(moving: Any, fixed: Any) -> Any:
-        value, pull_back = jax.vjp(lambda moving: formula(jax, Named(**moving, **fixed), options), moving)
+        value, pull_back = jax.vjp(lambda moving: formula(jax, Named({**moving, **fixed}), options), moving)
         return value, pull_back(fixed.get(COTANGENT, jax.numpy.ones_like(value)))[0]
 
     if workload.trains:

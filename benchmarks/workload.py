@@ -27,10 +27,19 @@ GROUPS = ("table", "step", "variant", "derivative")
 
 
 class Named(SimpleNamespace):
-    """Numbers by name: `n.x`, and `n["fc1.w"]` for a name with a dot."""
+    """Numbers by name: `n.x`, and `n["fc1.w"]` for a name with a dot. The attributes are called as variables may be:
+    torch.compile wants it so.
+    """
+
+    def __init__(self, numbers: Mapping[str, Any]) -> None:
+        super().__init__(**{_variable(name): value for name, value in numbers.items()})
 
     def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
+        return getattr(self, _variable(name))
+
+
+def _variable(name: str) -> str:
+    return "of_" + name.replace(".", "_") if "." in name else name
 
 
 @dataclass(frozen=True)
