@@ -11,12 +11,14 @@ import matplotlib
 from benchmarks.implementations import PEERS
 
 if TYPE_CHECKING:
+    from benchmarks.growth import Growth, Times
     from benchmarks.report import Result
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-_COLOURS = dict(zip(PEERS, ("#d1495b", "#edae49", "#66a182", "#00798c", "#6d597a"), strict=False))
+_COLOURS = {"dlc": "black", **dict(zip(PEERS, ("#d1495b", "#edae49", "#66a182", "#00798c", "#6d597a"), strict=False))}
+_COLUMNS = 2
 
 
 def draw(folder: Path, results: Sequence[Result]) -> list[str]:
@@ -48,3 +50,27 @@ def draw(folder: Path, results: Sequence[Result]) -> list[str]:
     figure.savefig(folder / "speed.png", dpi=110)
     plt.close(figure)
     return ["speed.png"]
+
+
+def draw_growth(file: Path, results: Sequence[tuple[Growth, Times]]) -> None:
+    """A panel for each growth, with the exponents of its lines."""
+    from benchmarks.growth import exponent
+
+    rows = -(-len(results) // _COLUMNS)
+    figure, grid = plt.subplots(rows, _COLUMNS, figsize=(10, 3.2 * rows), layout="constrained", squeeze=False)
+    for axes, (growth, found) in zip(grid.flat, results, strict=False):
+        for name, line in found.items():
+            values, seconds = zip(*sorted(line.items()), strict=True)
+            label = f"{name}: {exponent(line):.2f}"
+            axes.loglog(values, seconds, marker="o", label=label, color=_COLOURS[name])
+        axes.set_title(growth.workload)
+        axes.set_xlabel(growth.size)
+        axes.set_ylabel("seconds a step")
+        axes.set_xticks(growth.values, [f"{value:,}" for value in growth.values])
+        axes.minorticks_off()
+        axes.grid(color="#dddddd")
+        axes.legend(frameon=False)
+    for axes in grid.flat[len(results) :]:
+        axes.set_visible(False)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import cases_of, main, parsed
+from benchmarks.growth import GROWTHS, exponent
 from benchmarks.implementations import comparable, made
 from benchmarks.report import Result, text
 from benchmarks.turns import TOLERANCE, Measurement, Row, Settings, error_of
@@ -85,6 +86,19 @@ def test_the_plot_has_a_bar_for_each_peer(tmp_path: Path) -> None:
     assert draw(tmp_path, [result("", "step", row("torch", 1.0))]) == []
     found = draw(tmp_path, [result("", "table", row("dlc", 1.0), row("torch", 4.0), row("jax", 0.1))])
     assert [(tmp_path / name).stat().st_size > 1000 for name in found] == [True]
+
+
+def test_exponents_of_growth(tmp_path: Path) -> None:
+    assert exponent({8: 4.0, 2: 2.0, 4: 1.0}) == pytest.approx(2)
+    assert np.isnan(exponent({8: 4.0}))
+    for growth in GROWTHS:
+        assert all(growth.size in case.sizes for case in load(growth.workload).cases)
+    pytest.importorskip("matplotlib", reason="plots are drawn with matplotlib: pip install -e '.[data]'")
+    from benchmarks.plot import draw_growth
+
+    lines = {"dlc": {1: 1.0, 10: 10.0, 100: 100.0}, "torch": {1: 5.0, 10: 30.0, 100: 200.0}}
+    draw_growth(tmp_path / "growth.png", [(growth, lines) for growth in GROWTHS[:3]])
+    assert (tmp_path / "growth.png").stat().st_size > 1000
 
 
 def test_what_is_no_workload_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
