@@ -226,13 +226,7 @@ class DeclarationWriter:
 
     def _outputs_of_cotangents(self) -> dict[str, str]:
         """The output that every cotangent belongs to."""
-        outputs = {r.buffer: r.name for entry in self.program.entries for r in entry.results}
-        found = {value.name: value.name.removeprefix("d_") for value in self._values("cotangent")}
-        for entry in self.program.entries:
-            for cotangent in entry.cotangents:
-                if cotangent.name != cotangent.buffer:
-                    found[cotangent.buffer] = cotangent.name
-        return {name: outputs.get(output, output) for name, output in found.items()}
+        return {given.buffer: given.name for entry in self.program.entries for given in entry.cotangents}
 
     # -- lines --------------------------------------------------------------------------------------------------------
 

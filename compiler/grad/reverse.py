@@ -77,11 +77,14 @@ def differentiate(graph: Graph, of: str, wrt: Sequence[str], seed: str | None = 
 def differentiate_vjp(graph: Graph, outputs: Sequence[str], wrt: Sequence[str]) -> Graph:
     """The vector-Jacobian product: every real output ``y`` gets a cotangent ``d_y``, a tensor of the caller's."""
     tensors = dict(graph.tensors)
+    names = {output.tensor: output.name for output in graph.outputs}
     seeds: dict[str, str | None] = {}
     for name in dict.fromkeys(outputs):
         output = graph.tensors[name]
         if output.type == "real":
-            cotangent = Tensor(unique(f"d_{name}", tensors), output.sizes, "real", "cotangent", sets=output.sets)
+            unused = unique(f"d_{name}", tensors)
+            weighs = names.get(name, name)
+            cotangent = Tensor(unused, output.sizes, "real", "cotangent", sets=output.sets, output=weighs)
             tensors[cotangent.id] = cotangent
             seeds[name] = cotangent.id
     return _differentiated(replace(graph, tensors=tensors), seeds, wrt)

@@ -101,6 +101,7 @@ class Tensor:
     initialiser: Initialiser | None = None
     default: float | int | bool | None = None  # of a hyper-parameter, or of an input that may be left out
     derivative: Derivative | None = None
+    output: str = ""  # of a cotangent: the name of the output that it weighs
     doc: str = field(default="", compare=False)
     span: Span | None = field(default=None, compare=False)
 

@@ -91,7 +91,7 @@ def _entry_lines(entry: Entry) -> Iterator[str]:
         else:
             yield f"{_INDENT}region {number}:{work}"
             yield from _step_lines(region.steps, Naming(()), {}, 2)
-    yield from (f"{_INDENT}cotangent {given.name}" for given in entry.cotangents)
+    yield from (f"{_INDENT}cotangent {given.buffer}" for given in entry.cotangents)
     yield from (f"{_INDENT}result {_named(result.name, result.buffer)}" for result in entry.results)
     if entry.loss is not None:
         yield f"{_INDENT}loss {entry.loss}"

@@ -107,7 +107,7 @@ def _entry(
         tuple(Result(output.name, renames.get(output.tensor, output.tensor)) for output in graph.outputs),
         renames.get(loss, loss) if loss is not None else None,
         tuple(Result(g.tensor, renames.get(g.adjoint, g.adjoint)) for g in graph.gradients),
-        tuple(Result(t.id, t.id) for t in graph.of_kind("cotangent")),
+        tuple(Result(t.output, t.id) for t in graph.of_kind("cotangent")),
         graph.objectives[0].over if graph.gradients and graph.objectives else (),
         tuple(Result(u.state, renames.get(u.value, u.value)) for u in graph.updates),
     )

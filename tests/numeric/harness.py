@@ -144,7 +144,7 @@ def expected(case: Case, graph: Graph, inputs: Mapping[str, Array]) -> Results:
     scalar = (
         outputs[output_names(graph)[0]]
         if graph.objectives
-        else sum((value * tensors[f"d_{name}"]).sum() for name, value in outputs.items() if f"d_{name}" in tensors)
+        else sum((outputs[one.output] * tensors[one.id]).sum() for one in _cotangents(graph))
     )
     found = torch.autograd.grad(scalar, [tensors[name] for name in moving], allow_unused=True)
     gradients = {

@@ -85,7 +85,7 @@ def called(model: Model, inputs: dict[str, np.ndarray]) -> Results:
         loss, gradients = model.value_and_grad(given)
         np.testing.assert_allclose(loss, outputs["loss"], SINGLE)
     else:
-        weights = {name[2:]: value for name, value in inputs.items() if name.startswith("d_")}
+        weights = {one.output: inputs[one.name] for one in model.declaration.cotangents}
         _, gradients = model.vjp(weights, **given)
     return Results({name: np.asarray(value) for name, value in outputs.items()}, dict(gradients))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -134,3 +135,20 @@ def test_parameters_with_one_gradient_have_it_both(layers: ModuleType) -> None:
 def test_a_parameter_as_long_as_an_input_needs_its_size(layers: ModuleType) -> None:
     with pytest.raises(ParameterError, match="the shape of g depends on the size of D: give it when compiling"):
         layers.Norm()
+
+
+def test_an_output_whose_derivative_the_layer_takes_itself_has_a_cotangent(tmp_path: Path) -> None:
+    """`d_x` is the name of the derivative there, and not of the cotangent."""
+    spec = tmp_path / "descent.dl"
+    spec.write_text(
+        "layer Descent(x0[D]) -> x[T,D]:\n"
+        "    index T = 3, S = 2\n"
+        "    x[0,d] = x0[d]\n"
+        "    v[s] = sum[d] x[s,d]^3/3\n"
+        "    x[s+1,d] = x[s,d] - 0.1*grad(v[s], x[s,d])\n",
+        encoding="utf-8",
+    )
+    layer = dlc.compile(spec, dtype="float64").Descent()
+    outputs, gradients = layer.vjp({"x": [[0.0], [0], [1]]}, x0=[1.0])
+    assert outputs["x"][1, 0] == pytest.approx(0.9)
+    assert gradients["x0"][0] == pytest.approx((1 - 0.2) * (1 - 0.2 * 0.9))
