@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dlc.compiler.grad.rules import add, mul
+from dlc.compiler.grad.squares import Squares
 from dlc.compiler.grad.walk import Contribution, Guards, active_nodes, contributions
 from dlc.compiler.ir.affine import equal
 from dlc.compiler.ir.expr import (
@@ -129,11 +130,13 @@ class _Reverse:
     seeds: Mapping[str, str | None]  # the differentiated tensors, each with its cotangent (None: 1)
     wrt: Sequence[str]
     tensors: dict[str, Tensor] = field(init=False)
+    squares: Squares = field(init=False)
     adjoints: dict[str, Expr | str] = field(init=False, default_factory=dict)  # a tensor's id, or the constant 1
     shares: dict[str, list[_Share]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tensors = dict(self.graph.tensors)
+        self.squares = Squares(self.graph)
         order = components(self.graph)
         moving = self._moving(order)
         for component in reversed(order):
@@ -209,7 +212,7 @@ class _Reverse:
                 continue
             body, indices, guards, factor = self._reduction(tensor, equation)
             arriving = self._read_adjoint(tensor.id, equation.subscripts)
-            for contribution in contributions(body, mul(arriving, factor), guards, moving):
+            for contribution in contributions(body, mul(arriving, factor), guards, moving, self.squares.has_kink):
                 share = _Share((*equation.indices, *indices), equation, contribution)
                 self.shares.setdefault(contribution.read.tensor, []).append(share)
 
@@ -232,7 +235,7 @@ class _Reverse:
             ((*batch, row, column), value.matrix, op("neg", mul(arriving, found))),
         )
         for indices, part, factor in parts:
-            for contribution in contributions(part, factor, (), tensors):
+            for contribution in contributions(part, factor, (), tensors, self.squares.has_kink):
                 self.shares.setdefault(contribution.read.tensor, []).append(_Share(indices, equation, contribution))
 
     def _read_adjoint(self, name: str, subscripts: tuple[Expr, ...]) -> Expr:

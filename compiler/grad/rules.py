@@ -5,7 +5,8 @@ with the value ``y`` it is, because the forward pass has it already.  A contribu
 condition is a ``Select`` whose other branch is zero: the walk keeps such guards outermost, so that what they exclude
 is never evaluated.
 
-At kinks: relu'(0) = 0, abs'(0) = 0, and max and min send everything to their first argument when both are equal.
+At kinks: relu'(0) = 0, abs'(0) = 0, the root of a sum of squares has slope 0 at 0 (``squares``), and max and min send
+everything to their first argument when both are equal.
 """
 
 from __future__ import annotations

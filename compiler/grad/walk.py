@@ -8,7 +8,7 @@ read out of range.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from typing import NamedTuple
 
 from dlc.compiler.grad.rules import RULES, add
@@ -47,8 +47,12 @@ def active_nodes(expression: Expr, tensors: Set[str]) -> set[Expr]:
     return active
 
 
-def contributions(expression: Expr, adjoint: Expr, guards: Guards, tensors: Set[str]) -> Iterator[Contribution]:
-    """What each element of ``tensors`` read in ``expression`` gets from the adjoint of the expression."""
+def contributions(
+    expression: Expr, adjoint: Expr, guards: Guards, tensors: Set[str], has_kink: Callable[[Expr], bool]
+) -> Iterator[Contribution]:
+    """What each element of ``tensors`` read in ``expression`` gets from the adjoint of the expression; a node that
+    ``has_kink`` where it is 0 has slope 0 there.
+    """
     active = active_nodes(expression, tensors)
     if expression not in active:
         return
@@ -61,7 +65,9 @@ def contributions(expression: Expr, adjoint: Expr, guards: Guards, tensors: Set[
             for met, value in groups.items():
                 yield Contribution(node, _conditions(met), value)
             continue
+        kink = ((op("ne", node, _NOTHING), True),) if has_kink(node) else ()
         for met, value in groups.items():
+            met = met + kink
             for child, more, part in _passed_on(node, value):
                 if child in active:
                     _accumulate(adjoints.setdefault(child, {}), met + more, part)

@@ -14,7 +14,7 @@ from numeric import numerics_page as page
 import dlc
 from dlc.compiler.semantics.scope import FUNCTIONS, LAYERS
 from dlc.compiler.syntax.vocabulary import REDUCTIONS
-from runtime.kernels import test_elementary
+from tests.runtime.kernels import test_elementary
 
 COUNT = 100_000
 #: What the expressions of the table of errors are, in a wider type.
