@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dlc.compiler.emit import powers
+from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
 
 # Binding strength, weakest first: the levels of Python's grammar.
@@ -140,6 +142,8 @@ class Spelling:
 
     def _quotient(self, node: Op) -> tuple[str, int]:
         left, right = node.args
+        if node.name == "floordiv" and not self.is_plain and _may_be_minus_one(right):
+            return self.call("quotient", self.text(left), self.text(right)), ATOM
         shown = self.text(left, UNARY if isinstance(left, Op) and left.name != "mul" else PRODUCT)
         return f"{shown}{_QUOTIENTS[node.name]}{self.text(right, UNARY)}", PRODUCT
 
@@ -240,6 +244,11 @@ _OPERATORS: dict[str, Callable[[Spelling, Op], tuple[str, int]]] = {
     "random_integer": Spelling._random,
     **dict.fromkeys(CALLS, Spelling._call),
 }
+
+
+def _may_be_minus_one(node: Expr) -> bool:
+    """Whether a quotient by the node may be larger than the integers."""
+    return node.value == -1 if isinstance(node, Const) else not nonnegative(polynomial(node))
 
 
 def _positive_first(node: Op) -> tuple[Expr, ...]:

@@ -35,9 +35,9 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "dlc.runtime.kernels": (
         "absolute", "address", "b1", "ceil", "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor",
         "gemm_f32", "gemm_f64", "gesv_f32", "gesv_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum",
-        "noalias", "power", "random_integer", "random_normal_f32", "random_normal_f64", "random_uniform_f32",
-        "random_uniform_f64", "region", "relu", "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan",
-        "tanh", "wide",
+        "noalias", "power", "quotient", "random_integer", "random_normal_f32", "random_normal_f64",
+        "random_uniform_f32", "random_uniform_f64", "region", "relu", "sigmoid", "sign", "sin", "sinh", "size",
+        "softplus", "sqrt", "tan", "tanh", "wide",
     ),
     "dlc.runtime.model": ("Model",),
     "dlc.runtime.optimizer": ("Optimizer",),

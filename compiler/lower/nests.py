@@ -32,7 +32,7 @@ from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import Let, Statement, Store, Update, Var
 from dlc.compiler.lower import omission, scatter
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops, under
+from dlc.compiler.lower.ranges import better, bounded_loops, combined, guarded, loops, under
 from dlc.compiler.lower.scatter import Facts
 
 Names = Callable[[str], str]  # a fresh name for a local
@@ -96,19 +96,19 @@ def _apart(conditions: Sequence[Expr], indices: Sequence[Index]) -> tuple[list[E
 
 
 def _position(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
-    """argmax, argmin: the best value so far and where it stood; the first one wins a tie."""
+    """argmax, argmin: the best value so far and where it stood; the first one wins a tie, and the first nan wins."""
     best = Read(names(f"{tensor.id}.best"), (), value.body.type)
     place = Read(names(tensor.id), (), "int")
     candidate = Read(names(f"{tensor.id}.candidate"), (), value.body.type)
-    better = op("lt", best, candidate) if value.op == "argmax" else op("lt", candidate, best)
+    is_better = better(value.op, best, candidate)
     conditions, body = guarded(value)
     around, left = bounded_loops(value.indices, conditions)
     if left:
         body = Select(op("and", *left), body, identity_of(value.op, body.type))
     update: tuple[Statement, ...] = (
         Let(candidate.tensor, body),
-        Update(place.tensor, Select(better, flat(value.indices), place)),
-        Update(best.tensor, Select(better, candidate, best)),
+        Update(place.tensor, Select(is_better, flat(value.indices), place)),
+        Update(best.tensor, Select(is_better, candidate, best)),
     )
     start = (Var(best.tensor, identity_of(value.op, value.body.type)), Var(place.tensor, ZERO))
     finish = Store(tensor.id, equation.subscripts, place)

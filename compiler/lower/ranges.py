@@ -35,6 +35,14 @@ def combined(reduction: str, total: Expr, value: Expr) -> Expr:
     return Op(_COMBINE[reduction], (total, value))
 
 
+def better(reduction: str, best: Expr, candidate: Expr) -> Expr:
+    """Whether ``argmax`` or ``argmin`` prefers an element to an earlier one: as numpy does, the first nan to all."""
+    left, right = (best, candidate) if reduction == "argmax" else (candidate, best)
+    if best.type != "real":
+        return op("lt", left, right)
+    return op("and", op("not", op("le", right, left)), op("eq", best, best))
+
+
 def guarded(value: Reduce) -> tuple[list[Expr], Expr]:
     """The conditions under which the body counts, and the body under them."""
     body = value.body

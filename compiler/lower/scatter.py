@@ -33,7 +33,7 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import If, Statement, Store
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops, under
+from dlc.compiler.lower.ranges import better, bounded_loops, combined, guarded, loops, under
 
 Facts = Callable[[Expr], list[Polynomial]]  # what is known of the integer reads in an expression
 
@@ -110,8 +110,7 @@ def _steps(
         return (_store(element, neutral),), (_store(target, combined(value.op, target, body)),), ()
     (index,) = value.indices
     best = substitute(body, {index: target})
-    better = op("lt", best, body) if value.op == "argmax" else op("lt", body, best)
-    visit = If(Select(op("lt", target, ZERO), TRUE, better), (_store(target, index),))
+    visit = If(Select(op("lt", target, ZERO), TRUE, better(value.op, best, body)), (_store(target, index),))
     return (_store(element, _NOWHERE),), (visit,), (_store(element, op("max", element, ZERO)),)
 
 

@@ -126,8 +126,11 @@ def _uniform(place: Sequence[Expr], start: Expr, end: Expr) -> Expr:
     value = op("add", start, op("mul", width, unit))
     if known and start.value == -end.value:  # type: ignore[union-attr]
         return value
-    # where start and end are close to each other beside their distance from 0, rounding may reach the end
-    return Select(op("ne", value, end), value, start)
+    # rounding, of the width too, may reach the end or pass it: the more often, the closer start and end are
+    reached = op("le", end, value), op("le", value, end)
+    if known:
+        return Select(reached[start.value > end.value], start, value)  # type: ignore[union-attr]
+    return Select(Select(op("lt", start, end), *reached), start, value)
 
 
 def _normal(place: Sequence[Expr], mean: Expr, deviation: Expr) -> Expr:

@@ -51,7 +51,8 @@ def demands(build: Elaboration, node: Expr) -> Iterator[tuple[str, Polynomial]]:
                 words = f"`{name}[{index.hint}]` needs an element to choose, and {sizes.show(index.size)} may be 0"
                 yield words, polynomial(sizes.value(index.size)) - 1
         case Op(name="floordiv" | "mod", args=(_, divisor)) if node not in build.clamped:
-            if not any(isinstance(part, Index | Read | Reduce) for part in walk(divisor)):
+            is_negative = nonnegative(-polynomial(sizes.value(divisor)) - 1)
+            if not is_negative and not any(isinstance(part, Index | Read | Reduce) for part in walk(divisor)):
                 yield f"{sizes.show(divisor)} divides and must not be 0", polynomial(sizes.value(divisor)) - 1
 
 

@@ -10,6 +10,7 @@ from dlc.runtime.kernels.compilation import EXACT_FLAGS, FLAGS, kernel, noalias,
 from dlc.runtime.kernels.error_function import erf
 from dlc.runtime.kernels.exponential import exp, expm1, log, log1p
 from dlc.runtime.kernels.hyperbolic import cosh, sigmoid, sinh, softplus, tanh
+from dlc.runtime.kernels.integers import quotient
 from dlc.runtime.kernels.parallel import Program, get_num_threads, set_num_threads
 from dlc.runtime.kernels.primitives import (
     absolute,
@@ -77,6 +78,7 @@ __all__ = [
     "cos",
     "tan",
     "sqrt",
+    "quotient",
     "floor",
     "ceil",
     "rint",

@@ -23,6 +23,7 @@ A, B, M, N, P, Q = (Read(name, (), kind) for name, kind in SCALARS.items())  # t
 
 # What the functions of the runtime's kernels compute.
 FUNCTIONS: dict[str, Any] = {
+    "quotient": lambda n, k: n // k,
     "real": np.float64,
     "np": np,
     "absolute": np.abs,
@@ -82,7 +83,8 @@ def written(expression: Expr, values: dict[str, Any]) -> Any:
         (op("mul", Const(2), op("mod", M, N)), "2*(m % n)"),
         (op("neg", op("mul", A, B)), "-a*b"),
         (op("neg", op("add", A, B)), "-(a + b)"),
-        (op("neg", op("floordiv", M, N)), "-(m // n)"),
+        (op("neg", op("floordiv", M, Size("B"))), "-(m // B)"),
+        (op("neg", op("floordiv", M, N)), "-quotient(m, n)"),
         (op("and", op("le", Const(0), M), op("lt", M, N)), "0 <= m < n"),
         (op("and", P, op("or", P, Q), op("not", Q)), "p and (p or q) and not q"),
         (Select(P, A, Select(Q, B, A)), "a if p else b if q else a"),
