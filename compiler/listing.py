@@ -42,6 +42,8 @@ def _sums(spec: Spec, chosen: Options) -> str:
     file = parse(spec.source)
     definitions = options.chosen(file, chosen)
     options.check_names(file, definitions, chosen)
+    if chosen.model is None:
+        definitions = file.definitions  # what is not compiled by itself too
     loader = semantics.Loader()
     texts = [semantics.written_sums(file, item.name.text, loader) for item in definitions]
     return "\n".join(text.rstrip("\n") + "\n" for text in texts)

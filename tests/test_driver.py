@@ -443,6 +443,15 @@ def test_sums_are_written_out(spec: Path, run: Run) -> None:
     assert "sum[j] w[j]*x[j]" in out
 
 
+def test_sums_of_layers_beside_a_model_are_written_out(tmp_path: Path, run: Run) -> None:
+    layer = "layer Dot(x[J], w[J]) -> y:\n    y = w[j]*x[j]\n\n"
+    spec = tmp_path / "beside.dl"
+    spec.write_text(f"{layer}model M(x[B]) -> loss:\n    loss = x[b]*x[b]\n", encoding="utf-8")
+    code, out, _ = run("show", spec, "--sums")
+    assert code == 0
+    assert "y = sum[j] w[j]*x[j]" in out and "loss = sum[b] x[b]*x[b]" in out
+
+
 def test_passes_are_printed(spec: Path, run: Run, imports: list[Path]) -> None:
     code, out, _ = run("compile", spec, "--stop-after", "extract")
     assert code == 0

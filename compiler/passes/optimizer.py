@@ -25,6 +25,8 @@ BLOCK = 4096  # elements that are added in one go
 
 def parts(graph: Graph) -> dict[str, Graph]:
     """The graph of every entry, in the order in which they run."""
+    needed = set[str]().union(*(_needs(graph, update.value) for update in graph.updates))
+    graph = replace(graph, totals=tuple(name for name in graph.totals if name in needed))
     levels: dict[int, list[str]] = {}
     for name in graph.totals:
         needs = _needs(graph, name)

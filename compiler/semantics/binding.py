@@ -33,10 +33,6 @@ from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
 
-def _sets(value: Value) -> tuple[str, ...]:
-    return tuple(axis.set for axis in value.axes)
-
-
 def bind(context: Context, frame: Frame, node: ast.Call, given: Given) -> tuple[Index, ...]:
     """Give the formals their values and the sets their sizes; the result are the whole axes that are mapped over."""
     build, scope = frame.build, frame.scope
@@ -154,7 +150,9 @@ def _actual(context: Context, frame: Frame, formal: ast.Declaration, written: as
     ):
         value = tensor(context, written.text, written.span)
         if value.rank:
-            raise CompileError(WrongRank(written.span, written.text, value.rank, 0, value.span, _sets(value)))
+            raise CompileError(
+                WrongRank(written.span, written.text, value.rank, 0, value.span, context.frame.written_axes(value))
+            )
     value = argument_value(context, frame, formal, written)
     everything = any(isinstance(axis, ast.AllAxes) for axis in formal.axes)
     if not everything and value.rank < len(formal.axes):

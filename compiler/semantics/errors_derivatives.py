@@ -62,7 +62,11 @@ class DerivativeOverSteps(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
-        return "differentiate what a step computes by what the same step reads: `grad(f[k], w[k,i])` in `w[k+1,i] = ..`"
+        return (
+            "differentiate what a step computes by what the same step reads: `grad(f[k], w[k,i])` in `w[k+1,i] = ..`; "
+            "a derivative over several steps can be carried along by the chain rule: `s[k+1] = grad(n[k], w[k])*s[k]`, "
+            "where `n[k]` is what `w[k+1]` becomes"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is wrong with an optimizer.  DL160 to DL167."""
+"""What is wrong with an optimizer.  DL160 to DL168."""
 
 from __future__ import annotations
 
@@ -158,3 +158,29 @@ class ScalarOfElements(SemanticDiagnostic):
     @property
     def help(self) -> str | None:
         return f"write `{self.name}[..]` if it has one too; `total n = ..` adds over all elements"
+
+
+@dataclass(frozen=True)
+class ElementsOfNumber(SemanticDiagnostic):
+    """`m[..]` of a state that is one number, of a total or of a hyper-parameter."""
+
+    code = "DL168"
+    title = "elements of one number"
+    name: str
+    what: str
+    declared: Span | None
+    is_target: bool
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` is {self.what}, one number: it has no element for each of the parameters'"
+
+    @property
+    def places(self) -> Sequence[Label]:
+        return at_place(self.declared, "no axes")
+
+    @property
+    def help(self) -> str | None:
+        start = f"declare it `state {self.name}[..] = 0`, with one for each" if self.what == "a state" else None
+        plain = f"write `{self.name} <- ..`" if self.is_target else f"write `{self.name}`"
+        return f"{plain}, or {start}" if start else plain

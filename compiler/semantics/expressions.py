@@ -69,9 +69,7 @@ def _name(context: Context, node: ast.Name) -> Expr:
     if scope.is_tensor(name) or name in context.frame.values:
         value = tensor(context, name, node.span)
         if value.rank:
-            raise CompileError(
-                WrongRank(node.span, name, value.rank, 0, value.span, tuple(axis.set for axis in value.axes))
-            )
+            raise CompileError(WrongRank(node.span, name, value.rank, 0, value.span, context.frame.written_axes(value)))
         return value.at(())
     if name in CONSTANTS:
         return training(context.frame) if name == "train" else Const(_CONSTANTS[name])

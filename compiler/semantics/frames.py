@@ -238,6 +238,11 @@ class Frame:
         path = self.instance.path
         return self.build.fresh_id(f"{path}.{name}" if path else name)
 
+    def written_axes(self, value: Value) -> tuple[str, ...]:
+        """The axes of a tensor as a spec writes them whole."""
+        sets = tuple(axis.set for axis in value.axes)
+        return ("..",) if self.all_axes and sets == tuple(axis.set for axis in self.all_axes) else sets
+
     def report(self, problem: Diagnostic) -> None:
         for one in self.trail([problem]):
             self.build.report(one)

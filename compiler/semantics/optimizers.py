@@ -20,6 +20,7 @@ from dlc.compiler.semantics.contexts import Context, evaluate, static_context
 from dlc.compiler.semantics.errors_indices import WrongRank
 from dlc.compiler.semantics.errors_optimizers import (
     BadOptimizerSignature,
+    ElementsOfNumber,
     NotInAnOptimizer,
     ParametersNotUpdated,
     ReadTooEarly,
@@ -190,10 +191,24 @@ class OptimizerGraph:
         for node in ast.walk(statement.value):
             if isinstance(node, ast.Reduction):
                 raise CompileError(SumInAnOptimizer(node.span, node.kind))
+            if isinstance(node, ast.Indexed) and isinstance(node.base, ast.Name):
+                self._check_axes(node.base.text, node.subscripts, node.span)
             if not isinstance(node, ast.Name) or node.text in (*self.frame.values, *self.frame.failed):
                 continue
             if node.text in self.scope.equations or node.text in self.scope.totals:
                 raise CompileError(ReadTooEarly(node.span, node.text, self.scope.place(node.text)))
+
+    def _check_axes(
+        self, name: str, subscripts: tuple[ast.Subscript, ...], span: Span, is_target: bool = False
+    ) -> None:
+        """What is one number has no elements: elsewhere `[..]` may stand for no axis at all."""
+        value = self.frame.values.get(name)
+        is_number = name in self.scope.hypers or (value is not None and not value.rank)
+        if not is_number or not any(isinstance(one, ast.AllAxes) for one in subscripts):
+            return
+        tables = ((self.scope.states, "a state"), (self.scope.totals, "a total"), (self.scope.hypers, "a setting"))
+        what = next((words for table, words in tables if name in table), "a scalar")
+        raise CompileError(ElementsOfNumber(span, name, what, self.scope.place(name), is_target))
 
     def _evaluated(self, statement: Line, target: ast.Target) -> tuple[Equation, Expr]:
         dots = next((node for node in ast.walk(statement.value) if isinstance(node, ast.AllAxes)), None)
@@ -217,6 +232,7 @@ class OptimizerGraph:
         target, before = statement.target, self.frame.values.get(name)
         if before is None:
             raise Poisoned
+        self._check_axes(name, target.subscripts, target.span, True)
         if len(target.subscripts) != before.rank:
             span, place = target.span, self.scope.place(name)
             raise CompileError(WrongRank(span, name, before.rank, len(target.subscripts), place, ("..",)))

@@ -5,7 +5,7 @@ The order itself is found by ``ir.recurrence``; here the reads that are in its w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import polynomial
@@ -33,10 +33,8 @@ def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
             problem = NestedDerivatives(tensors[name].span, DEEPEST_DERIVATIVES)
             (build.drafts[name].report or build.report)(problem)
             break
-    for tensor in recurrent_derivatives(graph):
-        if one_step(graph, tensor) is None:
-            (build.drafts[tensor.id].report or build.report)(DerivativeOverSteps(tensor.span))
-    graph = with_needs(graph)
+    derivatives, graph = tuple(_over_steps(graph)), with_needs(graph)
+    without: set[str] = set()
     for component in components(graph):
         if not is_recurrent(graph, component):
             continue
@@ -45,6 +43,17 @@ def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
             draft = build.drafts[found.circle[0].reader.tensor]
             circle = tuple(dict.fromkeys(one.reader.tensor for one in found.circle))
             (draft.report or build.report)(_Words(build, tensors, circle).problem(found))
+            without.update(component)
+    for tensor, needs in derivatives:
+        if without.isdisjoint(needs):  # without an order there are no steps either: that was said
+            (build.drafts[tensor.id].report or build.report)(DerivativeOverSteps(tensor.span))
+
+
+def _over_steps(graph: Graph) -> Iterator[tuple[Tensor, Sequence[str]]]:
+    """The derivatives that reach over steps of the recurrence that they belong to, with its members."""
+    for tensor in recurrent_derivatives(graph):
+        if one_step(graph, tensor) is None:
+            yield tensor, next(component for component in components(graph) if tensor.id in component)
 
 
 def _required(build: Elaboration, graph: Graph, component: Sequence[str], conflict: Conflict) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.compiler.ir.affine import size_symbols
 from dlc.compiler.ir.graph import Graph, Tensor
 from dlc.compiler.ir.reference import EvaluationError, size_value
 
@@ -81,14 +82,18 @@ def _sizes(graph: Graph, random: Random, number: int) -> dict[str, int] | None:
 
 
 def fits(graph: Graph, sizes: Mapping[str, int]) -> bool:
-    """Whether what the graph requires holds, and no tensor is empty."""
+    """Whether what the graph requires holds, and no tensor is empty, but for axes that always are."""
     try:
         if any(size_value(requirement.value, sizes) < 0 for requirement in graph.requirements):
             return False
         bounds = (tensor.bound for tensor in graph.tensors.values() if tensor.bound is not None)
         if any(size_value(bound, sizes) < 1 for bound in bounds):
             return False
-        return all(length > 0 for tensor in graph.tensors.values() for length in shape(tensor, sizes))
+        return all(
+            size_value(size, sizes) > 0 or not size_symbols(size)
+            for tensor in graph.tensors.values()
+            for size in tensor.sizes
+        )
     except EvaluationError:
         return False
 

@@ -2,8 +2,8 @@
 
 The sides are evaluated by the interpreter of the graph language in float64, with a bound of what rounding did to each
 element (``rounding``).  They differ where they are further apart than ``SAFETY`` times both bounds, or where one has a
-value and the other has none.  An element is not tested where neither side is finite, or where a choice on the way to it
-may have gone wrong by rounding.
+value and the other has none.  An element is not tested where neither side is a number, or where a choice on the way to
+it may have gone wrong by rounding.  Two infinities are compared as they are.
 """
 
 from __future__ import annotations
@@ -124,4 +124,5 @@ def _real(left: Array, right: Array, error: Array) -> tuple[Array, Array]:
         apart = np.abs(left - right) > SAFETY * error + _TINY
         both = has_left & has_right
         one = has_left ^ has_right
-    return (both & apart) | one, (both & np.isfinite(error)) | one
+        infinite = np.isinf(left) & np.isinf(right)
+    return (both & apart) | one | (infinite & (left != right)), (both & np.isfinite(error)) | one | infinite

@@ -149,7 +149,7 @@ def _nested(value: object) -> str:
 def _number(value: object, digits: int = 6) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.{digits}g}" if isinstance(value, float) else str(value)  # no -0: it compares equal to 0
 
 
 def _told(difference: Difference) -> tuple[str, str]:

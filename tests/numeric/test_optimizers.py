@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.compiler import pipeline
 from dlc.runtime import CheckpointError, InputError
 from dlc.runtime.declarations import Declaration, Parameter
 from dlc.runtime.model import Model
 from dlc.runtime.results import Gradients
-from tests.numeric.harness import torch
+from tests.numeric.harness import graph_of, torch
 
 STEPS = 12
 MODULES = {
@@ -228,6 +229,19 @@ def test_lines_run_in_their_order(module: ModuleType) -> None:
         np.testing.assert_allclose(np.concatenate([model.params["w"], [model.params["c"]]]), theta, rtol=1e-12)
     assert optimizer.state["steps"] == 5
     np.testing.assert_array_equal(optimizer.state["seen"]["w"], seen[:3])
+
+
+def test_a_total_that_nothing_uses_is_not_added() -> None:
+    text = "optimizer O(theta[..], g[..];; lr = 0.1):\n    total n = g[..]^2\n    total k = n*g[..]\n    "
+    entries = {
+        step: pipeline.entries(graph_of(f"{text}theta[..] <- theta[..] - lr*g[..]{step}\n"))
+        for step in ("", "*n", "*k")
+    }
+    assert {step: list(parts) for step, parts in entries.items()} == {
+        "": ["step"],
+        "*n": ["total.1", "step"],
+        "*k": ["total.1", "total.2", "step"],
+    }
 
 
 def test_an_optimizer_that_is_used_is_exported(module: ModuleType) -> None:
