@@ -23,7 +23,8 @@ from benchmarks.workload import GROUPS, Case, load, names
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parsed(arguments)
-    settings = Settings(given.rounds, given.seconds, given.threads, given.patience, given.cold)
+    interpreters = dict(pair.split("=", 1) for pair in given.python)
+    settings = Settings(given.rounds, given.seconds, given.threads, given.patience, interpreters, given.cold)
     results: list[Result] = []
     for case in cases_of(given):
         print(f"{case.title} {_described(case)} ...", file=sys.stderr, flush=True)
@@ -42,7 +43,7 @@ def _in_order(measurement: Measurement) -> bool:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Compare compiled specs with PyTorch and JAX."
+        prog="python -m benchmarks", description="Compare compiled specs with PyTorch, JAX and PyTensor."
     )
     add, defaults = parser.add_argument, Settings(threads=_cores())
     add("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names())} (default: all)")
@@ -55,6 +56,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     waiting = "seconds to wait for a quiet machine before a turn (default %(default)s)"
     add("--patience", type=float, default=defaults.patience, help=waiting)
     add("--cold", action="store_true", help="measure the first result with empty caches too; memory without compiling")
+    other = "the Python of an implementation that lives in another environment"
+    add("--python", nargs="+", default=(), metavar="WHO=PATH", help=other)
     add("--write", type=Path, metavar="FOLDER", help="write the report and its plots there, after every workload")
     for name in sorted({name for workload in map(load, names()) for case in workload.cases for name in case.sizes}):
         add(f"--{name}", type=int, nargs="+", metavar="N", help=f"sizes of {name}, instead of a workload's own")

@@ -162,3 +162,11 @@ def jax_gru(jax: Any, x: Any, layers: Sequence[tuple[Any, Any, Any]]) -> Any:
 
         x = jax.lax.scan(cell, jax.numpy.zeros((x.shape[1], wh.shape[1])), x @ wx.T + b)[1]
     return x
+
+
+# --- PyTensor ---------------------------------------------------------------------------------------------------------
+
+
+def pytensor_cross_entropy(pytensor: Any, logits: Any, classes: Any) -> Any:
+    chosen = pytensor.tensor.special.log_softmax(logits, -1)[pytensor.tensor.arange(logits.shape[0]), classes]
+    return -chosen.mean()

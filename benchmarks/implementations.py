@@ -180,6 +180,25 @@ def _jax_training(jax: Any, differentiated: Callable[[Any, Any], Any], moving: A
     return step
 
 
+def _pytensor(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    if workload.pytensor is None:
+        raise ImportError("this workload has no formula for it")
+    import pytensor  # pyright: ignore[reportMissingImports]
+
+    pytensor.config.floatX = "float32"
+    fixed, moving = _parts(workload, numbers)
+    given = {**fixed, **moving}
+    variables = {name: pytensor.tensor.as_tensor(array).type(name) for name, array in given.items()}
+    value = workload.pytensor(pytensor, Named(variables), SimpleNamespace(**sizes))
+    leaves = [variables[name] for name in moving]
+    known = {value: variables[COTANGENT]} if COTANGENT in variables else None
+    gradients = pytensor.grad(None if known else value, leaves, known_grads=known)
+    inputs = list(variables.values())
+    compiled = pytensor.function(inputs, [value, *gradients], mode="NUMBA", on_unused_input="ignore")
+    compiled.trust_input = True
+    return lambda: compiled(*given.values())
+
+
 def _parts(workload: Workload, numbers: Numbers) -> tuple[Numbers, Numbers]:
     """What stays as it is, and what is differentiated by, as libraries hold it."""
     fixed = {name: value for name, value in numbers.items() if name not in workload.wrt}
@@ -192,6 +211,7 @@ _MAKERS: Mapping[str, Maker] = {
     "torch.channels_last": _torch_channels_last,
     "torch.compile": _torch_compile,
     "jax": _jax,
+    "pytensor": _pytensor,
 }
 _LIBRARIES: Mapping[str, Sequence[str]] = {
     "dlc": ("dlc.compiler.driver", "dlc.runtime.kernels"),
@@ -199,9 +219,10 @@ _LIBRARIES: Mapping[str, Sequence[str]] = {
     "torch.channels_last": ("torch",),
     "torch.compile": ("torch", "torch._inductor.compile_fx"),
     "jax": ("jax", "jax.numpy"),
+    "pytensor": ("pytensor", "pytensor.tensor"),
 }
 IMPLEMENTATIONS = tuple(_MAKERS)
 OURS = ("dlc",)
 PEERS = tuple(name for name in IMPLEMENTATIONS if name not in OURS)
-COMPILERS = ("dlc", "torch.compile")
+COMPILERS = ("dlc", "torch.compile", "pytensor")
 """Those that keep what they have compiled for the next process."""

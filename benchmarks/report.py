@@ -69,7 +69,7 @@ def text(results: Sequence[Result], settings: Settings, plots: Sequence[str] = (
 
 def _heading(settings: Settings) -> str:
     """The machine, and the versions of all that takes part."""
-    found = [f"{name} {version}" for name in ("dlc", "numba", "torch", "jax") if (version := _version(name))]
+    found = [f"{name} {version}" for name in ("dlc", "numba", "torch", "jax", "pytensor") if (version := _version(name))]
     count = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
     return f"# Benchmarks\n\n{_processor()}, {count} a process; {', '.join(found)}. float32, value and gradients."
 

@@ -39,6 +39,7 @@ class Settings:
     seconds: float = 0.3  # of a turn
     threads: int = 1
     patience: float = 2.0  # seconds to wait for a quiet machine before a turn
+    interpreters: Mapping[str, str] = field(default_factory=dict)  # the Python of an implementation, if another
     cold: bool = False  # whether compilers start with empty caches, once, before the process that is measured
 
 
@@ -138,7 +139,7 @@ def _started(case: Case, implementation: str, settings: Settings, folder: Path) 
     pairs = [f"{size}={int(value)}" for size, value in case.sizes.items()]
     words = [case.workload, implementation, str(settings.threads), str(results), *pairs]
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.worker", *words],
+        [settings.interpreters.get(implementation, sys.executable), "-m", "benchmarks.worker", *words],
         cwd=ROOT,
         env={**os.environ, **_environment(settings, folder)},
         text=True,

@@ -58,8 +58,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Workload:
-    """`torch` and `jax` map their module, the named numbers and the sizes to the value: nothing is imported that is not
-    measured.
+    """`torch`, `jax` and `pytensor` map their module, the named numbers and the sizes to the value: nothing is imported
+    that is not measured.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Workload:
     wrt: Sequence[str]
     torch: Callable[[Any, Named, Any], Any]
     jax: Callable[[Any, Named, Any], Any] | None = None
+    pytensor: Callable[[Any, Named, Any], Any] | None = None
     variants: Mapping[str, Sizes] = field(default_factory=dict)  # by label: what differs from the first of `sizes`
     fixed: Mapping[str, str] = field(default_factory=dict)  # what the compiler is told: name in the spec -> size
     layout: Callable[[dict[str, Array]], dict[str, Array]] = dict

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.formulas import jax_attention
 from benchmarks.workload import Array, Named, Workload, normal
 
@@ -19,6 +21,15 @@ def torch_value(torch: Any, n: Named, s: Any) -> Any:
 
 def jax_value(jax: Any, n: Named, s: Any) -> Any:
     return jax_attention(jax, n.q, n.k, n.v, bool(s.causal))
+
+
+def pytensor_value(pytensor: Any, n: Named, s: Any) -> Any:
+    tensor = pytensor.tensor
+    scores = n.q @ n.k.mT / float(s.width) ** 0.5
+    if s.causal:
+        past = np.tril(np.ones((s.length, s.length), bool))
+        scores = tensor.where(past, scores, np.float32(-np.inf))
+    return tensor.special.softmax(scores.astype("float32"), -1) @ n.v
 
 
 WORKLOAD = Workload(
@@ -38,4 +49,5 @@ WORKLOAD = Workload(
     wrt=["q", "k", "v"],
     torch=torch_value,
     jax=jax_value,
+    pytensor=pytensor_value,
 )

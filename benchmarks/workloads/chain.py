@@ -20,6 +20,11 @@ def jax_loss(jax: Any, n: Named, s: Any) -> Any:
     return (jax.numpy.exp(-jax.numpy.tanh(n.x * n.a + n.b) * jax.nn.sigmoid(n.x)) + n.x * n.x).mean()
 
 
+def pytensor_loss(pytensor: Any, n: Named, s: Any) -> Any:
+    tensor = pytensor.tensor
+    return (tensor.exp(-tensor.tanh(n.x * n.a + n.b) * tensor.sigmoid(n.x)) + n.x * n.x).mean()
+
+
 WORKLOAD = Workload(
     name="chain",
     title="Eight element-wise operations",
@@ -32,4 +37,5 @@ WORKLOAD = Workload(
     wrt=["x", "a", "b"],
     torch=torch_loss,
     jax=jax_loss,
+    pytensor=pytensor_loss,
 )

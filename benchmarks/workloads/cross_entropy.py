@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.formulas import jax_cross_entropy
+from benchmarks.formulas import jax_cross_entropy, pytensor_cross_entropy
 from benchmarks.workload import Array, Named, Workload
 
 
@@ -27,6 +27,10 @@ def jax_loss(jax: Any, n: Named, s: Any) -> Any:
     return jax_cross_entropy(jax, n.o, n.target)
 
 
+def pytensor_loss(pytensor: Any, n: Named, s: Any) -> Any:
+    return pytensor_cross_entropy(pytensor, n.o, n.target)
+
+
 WORKLOAD = Workload(
     name="cross_entropy",
     title="Softmax and cross-entropy",
@@ -39,4 +43,5 @@ WORKLOAD = Workload(
     wrt=["o"],
     torch=torch_loss,
     jax=jax_loss,
+    pytensor=pytensor_loss,
 )

@@ -21,6 +21,11 @@ def jax_value(jax: Any, n: Named, s: Any) -> Any:
     return jax_layer_norm(jax, n.x, n.gamma, n.beta)
 
 
+def pytensor_value(pytensor: Any, n: Named, s: Any) -> Any:
+    centred = n.x - n.x.mean(1, keepdims=True)
+    return n.gamma * centred / pytensor.tensor.sqrt((centred**2).mean(1, keepdims=True) + 1e-5) + n.beta
+
+
 WORKLOAD = Workload(
     name="layer_norm",
     title="Layer normalisation",
@@ -33,4 +38,5 @@ WORKLOAD = Workload(
     wrt=["x", "gamma", "beta"],
     torch=torch_value,
     jax=jax_value,
+    pytensor=pytensor_value,
 )

@@ -31,4 +31,5 @@ WORKLOAD = Workload(
     wrt=["w", "bias"],
     torch=loss,
     jax=loss,
+    pytensor=loss,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.formulas import jax_cross_entropy
+from benchmarks.formulas import jax_cross_entropy, pytensor_cross_entropy
 from benchmarks.workload import Array, Named, Workload
 
 WIDTHS = (784, 256, 128, 10)
@@ -39,6 +39,13 @@ def jax_loss(jax: Any, n: Named, s: Any) -> Any:
     return jax_cross_entropy(jax, h @ n["fc3.w"].T + n["fc3.b"], n.target)
 
 
+def pytensor_loss(pytensor: Any, n: Named, s: Any) -> Any:
+    relu = pytensor.tensor.maximum
+    h = relu(n.x @ n["fc1.w"].T + n["fc1.b"], 0)
+    h = relu(h @ n["fc2.w"].T + n["fc2.b"], 0)
+    return pytensor_cross_entropy(pytensor, h @ n["fc3.w"].T + n["fc3.b"], n.target)
+
+
 WORKLOAD = Workload(
     name="mlp",
     title="Perceptron 784-256-128-10",
@@ -51,4 +58,5 @@ WORKLOAD = Workload(
     wrt=[f"fc{layer}.{name}" for layer in (1, 2, 3) for name in "wb"],
     torch=torch_loss,
     jax=jax_loss,
+    pytensor=pytensor_loss,
 )
