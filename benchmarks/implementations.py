@@ -199,6 +199,11 @@ def _pytensor(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) 
     return lambda: compiled(*given.values())
 
 
+def _numba(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    module = importlib.import_module(f"benchmarks.handwritten.{workload.name}")
+    return module.step(numbers, sizes, threads)
+
+
 def _parts(workload: Workload, numbers: Numbers) -> tuple[Numbers, Numbers]:
     """What stays as it is, and what is differentiated by, as libraries hold it."""
     fixed = {name: value for name, value in numbers.items() if name not in workload.wrt}
@@ -212,6 +217,7 @@ _MAKERS: Mapping[str, Maker] = {
     "torch.compile": _torch_compile,
     "jax": _jax,
     "pytensor": _pytensor,
+    "numba": _numba,
 }
 _LIBRARIES: Mapping[str, Sequence[str]] = {
     "dlc": ("dlc.compiler.driver", "dlc.runtime.kernels"),
@@ -220,9 +226,12 @@ _LIBRARIES: Mapping[str, Sequence[str]] = {
     "torch.compile": ("torch", "torch._inductor.compile_fx"),
     "jax": ("jax", "jax.numpy"),
     "pytensor": ("pytensor", "pytensor.tensor"),
+    "numba": ("dlc.runtime.kernels",),
 }
 IMPLEMENTATIONS = tuple(_MAKERS)
 OURS = ("dlc",)
-PEERS = tuple(name for name in IMPLEMENTATIONS if name not in OURS)
+HANDWRITTEN = "numba"
+"""What specs are to be as fast as, but nobody's competitor."""
+PEERS = tuple(name for name in IMPLEMENTATIONS if name not in (*OURS, HANDWRITTEN))
 COMPILERS = ("dlc", "torch.compile", "pytensor")
 """Those that keep what they have compiled for the next process."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 
-from benchmarks.implementations import PEERS
+from benchmarks.implementations import HANDWRITTEN, PEERS
 
 if TYPE_CHECKING:
     from benchmarks.growth import Growth, Times
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-_COLOURS = {"dlc": "black", **dict(zip(PEERS, ("#d1495b", "#edae49", "#66a182", "#00798c", "#6d597a"), strict=False))}
+_OTHERS = (*PEERS, HANDWRITTEN)
+_SHADES = ("#d1495b", "#edae49", "#66a182", "#00798c", "#6d597a", "#999999")
+_COLOURS = {"dlc": "black", **dict(zip(_OTHERS, _SHADES, strict=True))}
 _COLUMNS = 2
 
 
@@ -27,7 +29,7 @@ def draw(folder: Path, results: Sequence[Result]) -> list[str]:
     if not shown:
         return []
     figure, axes = plt.subplots(figsize=(9, 1.2 + 0.42 * len(shown)), layout="constrained")
-    peers = [name for name in PEERS if any(name in result.ratios for result in shown)]
+    peers = [name for name in _OTHERS if any(name in result.ratios for result in shown)]
     height = 0.8 / len(peers)
     for number, name in enumerate(peers):
         places = [line for line, result in enumerate(shown) if name in result.ratios]

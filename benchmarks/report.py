@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.implementations import PEERS
+from benchmarks.implementations import HANDWRITTEN, PEERS
 from benchmarks.turns import Measurement, Row, Settings
 from benchmarks.workload import GROUPS, Case, load
 
+_OTHERS = (*PEERS, HANDWRITTEN)
 TITLES = {
     "table": "Kernels",
     "step": "Training steps",
@@ -38,13 +39,14 @@ class Result:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Of all peers that were measured."""
-        return {name: ratio for name in PEERS if (ratio := self.ratio(name)) is not None}
+        """Of all that were measured beside dlc."""
+        return {name: ratio for name in _OTHERS if (ratio := self.ratio(name)) is not None}
 
     @property
     def best(self) -> tuple[str, float] | None:
         """The fastest peer, and how many times as long as dlc it takes."""
-        return min(self.ratios.items(), key=lambda pair: pair[1], default=None)
+        peers = [(name, ratio) for name, ratio in self.ratios.items() if name in PEERS]
+        return min(peers, key=lambda pair: pair[1], default=None)
 
 
 def write(folder: Path, results: Sequence[Result], settings: Settings) -> None:
@@ -69,7 +71,9 @@ def text(results: Sequence[Result], settings: Settings, plots: Sequence[str] = (
 
 def _heading(settings: Settings) -> str:
     """The machine, and the versions of all that takes part."""
-    found = [f"{name} {version}" for name in ("dlc", "numba", "torch", "jax", "pytensor") if (version := _version(name))]
+    found = [
+        f"{name} {version}" for name in ("dlc", "numba", "torch", "jax", "pytensor") if (version := _version(name))
+    ]
     count = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
     return f"# Benchmarks\n\n{_processor()}, {count} a process; {', '.join(found)}. float32, value and gradients."
 
@@ -79,12 +83,12 @@ def _heading(settings: Settings) -> str:
 
 def _overview(group: str, results: Sequence[Result]) -> str:
     """How many times as long as dlc each of the others takes, with memory and time to the first result beside."""
-    peers = [name for name in PEERS if any(name in result.ratios for result in results)]
-    head = ["", "dlc", *peers, "fastest of them", *(f"{what}: {name}" for what, name, _ in _BESIDE)]
+    others = [name for name in _OTHERS if any(name in result.ratios for result in results)]
+    head = ["", "dlc", *others, "fastest peer", *(f"{what}: {name}" for what, name, _ in _BESIDE)]
     lines = [f"## {TITLES[group]}", "", _line(head), "|---" * len(head) + "|"]
     for result in results:
         best = result.best
-        cells = [result.case.title, _of(result.row("dlc"), _step), *(_times(result.ratio(name)) for name in peers)]
+        cells = [result.case.title, _of(result.row("dlc"), _step), *(_times(result.ratio(name)) for name in others)]
         cells.append("" if best is None else f"**{best[1]:.2f}** {best[0]}")
         lines.append(_line(cells + [_of(result.row(name), cell) for _, name, cell in _BESIDE]))
     return "\n".join([*lines, "", _mean(results)])
@@ -96,7 +100,13 @@ def _mean(results: Sequence[Result]) -> str:
         return ""
     slower = sum(ratio < 1 for ratio in found)
     verdict = f"dlc is the slower one in {slower} of {len(found)}" if slower else "dlc is nowhere the slower one"
-    return f"Beside the fastest of the others: geometric mean {statistics.geometric_mean(found):.2f}, {verdict}."
+    lines = [f"Beside the fastest peer: geometric mean {statistics.geometric_mean(found):.2f}, {verdict}."]
+    by_hand = [ratio for result in results if (ratio := result.ratio(HANDWRITTEN)) is not None]
+    if by_hand:
+        lines.append(
+            f"Beside kernels written by hand in Numba: geometric mean {statistics.geometric_mean(by_hand):.2f}."
+        )
+    return " ".join(lines)
 
 
 # --- one table for each case ------------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import handwritten
 from benchmarks.__main__ import cases_of, main, parsed
 from benchmarks.growth import GROWTHS, exponent
 from benchmarks.implementations import comparable, made
@@ -47,6 +49,17 @@ def test_a_workload_computes_its_formula(case: Case, tmp_path: Path, monkeypatch
     assert max(map(error_of, found, wanted)) < TOLERANCE
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(handwritten.__path__)])
+def test_a_kernel_that_is_written_by_hand_computes_the_formula(name: str) -> None:
+    if name not in names():
+        assert name == "parallel"
+        return
+    pytest.importorskip("torch", reason="values are compared with PyTorch: pip install -e '.[reference]'")
+    case = load(name).cases[0]
+    assert max(map(error_of, results("numba", case), results("torch", case))) < TOLERANCE
+
+
 def test_every_workload_has_a_group_and_labels_that_differ() -> None:
     assert {case.group for case in CASES} == set(GROUPS)
     assert len({case.title for case in CASES}) == len(CASES)
@@ -69,6 +82,12 @@ def test_ratios_are_medians_within_rounds() -> None:
     assert found.best == ("jax", 2.0)
 
 
+def test_what_is_written_by_hand_is_no_peer() -> None:
+    found = result("", "table", row("dlc", 1.0), row("torch", 3.0), row("numba", 0.5))
+    assert found.best == ("torch", 3.0)
+    assert "written by hand in Numba: geometric mean 0.50" in text([found], Settings())
+
+
 def test_the_report_has_a_line_for_each_case_and_the_mean_of_each_group() -> None:
     first = result("small", "table", row("dlc", 1.0), row("torch", 4.0))
     second = result("large", "table", row("dlc", 2.0), row("torch", 0.5, agrees=False))
@@ -76,7 +95,7 @@ def test_the_report_has_a_line_for_each_case_and_the_mean_of_each_group() -> Non
     assert "| mlp small | 1.00 s | 4.00 | **4.00** torch | 3 MiB | 3 MiB | 9.00 s |  |" in report
     assert "geometric mean 1.00, dlc is the slower one in 1 of 2" in report
     assert "| torch | 500.00 ms | 500.00 ms | 0.25 | 3 MiB | 1.50 s | 9.00 s | **1e-07** |" in report
-    assert report.count("Beside the fastest of the others") == 1
+    assert report.count("Beside the fastest peer") == 1
 
 
 def test_the_plot_has_a_bar_for_each_peer(tmp_path: Path) -> None:
