@@ -35,7 +35,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Tensor, whole
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
-from dlc.compiler.ir.safety import reads_in_range
+from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.lower.nests import sizes_product, volume
 from dlc.compiler.lower.ranges import band, guarded, loops
 
@@ -133,22 +133,15 @@ def _factors(body: Expr, sizes: Mapping[str, Sequence[Expr]], over: frozenset[In
             return None
         guarded[place].append(cond)
     for conds, factor, indices in zip(guarded, body.args, free, strict=True):
-        if _needs_more(factor, sizes, conds, conditions):
+        if needs_more(factor, sizes, conds, conditions):
             conds[:] = [cond for cond in conditions if set(free_indices(cond)) - over <= indices]
-            if _needs_more(factor, sizes, conds, conditions):
+            if needs_more(factor, sizes, conds, conditions):
                 return None
     pair = [
         Select(op("and", *conds), factor, Const(0.0)) if conds else factor
         for factor, conds in zip(body.args, guarded, strict=True)
     ]
     return pair[0], pair[1]
-
-
-def _needs_more(factor: Expr, sizes: Mapping[str, Sequence[Expr]], some: list[Expr], every: list[Expr]) -> bool:
-    """Whether a factor reads in range only where more than ``some`` of the conditions hold."""
-    if len(some) == len(every) or reads_in_range(factor, sizes, some):
-        return False
-    return reads_in_range(factor, sizes, every)
 
 
 def _trailing(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, ...]:

@@ -19,6 +19,7 @@ from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, negation
+from dlc.compiler.ir.elements import below, bounds_of
 from dlc.compiler.ir.expr import (
     TRUE,
     Expr,
@@ -36,7 +37,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_reduction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, ordered, unique, whole
-from dlc.compiler.ir.safety import reads_in_range
+from dlc.compiler.ir.safety import needs_more
 
 NAME = "extract"
 
@@ -57,6 +58,7 @@ class _Extraction:
         self.result: dict[str, list[Tensor]] = {}
         self.known: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> the tensor and the order of its axes
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+        self.bounds = bounds_of(graph)
         self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
         self.circle = {  # the recurrence that a tensor is part of
             name: component if is_recurrent(graph, component) else None
@@ -89,6 +91,9 @@ class _Extraction:
             name = unique(f"{owner.id}.{value.op}", self.names)
             self.names[name] = self.sizes[name] = tuple(index.size for index in axes)
             self.circle[name] = self.circle[owner.id] if self.is_recurrent(value, owner) else None
+            bound = below(value, self.bounds)
+            if bound is not None:
+                self.bounds[name] = bound
             self.result[owner.id].append(whole(name, axes, value, equation.span))
             self.remember(name, axes, value)
         name, positions = self.known[form]
@@ -154,9 +159,13 @@ class _EquationVisit:
         available = set(free_indices(node))
         within_reach = self._in_range([cond for cond in guards if set(free_indices(cond)) <= available], guards)
         about_ranges = self._in_range([cond for cond in guards if cond in within_reach or facts_of(cond)], guards)
-        sizes, facts = self.extraction.sizes, self.extraction.facts
+        known = self.extraction.facts, self.extraction.bounds
         kept = next(
-            (some for some in (within_reach, about_ranges) if reads_in_range(node.body, sizes, some, facts)),
+            (
+                some
+                for some in (within_reach, about_ranges)
+                if not needs_more(node.body, self.extraction.sizes, some, guards, *known, cautious=True)
+            ),
             list(guards),
         )
         if self.extraction.is_recurrent(node, self.tensor):
@@ -165,11 +174,11 @@ class _EquationVisit:
 
     def _in_range(self, chosen: Sequence[Expr], guards: Sequence[Expr]) -> list[Expr]:
         """Those of the chosen guards that need none that was not chosen to read in range."""
-        sizes, facts = self.extraction.sizes, self.extraction.facts
+        known = self.extraction.facts, self.extraction.bounds
         kept: list[Expr] = []
         for cond in chosen:
             before = guards[: guards.index(cond)]
-            if reads_in_range(cond, sizes, kept, facts) or not reads_in_range(cond, sizes, before, facts):
+            if not needs_more(cond, self.extraction.sizes, kept, before, *known):
                 kept.append(cond)
         return kept
 

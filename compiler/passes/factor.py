@@ -29,6 +29,7 @@ from dlc.compiler.ir.affine import known, polynomial
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import decide
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
+from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import (
     TRUE,
     ZERO,
@@ -95,6 +96,7 @@ class _Factoring:
         self.graph = graph
         self.sizes: dict[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
         self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
+        self.bounds = bounds_of(graph)
         self.simplified = Simplifier(RULES)
         self.hoisted: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> tensor, which free index each axis is
         circles = [set(component) for component in components(graph) if is_recurrent(graph, component)]
@@ -170,7 +172,10 @@ class _Place:
         free = frozenset(free_indices(node))
         if not free < loops or not any(isinstance(part, Index | Read) for part in walk(node)):
             return False
-        return reads_in_range(node, self.sizes, (), self.shared.facts)
+        return self._in_range(node, ())
+
+    def _in_range(self, node: Expr, guards: Iterable[Expr]) -> bool:
+        return reads_in_range(node, self.sizes, guards, self.shared.facts, self.shared.bounds)
 
     def _part(self, node: Expr) -> Expr:
         pattern, free = key(node)
@@ -209,7 +214,7 @@ class _Place:
             outside, factors, divisors = self._moved_out(node, cond, factors, divisors)
         terms, spanning = _attached([_Term(f) for f in _with_divisors(factors, divisors)], conjuncts(cond))
         bound, order = list(node.indices), None
-        if all(reads_in_range(term.value, self.sizes, term.conditions) for term in terms):
+        if all(self._in_range(term.value, term.conditions) for term in terms):
             bound, terms = self._summed_alone(bound, terms, spanning, certain)
             order = self._order(bound, terms, spanning, certain) if len(terms) > 2 else None
         is_product = isinstance(body, Op) and body.name == "mul" and len(body.args) == len(terms)
@@ -230,7 +235,7 @@ class _Place:
 
         def leaves(factor: Expr) -> bool:
             return set(free_indices(factor)).isdisjoint(node.indices) and (
-                cond is TRUE or reads_in_range(factor, self.sizes, outer)
+                cond is TRUE or self._in_range(factor, outer)
             )
 
         out = [factor for factor in factors if leaves(factor)], [factor for factor in divisors if leaves(factor)]
@@ -296,7 +301,7 @@ class _Place:
         others = [term.indices for place, term in enumerate(terms) if place not in pair]
         summed = _only_here(bound, left, right, [*others, *map(frozenset[Index], map(free_indices, spanning))])
         value = op("mul", left.value, right.value)
-        if not reads_in_range(value, self.sizes, (*left.conditions, *right.conditions)):
+        if not self._in_range(value, (*left.conditions, *right.conditions)):
             return None
         conditions = (*left.conditions, *right.conditions)
         if not summed:

@@ -183,6 +183,9 @@ DATA = (
     formula("shifted by data", "x[B,T], s[B] : int", "y[B,T]", "y[b,t] = x[b,pad(t + s[b])]",
             lambda t: torch.stack([torch.stack([x[i + k] if 0 <= i + k < len(x) else 0*x[0] for i in range(len(x))])
                                    for x, k in zip(t.x, t.s.tolist(), strict=True)]), "B T", TWO, s=small),
+    formula("a function of what data shifts", "x[T], s[T] : int", "y[T]", "y[t] = cos(x[pad(t + s[t])])",
+            lambda t: torch.stack([torch.cos(t.x[i + k]) if 0 <= i + k < len(t.x) else 1 + 0*t.x[0]
+                                   for i, k in enumerate(t.s.tolist())]), "T", ONE, s=small),
     formula("one-hot", "z[B] in Y, w[Y]", "y[B,Y]", "y[b,y'] = [z[b] == y']*w[y'] - 1/|Y|",
             lambda t: torch.nn.functional.one_hot(t.z, len(t.w))*t.w - 1/len(t.w), "B Y", TWO),
 )  # fmt: skip

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
-from properties.specs import INPUTS, PARAMETERS, RENAMED, Spec, sizes, specs
+from properties.author import sizes, specs
+from properties.specs import RENAMED, Spec
 
 from dlc.compiler import pipeline, semantics
-from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.graph import Graph, Tensor
 from dlc.compiler.ir.reference import evaluate, size_value
 from dlc.compiler.source import Source
 from dlc.compiler.syntax.parse import parse
@@ -29,17 +30,31 @@ def graph_of(text: str) -> Graph:
     return semantics.elaborate(parse(Source("random.dl", text)), "Random", semantics.Loader())
 
 
-def given_arrays(extents: Mapping[str, int], seed: int) -> Arrays:
+MODES: Arrays = {"#train": np.array(True), "#seed": np.array(11), "#step": np.array(4)}
+
+
+def given_arrays(graph: Graph, extents: Mapping[str, int], seed: int) -> Arrays:
     random = np.random.default_rng(seed)
-    arrays = {
-        name: np.asarray(random.normal(size=[extents[axis] for axis in axes]))
-        for name, axes in {**INPUTS, **PARAMETERS}.items()
-    }
-    return {**arrays, "z": random.integers(0, extents["D"], extents["B"])}
+    return {tensor.id: _drawn(tensor, extents, random) for tensor in graph.of_kind("input", "parameter")}
+
+
+def _drawn(tensor: Tensor, extents: Mapping[str, int], random: np.random.Generator) -> Array:
+    shape = [size_value(size, extents) for size in tensor.sizes]
+    if tensor.type == "bool":
+        return random.random(shape) < 0.5
+    if tensor.type == "int":
+        low, high = (-2, 5) if tensor.bound is None else (0, size_value(tensor.bound, extents))
+        return random.integers(low, high, shape)
+    return np.asarray(random.normal(size=shape))
+
+
+def given_to(graph: Graph, arrays: Arrays) -> Arrays:
+    return {name: value for name, value in (*arrays.items(), *MODES.items()) if name in graph.tensors}
 
 
 def outputs(graph: Graph, arrays: Arrays, known: Mapping[str, int]) -> Arrays:
-    values = evaluate(graph, arrays, known, wanted=[output.tensor for output in graph.outputs])
+    graph = pipeline.derived(graph)
+    values = evaluate(graph, given_to(graph, arrays), known, wanted=[output.tensor for output in graph.outputs])
     return {output.name: values[output.tensor] for output in graph.outputs}
 
 
@@ -50,7 +65,8 @@ def cotangents(graph: Graph, known: Mapping[str, int], seed: int) -> Arrays:
 
 
 def gradients(graph: Graph, arrays: Arrays, known: Mapping[str, int]) -> Arrays:
-    values = evaluate(graph, arrays, known, wanted=[gradient.adjoint for gradient in graph.gradients])
+    wanted = [gradient.adjoint for gradient in graph.gradients]
+    values = evaluate(graph, given_to(graph, arrays), known, wanted=wanted)
     return {gradient.tensor: values[gradient.adjoint] for gradient in graph.gradients}
 
 
@@ -65,7 +81,8 @@ def close(found: Mapping[str, Array], wanted: Mapping[str, Array], tolerance: fl
 
 
 def passes_keep_the_meaning(spec: Spec, known: Mapping[str, int], off: Collection[str], seed: int) -> None:
-    graph, arrays = graph_of(spec.text()), given_arrays(known, seed)
+    graph = graph_of(spec.text())
+    arrays = given_arrays(graph, known, seed)
     entries, plain = pipeline.entries(graph, "*", off), pipeline.entries(graph, "*", pipeline.OPTIONAL)
     close(outputs(entries["forward"], arrays, known), outputs(graph, arrays, known))
     weights = cotangents(entries["vjp"], known, seed)
@@ -74,17 +91,41 @@ def passes_keep_the_meaning(spec: Spec, known: Mapping[str, int], off: Collectio
 
 
 def is_linear_in_its_cotangent(spec: Spec, known: Mapping[str, int], seed: int) -> None:
-    vjp = pipeline.entries(graph_of(spec.text()), "*")["vjp"]
-    arrays = given_arrays(known, seed)
+    graph = graph_of(spec.text())
+    vjp = pipeline.entries(graph, "*")["vjp"]
+    arrays = given_arrays(graph, known, seed)
     first, second = cotangents(vjp, known, seed), cotangents(vjp, known, seed + 1)
     both = {name: 2 * first[name] - 3 * second[name] for name in first}
     parts = [gradients(vjp, {**arrays, **weights}, known) for weights in (first, second)]
     close(gradients(vjp, {**arrays, **both}, known), {n: 2 * parts[0][n] - 3 * parts[1][n] for n in parts[0]}, 1e-8)
 
 
+def agrees_with_differences(spec: Spec, known: Mapping[str, int], seed: int) -> None:
+    """Along a random direction. Left out: what is stopped, and points at a kink, where both sides differ."""
+    if "stop(" in spec.text():
+        return
+    graph = graph_of(spec.text())
+    vjp = pipeline.entries(graph, "*")["vjp"]
+    arrays, weights = given_arrays(graph, known, seed), cotangents(vjp, known, seed)
+    found = gradients(vjp, {**arrays, **weights}, known)
+    random = np.random.default_rng(seed + 1)
+    direction = {name: random.normal(size=value.shape) for name, value in found.items()}
+
+    def weighted(step: float) -> float:
+        moved = {**arrays, **{name: arrays[name] + step * direction[name] for name in direction}}
+        return sum(float(np.sum(value * weights[f"d_{name}"])) for name, value in outputs(graph, moved, known).items())
+
+    behind, here, ahead = (weighted(step) for step in (-1e-5, 0, 1e-5))
+    slope = sum(float(np.sum(found[name] * direction[name])) for name in found)
+    scale = max(1.0, abs(here), abs(slope))
+    if abs(ahead + behind - 2 * here) < 1e-8 * scale:
+        np.testing.assert_allclose((ahead - behind) / 2e-5, slope, 1e-4, 1e-4 * scale)
+
+
 def names_and_order_change_nothing(spec: Spec, known: Mapping[str, int], seed: int) -> None:
-    arrays = given_arrays(known, seed)
-    wanted = outputs(graph_of(spec.text()), arrays, known)
+    graph = graph_of(spec.text())
+    arrays = given_arrays(graph, known, seed)
+    wanted = outputs(graph, arrays, known)
     close(outputs(graph_of(spec.text(exchanged=True)), arrays, known), wanted)
     renamed = {RENAMED[name]: extent for name, extent in known.items()}
     for entry in (graph_of(spec.renamed()), pipeline.entries(graph_of(spec.renamed()), "*")["forward"]):
@@ -128,15 +169,18 @@ def compiled_problem(numbered: Numbered) -> str:
     number, (spec, known), folder = numbered
     path = Path(folder) / f"random_{number}.dl"
     path.write_text(spec.text(), encoding="utf-8")
-    graph, arrays = graph_of(spec.text()), given_arrays(known, number)
+    graph = graph_of(spec.text())
+    arrays = given_arrays(graph, known, number)
     vjp = pipeline.entries(graph, "*")["vjp"]
     weights = cotangents(vjp, known, number)
     try:
-        model = dlc.compile(path, dtype="float64", wrt="*").Random(sizes=known)
-        for name in PARAMETERS:
+        made = dlc.compile(path, dtype="float64", wrt="*").Random
+        model = made(sizes={name: known[name] for name in made.declaration.sizes if name in known}, seed=11)
+        for name in model.params:
             model.params[name][...] = arrays[name]
-        inputs = {name: value for name, value in arrays.items() if name not in PARAMETERS}
-        found, moved = model.vjp({name.removeprefix("d_"): w for name, w in weights.items()}, **inputs)
+        inputs = {name: value for name, value in arrays.items() if name in model.inputs}
+        given = {name.removeprefix("d_"): weight for name, weight in weights.items()}
+        found, moved = model.vjp(given, **inputs, train=True, step=4)
         close({n: np.asarray(v) for n, v in found.items()}, outputs(graph, arrays, known), 1e-9)
         close({n: np.asarray(v) for n, v in moved.items()}, gradients(vjp, {**arrays, **weights}, known), 1e-8)
     except Exception as error:

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties.author import sizes, specs
 from properties.checks import (
     QUIET,
+    agrees_with_differences,
     compiled_problem,
     is_linear_in_its_cotangent,
     names_and_order_change_nothing,
@@ -22,7 +24,7 @@ from properties.checks import (
     problems,
     some_specs,
 )
-from properties.specs import Spec, sizes, specs
+from properties.specs import Spec
 
 from dlc.compiler import pipeline
 
@@ -33,6 +35,7 @@ INTERPRETED, COMPILED = 2_000, 200  # specs tried by the slow tests
 CASES = {
     "passes": passes_keep_the_meaning,
     "linear": lambda spec, known, off, seed: is_linear_in_its_cotangent(spec, known, seed),
+    "differences": lambda spec, known, off, seed: agrees_with_differences(spec, known, seed),
     "names": lambda spec, known, off, seed: names_and_order_change_nothing(spec, known, seed),
 }
 GIVEN = (specs(), sizes(), st.sets(st.sampled_from(pipeline.OPTIONAL)), st.integers(0, 999))
