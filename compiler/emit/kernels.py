@@ -94,7 +94,7 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
     yield _leading(statement.a, statement.m, statement.k)[1]
     yield _leading(statement.b, statement.k, statement.n)[1]
     for operand in (statement.a, statement.b, statement.c):
-        yield from decomposed(operand.offset, buffers[operand.buffer].sizes)
+        yield from _start(operand, buffers)
 
 
 class _KernelNames:
@@ -207,9 +207,14 @@ class _Body:
         return self.spelling.call(gesv, *map(self.spelling.text, (system.n, system.count)), *operands)
 
     def _address(self, operand: Operand) -> str:
-        sizes = self._buffers[operand.buffer].sizes
-        subscripts = [self.spelling.text(part) for part in decomposed(operand.offset, sizes)] or ["0"]
+        subscripts = [self.spelling.text(part) for part in _start(operand, self._buffers)] or ["0"]
         return self.spelling.call("address", self._names(operand.buffer), *subscripts)
+
+
+def _start(operand: Operand, buffers: Mapping[str, Buffer]) -> list[Expr]:
+    """The subscripts of a matrix's first element."""
+    inside = buffers[operand.buffer].sizes[len(operand.piece) :]
+    return [*operand.piece, *decomposed(operand.offset, inside)]
 
 
 def _leading(operand: Operand, rows: Expr, columns: Expr) -> tuple[str, Expr]:

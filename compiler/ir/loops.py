@@ -101,15 +101,17 @@ class If:
 
 @dataclass(frozen=True)
 class Operand:
-    """A matrix inside a buffer: element (r, c) stands ``offset + r*row + c*column`` elements from its start.
+    """A matrix inside ``buffer[*piece]``: element (r, c) stands ``offset + r*row + c*column`` elements from its start.
 
-    ``row`` and ``column`` are integer expressions; one of them is the constant 1 (or that extent of the matrix is 1).
+    ``piece`` are leading subscripts; ``row`` and ``column`` integer expressions, of which one is the constant 1 (or
+    that extent of the matrix is 1).
     """
 
     buffer: str
     offset: Expr
     row: Expr
     column: Expr
+    piece: tuple[Expr, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
         case If():
             return (statement.cond,)
         case Matmul(m=m, n=n, k=k, a=a, b=b, c=c):
-            operands = (part for o in (a, b, c) for part in (o.offset, o.row, o.column))
+            operands = (part for o in (a, b, c) for part in (*o.piece, o.offset, o.row, o.column))
             return (m, n, k, *operands)
         case System(n=n, count=count, piece=piece):
             return (n, count, *piece)

@@ -171,4 +171,5 @@ class _Lines:
     def _operand(self, operand: Operand, spelled: Callable[[Expr], str]) -> str:
         offset = "" if operand.offset is ZERO else f"{spelled(operand.offset)}, "
         row, column = (str(e.value) if isinstance(e, Const) else spelled(e) for e in (operand.row, operand.column))
-        return f"{operand.buffer}({offset}{row}, {column})"
+        piece = f"[{','.join(map(spelled, operand.piece))}]" if operand.piece else ""
+        return f"{operand.buffer}{piece}({offset}{row}, {column})"

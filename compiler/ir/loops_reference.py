@@ -6,6 +6,7 @@ The oracle for lowering: it must agree with ``reference.evaluate`` of the graph,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,9 @@ class _Run:
 
     def addresses(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
         offset, row, column = (int(self.value(e, scope)) for e in (operand.offset, operand.row, operand.column))
+        shape = self.buffers[operand.buffer].shape
+        for axis, subscript in enumerate(operand.piece):
+            offset += int(self.value(subscript, scope)) * prod(shape[axis + 1 :])
         places = offset + np.arange(rows)[:, None] * row + np.arange(columns)[None, :] * column
         if np.any(places < 0):
             raise IndexError(f"a matrix begins before {operand.buffer} does")

@@ -153,6 +153,8 @@ class _Scope:
             buffer = self.program.buffers.get(operand.buffer)
             if buffer is None or buffer.type != "real":
                 yield f"{operand.buffer} is multiplied as a matrix and is no real buffer"
+            elif len(operand.piece) > len(buffer.sizes):
+                yield f"{operand.buffer} has fewer axes than the matrix in it has leading subscripts"
         output = self.program.buffers.get(statement.c.buffer)
         if output is not None and output.role in GIVEN:
             yield f"{output.id} is written and is the caller's"

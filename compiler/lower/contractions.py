@@ -14,7 +14,8 @@ contractions that want the same elements (a convolution and its weight gradient)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.alike import key
@@ -170,6 +171,7 @@ class Layout:
     """Where the elements of a read lie: ``offset`` plus the sum of index times stride, in elements."""
 
     read: Read
+    sizes: tuple[Expr, ...]
     strides: dict[Index, Polynomial]
     offset: Polynomial
 
@@ -188,6 +190,12 @@ class Layout:
             if self.strides.get(outer) != expected:
                 return None
         return step
+
+    def piece(self, looped: Sequence[Index]) -> tuple[Expr, ...]:
+        """The leading subscripts that do not move but with the indices that are looped over."""
+        moving = set(self.strides) - set(looped)
+        fixed = takewhile(lambda subscript: moving.isdisjoint(free_indices(subscript)), self.read.subscripts)
+        return tuple(fixed)
 
 
 def layout(value: Expr, sizes: Sequence[Expr], over: frozenset[Index] = frozenset()) -> Layout | None:
@@ -209,7 +217,7 @@ def layout(value: Expr, sizes: Sequence[Expr], over: frozenset[Index] = frozense
         if parts is None:
             return None
         strides[index], address = parts
-    return Layout(value, strides, address)
+    return Layout(value, tuple(sizes), strides, address)
 
 
 @dataclass(frozen=True)
@@ -395,12 +403,22 @@ def _pack(
 # -- statements ------------------------------------------------------------------------------------------------------
 
 
-def product_body(found: Plan) -> tuple[tuple[Statement, ...], Expr]:
-    """The statements of a contraction's kernel, and the extent along which it splits: the first axis of the result."""
+def seen(found: Plan) -> Equation:
+    """The equation as the kernel computes it, from packed copies where there are some."""
+    value = op("mul", found.left.layout.read, found.right.layout.read)
+    return replace(found.product.equation, value=Reduce("sum", found.product.reduced, value))
+
+
+def shared_rows(found: Plan) -> bool:
+    """Whether shards share out the rows of one product; otherwise whole products, along the first index looped over."""
+    return found.product.rows[0] is found.product.equation.indices[0]
+
+
+def product_body(found: Plan) -> tuple[Statement, ...]:
+    """The statements of a contraction's kernel.  One whose rows are shared out is restricted to a shard's part."""
     product = found.product
     result = product.result
-    first = product.equation.indices[0]
-    split_rows = product.rows[0] is first
+    split_rows = shared_rows(found)
     rows = sizes_product(product.rows)
     per_split = sizes_product(product.rows[1:]) if split_rows else Polynomial(())
     start = polynomial(START) * per_split
@@ -428,12 +446,7 @@ def product_body(found: Plan) -> tuple[tuple[Statement, ...], Expr]:
             assert isinstance(loop, For)
             zero = (For(loop.index, START, STOP, loop.body),)
         body = (*zero, *body)
-    body = loops(product.batch, body)
-    if not split_rows:
-        (loop,) = body
-        assert isinstance(loop, For)
-        body = (For(loop.index, START, STOP, loop.body),)
-    return body, first.size
+    return loops(product.batch, body)
 
 
 def _operand(place: Layout, looped: Sequence[Index], start: Polynomial, row: Polynomial, column: Polynomial) -> Operand:
@@ -441,4 +454,10 @@ def _operand(place: Layout, looped: Sequence[Index], start: Polynomial, row: Pol
     for index in looped:
         if index in place.strides:
             offset = offset + place.strides[index] * polynomial(index)
-    return Operand(place.buffer, offset.expression(), row.expression(), column.expression())
+    piece = place.piece(looped)
+    step = polynomial(ONE)
+    for axis in reversed(range(len(place.sizes))):
+        if axis < len(piece):
+            offset = offset - polynomial(piece[axis]) * step
+        step = step * polynomial(place.sizes[axis])
+    return Operand(place.buffer, offset.expression(), row.expression(), column.expression(), piece)

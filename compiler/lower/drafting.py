@@ -12,7 +12,7 @@ from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurr
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.lower import systems
-from dlc.compiler.lower.contractions import Packer, contraction, plan, product_body
+from dlc.compiler.lower.contractions import Packer, contraction, plan, product_body, seen, shared_rows
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.nests import nest, sizes_product, work
@@ -128,7 +128,7 @@ class _Drafting:
         if isinstance(own.value, Solve):
             solving = systems.solving(tensor, own, own.value, self.fresh_id)
             self.added.extend(solving.scratch)
-            draft = Draft([(tensor, own)], solving.body, solving.split, work=[solving.work], is_system=True)
+            draft = Draft([(tensor, own)], solving.body, solving.split, work=[solving.work], is_finished=True)
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
         product = contraction(tensor, own, self.sizes, frozenset(level.over))
@@ -140,10 +140,13 @@ class _Drafting:
         found = plan(product, level.packer)
         for packed in level.packer.tensors[before:]:
             self._pack(level, packed, when)
-        body, extent = product_body(found)
-        count = sizes_product((*found.product.equation.indices, *found.product.reduced))
-        draft = Draft([(tensor, own)], body, extent, found, [count], formulas=[shown], over=level.over, when=when)
-        level.append(draft, [tensor.id])
+        count = sizes_product((*own.indices, *product.reduced))
+        draft = Draft([(tensor, seen(found))], product_body(found), work=[count], formulas=[shown])
+        draft = replace(draft, over=level.over, when=when)
+        if shared_rows(found):
+            level.append(replace(draft, split=own.indices[0].size, is_finished=True), draft.computes)
+        else:
+            level.place(draft)
 
     def _in_pieces(self, level: _Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
         """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""

@@ -27,6 +27,7 @@ from dlc.compiler.ir.loops import (
     expressions,
     in_place,
     statements,
+    written,
 )
 
 Body = tuple[Statement, ...]
@@ -52,13 +53,23 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
             case Store(buffer, subscripts, value):
                 return Store(buffer, tuple(map(change, subscripts)), change(value))
             case Matmul(m, n, k, a, b, c, accumulate):
-                a, b, c = (Operand(o.buffer, change(o.offset), change(o.row), change(o.column)) for o in (a, b, c))
+                a, b, c = (_changed(operand, change) for operand in (a, b, c))
                 return Matmul(change(m), change(n), change(k), a, b, c, accumulate)
             case System(n, count, matrix, sides, piece):
                 return System(change(n), change(count), matrix, sides, tuple(map(change, piece)))
         raise TypeError(type(statement).__name__)
 
     return tuple(one(statement) for statement in body)
+
+
+def _changed(operand: Operand, change: Callable[[Expr], Expr]) -> Operand:
+    return Operand(
+        operand.buffer,
+        change(operand.offset),
+        change(operand.row),
+        change(operand.column),
+        tuple(map(change, operand.piece)),
+    )
 
 
 def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
@@ -81,7 +92,9 @@ def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
 
 
 def _accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
-    """Every element that the body reads or writes, by buffer; locals are buffers without subscripts here."""
+    """Every element that the body reads or writes, by buffer; of a matrix, the leading subscripts.  Locals are buffers
+    without subscripts here.
+    """
     found: dict[str, list[tuple[Expr, ...]]] = {}
     for statement in statements(tuple(body)):
         for expression in expressions(statement):
@@ -89,7 +102,18 @@ def _accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
                 found.setdefault(read.tensor, []).append(read.subscripts)
         if isinstance(statement, Store):
             found.setdefault(statement.buffer, []).append(statement.subscripts)
+        elif isinstance(statement, Matmul):
+            for operand in (statement.a, statement.b, statement.c):
+                found.setdefault(operand.buffer, []).append(operand.piece)
+        elif isinstance(statement, System):
+            for name in (statement.matrix, statement.sides):
+                found.setdefault(name, []).append(statement.piece)
     return found
+
+
+def _axes(accesses: Iterable[tuple[Expr, ...]]) -> range:
+    """The axes at which the place of every access is known."""
+    return range(min(map(len, accesses)))
 
 
 def writes(body: Iterable[Statement]) -> set[str]:
@@ -165,7 +189,7 @@ def _independent_across(first: For, second: For) -> bool:
 def _common_axis(mine: list[tuple[Expr, ...]], i: Index, theirs: list[tuple[Expr, ...]], j: Index) -> bool:
     return any(
         all(subscripts[axis] is i for subscripts in mine) and all(subscripts[axis] is j for subscripts in theirs)
-        for axis in range(len(mine[0]))
+        for axis in _axes((*mine, *theirs))
     )
 
 
@@ -180,7 +204,8 @@ def forwarded(body: Body, private: set[str], names: Callable[[str], str]) -> Bod
     for statement in statements(body):
         if isinstance(statement, Store):
             counts[statement.buffer] = counts.get(statement.buffer, 0) + 1
-    single = {name for name in private if counts.get(name) == 1}
+    computed = {written(s) for s in statements(body) if isinstance(s, Matmul | System)}
+    single = {name for name in private - computed if counts.get(name) == 1}
 
     def visit(inner: Body) -> Body:
         result: list[Statement] = []
@@ -206,6 +231,7 @@ def forwarded(body: Body, private: set[str], names: Callable[[str], str]) -> Bod
 def _without_dead_stores(body: Body, private: set[str]) -> Body:
     """The body without stores to private buffers that nothing reads."""
     read_names = {read.tensor for s in statements(body) for e in expressions(s) for read in reads(e)}
+    read_names.update(name for s in statements(body) for name in in_place(s))
     dead = private - read_names
 
     def visit(inner: Body) -> Body:
@@ -237,12 +263,12 @@ def contractible_axes(body: Body, buffer: str, over: Sequence[Index] = ()) -> tu
         here = holders[0].body
     found = _accesses(body)[buffer]
     rounds = set(over)
-    at_round = [axis for axis in range(len(found[0])) if any(rounds & set(free_indices(s[axis])) for s in found)]
+    at_round = [axis for axis in _axes(found) if any(rounds & set(free_indices(s[axis])) for s in found)]
     if any(len({subscripts[axis] for subscripts in found}) > 1 for axis in at_round):
         return ()
     return tuple(
         axis
-        for axis in range(len(found[0]))
+        for axis in _axes(found)
         if axis in at_round or any(all(subscripts[axis] is index for subscripts in found) for index in indices)
     )
 
@@ -264,6 +290,12 @@ def with_axes_dropped(body: Body, buffer: str, axes: tuple[int, ...], instead: t
     def store(statement: Statement) -> Statement:
         if isinstance(statement, Store) and statement.buffer == buffer:
             return replace(statement, subscripts=shorter(statement.subscripts))
+        if isinstance(statement, Matmul):
+            a, b, c = (
+                replace(o, piece=shorter(o.piece)) if o.buffer == buffer else o
+                for o in (statement.a, statement.b, statement.c)
+            )
+            return replace(statement, a=a, b=b, c=c)
         if isinstance(statement, For | If):
             return replace(statement, body=tuple(map(store, statement.body)))
         return statement

@@ -12,15 +12,26 @@ from dlc.compiler.ir.expr import (
     Const,
     Expr,
     Index,
-    Read,
     Reduce,
     free_indices,
     op,
     reads,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, Buffer, For, If, Statement, Store, statements, written
-from dlc.compiler.lower.contractions import Plan
+from dlc.compiler.ir.loops import (
+    SHARD,
+    SHARDS,
+    START,
+    STOP,
+    Buffer,
+    For,
+    If,
+    Matmul,
+    Statement,
+    Store,
+    statements,
+    written,
+)
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
 
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
@@ -31,16 +42,17 @@ class Draft:
     """A kernel in the making.  ``body`` loops over whole ranges until it is finished; ``before`` and ``after`` are what
     every shard does around its part of them.
 
-    ``equations`` are those that it computes: in a recurrence at one time, the rounds around it being ``over``; it is
-    run in those in which ``when`` holds.  ``formulas`` are the same equations as the graph has them.
+    ``equations`` are those that it computes, with the packed copies that it reads instead of what they were made of: in
+    a recurrence at one time, the rounds around it being ``over``; it is run in those in which ``when`` holds.
+    ``formulas`` are the same equations as the graph has them.  A kernel that is finished stays alone and is split as it
+    was made.
     """
 
     equations: list[tuple[Tensor, Equation]]
     body: Body
     split: Expr | None = None
-    product: Plan | None = None
     work: list[Polynomial] = field(default_factory=list)
-    is_system: bool = False
+    is_finished: bool = False
     formulas: list[tuple[Tensor, Equation]] = field(default_factory=list)
     over: tuple[Index, ...] = ()
     when: tuple[Expr, ...] = ()
@@ -57,11 +69,6 @@ class Draft:
         """The tensors of which it computes a part, and the pieces that shards have of their own."""
         stored = (written(statement) for statement in statements(self.whole))
         return tuple(dict.fromkeys((*(tensor.id for tensor, _ in self.equations), *filter(None, stored))))
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it calls a library, stays alone and is split as it was made."""
-        return self.product is not None or self.is_system
 
     @property
     def outermost(self) -> For | None:
@@ -156,11 +163,12 @@ def _split_loops(draft: Draft) -> tuple[Index, ...] | None:
 
 
 def _writes_at(draft: Draft, index: Index) -> bool:
-    """Whether every store in the loop stands at the index, or at the shard, on some axis: shards then write to disjoint
-    places.
+    """Whether all that the loop stores stands at the index, or at the shard, on some axis: shards then write to
+    disjoint places.
     """
-    stores = [s for s in statements(draft.body) if isinstance(s, Store)]
-    return bool(stores or draft.after) and all(any(e in (index, SHARD) for e in s.subscripts) for s in stores)
+    places = [s.subscripts for s in statements(draft.body) if isinstance(s, Store)]
+    places += [s.c.piece for s in statements(draft.body) if isinstance(s, Matmul)]
+    return bool(places or draft.after) and all(any(e in (index, SHARD) for e in place) for place in places)
 
 
 def _loops_storing(body: Body, buffer: str) -> tuple[Index, ...]:
@@ -211,18 +219,11 @@ def split_axes(draft: Draft) -> Mapping[str, frozenset[int]]:
     for tensor, equation in draft.equations:
         index = _split_index(draft, equation)
         accesses = [(tensor.id, equation.subscripts)]
-        accesses += [(read.tensor, read.subscripts) for read in _reads(draft, equation)]
+        accesses += [(read.tensor, read.subscripts) for read in reads(equation.value, *equation.subscripts)]
         for key, subscripts in accesses:
             axes = frozenset(n for n, s in enumerate(subscripts) if index is not None and s is index)
             found[key] = found[key] & axes if key in found else axes
     return found
-
-
-def _reads(draft: Draft, equation: Equation) -> list[Read]:
-    """What the kernel reads to compute the equation: a product may read packed copies."""
-    if draft.product is not None:
-        return [draft.product.left.layout.read, draft.product.right.layout.read]
-    return reads(equation.value, *equation.subscripts)
 
 
 def _split_index(draft: Draft, equation: Equation) -> Index | None:
