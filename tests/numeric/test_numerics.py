@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import precision
 import pytest
 import scipy.special
 from numeric import numerics_page as page
@@ -14,7 +15,6 @@ from numeric import numerics_page as page
 import dlc
 from dlc.compiler.semantics.scope import FUNCTIONS, LAYERS
 from dlc.compiler.syntax.vocabulary import REDUCTIONS
-from tests.runtime.kernels import test_elementary
 
 COUNT = 100_000
 #: What the expressions of the table of errors are, in a wider type.
@@ -126,14 +126,14 @@ def test_errors(compiled: Compiled) -> None:
     ranges = {"x": (0, 5), "y": (-5, 5), "a": (0, 1), "b": (0, 1)}
     given = {name: random.uniform(*limits, COUNT).astype(compiled.dtype) for name, limits in ranges.items()}
     values = compiled.module.Errors().forward(given)
-    exact = {name: test_elementary.wider(value) for name, value in given.items()}
-    slack = 1e-3 if test_elementary.EXTENDED or compiled.dtype == "float32" else 1.0
+    exact = {name: precision.wider(value) for name, value in given.items()}
+    slack = 1e-3 if precision.EXTENDED or compiled.dtype == "float32" else 1.0
     wrong = []
     for place, (text, *bounds) in enumerate(page.errors()):
         if text.isalnum():
             continue
         expected = np.atleast_1d(WIDER[text](**exact))
-        error = test_elementary.units_in_the_last_place(np.atleast_1d(values[f"r{place}"]), expected).max()
+        error = precision.units_in_the_last_place(np.atleast_1d(values[f"r{place}"]), expected).max()
         if error > bounds[compiled.dtype == "float64"] + slack * bool(bounds[0]):
             wrong.append(f"{text} is wrong by {error} units in the last place, the page says {bounds}")
     assert not wrong, "\n".join(wrong)
@@ -141,7 +141,7 @@ def test_errors(compiled: Compiled) -> None:
 
 def test_bounds_of_functions_are_those_that_the_kernels_are_tested_for() -> None:
     named = {text: (single, double) for text, single, double in page.errors() if text.isalnum()}
-    assert named == test_elementary.BOUND
+    assert named == precision.BOUND
 
 
 @cache
