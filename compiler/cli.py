@@ -150,7 +150,19 @@ def commands() -> None:
     """Compile the mathematics of deep learning, written in index notation, to readable Numba kernels."""
 
 
-@commands.command("compile")
+class _CompileCommand(click.Command):
+    """`--checkpoint` takes a number, or none: what follows it is the SPEC then."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        following = [*args, ""][1:]
+        chosen = [
+            f"{arg}=0" if arg == "--checkpoint" and not then.lstrip("-").isdigit() else arg
+            for arg, then in zip(args, following, strict=True)
+        ]
+        return super().parse_args(ctx, chosen)
+
+
+@commands.command("compile", cls=_CompileCommand)
 @spec_argument
 @click.option("-o", "out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where to write it.")
 @define_option
@@ -158,6 +170,12 @@ def commands() -> None:
 @click.option("--wrt", multiple=True, metavar="NAME", help="Differentiate by this input too; '*' is all inputs.")
 @click.option("--stop-after", metavar="PASS", help="Print the program as it is after PASS, and stop.")
 @click.option("--print-after", multiple=True, metavar="PASS|all", help="Print the program after PASS (or every pass).")
+@click.option(
+    "--checkpoint",
+    type=click.IntRange(min=0),
+    metavar="[STEPS]",
+    help="Keep only every state of that number (default: about √T) of a recurrence for the backward pass.",
+)
 @model_option
 def compile_command(
     spec: str,
@@ -167,19 +185,28 @@ def compile_command(
     wrt: tuple[str, ...],
     stop_after: str | None,
     print_after: tuple[str, ...],
+    checkpoint: int | None,
     model: str | None,
 ) -> None:
     """Compile SPEC to one Python module and print its path."""
     from dlc.compiler import driver
 
     options = {"dtype": dtype, "wrt": wrt, "model": model, **_split(definitions)}
+    if checkpoint is not None:
+        options["checkpoint"] = checkpoint
     if stop_after or print_after:
-        wanted = _pass_names([*print_after, *([stop_after] if stop_after else [])], driver.pass_names())
+        wanted = _pass_names(
+            [*print_after, *([stop_after] if stop_after else [])],
+            driver.pass_names(**({} if checkpoint is None else {"checkpoint": True})),
+        )
         for name, text in driver.trace_passes(spec, stop_after=stop_after, **options):
             if name in wanted:
                 click.echo(f"# after {name}\n{text}")
     if not stop_after:
-        click.echo(driver.compile_spec(spec, out=out, **options).path)
+        compiled = driver.compile_spec(spec, out=out, **options)
+        if compiled.remarks:
+            click.echo(compiled.remarks, err=True, nl=False)
+        click.echo(compiled.path)
 
 
 def _pass_names(wanted: Sequence[str], known: Sequence[str]) -> frozenset[str]:

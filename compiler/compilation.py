@@ -6,7 +6,7 @@ reported together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import dlc
@@ -26,10 +26,11 @@ Made = TypeVar("Made")
 
 
 class ModuleText(NamedTuple):
-    """The generated module, and the declarations of its types for checkers and editors."""
+    """The generated module, the declarations of its types for checkers and editors, and what its author should know."""
 
     python: str
     stub: str
+    remarks: tuple[Diagnostic, ...] = ()
 
 
 def graphs(spec: Spec, chosen: Options) -> tuple[Graph, ...]:
@@ -68,7 +69,28 @@ def _each(items: Sequence[Item], make: Callable[[Item], Made]) -> tuple[Made, ..
 
 def programs(spec: Spec, chosen: Options, off: Collection[str] = ()) -> tuple[Program, ...]:
     """The loops of every definition that is meant."""
-    return tuple(pipeline.program(graph, chosen.wrt, off) for graph in graphs(spec, chosen))
+    return tuple(program for program, _ in _programs(spec, chosen, off))
+
+
+def _programs(
+    spec: Spec, chosen: Options, off: Collection[str] = ()
+) -> Iterator[tuple[Program, tuple[Diagnostic, ...]]]:
+    """The loops of every definition, with remarks on it."""
+    for graph in graphs(spec, chosen):
+        entries = pipeline.entries(graph, chosen.wrt, off)
+        remarks: tuple[Diagnostic, ...] = ()
+        if chosen.checkpoint is not None and not graph.is_optimizer:
+            remarks = tuple(_on_checkpoints(graph, entries))
+            entries = pipeline.checkpointed(entries, chosen.checkpoint)
+        yield pipeline.lowered(entries), remarks
+
+
+def _on_checkpoints(graph: Graph, entries: Mapping[str, Graph]) -> Iterator[Diagnostic]:
+    kept = pipeline.keeping_all(entries)
+    if kept is None:
+        yield options.NothingToCheckpoint(None, graph.name)
+    for tensor in kept or ():
+        yield options.KeepsAllStates(tensor.span, tensor.id)
 
 
 def module_text(spec: Spec, chosen: Options, kernels: str = "", off: Collection[str] = ()) -> ModuleText:
@@ -76,17 +98,22 @@ def module_text(spec: Spec, chosen: Options, kernels: str = "", off: Collection[
 
     `kernels` is the fingerprint of the runtime's kernels: a module that has one refuses to run with others.
     """
-    made = programs(spec, chosen, off)
-    found = semantics.functions(parse(spec.source), semantics.Loader())
-    exports = tuple(pipeline.without_derivatives(function) for function in found)
+    found = tuple(_programs(spec, chosen, off))
+    made = tuple(program for program, _ in found)
+    remarks = tuple(remark for _, several in found for remark in several)
+    functions = semantics.functions(parse(spec.source), semantics.Loader())
+    exports = tuple(pipeline.without_derivatives(function) for function in functions)
     header, name = _header(spec, chosen), spec.path.name
-    return ModuleText(*emit(made, chosen.dtype, header, spec=name, fingerprint=kernels, exports=exports))
+    texts = emit(made, chosen.dtype, header, spec=name, fingerprint=kernels, exports=exports)
+    return ModuleText(*texts, remarks)
 
 
 def _header(spec: Spec, chosen: Options) -> str:
     """What the module says of how it was made."""
     values = (*sorted(chosen.sizes.items()), *sorted(chosen.hyper.items()))
     given = f" with {', '.join(f'{name}={value}' for name, value in values)}" if values else ""
+    if chosen.checkpoint is not None:
+        given += f", checkpoints {f'every {chosen.checkpoint} steps' if chosen.checkpoint else 'about every √T steps'}"
     return f"Compiled by dlc {dlc.__version__} from {spec.path.name}{given}: change that, and compile it again."
 
 

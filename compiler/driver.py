@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler import files, sources, store
-from dlc.compiler.diagnostics import CompileError, Diagnostic, suggestion
+from dlc.compiler.diagnostics import CompileError, Diagnostic, render_all, suggestion
 from dlc.compiler.options import Number, Options
 from dlc.compiler.sources import Spec
 from dlc.runtime.kernels_fingerprint import fingerprint
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompiledFile:
-    """A module on disk; `key` tells everything that it depends on."""
+    """A module on disk; `key` tells everything that it depends on; `remarks` is what its author should know."""
 
     path: Path
     key: str
+    remarks: str = ""
 
 
 def compile_spec(
@@ -46,14 +47,17 @@ def compile_spec(
     wrt: str | Iterable[str] | None = None,
     hyper: Mapping[str, Number] | None = None,
     model: str | None = None,
+    checkpoint: bool | int | None = None,
 ) -> CompiledFile:
     """Compile a spec to a Python module in the folder `out`, or in the cache, with machine code beside it.
 
     `spec` is the path of a `.dl` file or the dotted name of a module of the spec path; `sizes` and `hyper` fix index
     sets and hyper-parameters; `wrt` names inputs to differentiate by besides the parameters (`*`: all); `model` is the
-    only definition to compile. Raises `CompileError`.
+    only definition to compile. With `checkpoint`, a recurrence keeps only every state of that number for the backward
+    pass (True: about √T of T), and computes the others again. Raises `CompileError`.
     """
-    compiled, module = _compile_and_import(sources.read(spec), out, Options.of(dtype, sizes, wrt, hyper, model))
+    options = Options.of(dtype, sizes, wrt, hyper, model, checkpoint)
+    compiled, module = _compile_and_import(sources.read(spec), out, options)
     _compile_regions(module)
     return compiled
 
@@ -66,13 +70,14 @@ def load(
     wrt: str | Iterable[str] | None = None,
     hyper: Mapping[str, Number] | None = None,
     model: str | None = None,
+    checkpoint: bool | int | None = None,
 ) -> ModuleType:
     """Compile a spec, or find what was compiled before, and import it; see `compile_spec`.
 
     The module has a class for every model of the file, or for every layer of a file without models; its `__all__` names
     them.
     """
-    options = Options.of(dtype=dtype, sizes=sizes, wrt=wrt, hyper=hyper, model=model)
+    options = Options.of(dtype=dtype, sizes=sizes, wrt=wrt, hyper=hyper, model=model, checkpoint=checkpoint)
     _, module = _compile_and_import(sources.read(spec), out, options)
     return module
 
@@ -81,14 +86,14 @@ def _compile_and_import(spec: Spec, out: str | Path | None, options: Options) ->
     key = _key(spec, options)
     if out is None:
         path = _stored(spec, options, key)
-        return CompiledFile(path, key), _imported(path, key)
+        return CompiledFile(path, key, _remarks(path)), _imported(path, key)
     text = _stored(spec, options, key).read_text(encoding="utf-8")
     target = Path(out) / _file_name(spec)
     identity = hashlib.sha256(f"{target.resolve()}\n{key}".encode("utf-8", "surrogatepass")).hexdigest()
     with store.lock(hashlib.sha256(str(target.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:32]):
         stub = _stored(spec, options, key).with_suffix(".pyi").read_text(encoding="utf-8")
         _write_module(target, text, stub)
-        return CompiledFile(target, key), _imported(target, identity)
+        return CompiledFile(target, key, _remarks(_stored(spec, options, key))), _imported(target, identity)
 
 
 def _key(spec: Spec, options: Options) -> str:
@@ -115,8 +120,20 @@ def _stored(spec: Spec, options: Options, key: str) -> Path:
 
                 text = compilation.module_text(spec, options, fingerprint())
                 name = Path(_file_name(spec))
-                folder = store.add(key, {str(name): text.python, str(name.with_suffix(".pyi")): text.stub})
+                texts = {str(name): text.python, str(name.with_suffix(".pyi")): text.stub}
+                if text.remarks:
+                    texts[_REMARKS] = render_all(text.remarks)
+                folder = store.add(key, texts)
     return folder / _file_name(spec)
+
+
+_REMARKS = "remarks.txt"
+"""Where the store keeps what is to be said of a module each time that it is compiled."""
+
+
+def _remarks(stored: Path) -> str:
+    place = stored.with_name(_REMARKS)
+    return place.read_text(encoding="utf-8") if place.exists() else ""
 
 
 def _write_module(target: Path, text: str, stub: str) -> None:
@@ -223,11 +240,14 @@ def check_names(specs: Iterable[Spec], options: Options) -> None:
         raise CompileError(problems)
 
 
-def pass_names() -> tuple[str, ...]:
+def pass_names(checkpoint: bool = False) -> tuple[str, ...]:
     """Every stage that `trace_passes` gives, in order."""
     from dlc.compiler import pipeline
 
-    return pipeline.STAGES
+    if not checkpoint:
+        return pipeline.STAGES
+    place = pipeline.STAGES.index(pipeline.LOWER)
+    return (*pipeline.STAGES[:place], pipeline.CHECKPOINT, *pipeline.STAGES[place:])
 
 
 def trace_passes(spec: str | Path, stop_after: str | None = None, **options: Any) -> Iterator[tuple[str, str]]:

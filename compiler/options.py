@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dlc.compiler.diagnostics import CompileError, Diagnostic, suggestion
+from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity, suggestion
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.syntax import ast
 
@@ -21,13 +21,16 @@ REALS: tuple[Real, ...] = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Options:
-    """`wrt` names inputs to differentiate by (`*`: all); `model` is the one definition that is meant, if it is one."""
+    """`wrt` names inputs to differentiate by (`*`: all); `model` is the one definition that is meant, if it is one;
+    `checkpoint`: how many steps a recurrence goes from one state that is kept to the next (0: about the root of how
+    many there are), None: all are kept."""
 
     dtype: Real = "float32"
     sizes: Mapping[str, int] = field(default_factory=dict)
     hyper: Mapping[str, Number] = field(default_factory=dict)
     wrt: tuple[str, ...] = ()
     model: str | None = None
+    checkpoint: int | None = None
 
     @classmethod
     def of(
@@ -37,8 +40,9 @@ class Options:
         wrt: str | Iterable[str] | None = None,
         hyper: Mapping[str, Number] | None = None,
         model: str | None = None,
+        checkpoint: bool | int | None = None,
     ) -> Options:
-        """From arguments in Python; raises `CompileError` (DL910, DL911, DL924) for what no spec could take."""
+        """From arguments in Python; raises `CompileError` (DL910, DL911, DL924, DL925) for what no spec could take."""
         problems: list[Diagnostic] = []
         wanted = str(getattr(dtype, "__name__", dtype))  # np.float64 is meant as it reads
         real: Real | None = next((name for name in REALS if name == wanted), None)
@@ -50,6 +54,8 @@ class Options:
         for name, value in (hyper or {}).items():
             if not isinstance(value, bool | int | float) and not hasattr(value, "item"):
                 problems.append(BadHyper(None, name, repr(value)))
+        if checkpoint is not None and (not hasattr(checkpoint, "__index__") or checkpoint < 0):
+            problems.append(BadCheckpoint(None, repr(checkpoint)))
         if problems or real is None:
             raise CompileError(problems)
         return cls(
@@ -58,6 +64,7 @@ class Options:
             {name: _plain(value) for name, value in (hyper or {}).items()},
             (wrt,) if isinstance(wrt, str) else tuple(wrt or ()),
             model,
+            None if checkpoint is None or checkpoint is False else 0 if checkpoint is True else int(checkpoint),
         )
 
     def described(self) -> dict[str, Any]:
@@ -68,6 +75,7 @@ class Options:
             "hyper": [(name, repr(value)) for name, value in sorted(self.hyper.items())],
             "wrt": sorted(set(self.wrt)),
             "model": self.model,
+            "checkpoint": self.checkpoint,
         }
 
 
@@ -194,6 +202,51 @@ class BadHyper(Diagnostic):
     @property
     def message(self) -> str:
         return f"the hyper-parameter `{self.name}` must be a number, not {self.value}"
+
+
+@dataclass(frozen=True)
+class BadCheckpoint(Diagnostic):
+    """The distance of kept states given in Python is no positive integer (the command line refuses those itself)."""
+
+    code = "DL925"
+    title = "distance of kept states is not a positive integer"
+    value: str
+
+    @property
+    def message(self) -> str:
+        return f"`checkpoint` must be True or a positive number of steps, not {self.value}"
+
+
+@dataclass(frozen=True)
+class KeepsAllStates(Diagnostic):
+    """Kept states were asked to be far apart, and a recurrence is such that none of its states can be left out."""
+
+    code = "DL926"
+    title = "recurrence keeps all its states"
+    severity = Severity.NOTE
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` keeps all its states for the backward pass"
+
+    @property
+    def help(self) -> str | None:
+        return "checkpoints need an axis of at least 4 steps, each of which looks back by a fixed number of steps"
+
+
+@dataclass(frozen=True)
+class NothingToCheckpoint(Diagnostic):
+    """Kept states were asked to be far apart, and no recurrence has a backward pass."""
+
+    code = "DL927"
+    title = "no recurrence with a backward pass"
+    severity = Severity.NOTE
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"`{self.name}` has no recurrence with a backward pass, and nothing to keep less of"
 
 
 @dataclass(frozen=True)

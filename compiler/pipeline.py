@@ -16,11 +16,11 @@ Every stage has a name that occurs once (the second run of a pass is `simplify.2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dlc.compiler.grad import expand, reverse
+from dlc.compiler.grad import checkpoint, expand, reverse
 from dlc.compiler.ir import loops_verify, verify
 from dlc.compiler.ir.expr import Expr, Read, reads, transform
 from dlc.compiler.ir.functions import ScalarFunction
@@ -109,7 +109,7 @@ FINISH = (
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("guard", guard.run),  # last: of a draw that fuse has written into its only reader nothing is left to guard
 )
-DIFFERENTIATE, LOWER, EMIT = "differentiate", "lower", "emit"
+DIFFERENTIATE, CHECKPOINT, LOWER, EMIT = "differentiate", "checkpoint", "lower", "emit"
 FORWARD, VALUE_AND_GRAD, VJP = "forward", "value_and_grad", "vjp"
 
 STAGES = (
@@ -248,6 +248,34 @@ def entries(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) 
     return {name: finished(entry, off) for name, entry in raw.items()}
 
 
+def checkpointed(entries: Mapping[str, Graph], length: int | None) -> dict[str, Graph]:
+    """The entries, those with derivatives keeping every state of number `length` of a recurrence (0: about the root of
+    how many there are; None: all of them)."""
+    if length is None:
+        return dict(entries)
+    return {
+        name: entry if name.startswith(FORWARD) else _checkpointed(entry, length) for name, entry in entries.items()
+    }
+
+
+def _checkpointed(graph: Graph, length: int) -> Graph:
+    result = checkpoint.run(graph, length or None)
+    verify.check(result, CHECKPOINT)
+    return result
+
+
+def keeping_all(entries: Mapping[str, Graph]) -> tuple[Tensor, ...] | None:
+    """Of every recurrence that keeps all its states, checkpointed or not, a tensor; None if nothing is kept for a
+    backward pass at all."""
+    derived = [entry for name, entry in entries.items() if not name.startswith(FORWARD)]
+    known = entries[FORWARD].tensors if FORWARD in entries else {}
+    states = [checkpoint.recurrences(entry) for entry in derived]
+    if not any(found.segmented or found.whole for found in states):
+        return None
+    names = dict.fromkeys(next((n for n in one if n in known), one[0]) for found in states for one in found.whole)
+    return tuple(entry.tensors[name] for name in names for entry in derived[:1] if name in known)
+
+
 def _forward(graph: Graph) -> Graph:
     """Everything that the model computes, the losses first; states stay as they are."""
     losses: list[Output] = []
@@ -295,9 +323,9 @@ def _inputs_of(graph: Graph, roots: Sequence[str]) -> set[str]:
     return {name for name in found if graph.tensors[name].kind == "input"}
 
 
-def program(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> Program:
-    """The loops of the definition."""
-    return lowered(entries(graph, wrt, off))
+def program(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = (), length: int | None = None) -> Program:
+    """The loops of the definition; for `length` see `checkpointed`."""
+    return lowered(checkpointed(entries(graph, wrt, off), length))
 
 
 def lowered(graphs: dict[str, Graph]) -> Program:
@@ -307,7 +335,9 @@ def lowered(graphs: dict[str, Graph]) -> Program:
     return result
 
 
-def stages(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -> Iterator[Stage]:
+def stages(
+    graph: Graph, wrt: Collection[str] = (), off: Collection[str] = (), length: int | None = None
+) -> Iterator[Stage]:
     """The graph after every pass, on the way to the derivative; without one, on the way to the values.
 
     Where there are several objectives, a stage of the derivative occurs for each of them, one after the other.
@@ -320,3 +350,5 @@ def stages(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = ()) -
     yield from (Stage(DIFFERENTIATE, derivative) for derivative in graphs)
     ways = [list(_through(FINISH, one, off)) for one in graphs or [graph]]
     yield from (stage for same in zip(*ways, strict=True) for stage in same)  # stage by stage, of all objectives
+    if length is not None:
+        yield from (Stage(CHECKPOINT, _checkpointed(way[-1].graph, length)) for way in ways if graphs)

@@ -65,9 +65,7 @@ class Plan:
         from dlc.runtime.kernels import Program  # loads Numba, which importing a module of models need not
 
         self.sizes = sizes
-        derived = {name: if_known(size, sizes) for name, size in declaration.derived.items()}
-        known = {**sizes, **{name: size for name, size in derived.items() if size is not None}}
-        known[SHARDS] = _shards(entry, known, shards)
+        known = _known(declaration, entry, sizes, shards)
         self.program = Program([(step.region, _shards_of(step, known)) for step in entry.steps])
         arrays = {array.name: array for array in (*declaration.given, *declaration.arrays)}
         self._dtypes = {name: declaration.dtype(array.type) for name, array in arrays.items()}
@@ -163,6 +161,22 @@ class Plan:
         for name, value in small.items():
             table[self.slots[name]] = address(value)
         return Execution(table, workspace, small)
+
+
+def workspace_bytes(declaration: Declaration, entry: Entry, sizes: Sizes, shards: int) -> int:
+    """The length of the block in which the intermediate arrays of an entry lie."""
+    known = _known(declaration, entry, sizes, shards)
+    arrays = {array.name: array for array in (*declaration.given, *declaration.arrays) if array.name in entry.workspace}
+    lengths = {name: _bytes(shape_of(one, known), declaration.dtype(one.type)) for name, one in arrays.items()}
+    return placed(lengths, entry.workspace)[1]
+
+
+def _known(declaration: Declaration, entry: Entry, sizes: Sizes, shards: int) -> dict[str, int]:
+    """All sizes that can be told, derived ones and the number of shards among them."""
+    derived = {name: if_known(size, sizes) for name, size in declaration.derived.items()}
+    known = {**sizes, **{name: size for name, size in derived.items() if size is not None}}
+    known[SHARDS] = _shards(entry, known, shards)
+    return known
 
 
 def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

@@ -27,11 +27,13 @@ from dlc.runtime import checkpoint
 from dlc.runtime.calls import EntryCall
 from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, VJP, Array, Declaration, Input
 from dlc.runtime.errors import InputError, listed, suggestion
+from dlc.runtime.execution import workspace_bytes
 from dlc.runtime.hypers import Tunable
 from dlc.runtime.modes import SETTINGS, Modes
 from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise, joint_layout, told_sizes
 from dlc.runtime.results import Gradients, Outputs
 from dlc.runtime.states import States
+from dlc.runtime.threads import shards
 
 Vector = np.ndarray[Any, Any]
 
@@ -237,6 +239,19 @@ class Model(Tunable):
     def sizes(self) -> dict[str, int | None]:
         """The size of every index set that was left open when compiling: None where each call tells it."""
         return {name: self._fixed.get(name) for name in self.declaration.sizes}
+
+    def workspace_bytes(self, entry: str | None = None, /, **sizes: int) -> int:
+        """The bytes of the intermediate arrays of a call, ``forward``, ``value_and_grad`` or ``vjp``, for inputs of
+        these sizes; without an entry, of the one that needs most.
+        """
+        chosen = [call.entry for name, call in self._calls.items() if entry in (None, name)]
+        if not chosen:
+            raise InputError(f"{self.declaration.name} has no entry {entry}; it has {', '.join(self._calls)}")
+        given = {**self._fixed, **sizes}
+        wanting = [name for name in self.declaration.sizes if name not in given]
+        if wanting:
+            raise InputError(f"the size of {wanting[0]} is not given")
+        return max(workspace_bytes(self.declaration, one, given, shards()) for one in chosen)
 
     @property
     def objectives(self) -> dict[str, tuple[str, ...]]:

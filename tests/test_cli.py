@@ -24,7 +24,7 @@ class Driver(types.SimpleNamespace):
 
     def compile_spec(self, spec: str, **options: object) -> object:
         self.calls.append((spec, options))
-        return types.SimpleNamespace(path="out/net.py")
+        return types.SimpleNamespace(path="out/net.py", remarks="")
 
     def train(self, spec: str, **options: object) -> None:
         self.calls.append((spec, options))
@@ -55,6 +55,16 @@ def test_definitions_are_sizes_or_hyper_parameters(driver: Driver, capsys: pytes
     assert capsys.readouterr().out == "out/net.py\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "checkpoint"),
+    [(["--checkpoint", "net.dl"], 0), (["net.dl", "--checkpoint"], 0), (["--checkpoint", "8", "net.dl"], 8)],
+)
+def test_checkpoints_with_and_without_a_number(driver: Driver, arguments: list[str], checkpoint: int) -> None:
+    assert cli.main(["compile", *arguments]) == 0
+    ((spec, options),) = driver.calls
+    assert (spec, options["checkpoint"]) == ("net.dl", checkpoint)
+
+
 @pytest.mark.parametrize("definition", ["I", "I=", "I=0", "I=-1", "I=2.5", "I=true", "=3", "1x=3", "lr=fast", "a b=1"])
 def test_definitions_that_are_none(driver: Driver, definition: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compile", "net.dl", "-D", definition]) == cli.USAGE
@@ -70,6 +80,7 @@ def test_definitions_that_are_none(driver: Driver, definition: str, capsys: pyte
         ["compile"],
         ["compile", "a", "b"],
         ["compile", "a", "--dtype", "float16"],
+        ["compile", "a", "--checkpoint", "-3"],
         ["show", "a", "--sums", "--stage", "graph"],
         ["show", "a", "--stage", "nothing"],
         ["grad", "a", "--of", "y"],

@@ -174,8 +174,11 @@ class Spelling:
         self.used.add("real")
         return f"real({self.text(node.args[0])})", ATOM
 
-    def _stop(self, node: Op) -> tuple[str, int]:
+    def _first(self, node: Op) -> tuple[str, int]:
         return self._spell(node.args[0])
+
+    def _isqrt(self, node: Op) -> tuple[str, int]:
+        return f"int({self.text(node.args[0], ATOM)}**0.5)", ATOM
 
     def _call(self, node: Op) -> tuple[str, int]:
         function, for_integers = CALLS[node.name]
@@ -237,7 +240,9 @@ _OPERATORS: dict[str, Callable[[Spelling, Op], tuple[str, int]]] = {
     "or": Spelling._or,
     "not": Spelling._not,
     "real": Spelling._real,
-    "stop": Spelling._stop,
+    "stop": Spelling._first,
+    "after": Spelling._first,
+    "isqrt": Spelling._isqrt,
     "pow": Spelling._pow,
     "random_uniform": Spelling._random,
     "random_normal": Spelling._random,

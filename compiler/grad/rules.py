@@ -94,6 +94,7 @@ RULES: dict[str, Row | None] = {
     "div": lambda g, y, a, b: (div(g, b), neg(div(mul(g, y), b))),  # 1/b, -y/b
     "floordiv": None,
     "mod": None,
+    "isqrt": None,
     "pow": _power,
     "real": None,
     "exp": lambda g, y, x: (mul(g, y),),  # y
@@ -114,6 +115,7 @@ RULES: dict[str, Row | None] = {
     "relu": lambda g, y, x: (where(op("lt", _ZERO, y), g),),  # [y > 0]
     "softplus": lambda g, y, x: (mul(g, op("sigmoid", x)),),  # sigmoid x
     "stop": None,
+    "after": lambda g, y, x, _: (g, _ZERO),  # 1, 0
     "random_uniform": None,
     "random_normal": None,
     "random_integer": None,

@@ -39,6 +39,7 @@ _FOLDED: dict[str, Callable[..., Any]] = {
     "div": lambda x, y: x / y,
     "floordiv": lambda x, y: x // y,
     "mod": lambda x, y: x % y,
+    "isqrt": math.isqrt,
     "pow": lambda x, y: x**y,
     "real": float,
     "exp": math.exp,

@@ -136,7 +136,13 @@ def products(factors: Iterable[Polynomial]) -> list[Polynomial]:
 
 
 def _is_nonnegative_atom(atom: Expr) -> bool:
-    return isinstance(atom, Index | Size) or (isinstance(atom, Op) and atom.name == "mod") or _is_quotient(atom)
+    return isinstance(atom, Index | Size) or _is_quotient(atom) or _is_remainder_or_greatest(atom)
+
+
+def _is_remainder_or_greatest(atom: Expr) -> bool:
+    if not isinstance(atom, Op):
+        return False
+    return atom.name == "mod" or (atom.name == "max" and any(nonnegative(polynomial(arg)) for arg in atom.args))
 
 
 def _is_quotient(atom: Expr) -> bool:

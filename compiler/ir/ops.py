@@ -38,6 +38,7 @@ _ROWS = (
     ("div", 2, "real", "real"),
     ("floordiv", 2, "int", "int"),  # rounds down
     ("mod", 2, "int", "int"),  # has the sign of the divisor
+    ("isqrt", 1, "int", "int"),  # of what is not negative: the root, rounded down
     ("pow", 2, "any", "same"),  # result has the type of the base; an int base takes an int exponent >= 0
     ("real", 1, "any", "real"),  # an integer, or a truth value as 0 or 1, as a real number
     # real functions
@@ -59,6 +60,7 @@ _ROWS = (
     ("relu", 1, "real", "real"),
     ("softplus", 1, "real", "real"),
     ("stop", 1, "same", "same"),  # its argument, with derivative 0
+    ("after", 2, "any", "same"),  # its first argument, which is not computed before the second
     # random numbers, functions of (seed, step, number of the tensor, position in it): see ``philox.py``
     ("random_uniform", 4, "int", "real"),  # in [0, 1)
     ("random_normal", 4, "int", "real"),  # of mean 0 and variance 1

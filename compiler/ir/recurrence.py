@@ -16,9 +16,9 @@ used in the proofs, so ``sum[s : s < t] a[t,s]*h[s]`` has an order, and so has `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import chain, islice, product
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.bounds import extreme, nonnegative
@@ -28,6 +28,7 @@ from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
 _MOST_FINDS = 400  # orders tried for one component
+_MOST_CLOCKS = 16  # looked at for one component
 _USUAL_SIZE = 64
 _NOTHING = Polynomial(())
 
@@ -73,6 +74,22 @@ def order(graph: Graph, component: Sequence[str]) -> tuple[Loop | Place, ...] | 
     return _Search(graph).arranged(dependences(graph, component), places_of(graph, component), {})
 
 
+def clocks(graph: Graph, component: Sequence[str]) -> Iterator[tuple[Mapping[str, Time], Mapping[str, int]]]:
+    """Ways to time a component in which every read looks back by a number of steps, and how far each tensor is looked
+    back at; what is read at its own time may have an order along further axes.
+    """
+    search = _Search(graph)
+    edges = dependences(graph, component)
+    found = (search.timings(edges, component, ways(edges, component, {})) for ways in search.ways)
+    for times in islice(chain.from_iterable(found), _MOST_CLOCKS):
+        back = dict.fromkeys(component, 0)
+        steps = [(edge, _reduced(search.distance(edge, times), edge.facts).value) for edge in edges]
+        for edge, step in steps:
+            back[edge.read.tensor] = max(back[edge.read.tensor], -1 if step is None else step)
+        if any(back.values()) and all(step is not None and step >= 0 for _, step in steps):
+            yield times, back
+
+
 # -- the search ------------------------------------------------------------------------------------------------------
 
 
@@ -105,13 +122,20 @@ class _Search:
     ) -> Loop | Conflict:
         """The loop around a cycle of equations: of all possible ones the one with the least inside further loops, and
         of these the shortest, because what stands outside a further loop is computed for all its rounds at once.
+
+        Axes are guessed only where those that the reads relate give no loop.
         """
         names = list(dict.fromkeys(place.tensor for place in group))
-        for choices in (self.axes, self.all_axes):
+        for choices in self.ways:
             found = self.best(self.timings(edges, names, choices(edges, names, used)), edges, group, used)
             if found is not None:
                 return found
         return Conflict(_circle(edges))
+
+    @property
+    def ways(self) -> tuple[Callable[..., Iterator[dict[str, tuple[int, int]]]], ...]:
+        """Ways to choose axes, those that take long after others."""
+        return self.axes, self.guessed_axes, self.all_axes
 
     def best(
         self,
@@ -171,17 +195,26 @@ class _Search:
     def axes(
         self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
     ) -> Iterator[dict[str, tuple[int, int]]]:
-        """Axis and direction for every tensor: guessed for one, and carried over to others by the reads."""
+        """Axis and direction for every tensor: guessed for one, and carried over to all others by the reads."""
+        return (told for told in self.told(edges, names, used) if len(told) == len(names))
+
+    def guessed_axes(
+        self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
+    ) -> Iterator[dict[str, tuple[int, int]]]:
+        """The axis of one tensor, and what no read relates to it, guessed."""
+        for told in self.told(edges, names, used):
+            left = [name for name in names if name not in told]
+            options = [[(axis, told[names[0]][1]) for axis in self.free_axes(name, used)] for name in left]
+            for guess in islice(product(*options), _MOST_GUESSES) if left else ():
+                yield {**told, **dict(zip(left, guess, strict=True))}
+
+    def told(
+        self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
+    ) -> Iterator[dict[str, tuple[int, int]]]:
+        """What follows from each axis and direction of the first tensor."""
         for first in self.free_axes(names[0], used):
             for direction in (1, -1):
-                chosen = self.carried({names[0]: (first, direction)}, edges, used)
-                left = [name for name in names if name not in chosen]
-                if not left:
-                    yield chosen
-                    continue
-                options = [[(axis, d) for axis in self.free_axes(name, used) for d in (direction,)] for name in left]
-                for guess in islice(product(*options), _MOST_GUESSES):
-                    yield {**chosen, **dict(zip(left, guess, strict=True))}
+                yield self.carried({names[0]: (first, direction)}, edges, used)
 
     def all_axes(
         self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]

@@ -276,6 +276,8 @@ def _operator_problems(node: Op, where: str) -> Iterator[str]:
 def _fits(name: str, wanted: str, types: tuple[str, ...]) -> bool:
     if name == "pow":
         return types in (("real", "real"), ("real", "int"), ("int", "int"))
+    if name == "after":
+        return True
     if name == "real":
         return types[0] in ("int", "bool")
     if wanted == "any":

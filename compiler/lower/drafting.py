@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
@@ -18,6 +18,7 @@ from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.nests import nest, sizes_product, work
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, rows_of
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
+from dlc.compiler.lower.ties import without_ties
 
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
 
@@ -85,10 +86,12 @@ class _Drafting:
     def __init__(
         self, graph: Graph, plain: Graph, formulas: Mapping[str, Expr], names: Names, fresh_id: Callable[[str], str]
     ) -> None:
-        self.graph, self.formulas, self.names, self.fresh_id = graph, formulas, names, fresh_id
+        self.graph, self.formulas, self.names, self.fresh_id = without_ties(graph), formulas, names, fresh_id
+        graph = self.graph
         self.orders = {c: _order(plain, c) for c in components(plain) if plain.tensors[c[0]].equations}
+        self.orders = {component: tuple(_kept(steps, graph)) for component, steps in self.orders.items()}
         outermost = [step for steps in self.orders.values() for step in steps if isinstance(step, Loop)]
-        self.rings: Mapping[str, Ring] = rings(plain, outermost)
+        self.rings: Mapping[str, Ring] = rings(without_ties(plain), outermost)
         self.stored = {key: ring_sized(tensor, self.rings.get(key)) for key, tensor in graph.tensors.items()}
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.facts = _facts(graph)
@@ -100,6 +103,7 @@ class _Drafting:
             equations = {
                 Place(name, number): equation
                 for name in component
+                if name in self.graph.tensors
                 for number, equation in enumerate(self.graph.tensors[name].equations)
             }
             for step in steps:
@@ -204,6 +208,16 @@ def _order(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]
     if isinstance(found, Conflict):
         raise InternalError(f"a recurrence without order: {', '.join(component)}")
     return found
+
+
+def _kept(steps: Iterable[Loop | Place], graph: Graph) -> Iterator[Loop | Place]:
+    """The steps without those of tensors that are not in the graph."""
+    for step in steps:
+        if isinstance(step, Loop):
+            times = {name: time for name, time in step.times.items() if name in graph.tensors}
+            yield Loop(times, tuple(_kept(step.body, graph)))
+        elif step.tensor in graph.tensors:
+            yield step
 
 
 def _changes(equation: Equation, level: _Level) -> bool:

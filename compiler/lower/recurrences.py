@@ -22,6 +22,7 @@ from dlc.compiler.ir.dependences import Place, guarded_reads
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, substitute, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Loop, Time
+from dlc.compiler.lower.sizes import shortened
 
 Equations = Mapping[Place, Equation]
 _NO_FORMULAS: Mapping[str, Expr] = {}
@@ -76,12 +77,12 @@ def rounds_of(loop: Loop, equations: Equations, formulas: Mapping[str, Expr]) ->
     first = _extreme("min", [span.first for span in spans.values()])
     last = _extreme("max", [span.last for span in spans.values()])
     hint = next((span.index.hint for span in spans.values() if span.index is not None), "t")
-    index = fresh((last - first + 1).expression(), hint)
+    index = fresh(shortened((last - first + 1).expression(), formulas), hint)
     time = polynomial(index) + first
     now: dict[Place, Equation] = {}
     conditions: dict[Place, tuple[Expr, ...]] = {}
     for place, span in spans.items():
-        now[place] = _at(equations[place], span, time)
+        now[place] = _shortened(_at(equations[place], span, time), formulas)
         found: list[Expr] = []
         if span.first != first:
             found.append(op("le", span.first.expression(), time.expression()))
@@ -89,8 +90,13 @@ def rounds_of(loop: Loop, equations: Equations, formulas: Mapping[str, Expr]) ->
             found.append(op("le", time.expression(), span.last.expression()))
         if abs(span.step) > 1:
             found.append(op("eq", op("mod", (time - span.rest).expression(), Const(abs(span.step))), ZERO))
-        conditions[place] = tuple(found)
+        conditions[place] = tuple(shortened(cond, formulas) for cond in found)
     return Rounds(index, now, conditions)
+
+
+def _shortened(equation: Equation, formulas: Mapping[str, Expr]) -> Equation:
+    subscripts = tuple(shortened(subscript, formulas) for subscript in equation.subscripts)
+    return replace(equation, subscripts=subscripts, value=shortened(equation.value, formulas))
 
 
 def _extreme(name: str, values: Sequence[Polynomial]) -> Polynomial:

@@ -7,10 +7,11 @@ index set that has it, which the runtime computes once for each set of shapes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Size, transform, walk
+from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Op, Size, transform, walk
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique
 
 
@@ -25,6 +26,8 @@ class DerivedSizes:
         for hint, size in (found for graph in graphs for found in _sizes(graph)):
             if not isinstance(size, Const | Size):
                 hints[size] = hints.get(size) or hint
+                if is_costly(size):  # its parts too occur by themselves
+                    hints.update({atom: hints.get(atom) or hint for atom in polynomial(size).atoms if is_costly(atom)})
         taken: dict[str, object] = {name: None for graph in graphs for name in graph.sizes}
         for size, hint in hints.items():
             name = unique(hint or "N", taken)
@@ -52,6 +55,8 @@ class DerivedSizes:
         return Index(index.id, self._names.get(index.size, index.size), index.hint)
 
     def _expression(self, expression: Expr) -> Expr:
+        expression = shortened(expression, self.formulas)
+
         def change(node: Expr) -> Expr | None:
             if isinstance(node, Index):
                 return self._index(node)
@@ -60,6 +65,25 @@ class DerivedSizes:
             return None
 
         return transform(expression, change)
+
+
+def is_costly(size: Expr) -> bool:
+    """Whether nobody would want to work a size out for every element."""
+    return any(isinstance(node, Op) and node.name == "isqrt" for node in walk(size))
+
+
+def shortened(expression: Expr, formulas: Mapping[str, Expr]) -> Expr:
+    """The expression with the names of sizes in the place of costly formulas."""
+    if not is_costly(expression):
+        return expression
+    done: dict[Expr, Expr] = {size: Size(name) for name, size in formulas.items() if is_costly(size)}
+
+    def named(node: Expr) -> Expr:
+        if node not in done:
+            done[node] = node.rebuild(tuple(map(named, node.children))) if node.children else node
+        return done[node]
+
+    return named(expression)
 
 
 def _sizes(graph: Graph) -> Iterator[tuple[str, Expr]]:

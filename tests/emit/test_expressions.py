@@ -101,6 +101,7 @@ def written(expression: Expr, values: dict[str, Any]) -> Any:
         (op("real", op("add", M, Const(1))), "real(m + 1)"),
         (op("sign", M), "int(m > 0) - int(m < 0)"),
         (op("stop", op("add", A, B)), "a + b"),
+        (op("isqrt", op("add", M, Const(1))), "int((m + 1)**0.5)"),
         (Read("x", (op("add", M, Const(1)), N), "real"), "x[m + 1, n]"),
         (Read("loss", (), "real"), "loss[0]"),
         (op("mul", Size("B"), M), "B*m"),

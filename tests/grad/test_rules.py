@@ -40,13 +40,14 @@ TWO_ARGUMENTS = {
     "min": ((0.3, 0.9), (0.9, 0.3), (-1.0, -2.0)),
     "div": ((1.2, 0.7), (-1.2, 0.7), (0.4, -3.0)),
     "pow": ((1.2, 0.7), (0.3, -1.5), (2.0, 3.0)),
+    "after": ((1.2, 0.7),),
 }
 SEVERAL = {"add": (0.3, -1.2, 0.8), "mul": (0.3, -1.2, 0.8)}
 #: Piecewise constant, or nothing to differentiate: tested for a gradient of exactly zero.
 CONSTANT = ("sign", "floor", "ceil", "stop")
 #: Functions of integers: nothing to differentiate by.
 RANDOM = ("random_uniform", "random_normal", "random_integer")
-NOT_REAL = ("floordiv", "mod", "real", *RANDOM, "lt", "le", "eq", "ne", "and", "or", "not")
+NOT_REAL = ("floordiv", "mod", "isqrt", "real", *RANDOM, "lt", "le", "eq", "ne", "and", "or", "not")
 
 
 def of_scalars(value: Expr, *names: str) -> Graph:
