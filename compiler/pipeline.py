@@ -272,7 +272,8 @@ def keeping_all(entries: Mapping[str, Graph]) -> tuple[Tensor, ...] | None:
     states = [checkpoint.recurrences(entry) for entry in derived]
     if not any(found.segmented or found.whole for found in states):
         return None
-    names = dict.fromkeys(next((n for n in one if n in known), one[0]) for found in states for one in found.whole)
+    members = [[name for name in one if name in known] for found in states for one in found.whole]
+    names = dict.fromkeys(min(one, key=len) for one in members if one)  # what is written out has the shortest name
     return tuple(entry.tensors[name] for name in names for entry in derived[:1] if name in known)
 
 
