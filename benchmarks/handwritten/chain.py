@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.handwritten.parallel import SHARDS, sharded
+from benchmarks.handwritten.parts import SHARDS, sharded
 from dlc.runtime.kernels import exp, kernel, noalias, sigmoid, tanh, wide
 
 real = np.float32

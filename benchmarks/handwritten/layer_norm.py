@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.handwritten.parallel import SHARDS, sharded
+from benchmarks.handwritten.parts import SHARDS, sharded
 from dlc.runtime.kernels import kernel, noalias, sqrt, wide
 
 real = np.float32
