@@ -245,6 +245,7 @@ class BadLeftSubscript(SemanticDiagnostic):
     code = "DL060"
     title = "left side that is no place"
     reason: str
+    is_data: bool = False
 
     @property
     def message(self) -> str:
@@ -252,6 +253,10 @@ class BadLeftSubscript(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
+        if self.is_data:
+            return (
+                "let a condition say where what goes: `h[v] = sum[e : z[e] == v] m[e]`, `q[i] <- x if i == k else q[i]`"
+            )
         return "a left side takes index variables, size expressions, `a*i + c`, whole sets and groups `(g,c)`"
 
 

@@ -99,6 +99,8 @@ def _variables(frame: Frame, subscripts: Sequence[ast.Subscript]) -> Iterator[as
 
 
 def _place(context: Context, subscript: ast.Subscript) -> Expr:
+    if _reads_data(context, subscript):
+        raise CompileError(BadLeftSubscript(subscript.span, "it depends on data", True))
     match subscript:
         case ast.Group():
             result = group(context, subscript)
@@ -110,10 +112,15 @@ def _place(context: Context, subscript: ast.Subscript) -> Expr:
             raise AssertionError("handled by left_side")
         case _:
             result = integer(context, subscript, "a left side")
-    for node in walk(result):
-        if isinstance(node, Read | Reduce):
-            raise CompileError(BadLeftSubscript(subscript.span, "it depends on data"))
+    if any(isinstance(node, Read | Reduce) for node in walk(result)):
+        raise CompileError(BadLeftSubscript(subscript.span, "it depends on data", True))
     return result
+
+
+def _reads_data(context: Context, subscript: ast.Subscript) -> bool:
+    scope = context.frame.scope
+    names = {node.text for node in ast.walk(subscript) if isinstance(node, ast.Name) and not node.is_capital}
+    return any(scope.is_tensor(name) and name not in (*scope.hypers, *context.env) for name in names)
 
 
 def _with_capital(context: Context, written: ast.Sum) -> Expr:
