@@ -199,7 +199,11 @@ class _Reader:
             self.broken_instance(name.text, equation)
         given = self.given(name.text)
         if given is not None:
-            self.report(RedefinedInput(name.span, name.text, *given))
+            in_optimizer = isinstance(self.scope.definition, ast.Optimizer)
+            is_updated = name.text in (*self.scope.states, *(self.scope.data if in_optimizer else ()))
+            self.report(RedefinedInput(name.span, name.text, *given, is_updated))
+            if in_optimizer:
+                self.scope.broken.add(name.text)
             return
         if name.text not in self.scope.equations:
             if not self.new_name(name, "the tensor"):

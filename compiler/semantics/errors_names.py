@@ -306,6 +306,7 @@ class RedefinedInput(SemanticDiagnostic):
     name: str
     what: str
     first: Span | None
+    is_updated: bool = False
 
     @property
     def message(self) -> str:
@@ -317,7 +318,7 @@ class RedefinedInput(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
-        if self.what == "a state":
+        if self.is_updated:
             return f"`{self.name}[..] <- ..` gives it its next value"
         return "give the result a name of its own"
 

@@ -282,7 +282,7 @@ class OptimizerGraph:
 
     def _moved(self) -> None:
         name = next(iter(self.scope.data), None)
-        if name is not None and name not in self.scope.updates and name not in self.frame.failed:
+        if name is not None and name not in (*self.scope.updates, *self.scope.broken, *self.frame.failed):
             raise CompileError(ParametersNotUpdated(self.scope.definition.name.span, self.scope.name, name))
 
     def _updates(self) -> tuple[Update, ...]:

@@ -120,7 +120,10 @@ def _place(context: Context, subscript: ast.Subscript) -> Expr:
 def _reads_data(context: Context, subscript: ast.Subscript) -> bool:
     scope = context.frame.scope
     names = {node.text for node in ast.walk(subscript) if isinstance(node, ast.Name) and not node.is_capital}
-    return any(scope.is_tensor(name) and name not in (*scope.hypers, *context.env) for name in names)
+    return any(
+        scope.is_tensor(name) and set_of(name) not in scope.sets and name not in (*scope.hypers, *context.env)
+        for name in names
+    )
 
 
 def _with_capital(context: Context, written: ast.Sum) -> Expr:

@@ -150,6 +150,8 @@ def _unknown_statement(refused: Refused) -> Diagnostic | None:
             ("`use`", "`index`", "`fn`", "`layer`", "`model`", "`optimizer`"),
             hint="an equation stands in the body of a layer or a model, indented",
         )
+    if refused.number == 0 and refused.in_body and word.type in ("IF", "ELSE"):
+        return errors.UnknownStatement(word.span, word.text, "a choice is an expression: `y[i] = a if c else b`")
     if refused.number == 1 and first.type == "NAME" and first.text in LINE_KEYWORDS:
         return errors.MissingName(first.span, first.text)
     if refused.number == 1 and first.type == "NAME" and word.type in ("NAME", "NUMBER"):
@@ -363,6 +365,8 @@ def _hint(refused: Refused) -> str | None:
         return "a claim is `a == b`; a side that compares stands in parentheses: `check (x > 0) == true`"
     if in_subscript and _binds(refused, brackets[-1]):
         return "an index variable runs over its whole set; a condition leaves some out: `sum[i : i < n] x[i]`"
+    if "ELSE" in refused.accepted:
+        return "a choice has two branches, `a if c else b`; a term that is 0 elsewhere is written `[c]*a`"
     if word.type in ("COLON", "BLOCK") and in_subscript:
         return "a whole axis is written as its index set: `x[i, J]`"
     if word.type == "NEWLINE" and previous is not None and previous.type in _OPERATORS:
@@ -371,6 +375,10 @@ def _hint(refused: Refused) -> str | None:
         return f"as in `{_EXAMPLES[refused.tokens[0].type]}`"
     if word.type == "NEWLINE" and "NUMBER" in refused.accepted:
         return "inside `( )` and `[ ]` a formula may go on over several lines"
+    if word.type == "LPAR" and refused.number == 1 and refused.in_body:
+        return f"subscripts stand in square brackets: `{refused.tokens[0].text}[..]`"
+    if refused.tokens[0].type in _HEADERS and brackets and word.type == "NAME" and "COMMA" in refused.accepted:
+        return "arguments are separated by commas"
     if word.type == "SEMICOLON" and not brackets:
         return "write one statement per line"
     if refused.accepted == {"BAR"}:

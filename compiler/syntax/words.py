@@ -101,6 +101,7 @@ class _Cutter:
         self.waiting_docs: list[int] = []
         self.ending_docs: set[int] = set()
         self.in_body = False
+        self.in_block = False  # of a statement that a body does not have: `for i in I:`
 
     def run(self) -> Cut:
         while self.place < len(self.text):
@@ -142,12 +143,22 @@ class _Cutter:
             self.check_indentation(self.span(start, self.place))
 
     def check_indentation(self, span: Span) -> None:
+        self.in_block = self.continues_block()
         if not self.indentation:
             self.body_indentation = None
         elif self.body_indentation is None:
             self.body_indentation = self.indentation
+        elif self.in_block and self.line is not None:
+            self.line.failed = True  # what is wrong is said of the line that begins the block
         elif self.indentation != self.body_indentation:
             self.complain(self.wrong_indentation(self.body_indentation, span))
+
+    def continues_block(self) -> bool:
+        """Whether the line stands under one of the body that ends with a colon."""
+        if self.body_indentation is None or len(self.indentation) <= len(self.body_indentation):
+            return False
+        last = self.lines[-1].tokens
+        return self.in_block or (len(last) > 1 and last[-2].text == ":")
 
     def wrong_indentation(self, expected: str, span: Span) -> Diagnostic:
         if set(self.indentation) != set(expected):
