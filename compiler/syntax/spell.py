@@ -41,8 +41,9 @@ def ends_in_reduction(node: ast.Expression) -> bool:
     """Whether a `*` behind the spelled node would be taken by a reduction at its end."""
     if isinstance(node, ast.Reduction):
         return True
-    if isinstance(node, ast.Unary):
-        return isinstance(node.operand, ast.Reduction | ast.Unary) and ends_in_reduction(node.operand)
+    if isinstance(node, ast.Unary):  # behind a sign; `not` as a factor stands in parentheses
+        opens = isinstance(node.operand, ast.Reduction | ast.Unary) and ends_in_reduction(node.operand)
+        return opens and node.operator == "-"
     if isinstance(node, ast.Product):
         return _last_stays_open(node)
     return isinstance(node, ast.Binary) and node.operator != "^" and _stays_open(node.right, node.operator)

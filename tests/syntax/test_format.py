@@ -92,6 +92,7 @@ def test_any_signature(signature: ast.Signature) -> None:
         ("y = (a or b) and (not (c < d))", "y = (a or b) and not c < d"),
         ("y = (sum[i] a*b) + c", "y = sum[i] a*b + c"),
         ("y = (sum[i] a)*b", "y = (sum[i] a)*b"),
+        ("y = a // (not any[i] [b])", "y = a // (not any[i] [b])"),
         ("y = a*(sum[i] b*c)", "y = a * sum[i] b*c"),
         ("y = a/(sum[i] b)", "y = a / sum[i] b"),
         ("y = a/(sum[i] b*c)", "y = a / (sum[i] b*c)"),
