@@ -20,6 +20,7 @@ from filelock import FileLock
 from llvmlite import ir
 
 from dlc.runtime.folders import cache_folder
+from dlc.runtime.kernels.libraries import KernelCompiler, RegionCompiler
 from dlc.runtime.kernels_fingerprint import fingerprint
 
 #: Sums may be reordered and products fused into sums, so that loops become vectors; nan and infinity keep their sense.
@@ -41,7 +42,7 @@ HOST_FEATURES: dict[str, bool] = dict(llvm.get_host_cpu_features())
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile `function` when a region that calls it is compiled, once for every different type of its views."""
-    return numba.njit(**FLAGS, **INTERNAL)(function)
+    return numba.njit(**FLAGS, **INTERNAL, pipeline_class=KernelCompiler)(function)
 
 
 class Region:
@@ -67,7 +68,8 @@ class Region:
                 with _one_process(self._file):
                     # A file that was written anew since it was imported must not get the machine code of the old one.
                     cache = _stamp(self._file) == self._stamp
-                    self._compiled = numba.cfunc(REGION_SIGNATURE, cache=cache, **FLAGS)(self._function)
+                    compiling = numba.cfunc(REGION_SIGNATURE, cache=cache, **FLAGS, pipeline_class=RegionCompiler)
+                    self._compiled = compiling(self._function)
         return self._compiled.address
 
 
