@@ -1,16 +1,20 @@
 """The algebra of reductions, one row a rule.
 
-Conditions that do not mention the reduced index move out, nested reductions of one kind merge, and constant factors
-leave sums.  Splitting sums, taking out factors that depend on data, and solving deltas change the amount of work: they
-are passes of their own (``factor``, ``deltas``).
+Conditions that do not mention the reduced index move out, unless those that stay keep what they read in range; nested
+reductions of one kind merge, and constant factors leave sums.  Splitting sums, taking out factors that depend on data,
+and solving deltas change the amount of work: they are passes of their own (``factor``, ``deltas``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from dlc.compiler.ir.affine import known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import positive
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_zero
+from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import (
     TRUE,
     ZERO,
@@ -23,10 +27,17 @@ from dlc.compiler.ir.expr import (
     free_indices,
     identity_of,
     op,
+    reads,
     substitute,
     walk,
 )
+from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.ir.simplifier import Rule
+
+Conditions = Sequence[Expr]
+Leaving = Callable[[Reduce, Conditions], list[Expr]]
+"""Which conditions of a reduction move out of it."""
 
 _POSITIONS = ("argmax", "argmin")
 _REPEATED = ("max", "min", "any", "all")  # reducing equal values gives that value
@@ -83,13 +94,13 @@ def is_zero_sum(node: Reduce) -> bool:
     return node.op == "sum" and is_zero(node.body)
 
 
-def _outer_condition(node: Expr) -> Expr | None:
+def _outer_condition(node: Expr, leaving: Leaving) -> Expr | None:
     assert isinstance(node, Reduce)
     if node.op in _POSITIONS or node.type == "bool":
         return None
     identity = identity_of(node.op, node.type)
     cond, body = guard_of(node.body, identity)
-    outside = [part for part in conjuncts(cond) if not set(free_indices(part)) & set(node.indices)]
+    outside = leaving(node, conjuncts(cond))
     if not outside:
         return None
     inside = conjunction(part for part in conjuncts(cond) if part not in outside)
@@ -139,28 +150,59 @@ def _constant_factor(node: Expr) -> Expr | None:
     return op("mul", *static, summed(op("mul", *others)))
 
 
-def _guarded_condition(node: Expr) -> Expr | None:
+def _guarded_condition(node: Expr, leaving: Leaving) -> Expr | None:
     """any[j] (c and d) where c does not mention j."""
     assert isinstance(node, Reduce)
     name = {"any": "and", "all": "or"}.get(node.op)
     if name is None or not (isinstance(node.body, Op) and node.body.name == name):
         return None
-    outside = [part for part in node.body.args if not set(free_indices(part)) & set(node.indices)]
+    outside = leaving(node, node.body.args) if name == "and" else _all_leaving(node, node.body.args)
     inside = [part for part in node.body.args if part not in outside]
     if not outside or not inside:
         return None
     return op(name, *outside, Reduce(node.op, node.indices, op(name, *inside)))
 
 
-SUM_RULES = (
-    Rule("empty", "reduce", "sum over nothing = 0;  max over nothing = -inf", _empty),
-    Rule("single", "reduce", "sum[i] a[i] = a[0] where |I| = 1", _single),
-    Rule("neutral-body", "reduce", "sum[i] 0 = 0;  max[i] -inf = -inf", _neutral_body),
-    Rule("unused", "reduce", "sum[i] a = |I|*a;  prod[i] a = a^|I|;  max[i] a = a where |I| > 0", _unused),
-    Rule("outer-condition", "reduce", "sum[j] [c]*a[j] = [c]*sum[j] a[j]", _outer_condition),
-    Rule("outer-truth", "reduce", "any[j] (c and d[j]) = c and any[j] d[j]", _guarded_condition),
-    Rule("nested", "reduce", "sum[i] [c]*sum[j] a[i,j] = sum[i,j] [c]*a[i,j]", _nested),
-    Rule("constant-factor", "reduce", "sum[i] 2*a[i] = 2*sum[i] a[i];  sum[i] -a[i] = -sum[i] a[i]", _constant_factor),
-)
+def _all_leaving(node: Reduce, conditions: Conditions) -> list[Expr]:
+    return [part for part in conditions if not set(free_indices(part)) & set(node.indices)]
 
+
+def _leaving_of(graph: Graph) -> Leaving:
+    """Those that read in range without the ones that stay."""
+    sizes: Mapping[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+    known = [polynomial(requirement.value) for requirement in graph.requirements], bounds_of(graph)
+
+    def leaving(node: Reduce, conditions: Conditions) -> list[Expr]:
+        found: list[Expr] = []
+        for part in _all_leaving(node, conditions):
+            others = [other for other in conditions if other is not part]
+            if all(read.tensor in sizes for read in reads(part)) and not needs_more(part, sizes, found, others, *known):
+                found.append(part)
+        return found
+
+    return leaving
+
+
+def _rules(leaving: Leaving) -> tuple[Rule, ...]:
+    outer, truth = (partial(rule, leaving=leaving) for rule in (_outer_condition, _guarded_condition))
+    return (
+        Rule("empty", "reduce", "sum over nothing = 0;  max over nothing = -inf", _empty),
+        Rule("single", "reduce", "sum[i] a[i] = a[0] where |I| = 1", _single),
+        Rule("neutral-body", "reduce", "sum[i] 0 = 0;  max[i] -inf = -inf", _neutral_body),
+        Rule("unused", "reduce", "sum[i] a = |I|*a;  prod[i] a = a^|I|;  max[i] a = a where |I| > 0", _unused),
+        Rule("outer-condition", "reduce", "sum[j] [c]*a[j] = [c]*sum[j] a[j]", outer),
+        Rule("outer-truth", "reduce", "any[j] (c and d[j]) = c and any[j] d[j]", truth),
+        Rule("nested", "reduce", "sum[i] [c]*sum[j] a[i,j] = sum[i,j] [c]*a[i,j]", _nested),
+        Rule(
+            "constant-factor", "reduce", "sum[i] 2*a[i] = 2*sum[i] a[i];  sum[i] -a[i] = -sum[i] a[i]", _constant_factor
+        ),
+    )
+
+
+SUM_RULES = _rules(_all_leaving)
 RULES = (*SCALAR_RULES, *SUM_RULES)
+
+
+def rules_of(graph: Graph) -> tuple[Rule, ...]:
+    """The rules for the expressions of a graph, which tells what is in range."""
+    return (*SCALAR_RULES, *_rules(_leaving_of(graph)))

@@ -42,7 +42,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.simplifier import Simplifier
-from dlc.compiler.ir.sums import RULES
+from dlc.compiler.ir.sums import rules_of
 
 NAME = "deltas"
 
@@ -50,7 +50,7 @@ _LARGE = 1 << 40  # counts for a range that is not known when compiling
 
 
 def run(graph: Graph) -> Graph:
-    solver = _Solver(_bounds_of_data(graph), _sizes_of_inputs(graph))
+    solver = _Solver(_bounds_of_data(graph), _sizes_of_inputs(graph), Simplifier(rules_of(graph)))
     return graph.with_tensors(
         replace(tensor, equations=tuple(replace(e, value=transform(e.value, solver.solved)) for e in tensor.equations))
         for tensor in graph.tensors.values()
@@ -87,10 +87,10 @@ class _Solution:
 
 
 class _Solver:
-    def __init__(self, bounds: dict[str, Expr], sizes_of_inputs: frozenset[str]) -> None:
+    def __init__(self, bounds: dict[str, Expr], sizes_of_inputs: frozenset[str], simplified: Simplifier) -> None:
         self.bounds = bounds
         self.sizes_of_inputs = sizes_of_inputs
-        self.simplified = Simplifier(RULES)
+        self.simplified = simplified
 
     def solved(self, node: Expr) -> Expr | None:
         """The reduction without the deltas that can be solved; None if there are none."""

@@ -54,7 +54,7 @@ from dlc.compiler.ir.products import factors_of, quotient
 from dlc.compiler.ir.recurrence import Conflict, order
 from dlc.compiler.ir.safety import reads_in_range
 from dlc.compiler.ir.simplifier import Simplifier
-from dlc.compiler.ir.sums import RULES
+from dlc.compiler.ir.sums import rules_of
 
 NAME = "factor"
 
@@ -97,7 +97,7 @@ class _Factoring:
         self.sizes: dict[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
         self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
         self.bounds = bounds_of(graph)
-        self.simplified = Simplifier(RULES)
+        self.simplified = Simplifier(rules_of(graph))
         self.hoisted: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> tensor, which free index each axis is
         circles = [set(component) for component in components(graph) if is_recurrent(graph, component)]
         self.circles = {name: circle for circle in circles for name in circle}

@@ -16,7 +16,7 @@ from dlc.compiler.ir.conditions import assuming
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, reads, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered, reads_of
 from dlc.compiler.ir.simplifier import Rule, Simplifier
-from dlc.compiler.ir.sums import RULES
+from dlc.compiler.ir.sums import rules_of
 
 NAME = "simplify"
 
@@ -29,7 +29,7 @@ def run(graph: Graph) -> Graph:
         equation = trivial.get(node.tensor)
         return equation and substitute(equation.value, dict(zip(equation.indices, node.subscripts, strict=True)))
 
-    simplified = Simplifier((Rule("trivial-tensor", "read", "t[i] = a[i,0]: read a", see_through), *RULES))
+    simplified = Simplifier((Rule("trivial-tensor", "read", "t[i] = a[i,0]: read a", see_through), *rules_of(graph)))
     facts = [polynomial(requirement.value) for requirement in graph.requirements]
 
     def simple(value: Expr) -> Expr:

@@ -58,7 +58,7 @@ from dlc.compiler.ir.scaled import (
     sigmoid,
 )
 from dlc.compiler.ir.simplifier import Simplifier
-from dlc.compiler.ir.sums import RULES
+from dlc.compiler.ir.sums import rules_of
 
 NAME = "stabilise"
 
@@ -101,7 +101,7 @@ class _Stabiliser:
         self.of_tensor: dict[str, Scaled | None] = {}
         self.parts: dict[tuple[str, str], str] = {}  # a tensor and one of scale, top, bottom -> what holds that
         self.looked_through: set[str] = set()  # the tensors whose definitions are being looked at
-        self.simplified = Simplifier(RULES)
+        self.simplified = Simplifier(rules_of(graph))
         self._stable: dict[Expr, Expr] = {}
         self._scaled: dict[Expr, Scaled | None] = {}
 

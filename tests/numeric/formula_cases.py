@@ -134,6 +134,9 @@ CHOICES = (
 PLACES = (
     formula("every other", "x[I]", "y[J]", "index J = (|I| + 1) // 2\ny[j] = x[2*j]", lambda t: t.x[::2], "I", ONE),
     formula("backwards", "x[I]", "y[I]", "y[i] = x[|I| - 1 - i]*x[i]", lambda t: t.x.flip(0)*t.x, "I", ONE),
+    formula("product of what a neighbour exceeds", "x[I], z[I]", "y[I]",
+            "y[i] = prod[i' : i' <= i] max(x[pad(i'-1)], z[i'])",
+            lambda t: torch.maximum(torch.cat((torch.zeros(1).double(), t.x[:-1])), t.z).cumprod(0), "I", ONE),
     formula("differences", "x[I]", "y[I]", "y[i] = x[i] - x[pad(i-1)]",
             lambda t: t.x - torch.cat((torch.zeros(1).double(), t.x[:-1])), "I", ONE),
     formula("rotation", "x[I]", "y[I]", "y[i] = x[(i + 1) mod |I|] * x[wrap(i - 2)]",

@@ -20,6 +20,7 @@ from numeric import (
     layer_cases,
     library_cases,
     model_cases,
+    paper_cases,
     recurrent_cases,
     system_cases,
     variant_cases,
@@ -42,6 +43,7 @@ CASES = (
     *recurrent_cases.CASES,
     *elimination_cases.CASES,
     *composite_cases.CASES,
+    *paper_cases.CASES,
     *model_cases.CASES,
 )
 

@@ -18,6 +18,7 @@ from numeric import (
     layer_cases,
     library_cases,
     model_cases,
+    paper_cases,
     recurrent_cases,
     system_cases,
     variant_cases,
@@ -34,6 +35,7 @@ CASES = (
     *recurrent_cases.CASES,
     *elimination_cases.CASES,
     *composite_cases.CASES,
+    *paper_cases.CASES,
     *model_cases.CASES,
     *derivative_cases.CASES,
 )
