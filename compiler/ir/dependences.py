@@ -69,6 +69,15 @@ def places_of(graph: Graph, component: Sequence[str]) -> list[Place]:
 
 def guarded_reads(value: Expr) -> Iterator[tuple[Read, Facts]]:
     """Every read with what is known where it is evaluated; one that stands under several guards occurs as often."""
+    known: dict[Guards, Facts] = {}
+    for read, guards in reads_under(value):
+        if guards not in known:
+            known[guards] = tuple(facts_of_all(guards))
+        yield read, known[guards]
+
+
+def reads_under(value: Expr) -> Iterator[tuple[Read, Guards]]:
+    """Every read with the guards around it, from the outermost to the innermost."""
     done: set[tuple[Expr, Guards]] = set()
 
     def visit(node: Expr, guards: Guards) -> Iterator[tuple[Read, Guards]]:
@@ -90,8 +99,4 @@ def guarded_reads(value: Expr) -> Iterator[tuple[Read, Facts]]:
                 for child in node.children:
                     yield from visit(child, guards)
 
-    known: dict[Guards, Facts] = {}
-    for read, guards in visit(value, ()):
-        if guards not in known:
-            known[guards] = tuple(facts_of_all(guards))
-        yield read, known[guards]
+    yield from visit(value, ())

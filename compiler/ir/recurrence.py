@@ -23,13 +23,14 @@ from itertools import chain, islice, product
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.bounds import extreme, nonnegative
 from dlc.compiler.ir.dependences import Dependence, Facts, Place, dependences, places_of
-from dlc.compiler.ir.expr import Expr, Index, Reduce, free_indices, walk
+from dlc.compiler.ir.expr import Expr, Index, Reduce, Size, free_indices, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
 _MOST_FINDS = 400  # orders tried for one component
 _MOST_CLOCKS = 16  # looked at for one component
 _USUAL_SIZE = 64
+_FEW = 4  # steps by which the tensors of a recurrence lead each other, at most, where that is guessed
 _NOTHING = Polynomial(())
 
 
@@ -135,7 +136,7 @@ class _Search:
     @property
     def ways(self) -> tuple[Callable[..., Iterator[dict[str, tuple[int, int]]]], ...]:
         """Ways to choose axes, those that take long after others."""
-        return self.axes, self.guessed_axes, self.all_axes
+        return self.axes, self.guessed_axes, self.near_axes, self.all_axes
 
     def best(
         self,
@@ -216,8 +217,18 @@ class _Search:
             for direction in (1, -1):
                 yield self.carried({names[0]: (first, direction)}, edges, used)
 
-    def all_axes(
+    def near_axes(
         self, edges: Sequence[Dependence], names: Sequence[str], used: Mapping[str, frozenset[int]]
+    ) -> Iterator[dict[str, tuple[int, int]]]:
+        """Those of all axes with which no read is of an element that may be any number of steps later."""
+        return self.all_axes(edges, names, used, near=True)
+
+    def all_axes(
+        self,
+        edges: Sequence[Dependence],
+        names: Sequence[str],
+        used: Mapping[str, frozenset[int]],
+        near: bool = False,
     ) -> Iterator[dict[str, tuple[int, int]]]:
         """All axes for each tensor: the reads relate one axis to several of another tensor, ``l[i,k]*l[j,k]``."""
         places = {
@@ -230,7 +241,7 @@ class _Search:
             for name in names
         }
         for place in places[names[0]] if all(places.values()) else ():
-            found = self.extended({names[0]: place}, edges, places)
+            found = self.extended({names[0]: place}, edges, places, near)
             yield from islice(({name: one[name] for name in names} for one in found), _MOST_GUESSES)
 
     def is_possible(self, name: str, axis: int, direction: int, edges: Sequence[Dependence]) -> bool:
@@ -244,6 +255,7 @@ class _Search:
         chosen: dict[str, tuple[int, int]],
         edges: Sequence[Dependence],
         places: Mapping[str, Sequence[tuple[int, int]]],
+        near: bool,
     ) -> Iterator[dict[str, tuple[int, int]]]:
         """All choices for the other tensors, one after the other, first those that reads relate to what is chosen."""
         if len(chosen) == len(places):
@@ -259,7 +271,21 @@ class _Search:
                     related.setdefault(other, []).extend(one for one in found if one in places[other])
         name = next(iter((*related, *(name for name in places if name not in chosen))))
         for place in dict.fromkeys((*related.get(name, ()), *places[name])):
-            yield from self.extended({**chosen, name: place}, edges, places)
+            more = {**chosen, name: place}
+            if not near or self.is_near(more, name, edges):
+                yield from self.extended(more, edges, places, near)
+
+    def is_near(self, chosen: Mapping[str, tuple[int, int]], name: str, edges: Sequence[Dependence]) -> bool:
+        """Whether shifts of a few steps could put the reads of and by the tensor in order."""
+        times = {name: Time(*place, _NOTHING) for name, place in chosen.items()}
+        for edge in edges:
+            reader, read = edge.reader.tensor, edge.read.tensor
+            if name in (reader, read) and reader in chosen and read in chosen:
+                distance = self.distance(edge, times)
+                is_fixed = distance.value is not None or any(isinstance(atom, Size) for atom in distance.atoms)
+                if not is_fixed and not nonnegative(distance + _FEW, edge.facts):
+                    return False
+        return True
 
     def free_axes(self, name: str, used: Mapping[str, frozenset[int]]) -> list[int]:
         tensor = self.graph.tensors[name]

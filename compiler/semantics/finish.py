@@ -27,7 +27,7 @@ from dlc.compiler.semantics.folding import known_truth
 from dlc.compiler.semantics.forwarding import forwarded
 from dlc.compiler.semantics.frames import Draft, Elaboration, Frame, Poisoned
 from dlc.compiler.semantics.names import take_default
-from dlc.compiler.semantics.orders import check_orders
+from dlc.compiler.semantics.orders import in_order
 from dlc.compiler.semantics.parts import parts_problems
 from dlc.compiler.semantics.ranges import check_ranges, demands
 from dlc.compiler.semantics.sizes import unknown_sizes
@@ -161,7 +161,8 @@ def assemble(
     before = _read_by(draft.tensor for draft in build.drafts.values())
     tensors = {name: _resolved(build, draft.tensor) for name, draft in build.drafts.items()}
     local = {name for name, draft in build.drafts.items() if draft.is_local}
-    check_orders(build, tensors)
+    roots = (*(output.tensor for output in outputs), *(objective.loss for objective in objectives))
+    tensors = in_order(build, tensors, {*roots, *(update.value for update in updates)})
     if build.problems.has_errors:
         return None
     after = _reachable(tensors, local)
@@ -171,7 +172,6 @@ def assemble(
         if name in after or (tensor.kind not in ("computed", "derivative") and (name not in before or "." not in name))
     }
     kept = forwarded(kept, local)
-    roots = (*(output.tensor for output in outputs), *(objective.loss for objective in objectives))
     kept = with_fans(_known_bounds(kept), build.array_axes)
     requirements = tuple(_resolved_requirement(build, one) for one in build.sizes.requirements)
     used = _size_names(kept.values(), [one.value for one in requirements])

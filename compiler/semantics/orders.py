@@ -5,7 +5,7 @@ The order itself is found by ``ir.recurrence``; here the reads that are in its w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import polynomial
@@ -18,14 +18,19 @@ from dlc.compiler.ir.steps import depths, one_step, recurrent_derivatives, with_
 from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps, NestedDerivatives
 from dlc.compiler.semantics.errors_recurrences import Link, NoOrder, Way
 from dlc.compiler.semantics.frames import Draft, Elaboration, Place
+from dlc.compiler.semantics.sinking import sunk
 from dlc.compiler.semantics.words import in_words
 
 DEEPEST_DERIVATIVES = 10
 """Each about doubles the number of terms."""
 
 
-def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
-    """Report every cycle of the tensors, whose sizes are found, that has no order."""
+def in_order(build: Elaboration, tensors: Mapping[str, Tensor], needed: Collection[str]) -> dict[str, Tensor]:
+    """The tensors, whose sizes are found, with every cycle of them in some order; reports those that have none.
+
+    ``needed`` are those that are not only read.
+    """
+    result = dict(tensors)
     required = (replace(one, value=build.sizes.value(one.value)) for one in build.sizes.requirements)
     graph = Graph("", tensors, requirements=tuple(required))
     for name, depth in depths(graph).items():
@@ -39,6 +44,11 @@ def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
         if not is_recurrent(graph, component):
             continue
         found = order(graph, component)
+        if isinstance(found, Conflict):
+            changed = sunk(result, component, needed)
+            if not isinstance(order(with_needs(graph.with_tensors(changed.values())), component), Conflict):
+                result = changed
+                continue
         if isinstance(found, Conflict) and not _required(build, graph, component, found):
             draft = build.drafts[found.circle[0].reader.tensor]
             circle = tuple(dict.fromkeys(one.reader.tensor for one in found.circle))
@@ -47,6 +57,7 @@ def check_orders(build: Elaboration, tensors: Mapping[str, Tensor]) -> None:
     for tensor, needs in derivatives:
         if without.isdisjoint(needs):  # without an order there are no steps either: that was said
             (build.drafts[tensor.id].report or build.report)(DerivativeOverSteps(tensor.span))
+    return result
 
 
 def _over_steps(graph: Graph) -> Iterator[tuple[Tensor, Sequence[str]]]:

@@ -283,6 +283,21 @@ FORMULAS = (
         _looking_back, "T D", [(1, 1), (4, 3), (7, 2)],
     ),
     formula(
+        "weights of what came before, guarded where they are read", "x[T,D], w[D,D'], v[D,D']", "h[T,D]",
+        """s[t,t'] = h[t',d]*v[d,d']*x[t,d']
+           a[t,t'] = exp(s[t,t'])/(1 + sum[t'' : t'' < t] exp(s[t,t'']))
+           h[t,d] = tanh(x[t,d] + sum[t' : t' < t] w[d,d']*a[t,t']*h[t',d'])""",
+        _looking_back, "T D", [(1, 1), (4, 3), (7, 2)],
+    ),
+    formula(
+        "weights of what came before, and all scores", "x[T,D], w[D,D'], v[D,D']", "h[T,D], z[T,T]",
+        """s[t,t'] = h[t',d]*v[d,d']*x[t,d']
+           a[t,t'] = exp(s[t,t'])/(1 + sum[t'' : t'' < t] exp(s[t,t'']))
+           h[t,d] = tanh(x[t,d] + sum[t' : t' < t] w[d,d']*a[t,t']*h[t',d'])
+           z[t,t'] = s[t,t']""",
+        lambda t: (_looking_back(t), t.x @ t.v.T @ _looking_back(t).T), "T D", [(1, 1), (4, 3)],
+    ),
+    formula(
         "Cholesky factor", "m[I,I']", "l[I,I']",
         """s[i,i'] = m[i,i'] - sum[i'' : i'' < i'] l[i,i'']*l[i',i'']
            l[i,i'] = sqrt(s[i,i]) if i == i' else (s[i,i']/l[i',i'] if i' < i else 0)""",
