@@ -19,6 +19,7 @@ from numba.core import cgutils
 
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, intrinsic, native, types, vector_bits, wide
+from dlc.runtime.kernels.libraries import KernelCompiler
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
     DEPTH,
@@ -50,7 +51,7 @@ def gemm_symbol(real: Any) -> str:
 
 
 def internal(function) -> Any:
-    return numba.njit(**FLAGS, **INTERNAL)(function)
+    return numba.njit(**FLAGS, **INTERNAL, pipeline_class=KernelCompiler)(function)
 
 
 @intrinsic
