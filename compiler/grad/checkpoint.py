@@ -149,10 +149,9 @@ def _waits(equation: Equation, made: dict[str, Tensor]) -> bool:
 
 def _tied(room: Room, turn: str, equation: Equation) -> Equation:
     """The equation after the segment before."""
-    segment = next((index for index in equation.indices if index in room.over_segments), None)
-    if segment is None:
+    if room.segment not in equation.indices:
         return equation
-    before, value = Read(turn, (room.border_before(segment, room.sweep.runs),), "int"), equation.value
+    before, value = Read(turn, (room.border_before(room.segment, room.sweep.runs),), "int"), equation.value
     if isinstance(value, Reduce):
         return replace(equation, value=value.rebuild((op("after", value.body, before),)))
     if isinstance(value, Solve):
@@ -162,7 +161,7 @@ def _tied(room: Room, turn: str, equation: Equation) -> Equation:
 
 def _turn(room: Room, name: str, last: list[Tensor]) -> Tensor:
     """0 for each segment, once these tensors are there."""
-    segment = room.segment()
+    segment = room.segment
     start, written = room.ends(segment, room.sweep.runs)
     value: Expr = ZERO
     for tensor in last:

@@ -88,7 +88,7 @@ class _Copying:
 
     def taken_over(self) -> Equation:
         """The elements before a segment, from the border."""
-        segment, axes = self.room.segment(), self.indices(fresh(Const(self.past), "w"))
+        segment, axes = self.room.segment, self.indices(fresh(Const(self.past), "w"))
         place = axes[self.axis] if self.runs > 0 else integer(op("add", axes[self.axis], self.computed))
         border = self.room.border_before(segment, self.runs)
         value = Read(self.books.kept[self.tensor.id], (border, *axes), self.tensor.type)
@@ -97,7 +97,7 @@ class _Copying:
 
     def border(self) -> Tensor:
         """What the next segment takes over, which is 0 for the first."""
-        tensor, segment = self.tensor, self.room.segment()
+        tensor, segment = self.tensor, self.room.segment
         axes, own = (self.indices(fresh(Const(self.past), "w")) for _ in range(2))
         first, written = self.room.ends(segment, self.runs)
         window = self.books.plan.windows[tensor.id]
@@ -117,7 +117,7 @@ class _Copying:
 
     def merged(self) -> Equation:
         """One equation for a step, which chooses among the parts of the tensor."""
-        tensor, segment, within = self.tensor, self.room.segment(), fresh(self.computed, "w")
+        tensor, segment, within = self.tensor, self.room.segment, self.room.within(self.computed)
         axes = self.indices(within)
         parts = [
             self.chosen(equation, run, segment, axes)
@@ -147,7 +147,7 @@ class _Copying:
 
     def part(self, equation: Equation) -> Equation:
         """An equation of a tensor whose parts differ in other axes, for a step."""
-        segment, within, (run,) = self.room.segment(), fresh(self.computed, "w"), self.part_runs(equation)
+        segment, within, (run,) = self.room.segment, self.room.within(self.computed), self.part_runs(equation)
         own: dict[Expr, Expr] = {index: refresh(index) for index in equation.indices if index is not run.index}
         value = self.value(equation, run, segment, within, own)
         written = self.with_steps([substitute(one, own) for one in equation.subscripts], self.place_of(within))
@@ -188,11 +188,8 @@ class _Copying:
 
     def reduced(self, segment: Index, axes: Sequence[Index], value: Expr) -> Expr:
         """A reduction among several parts as a tensor of its own."""
-        own: dict[Expr, Expr] = {index: refresh(index) for index in (segment, *axes)}
-        indices = tuple(index for index in own.values() if isinstance(index, Index))
-        self.room.registered(indices[0])
         name = self.books.unused(f"{self.tensor.id}.part")
-        self.room.made[name] = whole(name, indices, substitute(rename_bound(value), own), self.tensor.span)
+        self.room.made[name] = whole(name, (segment, *axes), rename_bound(value), self.tensor.span)
         return Read(name, (segment, *axes), self.tensor.type)
 
 

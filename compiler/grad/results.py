@@ -38,7 +38,7 @@ def make_sum(room: Room, one: Sum) -> None:
     (equation,) = tensor.equations
     value = equation.value
     assert isinstance(value, Reduce)
-    segment, indices, total = room.segment(), _renewed(equation.indices), room.books.unused(f"{one.tensor}.sum")
+    segment, indices, total = room.segment, _renewed(equation.indices), room.books.unused(f"{one.tensor}.sum")
     part = _part(room, one, tensor, value)
     step = op(
         _COMBINE[value.op],
@@ -54,7 +54,7 @@ def make_sum(room: Room, one: Sum) -> None:
 def _part(room: Room, one: Sum, tensor: Tensor, value: Reduce) -> str:
     """The reduction over the steps of a segment."""
     (equation,) = tensor.equations
-    segment, within = room.segment(), fresh(room.segments.length, one.over.hint)
+    segment, within = room.segment, room.within(room.segments.length)
     at = (room.first_step(segment) + polynomial(within) - one.time.shift) * one.time.direction
     kept = tuple(index for index in value.indices if index is not one.over)
     indices, others = _renewed(equation.indices), _renewed(kept)
@@ -75,7 +75,7 @@ def make_pick(room: Room, one: Pick) -> None:
     """The elements of a certain step, taken along from the segment that has them."""
     tensor, name = room.graph.tensors[one.read.tensor], room.books.picked[form_of(one.read)]
     total = room.books.unused(f"{name}.sum")
-    segment, indices = room.segment(), _renewed(one.free)
+    segment, indices = room.segment, _renewed(one.free)
     names: dict[Expr, Expr] = dict(zip(one.free, indices, strict=True))
     data = Translation(room, None)
     subscripts = [substitute(data.of(subscript), names) for subscript in one.read.subscripts]

@@ -83,15 +83,14 @@ class Room:
         self.graph, self.segments = books.graph, books.segments[sweep.number]
         self.copies: dict[str, str] = {}
         self.made: dict[str, Tensor] = {}
-        self.over_segments: set[Index] = set()
+        self.segment = fresh(self.segments.count, "k")  # one index for all equations: what is proved of it is kept
+        self.numbers: dict[Expr, Index] = {}
 
-    def segment(self) -> Index:
-        """A new index over the segments."""
-        return self.registered(fresh(self.segments.count, "k"))
-
-    def registered(self, segment: Index) -> Index:
-        self.over_segments.add(segment)
-        return segment
+    def within(self, extent: Expr) -> Index:
+        """An index over so many steps of a segment, one for all equations."""
+        if extent not in self.numbers:
+            self.numbers[extent] = fresh(extent, "w")
+        return self.numbers[extent]
 
     def first_step(self, segment: Expr) -> Polynomial:
         return polynomial(segment) * polynomial(self.segments.length)
