@@ -563,6 +563,22 @@ def test_lenet_learns_the_digits(tmp_path: Path) -> None:
     assert (tmp_path / "LeNet.safetensors").stat().st_size > 61_706 * 4
 
 
+def test_the_optimizer_that_trains(tmp_path: Path, run: Run) -> None:
+    step = "(theta[..], g[..];; lr = 0.1):\n    theta[..] <- theta[..] - lr*g[..]\n\n"
+    model = "model M(x[B]) -> loss:\n    param w = 1\n    loss = mean[b] (w*x[b] - 1)^2\n    minimize loss\n"
+    spec = tmp_path / "several.dl"
+    spec.write_text(f"optimizer Slow{step}optimizer Fast{step}{model}", encoding="utf-8")
+    numbers = ("--data", tmp_path / "none.npz")
+    code, _, err = run("train", spec, *numbers)
+    assert (code, err.splitlines()[0]) == (1, "error[DL936]: the spec has several optimizers: Slow, Fast")
+    assert "choose one: --optimizer Slow" in err
+    code, _, err = run("train", spec, *numbers, "--optimizer", "Adm")
+    assert (code, err.splitlines()[0]) == (1, "error[DL937]: there is no optimizer `Adm`")
+    assert "did you mean `Adam`?" in err
+    code, _, err = run("train", spec, *numbers, "--optimizer", "fast")
+    assert code == 1 and err.startswith("error[DL931]")  # the optimizer was found, the data are not there
+
+
 def test_training_that_cannot_be(spec: Path, tmp_path: Path, run: Run) -> None:
     code, _, err = run("train", spec, "--data", "mnist")
     assert code == 1
