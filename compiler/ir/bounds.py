@@ -62,7 +62,7 @@ def _proved(goal: Polynomial, facts: tuple[Polynomial, ...]) -> bool:
     rows = [dict(row.terms) for row in (negated, *_hypotheses(negated, facts))]
     if _infeasible(rows):
         return True
-    groups = [dict(row.terms) for row in _about_groups(goal)]
+    groups = [dict(row.terms) for row in (*_about_groups(goal), *_about_factors(goal, facts))]
     return bool(groups) and _infeasible([*rows, *groups])
 
 
@@ -121,6 +121,17 @@ def _about_groups(goal: Polynomial) -> list[Polynomial]:
         others = products(polynomial(other.size) for other in indices if other is not index)
         rows.extend(row * extent for row in _about_atom(index) for extent in others)
     return [*rows, *products(polynomial(index.size) for index in indices)]
+
+
+def _about_factors(goal: Polynomial, facts: Sequence[Polynomial]) -> list[Polynomial]:
+    """Facts about an index times the sizes that the index is multiplied by: (y - 1)*|X| where 1 <= y."""
+    rows: list[Polynomial] = []
+    for monomial, _ in goal.terms:
+        sizes = Polynomial((((*(atom for atom in monomial if isinstance(atom, Size)),), 1),))
+        others = [atom for atom in monomial if not isinstance(atom, Size)]
+        if len(others) == 1 and len(monomial) > 1 and isinstance(others[0], Index):
+            rows.extend(fact * sizes for fact in facts if others[0] in fact.atoms)
+    return rows
 
 
 def _indices(goal: Polynomial) -> list[Index]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.bounds import facts_of_all
-from dlc.compiler.ir.expr import Expr, Op, Read, Select, Size, free_indices, substitute, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, Size, free_indices, substitute, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 Facts = tuple[Polynomial, ...]
@@ -39,14 +39,23 @@ def dependences(graph: Graph, component: Sequence[str]) -> list[Dependence]:
     found: dict[Dependence, None] = {}
     for place in places_of(graph, component):
         equation = graph.tensors[place.tensor].equations[place.number]
+        filled = tuple(_filled(equation.indices))
         for read, facts in guarded_reads(equation.value):
             if read.tensor in members:
                 read = _solved(read, facts, equation)
                 sizes = {part for part in walk(*read.subscripts) if isinstance(part, Size)}
-                facts = (*facts, *(one for one in required if sizes.intersection(one.atoms)))
+                facts = (*facts, *filled, *(one for one in required if sizes.intersection(one.atoms)))
                 for number in range(len(graph.tensors[read.tensor].equations)):
                     found.setdefault(Dependence(place, read, Place(read.tensor, number), facts))
     return list(found)
+
+
+def _filled(indices: Iterable[Index]) -> Iterator[Polynomial]:
+    """No size of a product is 0 where an index runs over it."""
+    for index in indices:
+        terms = polynomial(index.size).terms
+        if len(terms) == 1 and len(terms[0][0]) > 1:
+            yield from (polynomial(atom) - 1 for atom in dict.fromkeys(terms[0][0]) if isinstance(atom, Size))
 
 
 def _solved(read: Read, facts: Facts, equation: Equation) -> Read:

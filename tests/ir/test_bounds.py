@@ -61,3 +61,11 @@ def test_what_differs_from_its_bound_lies_inside_in_whichever_order_that_is_said
         assert nonnegative(inside, facts_of_all(conditions))
         assert not nonnegative(inside - 1, facts_of_all(conditions))
     assert facts_of_all((apart,)) == []
+
+
+def test_what_a_fact_says_of_an_index_holds_times_the_size_behind_it() -> None:
+    y, x = fresh(H, "y"), fresh(W, "x")
+    above = polynomial(total(product(total(y, -1), W), x))  # (y - 1)*|W| + x
+    assert nonnegative(above, (polynomial(total(y, -1)),))
+    assert not nonnegative(above)
+    assert not nonnegative(above - 1, (polynomial(total(y, -1)),))

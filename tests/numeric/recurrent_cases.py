@@ -265,7 +265,41 @@ def _leaps(t: Any, steps: int) -> Any:
     return torch.stack(q), torch.stack(p)
 
 
+def _raster(t: Any) -> Any:
+    """Every pixel by its neighbours on the left and above."""
+    rows: list[list[Any]] = []
+    for y, line in enumerate(t.x):
+        row: list[Any] = []
+        for x, pixel in enumerate(line):
+            left = t.w[0] * row[x - 1] if x else 0.0
+            above = t.w[1] * rows[y - 1][x] if y else 0.0
+            row.append(torch.tanh(pixel + left + above))
+        rows.append(row)
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+def _backwards_in_one_row(t: Any) -> Any:
+    values: list[Any] = []
+    for pixel in reversed(t.x.reshape(-1)):
+        before = values[-1].sum() if values else 0.0
+        values.append(torch.tanh(pixel + t.w * before))
+    return torch.stack(values[::-1]).reshape(*t.x.shape, -1)
+
+
 FORMULAS = (
+    formula(
+        "a recurrence along a group of two", "x[Y,X], w[K]", "h[Y,X]",
+        """index K = 2
+           s[(y,x)] = tanh(x[y,x] + (w[0]*s[y*|X|+x-1] if x > 0 else 0) + (w[1]*s[(y-1)*|X|+x] if y > 0 else 0))
+           h[y,x] = s[(y,x)]""",
+        _raster, "Y X", [(3, 4), (1, 1), (4, 1), (1, 3)],
+    ),
+    formula(
+        "a recurrence downwards along a group of three", "x[A,B,C], w[D]", "h[A,B,C,D]",
+        """s[(a,b,c),d] = tanh(x[a,b,c] + w[d]*(sum[d'] s[pad(a*|B|*|C| + b*|C| + c + 1),d']))
+           h[a,b,c,d] = s[(a,b,c),d]""",
+        _backwards_in_one_row, "A B C D", [(2, 3, 2, 2), (1, 1, 1, 1), (2, 1, 3, 2)],
+    ),
     formula(
         "a recurrence behind two first rows", "w[K], x[N], l[N,N']", "y[N]",
         """index J = |K| - 2
