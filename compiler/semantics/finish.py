@@ -21,6 +21,7 @@ from dlc.compiler.ir.graph import (
     reads_of,
 )
 from dlc.compiler.semantics.arithmetic import LARGEST
+from dlc.compiler.semantics.cases import by_cases
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet
 from dlc.compiler.semantics.fans import with_fans
 from dlc.compiler.semantics.flattened import along_groups
@@ -162,7 +163,8 @@ def assemble(
     before = _read_by(draft.tensor for draft in build.drafts.values())
     tensors = {name: _resolved(build, draft.tensor) for name, draft in build.drafts.items()}
     local = {name for name, draft in build.drafts.items() if draft.is_local}
-    tensors = along_groups(tensors, tuple(_resolved_requirement(build, one) for one in build.sizes.requirements))
+    required = tuple(_resolved_requirement(build, one) for one in build.sizes.requirements)
+    tensors = by_cases(along_groups(tensors, required), required)
     roots = (*(output.tensor for output in outputs), *(objective.loss for objective in objectives))
     tensors = in_order(build, tensors, {*roots, *(update.value for update in updates)})
     if build.problems.has_errors:

@@ -30,6 +30,10 @@ def shifted(random: Random, shape: tuple[int, ...]) -> np.ndarray:
     return random.uniform(3.0, 4.0, shape)
 
 
+def tall(random: Random, shape: tuple[int, ...]) -> np.ndarray:
+    return random.uniform(-1, 1, shape) + 2 * np.eye(*shape)
+
+
 def _lower(a: Any) -> Any:
     return a.tril() + a.tril(-1).T
 
@@ -58,6 +62,13 @@ def _sweeps(t: Any) -> Any:
     for _ in range(3):
         x = torch.linalg.solve_triangular(t.a.tril(), (t.b - t.a.triu(1) @ x)[:, None], upper=False)[:, 0]
     return x
+
+
+def _orthogonal(t: Any) -> Any:
+    """With a positive diagonal, which makes it unique."""
+    q, r = torch.linalg.qr(t.a)
+    signs = torch.sign(r.diagonal())
+    return q * signs, signs[:, None] * r
 
 
 def _toeplitz(r: Any) -> Any:
@@ -177,6 +188,23 @@ CASES: tuple[Case, ...] = (
            z[k+1,m] = z[k,m] + (nu[k]*f[k+1,k+1-m] if m <= k + 1 else 0)
            x[m] = z[|K|,m]""",
         lambda t: torch.linalg.solve(_toeplitz(t.r), t.y), "N", [(1,), (2,), (5,)], r=decaying,
+    ),
+    formula(
+        "Gram and Schmidt", "a[N,I]", "q[N,I], r[I,I]",
+        """index J = |I|, K = |I|
+           r[i,j] = [i < j]*q[n,i]*a[n,j] + [i == j]*sqrt(sum[n] p[n,j]^2)
+           p[n,j] = a[n,j] - sum[k : k < j] q[n,k]*r[k,j]
+           q[n,j] = p[n,j]/r[j,j]""",
+        _orthogonal, "N I", [(1, 1), (3, 2), (5, 4)], a=tall,
+    ),
+    formula(
+        "Gram and Schmidt, modified", "a[N,I]", "q[N,I], r[I,I]",
+        """index J = |I|, K = |I|
+           r[i,j] = sqrt(sum[n] v[i,n,i]^2) if i == j else (q[n,i]*v[i,n,j] if i < j else 0)
+           v[0,n,j] = a[n,j]
+           v[i+1,n,j] = v[i,n,j] - ((r[i,j]*q[n,i]) if i < j else 0)
+           q[n,j] = v[j,n,j]/r[j,j]""",
+        _orthogonal, "N I", [(1, 1), (3, 2), (5, 4)], a=tall,
     ),
     formula(
         "Thomas", "a[I], b[I], c[I], d[I]", "x[I]",
