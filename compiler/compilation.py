@@ -7,7 +7,7 @@ reported together.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import dlc
 from dlc.compiler import options, pipeline, semantics
@@ -19,7 +19,9 @@ from dlc.compiler.options import Options
 from dlc.compiler.sources import Spec
 from dlc.compiler.syntax import ast
 from dlc.compiler.syntax.parse import parse
-from dlc.compiler.verification import Verdict, verify
+
+if TYPE_CHECKING:
+    from dlc.compiler.verification import Verdict
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -121,6 +123,8 @@ def verdicts(spec: Spec, chosen: Options, points: int, seed: int) -> Iterator[li
     """The verdicts on the claims of every definition that has some; raises `CompileError` with all that is wrong in
     the spec, also in definitions that claim nothing.
     """
+    from dlc.compiler.verification import verify  # loads SciPy, which compiling need not
+
     file = parse(spec.source)
     loader = semantics.Loader()
     wrong = [problem for problem in semantics.check(file, loader) if problem.severity is Severity.ERROR]

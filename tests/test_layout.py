@@ -241,6 +241,12 @@ def test_version_loads_nothing_heavy() -> None:
     assert (result.stdout.splitlines()[1:], result.stderr) == (["click"], "")
 
 
+def test_the_compiler_loads_neither_scipy_nor_numba(tmp_path: Path) -> None:
+    unneeded = {"scipy", "numba", "dlc.compiler.verification"}
+    result = python(f"import sys, dlc.compiler.compilation; print({unneeded!r} & {{*sys.modules}})", cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("set()\n", "")
+
+
 def test_python_m_dlc() -> None:
     import dlc
 
