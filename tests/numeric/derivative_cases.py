@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numeric.formula_cases import ONE, THREE, TWO, formula, positive
 from numeric.harness import Case, Draw, torch
+from numeric.system_cases import regular
 
 
 def d(y: Any, x: Any) -> Any:
@@ -125,6 +126,11 @@ PATHS = (
             "y[i] = a[i]^2\ny[|I| + j] = b[j]^3\ne = (prod[i] y[i])*prod[j] y[|I| + j]\n"
             "g[j] = grad(e, b[j])\nh[i] = grad(e, y[i])",
             lambda t: (d(torch.cat([t.a**2, t.b**3]).prod(), t.b), by_parts(t)), "I J", TWO),
+    formula("through a system", "a[I,I'], b[I']", "h[I,I'], m[I,I',I'']",
+            "y[I] = solve(a[I,I'], b[I'])\ne = sum[i] y[i]^3\nh[i,i'] = grad(grad(e, b[i]), b[i'])\n"
+            "m[i,i',i''] = grad(grad(e, a[i,i']), b[i''])",
+            lambda t: (lambda e: (hessian(e, t.b), hessian(e, t.a, t.b)))((torch.linalg.solve(t.a, t.b)**3).sum()),
+            "I", [(1,), (2,), (3,)], a=regular),
     formula("under a guard", "x[I]", "g[I]", "g[i] = [i > 0]*grad(log(x[i]*x[i-1]^2), x[i-1])",
             lambda t: torch.cat([0*t.x[:1], 2/t.x[:-1]]), "I", ONE, x=positive),
     formula("in a choice", "x[I]", "g[I]", "g[i] = grad(x[i]^2, x[i]) if x[i] > 0 else grad(x[i]^3, x[i])",
@@ -424,7 +430,9 @@ LAYERS = (
                   {"C": 1, "H": 4, "W": 3, "O": 2, "P": 2, "Q": 2}, by="k"),
     layer_hessian("nn.attention.Attention", *ATTENTION, "t,d", attention, {"T": 2, "S": 3, "D": 2, "E": 2}, by="q"),
     layer_hessian("nn.attention.Attention", *ATTENTION, "s,d", attention, {"T": 2, "S": 2, "D": 2, "E": 3}, by="k"),
-    layer_hessian("nn.norm.LayerNorm", *NORM, "d", layer_norm, {"D": 4}),
+    layer_hessian("nn.attention.Attention", *ATTENTION, "s,e", attention, {"T": 2, "S": 2, "D": 2, "E": 2}, by="v"),
+    layer_hessian("nn.norm.LayerNorm", *NORM, "d", layer_norm, {"D": 4}, {"D": 2}),
+    layer_hessian("nn.norm.LayerNorm", *NORM, "d", layer_norm, {"D": 3}, by="g"),
 )  # fmt: skip
 
 FORMULAS = (*ELEMENTS, *PATHS, *LOSSES, *SCALARS)
