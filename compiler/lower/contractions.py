@@ -13,11 +13,11 @@ contractions that want the same elements (a convolution and its weight gradient)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.expr import (
     ONE,
@@ -30,6 +30,7 @@ from dlc.compiler.ir.expr import (
     Select,
     free_indices,
     op,
+    reads,
     refresh,
     rename_bound,
     substitute,
@@ -37,11 +38,12 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Tensor, whole
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
 from dlc.compiler.ir.safety import needs_more
-from dlc.compiler.lower.nests import sizes_product, volume
+from dlc.compiler.lower.nests import is_unit, sizes_product, volume
 from dlc.compiler.lower.ranges import band, guarded, loops
 
 #: Below this many multiplications a loop nest is at least as fast as a call.
 SMALLEST = 2048
+_SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
 _BAND = 4  # a product does this many multiplications in the time that a loop needs for one
 
 
@@ -250,6 +252,13 @@ class Packer:
         self._made: dict[Expr, list[tuple[str, tuple[int, ...]]]] = {}
         self.tensors: list[Tensor] = []
 
+    def among(self, names: Collection[str]) -> Packer:
+        """One that knows these copies only."""
+        found = Packer(self._sizes, self._fresh_id, self._over)
+        for form, copies in self._made.items():
+            found._made[form] = [copy for copy in copies if copy[0] in names]
+        return found
+
     def in_place(self, value: Expr) -> list[Layout]:
         """The layouts in which the elements of ``value`` lie in memory already."""
         found = [layout(value, self._sizes[value.tensor], self._over)] if isinstance(value, Read) else []
@@ -298,6 +307,18 @@ def plan(product: Contraction, packer: Packer) -> Plan:
     if best is not None and _worth(best):
         return best
     return _packed(product, packer)
+
+
+def packs(product: Contraction, sizes: dict[str, tuple[Expr, ...]]) -> bool:
+    """Whether a factor has to be packed."""
+    untouched = Packer(sizes, str)
+    places = [untouched.in_place(factor.value) for factor in (product.left, product.right)]
+    return not any(
+        _in_place(product, left, right, order) is not None
+        for order in _orders(product)
+        for left in places[0]
+        for right in places[1]
+    )
 
 
 def _orders(product: Contraction) -> list[tuple[Index, ...]]:
@@ -392,12 +413,27 @@ def _pack(
     group = set(own) | set(order)
     leading = tuple(i for i in free_indices(factor.value) if i not in group and i in product.equation.indices)
     leading = tuple(sorted(leading, key=product.equation.indices.index))
-    axes = (*leading, *own, *order)
-    if len(inner) < len(order):
-        axes = (*leading, *order[: len(order) - len(inner)], *own, *inner)
+    outer = order[: len(order) - len(inner)]
+    axes = (
+        (*leading, *outer, *inner, *own)
+        if _copies_along(factor.value, own, inner)
+        else (*leading, *outer, *own, *inner)
+    )
     found = _placed(packer.pack(factor.value, axes, product.tensor, product.equation), own, inner)
     assert found is not None
     return found
+
+
+def _copies_along(value: Expr, own: tuple[Index, ...], inner: tuple[Index, ...]) -> bool:
+    """Whether a packed copy is made in longer runs along the group's last index than along the last reduced one."""
+    extent = known(inner[-1].size)
+    found = reads(value)
+    return (
+        extent is not None
+        and extent < _SHORT_RUN
+        and volume(own[-1:]) > extent
+        and all(is_unit(read, own[-1]) for read in found if own[-1] in free_indices(read))
+    )
 
 
 # -- statements ------------------------------------------------------------------------------------------------------

@@ -12,11 +12,20 @@ from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurr
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.lower import systems
-from dlc.compiler.lower.contractions import Packer, contraction, plan, product_body, seen, shared_rows
+from dlc.compiler.lower.contractions import (
+    Contraction,
+    Packer,
+    contraction,
+    packs,
+    plan,
+    product_body,
+    seen,
+    shared_rows,
+)
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.nests import nest, sizes_product, work
-from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, rows_of
+from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.ties import without_ties
 
@@ -67,6 +76,18 @@ class _Level:
             if self.fuse(number, new):
                 return
         self.append(new, new.computes)
+
+    def place_early(self, new: Draft) -> None:
+        """Likewise, but a kernel of its own stands as early as it can: what needs it may be fused into those behind."""
+        ((tensor, equation),) = new.equations
+        for number in self.candidates(tensor, equation):
+            if self.fuse(number, new):
+                return
+        needed = [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
+        number = max(needed, default=-1) + 1
+        self.items.insert(number, new)
+        self.home = {name: home + 1 if home >= number else home for name, home in self.home.items()}
+        self.home.update(dict.fromkeys(new.computes, number))
 
     def candidates(self, tensor: Tensor, equation: Equation) -> range:
         """The numbers of the items behind all that the equation needs."""
@@ -140,6 +161,8 @@ class _Drafting:
             if level.outer is not None or not self._in_pieces(level, tensor, own, shown):
                 level.place(self._nest(level, tensor, own, shown, when))
             return
+        if level.outer is None and self._product_in_pieces(level, tensor, own, product, shown):
+            return
         before = len(level.packer.tensors)
         found = plan(product, level.packer)
         for packed in level.packer.tensors[before:]:
@@ -176,6 +199,42 @@ class _Drafting:
                 return True
         return False
 
+    def _product_in_pieces(
+        self, level: _Level, tensor: Tensor, equation: Equation, product: Contraction, shown: tuple[Tensor, Equation]
+    ) -> bool:
+        """Multiply in every shard what a kernel has at hand, where copies have to be packed, which then stay small."""
+        if not equation.is_whole or not packs(product, self.sizes):
+            return False
+        for outer in product.reduced:
+            inner = with_outer(tensor, equation, outer)
+            within = contraction(*inner, self.sizes) if inner is not None else None
+            if within is None or within.batch[:1] != (outer,):
+                continue
+            for number in level.candidates(tensor, equation):
+                item = level.items[number]
+                if not isinstance(item, Draft) or not divides(item, outer) or item.is_finished:
+                    continue
+                if not touches(item.body) & {read.tensor for read in reads(equation.value)}:
+                    continue
+                packer = level.packer.among([name for name, home in level.home.items() if home == number])
+                found = product_pieces(tensor, equation, plan(within, packer), self.fresh_id)
+                copies = [
+                    self._nest(level, one, one.equations[0], (one, one.equations[0]), ()) for one in packer.tensors
+                ]
+                if self._fuse_all(level, number, [*copies, found.draft]):
+                    self.added.extend(packer.tensors)
+                    self._combine(level, tensor, found)
+                    return True
+        return False
+
+    def _fuse_all(self, level: _Level, number: int, drafts: list[Draft]) -> bool:
+        """Fuse all of them into one kernel, or none."""
+        before, home = level.items[number], dict(level.home)
+        if all(level.fuse(number, draft) for draft in drafts):
+            return True
+        level.items[number], level.home = before, home
+        return False
+
     def _combine(self, level: _Level, tensor: Tensor, found: Pieces) -> None:
         self.added.extend(found.scratch)
         level.place(self._nest(level, tensor, found.combining, (tensor, found.combining), ()))
@@ -186,7 +245,7 @@ class _Drafting:
         self.added.append(packed)
         while level.outer is not None and not _changes(equation, level):
             level, when = level.outer, ()
-        level.place(self._nest(level, packed, equation, (packed, equation), when))
+        level.place_early(self._nest(level, packed, equation, (packed, equation), when))
 
     def _nest(
         self,

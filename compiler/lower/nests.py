@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.conditions import conjuncts
 from dlc.compiler.ir.expr import (
     ONE,
     ZERO,
+    Const,
     Expr,
     Index,
     Read,
@@ -44,7 +46,8 @@ def nest(tensor: Tensor, equation: Equation, names: Names, facts: Facts) -> tupl
     """The statements that compute one equation of ``tensor``."""
     value = equation.value
     if not isinstance(value, Reduce):
-        return loops(equation.indices, (Store(tensor.id, equation.subscripts, value),))
+        whole = loops(equation.indices, (Store(tensor.id, equation.subscripts, value),))
+        return _bounded_rows(tensor, equation) or whole
     left_out = omission.omitted(equation, value)
     if left_out:
         return omission.nest(tensor, equation, value, left_out, names)
@@ -56,6 +59,29 @@ def nest(tensor: Tensor, equation: Equation, names: Names, facts: Facts) -> tupl
     if _rows_are_contiguous(equation, value):
         return _row_form(tensor, equation, value)
     return _register_form(tensor, equation, value, names)
+
+
+# -- maps -----------------------------------------------------------------------------------------------------------
+
+
+def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
+    """``y[t,s] = e if s <= t else 0``: every row is filled with what stands outside, and then computed inside, between
+    bounds, so that the loop holds no condition; nothing if the condition gives no bounds.
+    """
+    value = equation.value
+    if not isinstance(value, Select) or not isinstance(value.no, Const) or len(equation.indices) < 2:
+        return ()
+    *outer, last = equation.indices
+    extent = known(last.size)
+    conditions = list(conjuncts(value.cond))
+    before, conditions = _apart(conditions, (last,))
+    around, left = bounded_loops((last,), conditions)
+    if (extent is not None and extent < _SMALL_EXTENT) or len(left) == len(conditions):
+        return ()
+    inside = Select(op("and", *left), value.yes, value.no) if left else value.yes
+    fill = renamed(loops((last,), (Store(tensor.id, equation.subscripts, value.no),)), {last: refresh(last)})
+    row = under(before, around((Store(tensor.id, equation.subscripts, inside),)))
+    return loops(outer, (*fill, *row))
 
 
 # -- reductions -----------------------------------------------------------------------------------------------------
@@ -135,14 +161,14 @@ def _rows_are_contiguous(equation: Equation, value: Reduce) -> bool:
     if row_extent is not None and row_extent < 4:
         return False
     found = reads(value.body)
-    row_jumps = sum(row in free_indices(read) and not _is_unit(read, row) for read in found)
-    inner_jumps = sum(inner in free_indices(read) and not _is_unit(read, inner) for read in found)
+    row_jumps = sum(row in free_indices(read) and not is_unit(read, row) for read in found)
+    inner_jumps = sum(inner in free_indices(read) and not is_unit(read, inner) for read in found)
     if row_jumps == inner_jumps == 0 and extent is not None and extent <= _SMALL_EXTENT:
         return row_extent is None or row_extent > extent
     return row_jumps < inner_jumps
 
 
-def _is_unit(read: Read, index: Index) -> bool:
+def is_unit(read: Read, index: Index) -> bool:
     """Whether the read's address moves by one element when the index does."""
     if not read.subscripts or any(index in free_indices(s) for s in read.subscripts[:-1]):
         return False

@@ -14,10 +14,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import equal
-from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, Reduce, free_indices, fresh, identity_of, reads, substitute
+from dlc.compiler.ir.expr import (
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Read,
+    Reduce,
+    free_indices,
+    fresh,
+    identity_of,
+    reads,
+    substitute,
+)
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import SHARD, SHARDS, For, Store, Update, Var
+from dlc.compiler.ir.loops import SHARD, SHARDS, For, Matmul, Statement, Store, Update, Var
 from dlc.compiler.lower import omission, scatter
+from dlc.compiler.lower.contractions import Plan, product_body, seen
 from dlc.compiler.lower.fusion import Body, joined, renamed
 from dlc.compiler.lower.kernels import Draft, a_piece_each
 from dlc.compiler.lower.nests import nest, work
@@ -132,6 +145,49 @@ def _combining(equation: Equation, value: Reduce, piece: Tensor, lead: tuple[Exp
     shard = fresh(SHARDS, "s")
     found = Read(piece.id, (*(substitute(part, {SHARD: shard}) for part in lead), *equation.subscripts), piece.type)
     return replace(equation, value=Reduce(value.op, (shard,), found))
+
+
+def product_pieces(tensor: Tensor, equation: Equation, product: Plan, fresh_id: Callable[[str], str]) -> Pieces:
+    """Likewise of a matrix product for every value of an outer index, which ``product`` takes for a free one: each is
+    added to the piece of its shard.
+    """
+    value = equation.value
+    assert isinstance(value, Reduce)
+    lead, sizes = a_piece_each(tensor.sizes)
+    piece = Tensor(fresh_id(f"{tensor.id}.piece"), sizes, tensor.type, "computed")
+
+    def added(statement: Statement) -> tuple[Statement, ...]:
+        match statement:
+            case For():
+                body = tuple(one for inner in statement.body for one in added(inner))
+                return (replace(statement, body=body),) if body else ()
+            case Matmul():
+                c = replace(statement.c, buffer=piece.id, piece=(*lead, *statement.c.piece[1:]))
+                return (replace(statement, c=c, accumulate=True),)
+        return ()  # what sets the result to 0
+
+    body = tuple(one for statement in product_body(product) for one in added(statement))
+    place = (*lead, *equation.subscripts)
+    draft = Draft(
+        [(product.product.tensor, seen(product))],
+        body,
+        work=[work(equation)],
+        formulas=[(tensor, equation)],
+        before=_over_own(equation.indices, Store(piece.id, place, Const(0.0))),
+    )
+    return Pieces(draft, _combining(equation, value, piece, lead), (piece,))
+
+
+def with_outer(tensor: Tensor, equation: Equation, outer: Index) -> tuple[Tensor, Equation] | None:
+    """The sum for one value of its index ``outer`` at a time; None if that leaves nothing to sum."""
+    value = equation.value
+    assert isinstance(value, Reduce)
+    rest = tuple(index for index in value.indices if index is not outer)
+    if not rest or free_indices(outer.size) or any(outer in free_indices(other.size) for other in rest):
+        return None
+    row = Tensor(f"{tensor.id}.row", (outer.size, *tensor.sizes), tensor.type, "computed")
+    indices = (outer, *equation.indices)
+    return row, Equation(indices, (outer, *equation.subscripts), Reduce(value.op, rest, value.body), equation.span)
 
 
 def divides(draft: Draft, index: Index) -> bool:
