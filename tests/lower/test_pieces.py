@@ -83,3 +83,27 @@ def test_a_scalar_of_columns_is_divided_by_columns() -> None:
     for shards in (1, 3):
         found = loops_reference.run(lower({"forward": made}), "forward", given_x, {"B": 7, "T": 5}, shards)
         np.testing.assert_allclose(found["y"], np.sin(given_x["x"]).sum(), rtol=1e-12)
+
+
+def test_convolutions_keep_one_sample_of_what_they_pack() -> None:
+    x, w, d = given("x", "B", 3, 12, 12), given("w", 8, 3, 5, 5), given("d", "B", 8, 8, 8)
+    b, o, c, u, v, p, q = (index(n, s) for n, s in zip("bocuvpq", ("B", 8, 3, 8, 8, 5, 5), strict=True))
+    y = whole("y", (b, o, u, v), total(c, p, q, of=mul(at(w, o, c, p, q), at(x, b, c, add(u, p), add(v, q)))))
+    b, o, c, u, v, p, q = (index(n, s) for n, s in zip("bocuvpq", ("B", 8, 3, 8, 8, 5, 5), strict=True))
+    g = whole("g", (b, o, u, v), mul(at(d, b, o, u, v), at(y, b, o, u, v)))
+    b, o, c, u, v, p, q = (index(n, s) for n, s in zip("bocuvpq", ("B", 8, 3, 8, 8, 5, 5), strict=True))
+    d_w = whole("d_w", (o, c, p, q), total(b, u, v, of=mul(at(g, b, o, u, v), at(x, b, c, add(u, p), add(v, q)))))
+    made = graph(x, w, d, y, g, d_w, outputs=["d_w"], sizes=["B"])
+    program = lower({"forward": made})
+    kept = [buffer for buffer in program.buffers.values() if buffer.role == "workspace"]
+    assert kept and all("'B'" not in repr(buffer.sizes) for buffer in kept)
+    rng = np.random.default_rng(0)
+    values = {
+        "x": rng.normal(size=(5, 3, 12, 12)),
+        "w": rng.normal(size=(8, 3, 5, 5)),
+        "d": rng.normal(size=(5, 8, 8, 8)),
+    }
+    expected = evaluate(made, values, {"B": 5})["d_w"]
+    for shards in (1, 2, 7):
+        found = loops_reference.run(program, "forward", values, {"B": 5}, shards)["d_w"]
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
