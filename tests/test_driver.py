@@ -266,7 +266,7 @@ def slow(spec, *rest):
     with open(sys.argv[2], "a") as log:
         log.write("compiled\\n")
     time.sleep(0.3)
-    return types.SimpleNamespace(python="x = 1\\n", stub="x: int\\n")
+    return types.SimpleNamespace(python="x = 1\\n", stub="x: int\\n", remarks=())
 
 dlc.compiler.compilation = types.SimpleNamespace(module_text=slow)
 spec = sources.read(sys.argv[1])
