@@ -31,7 +31,8 @@ def shifted(random: Random, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def tall(random: Random, shape: tuple[int, ...]) -> np.ndarray:
-    return random.uniform(-1, 1, shape) + 2 * np.eye(*shape)
+    rows, columns = shape
+    return random.uniform(-1, 1, shape) + 2 * np.eye(rows, columns)
 
 
 def _lower(a: Any) -> Any:
