@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dlc.compiler import compilation
+from dlc.compiler import compilation, driver
 from dlc.compiler.diagnostics import render_all
 from dlc.compiler.source import Source
 from dlc.compiler.sources import Spec
@@ -53,6 +53,15 @@ def test_example(example: Example) -> None:
         return
     assert found
     assert not code or code in [one.code for one in found], render_all(found)
+
+
+def test_the_kernel_on_the_first_page_is_what_the_compiler_writes(tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    spec = next(block["text"] for block in BLOCK.finditer(page))
+    (tmp_path / "softmax.dl").write_text(spec, encoding="utf-8")
+    kernel = re.search(r"^```python\n(@kernel\n.*?)\n```$", page, re.MULTILINE | re.DOTALL)
+    assert kernel is not None
+    assert kernel[1] in driver.print_stages(tmp_path / "softmax.dl", "python")
 
 
 def test_there_are_examples_of_both_kinds() -> None:
