@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dlc.compiler.diagnostics import CompileError
     from dlc.compiler.driver import load as compile
     from dlc.compiler.driver import verify
-    from dlc.runtime import set_num_threads
+    from dlc.runtime import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
@@ -22,10 +22,11 @@ _EXPORTS = {
     "compile": ("dlc.compiler.driver", "load"),
     "verify": ("dlc.compiler.driver", "verify"),
     "CompileError": ("dlc.compiler.diagnostics", "CompileError"),
+    "get_num_threads": ("dlc.runtime", "get_num_threads"),
     "set_num_threads": ("dlc.runtime", "set_num_threads"),
 }
 
-__all__ = ["__version__", "compile", "verify", "CompileError", "set_num_threads"]
+__all__ = ["__version__", "compile", "verify", "CompileError", "get_num_threads", "set_num_threads"]
 
 
 def __getattr__(name: str) -> Any:

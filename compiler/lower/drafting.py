@@ -334,6 +334,8 @@ def _fused(item: Item, new: Draft) -> Draft | None:
         when=item.when,
         before=(*item.before, *new.before),
         after=(*item.after, *new.after),
+        before_block=(*item.before_block, *new.before_block),
+        after_block=(*item.after_block, *new.after_block),
     )
     in_pieces = fused.before or fused.after
     return fused if not in_pieces or can_split(fused) else None

@@ -14,6 +14,7 @@ from dlc.compiler.ir.expr import (
     Index,
     Reduce,
     free_indices,
+    fresh,
     op,
     reads,
 )
@@ -34,13 +35,14 @@ from dlc.compiler.ir.loops import (
 )
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
 
+_BLOCK = 4096  # numbers that one local adds up
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
 
 
 @dataclass
 class Draft:
     """A kernel in the making.  ``body`` loops over whole ranges until it is finished; ``before`` and ``after`` are what
-    every shard does around its part of them.
+    every shard does around its part of them, ``before_block`` and ``after_block`` around every block of that.
 
     ``equations`` are those that it computes, with the packed copies that it reads instead of what they were made of: in
     a recurrence at one time, the rounds around it being ``over``; it is run in those in which ``when`` holds.
@@ -58,11 +60,13 @@ class Draft:
     when: tuple[Expr, ...] = ()
     before: Body = ()
     after: Body = ()
+    before_block: Body = ()
+    after_block: Body = ()
 
     @property
     def whole(self) -> Body:
         """All statements."""
-        return (*self.before, *self.body, *self.after)
+        return (*self.before, *self.before_block, *self.body, *self.after_block, *self.after)
 
     @property
     def computes(self) -> tuple[str, ...]:
@@ -128,7 +132,21 @@ def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: C
     if split is not None:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size
-    draft.body = draft.whole
+    draft.body = (*draft.before, *_in_blocks(draft), *draft.after)
+
+
+def _in_blocks(draft: Draft) -> Body:
+    """The body, block by block if it is to do something for each."""
+    if not draft.before_block:
+        return draft.body
+    (loop,) = draft.body
+    assert isinstance(loop, For)
+    length = op("add", loop.stop, op("neg", loop.start), Const(_BLOCK - 1))
+    count = op("floordiv", length, Const(_BLOCK))
+    block = fresh(count, "block")
+    start = op("add", loop.start, op("mul", block, Const(_BLOCK)))
+    stop = op("min", loop.stop, op("add", start, Const(_BLOCK)))
+    return (For(block, ZERO, count, (*draft.before_block, replace(loop, start=start, stop=stop), *draft.after_block)),)
 
 
 def a_piece_each(sizes: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:

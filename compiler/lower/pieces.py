@@ -4,7 +4,8 @@
 again, after every shard has finished.  Here the kernel accumulates as it goes: one row ``piece[shard,d]`` for every
 shard, set to the neutral element before its loop.  ``d_gamma[d] = sum[s] piece[s,d]`` is what is left.
 
-A scalar accumulates in a local and is stored after the loop.  The pieces, and so the rounding, depend on the number of
+A scalar accumulates in a local and is stored after the loop, which takes the elements in blocks and adds up the sums of
+these: one local for millions of numbers would lose digits.  The pieces, and so the rounding, depend on the number of
 shards and not on which thread runs them.
 """
 
@@ -98,34 +99,28 @@ def pieces(
     element = Read(row.id, inner.subscripts, row.type) if rest else value.body
     neutral = identity_of(value.op, value.body.type)
     if equation.indices:
-        before, added, after = _in_memory(piece, lead, equation, value.op, neutral, element)
+        draft = _in_memory(piece, lead, equation, value.op, neutral, element)
     else:
-        before, added, after = _in_a_local(piece, lead, names, value.op, neutral, element)
+        draft = _in_a_local(piece, lead, names, value.op, neutral, element)
     if rest:
         loop, *others = nest(row, inner, names, facts)
         if others or not isinstance(loop, For):
             return None
-        added = joined(loop.body, added)
-    draft = Draft(
-        [(row, inner)],
-        loops((outer,), added),
-        work=[work(equation)],
-        formulas=[(tensor, equation)],
-        before=before,
-        after=after,
-    )
+        draft.body = joined(loop.body, draft.body)
+    draft.body = loops((outer,), draft.body)
+    draft.equations, draft.work, draft.formulas = [(row, inner)], [work(equation)], [(tensor, equation)]
     return Pieces(draft, _combining(equation, value, piece, lead), (row, piece) if rest else (piece,))
 
 
 def _in_memory(
     piece: Tensor, lead: tuple[Expr, ...], equation: Equation, operation: str, neutral: Expr, element: Expr
-) -> tuple[Body, Body, Body]:
+) -> Draft:
     place = (*lead, *equation.subscripts)
     total = combined(operation, Read(piece.id, place, piece.type), element)
-    return (
-        _over_own(equation.indices, Store(piece.id, place, neutral)),
+    return Draft(
+        [],
         _over_own(equation.indices, Store(piece.id, place, total)),
-        (),
+        before=_over_own(equation.indices, Store(piece.id, place, neutral)),
     )
 
 
@@ -135,10 +130,20 @@ def _over_own(indices: tuple[Index, ...], store: Store) -> Body:
 
 def _in_a_local(
     piece: Tensor, lead: tuple[Expr, ...], names: Names, operation: str, neutral: Expr, element: Expr
-) -> tuple[Body, Body, Body]:
-    local = Read(names(piece.id), (), piece.type)
-    update = Update(local.tensor, combined(operation, local, element))
-    return (Var(local.tensor, neutral),), (update,), (Store(piece.id, lead, local),)
+) -> Draft:
+    whole = Read(names(piece.id), (), piece.type)
+    before, after = (Var(whole.tensor, neutral),), (Store(piece.id, lead, whole),)
+    if operation != "sum" or piece.type != "real":
+        return Draft([], (Update(whole.tensor, combined(operation, whole, element)),), before=before, after=after)
+    block = Read(names(f"{piece.id}.block"), (), piece.type)
+    return Draft(
+        [],
+        (Update(block.tensor, combined(operation, block, element)),),
+        before=before,
+        after=after,
+        before_block=(Var(block.tensor, neutral),),
+        after_block=(Update(whole.tensor, combined(operation, whole, block)),),
+    )
 
 
 def _combining(equation: Equation, value: Reduce, piece: Tensor, lead: tuple[Expr, ...]) -> Equation:

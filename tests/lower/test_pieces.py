@@ -107,3 +107,14 @@ def test_convolutions_keep_one_sample_of_what_they_pack() -> None:
     for shards in (1, 2, 7):
         found = loops_reference.run(program, "forward", values, {"B": 5}, shards)["d_w"]
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4096, 4097, 10_000])
+def test_long_sums_are_sums_of_blocks(count: int) -> None:
+    x = given("x", "N")
+    n = index("n", "N")
+    made = graph(x, whole("y", (), total(n, of=mul(at(x, n), at(x, n)))), outputs=["y"], sizes=["N"])
+    values = {"x": np.random.default_rng(0).normal(size=count)}
+    for shards in (1, 2):
+        found = loops_reference.run(lower({"forward": made}), "forward", values, {"N": count}, shards)
+        np.testing.assert_allclose(found["y"], (values["x"] ** 2).sum(), rtol=1e-12)
