@@ -11,10 +11,11 @@ from dlc.compiler.syntax import ast
 
 
 def unknown_name(context: Context, name: str, span: Span) -> UnknownName | UnknownSet:
-    """A short name that resembles no other is taken for an index variable."""
+    """A letter, or a short name that resembles no other, is taken for an index variable."""
     scope = context.frame.scope
     candidates = (*scope.tensor_names, *scope.instances, *context.env)
-    if len(name.rstrip("'")) <= 2 and did_you_mean(name, candidates) is None:
+    letters = len(name.rstrip("'"))
+    if letters == 1 or (letters == 2 and did_you_mean(name, candidates) is None):
         return UnknownSet(span, set_of(name), name, tuple(scope.sets))
     return UnknownName(span, name, "tensor, scalar or index variable", candidates)
 
