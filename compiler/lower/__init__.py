@@ -1,9 +1,10 @@
 """Lowering: a graph of equations becomes kernels of loops and matrix products over named buffers.
 
 ``lower`` takes the graph of every entry of a model (forward, value and gradient) and gives one program.  The steps,
-each a file: ``nests`` (an equation as loops), ``contractions`` (an equation as a matrix product), ``fusion`` and
-``kernels`` (equations that share loops), ``pieces`` (reductions across shards), ``sharing`` (repeated sub-expressions
-as locals), ``regions`` (what runs without waiting), ``in_place`` (next values that replace those before them).
+each a file: ``nests`` (an equation as loops), ``contractions`` (which equations are matrix products), ``layouts`` and
+``products`` (where these read, and their statements), ``fusion`` and ``kernels`` (equations that share loops),
+``pieces`` (reductions across shards), ``sharing`` (repeated sub-expressions as locals), ``regions`` (what runs without
+waiting), ``in_place`` (next values that replace those before them).
 """
 
 from __future__ import annotations

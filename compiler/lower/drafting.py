@@ -12,20 +12,13 @@ from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurr
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.lower import systems
-from dlc.compiler.lower.contractions import (
-    Contraction,
-    Packer,
-    contraction,
-    packs,
-    plan,
-    product_body,
-    seen,
-    shared_rows,
-)
+from dlc.compiler.lower.contractions import Contraction, contraction
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
+from dlc.compiler.lower.layouts import Packer
 from dlc.compiler.lower.nests import nest, sizes_product, work
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
+from dlc.compiler.lower.products import packs, plan, product_body, seen, shared_rows
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.ties import without_ties
 
@@ -71,28 +64,29 @@ class _Level:
 
     def place(self, new: Draft) -> None:
         """Fuse the new equation into the first kernel that may hold it, or make it a kernel of its own."""
-        ((tensor, equation),) = new.equations
-        for number in self.candidates(tensor, equation):
-            if self.fuse(number, new):
-                return
-        self.append(new, new.computes)
+        if not self._fuse_anywhere(new):
+            self.append(new, new.computes)
 
     def place_early(self, new: Draft) -> None:
         """Likewise, but a kernel of its own stands as early as it can: what needs it may be fused into those behind."""
-        ((tensor, equation),) = new.equations
-        for number in self.candidates(tensor, equation):
-            if self.fuse(number, new):
-                return
-        needed = [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
-        number = max(needed, default=-1) + 1
+        if self._fuse_anywhere(new):
+            return
+        ((_, equation),) = new.equations
+        number = max(self._producers(equation), default=-1) + 1
         self.items.insert(number, new)
         self.home = {name: home + 1 if home >= number else home for name, home in self.home.items()}
         self.home.update(dict.fromkeys(new.computes, number))
 
+    def _fuse_anywhere(self, new: Draft) -> bool:
+        ((tensor, equation),) = new.equations
+        return any(self.fuse(number, new) for number in self.candidates(tensor, equation))
+
     def candidates(self, tensor: Tensor, equation: Equation) -> range:
         """The numbers of the items behind all that the equation needs."""
-        producers = [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
-        return range(max([*producers, self.home.get(tensor.id, 0)], default=0), len(self.items))
+        return range(max([*self._producers(equation), self.home.get(tensor.id, 0)], default=0), len(self.items))
+
+    def _producers(self, equation: Equation) -> list[int]:
+        return [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
 
     def fuse(self, number: int, new: Draft) -> bool:
         """Put the new equation into the kernel with that number, if it may hold it."""

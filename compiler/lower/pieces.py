@@ -31,10 +31,10 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import SHARD, SHARDS, For, Matmul, Statement, Store, Update, Var
 from dlc.compiler.lower import omission, scatter
-from dlc.compiler.lower.contractions import Plan, product_body, seen
 from dlc.compiler.lower.fusion import Body, joined, renamed
 from dlc.compiler.lower.kernels import Draft, a_piece_each
 from dlc.compiler.lower.nests import nest, work
+from dlc.compiler.lower.products import Plan, product_body, seen
 from dlc.compiler.lower.ranges import combined, loops
 from dlc.compiler.lower.scatter import Facts
 

@@ -1,0 +1,249 @@
+"""Matrix products as statements: each factor is read in place where it lies evenly, or else packed.
+
+A factor is read in place where its rows (columns) and a run of reduced indices lie evenly in memory; reduced indices
+outside this run are looped over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.expr import (
+    ONE,
+    Const,
+    Expr,
+    Index,
+    Reduce,
+    free_indices,
+    op,
+    reads,
+    refresh,
+    substitute,
+)
+from dlc.compiler.ir.graph import Equation
+from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
+from dlc.compiler.lower.contractions import Contraction, Factor
+from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed
+from dlc.compiler.lower.nests import is_unit, sizes_product, volume
+from dlc.compiler.lower.ranges import loops
+
+_SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A contraction with both factors in memory; ``outer`` reduced indices are looped over, ``inner`` are the
+    product's.
+    """
+
+    product: Contraction
+    left: Placed
+    right: Placed
+    outer: tuple[Index, ...]
+    inner: tuple[Index, ...]
+
+
+def plan(product: Contraction, packer: Packer) -> Plan:
+    """Place both factors, packing what does not lie evenly."""
+    best: Plan | None = None
+    for order in _orders(product):
+        for left in packer.in_place(product.left.value):
+            for right in packer.in_place(product.right.value):
+                found = _in_place(product, left, right, order)
+                if found is not None and (best is None or volume(found.outer) < volume(best.outer)):
+                    best = found
+    if best is not None and _worth(best):
+        return best
+    return _packed(product, packer)
+
+
+def packs(product: Contraction, sizes: dict[str, tuple[Expr, ...]]) -> bool:
+    """Whether a factor has to be packed."""
+    untouched = Packer(sizes, str)
+    places = [untouched.in_place(factor.value) for factor in (product.left, product.right)]
+    return not any(
+        _in_place(product, left, right, order) is not None
+        for order in _orders(product)
+        for left in places[0]
+        for right in places[1]
+    )
+
+
+def _orders(product: Contraction) -> list[tuple[Index, ...]]:
+    """Orders of the reduced indices worth trying: as each factor has them in memory, and as written."""
+    found: dict[tuple[Index, ...], None] = {}
+    for factor in (product.left, product.right):
+        order = [i for i in free_indices(factor.value) if i in product.reduced]
+        found[tuple(order)] = None
+    found[product.reduced] = None
+    return list(found)
+
+
+def _in_place(product: Contraction, left: Layout, right: Layout, order: tuple[Index, ...]) -> Plan | None:
+    """The plan with the longest run of inner reduced indices for these layouts."""
+    for count in range(len(order), 0, -1):
+        outer, inner = order[: len(order) - count], order[len(order) - count :]
+        a, b = evenly_placed(left, product.rows, inner), evenly_placed(right, product.columns, inner)
+        if a is not None and b is not None:
+            return Plan(product, a, b, outer, inner)
+    return None
+
+
+def _worth(found: Plan) -> bool:
+    """Whether the calls are long enough: many short ones cost more than packing."""
+    return (
+        not found.outer
+        or volume(found.inner) >= 16
+        or volume(found.product.rows) * volume(found.product.columns) >= 4096
+    )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A factor that stays in place for this order of the reduced indices; the other one is packed at ``cost``
+    elements.
+    """
+
+    factor: Factor
+    cost: int
+    keeps_left: bool
+    placed: Placed
+    order: tuple[Index, ...]
+    inner: tuple[Index, ...]
+
+    @property
+    def outer(self) -> tuple[Index, ...]:
+        return self.order[: len(self.order) - len(self.inner)]
+
+
+def _packed(product: Contraction, packer: Packer) -> Plan:
+    """Keep the factor that lies well and pack the other, or pack both."""
+    kept = min(_keepers(product, packer), key=lambda k: (bool(k.outer), k.cost, len(k.outer)), default=None)
+    if kept is None or (kept.outer and volume(free_indices(kept.factor.value)) <= kept.cost):
+        order = product.reduced
+        left = _pack(product, packer, product.left, product.rows, order, order)
+        right = _pack(product, packer, product.right, product.columns, order, order)
+        return Plan(product, left, right, (), order)
+    if kept.keeps_left:
+        other = _pack(product, packer, product.right, product.columns, kept.order, kept.inner)
+        return Plan(product, kept.placed, other, kept.outer, kept.inner)
+    other = _pack(product, packer, product.left, product.rows, kept.order, kept.inner)
+    return Plan(product, other, kept.placed, kept.outer, kept.inner)
+
+
+def _keepers(product: Contraction, packer: Packer) -> Iterator[_Kept]:
+    """Every way to keep one factor in place, with its longest run of inner reduced indices."""
+    sides = ((product.left, product.rows, product.right), (product.right, product.columns, product.left))
+    for order in _orders(product):
+        for number, (factor, own, other) in enumerate(sides):
+            for place in packer.in_place(factor.value):
+                for count in range(len(order), 0, -1):
+                    inner = order[len(order) - count :]
+                    placed = evenly_placed(place, own, inner)
+                    if placed is not None and (count == len(order) or volume(inner) >= 16):
+                        yield _Kept(factor, volume(free_indices(other.value)), number == 0, placed, order, inner)
+                        break
+
+
+def _pack(
+    product: Contraction,
+    packer: Packer,
+    factor: Factor,
+    own: tuple[Index, ...],
+    order: tuple[Index, ...],
+    inner: tuple[Index, ...],
+) -> Placed:
+    """A factor packed: batch and outer reduced indices, the group's indices, the inner reduced ones."""
+    for place in packer.in_place(factor.value):
+        found = evenly_placed(place, own, inner)
+        if found is not None:
+            return found
+    group = set(own) | set(order)
+    leading = tuple(i for i in free_indices(factor.value) if i not in group and i in product.equation.indices)
+    leading = tuple(sorted(leading, key=product.equation.indices.index))
+    outer = order[: len(order) - len(inner)]
+    axes = (
+        (*leading, *outer, *inner, *own)
+        if _copies_along(factor.value, own, inner)
+        else (*leading, *outer, *own, *inner)
+    )
+    found = evenly_placed(packer.pack(factor.value, axes, product.tensor, product.equation), own, inner)
+    assert found is not None
+    return found
+
+
+def _copies_along(value: Expr, own: tuple[Index, ...], inner: tuple[Index, ...]) -> bool:
+    """Whether a packed copy is made in longer runs along the group's last index than along the last reduced one."""
+    extent = known(inner[-1].size)
+    found = reads(value)
+    return (
+        extent is not None
+        and extent < _SHORT_RUN
+        and volume(own[-1:]) > extent
+        and all(is_unit(read, own[-1]) for read in found if own[-1] in free_indices(read))
+    )
+
+
+# -- statements ------------------------------------------------------------------------------------------------------
+
+
+def seen(found: Plan) -> Equation:
+    """The equation as the kernel computes it, from packed copies where there are some."""
+    value = op("mul", found.left.layout.read, found.right.layout.read)
+    return replace(found.product.equation, value=Reduce("sum", found.product.reduced, value))
+
+
+def shared_rows(found: Plan) -> bool:
+    """Whether shards share out the rows of one product; otherwise whole products, along the first index looped over."""
+    return found.product.rows[0] is found.product.equation.indices[0]
+
+
+def product_body(found: Plan) -> tuple[Statement, ...]:
+    """The statements of a contraction's kernel.  One whose rows are shared out is restricted to a shard's part."""
+    product = found.product
+    result = product.result
+    split_rows = shared_rows(found)
+    rows = sizes_product(product.rows)
+    per_split = sizes_product(product.rows[1:]) if split_rows else Polynomial(())
+    start = polynomial(START) * per_split
+    m = (polynomial(STOP) - polynomial(START)) * per_split if split_rows else rows
+    looped = (*product.batch, *found.outer)
+    row_step = result.stride(product.rows)
+    assert row_step is not None
+    call = Matmul(
+        m.expression(),
+        sizes_product(product.columns).expression(),
+        sizes_product(found.inner).expression(),
+        _operand(found.left.layout, looped, start * found.left.own, found.left.own, found.left.inner),
+        _operand(found.right.layout, looped, Polynomial(()), found.right.inner, found.right.own),
+        _operand(result, looped, start * row_step, row_step, polynomial(ONE)),
+        accumulate=bool(found.outer),
+    )
+    body: tuple[Statement, ...] = loops(found.outer, (call,))
+    if found.outer:
+        cleared = tuple(refresh(index) for index in (*product.rows, *product.columns))
+        names: dict[Expr, Expr] = dict(zip((*product.rows, *product.columns), cleared, strict=True))
+        target = tuple(substitute(subscript, names) for subscript in product.equation.subscripts)
+        zero = loops(cleared, (Store(product.tensor.id, target, Const(0.0)),))
+        if split_rows:
+            (loop,) = zero
+            assert isinstance(loop, For)
+            zero = (For(loop.index, START, STOP, loop.body),)
+        body = (*zero, *body)
+    return loops(product.batch, body)
+
+
+def _operand(place: Layout, looped: Sequence[Index], start: Polynomial, row: Polynomial, column: Polynomial) -> Operand:
+    offset = place.offset + start
+    for index in looped:
+        if index in place.strides:
+            offset = offset + place.strides[index] * polynomial(index)
+    piece = place.piece(looped)
+    step = polynomial(ONE)
+    for axis in reversed(range(len(place.sizes))):
+        if axis < len(piece):
+            offset = offset - polynomial(piece[axis]) * step
+        step = step * polynomial(place.sizes[axis])
+    return Operand(place.buffer, offset.expression(), row.expression(), column.expression(), piece)
