@@ -1,10 +1,10 @@
 """Matrix products of row-major operands: C = alpha * op(A).op(B) + beta * C.
 
 Compiled once per host for float32 and float64, cached, and called by symbol, so that a kernel that uses it compiles no
-code of it. Columns are taken in panels as wide as the register tile and k in blocks that stay in cache; B is read in
-place, or copied to a panel on the stack where it is transposed, where its last columns do not fill a vector, or where
-its rows lie a multiple of 1 KiB apart (they fall on few lines of the cache). Products with one row or one column are
-loops. BLAS takes what it does better: see `suits_blas`.
+code of it. Columns are taken in panels as wide as the register tile, k and the rows in blocks that stay in the caches.
+Panels of B are copied to the stack, some at a time, so that its rows are read in longer runs: a panel's own rows are
+one line of the cache each, far apart, which took 1.5 times as long. B is read in place where few tiles use a panel.
+Products with one row or one column are loops. BLAS takes what it does better: see `suits_blas`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
-from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, intrinsic, native, types, vector_bits, wide
+from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, intrinsic, native, types, wide
 from dlc.runtime.kernels.libraries import KernelCompiler
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
-    DEPTH,
+    PANELS,
     block_memory,
+    copy_row,
     flat,
     full_tile,
     height,
     itemsize,
     lanes,
     load_tiles,
+    most_depth,
     narrow_tile,
     panel_memory,
     transpose_block,
@@ -38,12 +40,14 @@ from dlc.runtime.kernels.tile import (
 
 NO, YES = ord("N"), ord("T")
 INT32_MAX = 2**31 - 1
-#: Multiplications from which BLAS is faster: its kernels for AVX-512 lose more on the way to full speed.
-BLAS_FROM = 300_000_000 if vector_bits() == 512 else 30_000_000
+#: Multiplications from which BLAS is faster, and those if A is transposed and has more bytes than a second cache.
+BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = 300_000_000, 30_000_000, 1 << 20
 #: So few steps of k, on so many elements of C, are faster there too.
 BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
 #: Up to as many rows, a transposed B is read row by row: copying it to a panel would cost more.
 FEW_ROWS = 3
+#: Bytes of A that are used panel after panel: half of a second cache.
+SECOND_CACHE = 1 << 18
 
 
 def gemm_symbol(real: Any) -> str:
@@ -127,12 +131,28 @@ def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
 def pack_rows(depth, columns, b, ldb, panel, one):
     """panel[l,j] = b[l,j], and 0 beyond the last column"""
     compact()
-    source, target = flat(b, one), flat(panel, one)
+    source, target, size = flat(b, one), flat(panel, one), itemsize(one)
+    if columns == width(one):
+        for l in range(depth):  # noqa: E741
+            copy_row(b + size * l * ldb, panel + size * l * width(one), one)
+        return
     for l in range(depth):  # noqa: E741
         for j in range(columns):
             target[l * width(one) + j] = source[l * ldb + j]
         for j in range(columns, width(one)):
             target[l * width(one) + j] = like(0.0, one)
+
+
+@internal
+def pack_panels(depth, columns, b, ldb, panels, one):
+    """The whole panels among the columns, one after the other: rows of b are read once"""
+    compact()
+    size, step = itemsize(one), itemsize(one) * width(one)
+    count = columns // width(one)
+    for l in range(depth):  # noqa: E741
+        row, target = b + size * l * ldb, panels + step * l
+        for p in range(count):
+            copy_row(row + step * p, target + step * depth * p, one)
 
 
 @internal
@@ -191,33 +211,57 @@ def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta
 
 
 @internal
-def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
-    compact()
-    one, size = like(1.0, alpha), itemsize(alpha)
-    panel = panel_memory(alpha)
-    crowded = m > 3 * height(alpha) and size * ldb % 1024 == 0
-    for start in range(0, k, DEPTH):
-        depth = min(DEPTH, k - start)
-        kept = beta if start == 0 else one
-        first_a = a + size * start * column_a
-        for j in range(0, n, width(alpha)):
-            columns = min(width(alpha), n - j)
-            whole = columns == width(alpha) or columns == lanes(alpha)
-            first_b = b + size * (j * ldb + start if tb else start * ldb + j)
-            packed = tb or crowded or not whole
-            if tb:
-                pack_columns(depth, columns, first_b, ldb, panel, one)
-            elif packed:
-                pack_rows(depth, columns, first_b, ldb, panel, one)
-            operand, row_b = (panel, width(alpha)) if packed else (first_b, ldb)
-            first_c = c + size * j
-            column_of_tiles(m, columns, depth, alpha, first_a, row_a, column_a, operand, row_b, kept, first_c, ldc)
+def evenly(extent, most):
+    """The length of equal parts, of which none is longer than that"""
+    parts = (extent + most - 1) // most
+    return (extent + parts - 1) // parts
 
 
 @internal
-def suits_blas(ta, tb, m, n, k, lda, ldb, ldc):
+def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
+    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time."""
+    compact()
+    one, size = like(1.0, alpha), itemsize(alpha)
+    panels = panel_memory(alpha)
+    group = PANELS * width(alpha)
+    together = not tb and m > 2 * height(alpha)
+    for first in range(0, n, group):
+        if together:
+            pack_panels(depth, min(group, n - first), b + size * first, ldb, panels, one)
+        for j in range(first, min(n, first + group), width(alpha)):
+            columns = min(width(alpha), n - j)
+            whole = columns == width(alpha) or (columns == lanes(alpha) and not together)
+            first_b = b + size * (j * ldb if tb else j)
+            operand, row_b = panels + size * depth * (j - first), width(alpha)
+            if tb:
+                pack_columns(depth, columns, first_b, ldb, operand, one)
+            elif not whole:
+                pack_rows(depth, columns, first_b, ldb, operand, one)
+            elif not together:
+                operand, row_b = first_b, ldb
+            column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, operand, row_b, beta, c + size * j, ldc)
+
+
+@internal
+def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
+    compact()
+    one, size = like(1.0, alpha), itemsize(alpha)
+    steps, rows = evenly(k, most_depth(alpha)), evenly(m, SECOND_CACHE // (size * min(k, most_depth(alpha))))
+    for start in range(0, k, steps):
+        depth = min(steps, k - start)
+        kept = beta if start == 0 else one
+        first_b = b + size * (start if tb else start * ldb)
+        for i in range(0, m, rows):
+            first_a, first_c = a + size * (i * row_a + start * column_a), c + size * i * ldc
+            height = min(rows, m - i)
+            block_of_tiles(height, n, depth, alpha, first_a, row_a, column_a, tb, first_b, ldb, kept, first_c, ldc)
+
+
+@internal
+def suits_blas(ta, tb, m, n, k, size, lda, ldb, ldc):
     """What BLAS does faster, if its 32-bit integers can say it: sums that are long or very short."""
-    if not (m * n * k >= BLAS_FROM or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM)):
+    enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
+    if not (m * n * k >= enough or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM)):
         return False
     wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
     return wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX
@@ -249,7 +293,7 @@ def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     elif n == 1 and ldc == 1:
         scale(1, m, beta, c, 1)
         sums_of_rows(m, k, alpha, b, row_b, a, lda, c)
-    elif suits_blas(ta, tb, m, n, k, lda, ldb, ldc):
+    elif suits_blas(ta, tb, m, n, k, itemsize(alpha), lda, ldb, ldc):
         how_a, how_b = YES if ta else NO, YES if tb else NO
         blas_product(how_b, how_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc)  # transposed: BLAS stores columns
     else:

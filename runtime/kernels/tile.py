@@ -38,6 +38,11 @@ class TileShape:
     def width(self) -> int:
         return VECTORS * self.lanes
 
+    @property
+    def depth(self) -> int:
+        """Steps of k between two visits of C: so many that a panel of B stays in the first cache."""
+        return min(384, 32768 // (self.width * self.bytes))
+
 
 @cache
 def tile_shape(real: Any) -> TileShape:
@@ -174,6 +179,24 @@ def transpose_block(typing_context, source, row_source, target, row_target, like
     return types.void(*[types.int64] * 4, like), codegen
 
 
+@intrinsic
+def copy_row(typing_context, source, target, like):
+    """Copy as many numbers of the type of `like` as a tile is wide."""
+    if not is_real(like):
+        return None
+    shape = tile_shape(like)
+
+    def codegen(context, builder, sig, args):
+        vector = ir.VectorType(args[2].type, shape.lanes)
+        pointers = (builder.inttoptr(address, args[2].type.as_pointer()) for address in args[:2])
+        spots, targets = (vectors_from(builder, pointer, vector, VECTORS) for pointer in pointers)
+        for spot, place in zip(spots, targets, strict=True):
+            builder.store(builder.load(spot, align=shape.bytes), place, align=shape.bytes)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 2, like), codegen
+
+
 def transposed(builder, rows: list[Any]) -> list[Any]:
     """Perfect shuffles: interleaving row i with row i + n/2, log2(n) times, transposes n rows of n numbers."""
     lanes = len(rows)
@@ -208,6 +231,7 @@ itemsize = shape_number(lambda shape: shape.bytes, "Bytes of a number.")
 lanes = shape_number(lambda shape: shape.lanes, "Numbers in a vector.")
 width = shape_number(lambda shape: shape.width, "Columns of a tile.")
 height = shape_number(lambda shape: shape.height, "Rows of a tile.")
+most_depth = shape_number(lambda shape: shape.depth, "Steps of k between two visits of C, at most.")
 
 
 def scratch(count: Callable[[TileShape], int], doc: str) -> Any:
@@ -231,9 +255,9 @@ def scratch(count: Callable[[TileShape], int], doc: str) -> Any:
     return memory
 
 
-#: Steps of k between two visits of C.
-DEPTH = 256
-panel_memory = scratch(lambda shape: DEPTH * shape.width, "The address of room for a panel of B.")
+#: Panels of B that are copied together, from longer runs of its rows.
+PANELS = 4
+panel_memory = scratch(lambda shape: PANELS * shape.depth * shape.width, "The address of room for some panels of B.")
 block_memory = scratch(lambda shape: shape.height * shape.width, "The address of room for one tile.")
 
 

@@ -9,8 +9,8 @@ import pytest
 from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
-from dlc.runtime.kernels.gemm import BLAS_FROM, load_gemm
-from dlc.runtime.kernels.tile import DEPTH, tile_shape
+from dlc.runtime.kernels.gemm import BLAS_FROM, LARGE, SECOND_CACHE, load_gemm
+from dlc.runtime.kernels.tile import PANELS, tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 SIDES = (1, 2, 3, 5, 7, 8, 9, 12, 13, 16, 17, 24, 25, 31, 32, 33, 48, 65)
@@ -74,8 +74,9 @@ def test_every_remainder_of_the_tile(real: str, ta: bool, tb: bool) -> None:
 
 
 @pytest.mark.parametrize("real", TYPES)
-@pytest.mark.parametrize("k", [DEPTH - 1, DEPTH, DEPTH + 1, 3 * DEPTH + 5])
-def test_long_sums_visit_c_more_than_once(real: str, k: int) -> None:
+@pytest.mark.parametrize("blocks, more", [(1, -1), (1, 0), (1, 1), (3, 5)])
+def test_long_sums_visit_c_more_than_once(real: str, blocks: int, more: int) -> None:
+    k = blocks * tile_shape(TYPES[real]).depth + more
     rng = np.random.default_rng(k)
     for ta, tb in ((False, False), (True, False), (False, True), (True, True)):
         check(rng, real, 19, 37, k, ta, tb, beta=0.0)
@@ -92,11 +93,22 @@ def test_large_products_and_rows_at_powers_of_two(real: str) -> None:
 
 
 @pytest.mark.parametrize("real", TYPES)
+def test_rows_in_blocks_and_panels_in_groups(real: str) -> None:
+    rng = np.random.default_rng(12)
+    shape = tile_shape(TYPES[real])
+    rows = SECOND_CACHE // (shape.bytes * shape.depth)
+    for ta, tb in ((False, False), (True, False), (False, True)):
+        check(rng, real, rows + 1, 5, shape.depth + 3, ta, tb, beta=1.0)
+        for n in (PANELS * shape.width + 1, 2 * PANELS * shape.width - shape.lanes):
+            check(rng, real, 2 * shape.height + 1, n, 11, ta, tb, beta=1.0, extra=2)
+
+
+@pytest.mark.parametrize("real", TYPES)
 def test_products_that_blas_takes(real: str) -> None:
     """Sizes beyond the border, whatever it is on this machine; BLAS counts columns first."""
     rng = np.random.default_rng(11)
     n, k = 321, 640
-    m = min(BLAS_FROM // (n * k) + 1, 400)
+    m = max(BLAS_FROM, LARGE * n) // (n * k) + 1
     for ta, tb in ((False, False), (True, False), (False, True), (True, True)):
         check(rng, real, m, n, k, ta, tb, alpha=-0.5, beta=0.5, extra=3)
 
