@@ -38,6 +38,7 @@ from dlc.compiler.passes import (
     guard,
     narrow,
     optimizer,
+    residues,
     simplify,
     stabilise,
 )
@@ -107,6 +108,7 @@ FINISH = (
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
+    Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
     Pass("guard", guard.run),  # last: of a draw that fuse has written into its only reader nothing is left to guard
 )
 DIFFERENTIATE, CHECKPOINT, LOWER, EMIT = "differentiate", "checkpoint", "lower", "emit"

@@ -10,11 +10,24 @@ from passes.random_graphs import random_model
 
 from dlc.compiler.ir.forms import is_extracted
 from dlc.compiler.ir.printer import text
-from dlc.compiler.passes import cse, dce, deltas, diagonals, extract, factor, fuse, narrow, simplify, stabilise
+from dlc.compiler.passes import (
+    cse,
+    dce,
+    deltas,
+    diagonals,
+    extract,
+    factor,
+    fuse,
+    narrow,
+    residues,
+    simplify,
+    stabilise,
+)
 
-ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor)  # fuse takes extracted graphs
+# fuse takes extracted graphs
+ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, residues)
 FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
-AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse)
+AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues)
 
 
 @pytest.fixture(scope="module")

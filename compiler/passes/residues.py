@@ -1,0 +1,196 @@
+"""An axis that is read through quotients and remainders by a known number is taken by its residue classes::
+
+    d[h] = sum[p] [(h + p) mod 2 == 0 and p <= h]*g[(h-p) // 2]*k[p]
+
+    d[2*i] = sum[p] [p <= i]*g[i-p]*k[2*p]            over the even p, which are half as many
+    d[2*i+1] = sum[p] [p <= i]*g[i-p]*k[2*p+1]
+
+so that subscripts are affine again, and what a remainder forbids is neither looked at nor multiplied. Adjoints of reads
+that move in steps (pooling, convolutions with a stride) are of this kind, and what repeats or takes apart its elements.
+
+The classes of all axes together are the parts of a tensor. One that is a matrix product is a tensor of its own, which
+the part copies: only so do its rows lie evenly in memory.
+
+An index that stands together with another one in a quotient or a remainder is taken by classes too; of the classes of a
+reduced index the conditions leave one, or none. Where more are left, where a divisor is not known, and where there
+would be many classes, the equation stays as it is; and so do recurrences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import gcd, lcm, prod
+
+from dlc.compiler.ir.affine import integer, known, polynomial
+from dlc.compiler.ir.algebra import SCALAR_RULES
+from dlc.compiler.ir.conditions import guard_of
+from dlc.compiler.ir.expr import (
+    FALSE,
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Reduce,
+    Solve,
+    free_indices,
+    fresh,
+    identity_of,
+    op,
+    substitute,
+    walk,
+)
+from dlc.compiler.ir.forms import is_contraction
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, read, unique, whole
+from dlc.compiler.ir.simplifier import Simplifier
+
+NAME = "residues"
+
+_MOST_CLASSES = 16  # parts of one tensor: each is a loop nest to compile
+_BOUNDED = ("sum", "prod", "max", "min")  # what a condition leaves out has no say in them, and they ask for no position
+
+Moduli = dict[Index, int]
+
+
+def run(graph: Graph) -> Graph:
+    simplified = Simplifier(SCALAR_RULES)
+    recurrent = {name for one in components(graph) if is_recurrent(graph, one) for name in one}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in graph.tensors.items():
+        equations = tensor.equations
+        if name not in recurrent:
+            equations = tuple(part for equation in equations for part in _parts(equation, simplified) or (equation,))
+        if len(equations) > len(tensor.equations):
+            taken = {**graph.tensors, **tensors}
+            equations = tuple(_with_own_product(tensor, one, taken, tensors) for one in equations)
+        tensors[name] = replace(tensor, equations=equations)
+    return graph.with_tensors(tensors.values())
+
+
+def _with_own_product(
+    tensor: Tensor, equation: Equation, taken: dict[str, Tensor], made: dict[str, Tensor]
+) -> Equation:
+    """The part, as a copy of a tensor of its own if it is a matrix product."""
+    if not is_contraction(equation):
+        return equation
+    renamed = {index: fresh(index.size, index.hint) for index in equation.indices}
+    changes: dict[Expr, Expr] = {old: new for old, new in renamed.items()}  # noqa: C416  # widens the type
+    value = substitute(equation.value, changes)
+    own = whole(unique(f"{tensor.id}.part", taken), tuple(renamed.values()), value, equation.span)
+    taken[own.id] = made[own.id] = own
+    return replace(equation, value=read(own, *equation.indices))
+
+
+# -- one equation -----------------------------------------------------------------------------------------------------
+
+
+def _parts(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
+    """The equation in classes; nothing if that is not possible, or not worth it."""
+    if isinstance(equation.value, Solve) or not equation.is_whole:
+        return ()
+    moduli = _moduli(equation.value)
+    free = [index for index in equation.indices if index in moduli]
+    if not free or prod(moduli[index] for index in free) > _MOST_CLASSES:
+        return ()
+    found: list[Equation] = []
+    for residues in product(*(range(moduli[index]) for index in free)):
+        places = [_Class(index, moduli[index], residue) for index, residue in zip(free, residues, strict=True)]
+        part = _part(equation, places, moduli, simplified)
+        if part is None or any(index in moduli for atom in _quotients(part.value) for index in free_indices(atom)):
+            return ()
+        if all(known(index.size) != 0 for index in part.indices):
+            found.append(part)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Class:
+    """The values of an index that leave this remainder."""
+
+    index: Index
+    modulus: int
+    residue: int
+
+    @property
+    def count(self) -> Expr:
+        return integer(op("floordiv", op("add", self.index.size, Const(self.modulus - 1 - self.residue)), self._by))
+
+    def member(self, number: Expr) -> Expr:
+        return polynomial(op("add", op("mul", self._by, number), Const(self.residue))).expression()
+
+    @property
+    def _by(self) -> Expr:
+        return Const(self.modulus)
+
+
+def _part(equation: Equation, places: Sequence[_Class], moduli: Moduli, simplified: Simplifier) -> Equation | None:
+    """The elements of one class for every axis; None if the conditions leave several classes of a reduced index."""
+    numbers = {place.index: fresh(place.count, place.index.hint) for place in places}
+    members: dict[Expr, Expr] = {place.index: place.member(numbers[place.index]) for place in places}
+    value = _settled(substitute(equation.value, members), moduli, simplified)
+    if value is None:
+        return None
+    return Equation(
+        tuple(numbers.get(index, index) for index in equation.indices),
+        tuple(substitute(subscript, members) for subscript in equation.subscripts),
+        value,
+        equation.span,
+    )
+
+
+def _settled(value: Expr, moduli: Moduli, simplified: Simplifier) -> Expr | None:
+    """The value with reduced indices by the one class that is left of each; None if there are more."""
+    if not isinstance(value, Reduce):
+        return simplified(value)
+    reduced = [index for index in value.indices if index in moduli]
+    if not reduced or value.op not in _BOUNDED:
+        return value.rebuild((simplified(value.body),)) if not reduced else None
+    left = list(_left(value, [[_Class(i, moduli[i], r) for r in range(moduli[i])] for i in reduced], simplified))
+    if len(left) > 1:
+        return None
+    if not left:
+        return identity_of(value.op, value.type)
+    return left[0]
+
+
+def _left(value: Reduce, classes: Sequence[Sequence[_Class]], simplified: Simplifier) -> Iterator[Expr]:
+    """The reduction over every choice of classes that the conditions do not rule out."""
+    identity = identity_of(value.op, value.type)
+    for places in product(*classes):
+        counts = {place.index: known(place.count) for place in places}
+        if 0 in counts.values():
+            continue
+        numbers = {p.index: ZERO if counts[p.index] == 1 else fresh(p.count, p.index.hint) for p in places}
+        members: dict[Expr, Expr] = {place.index: place.member(numbers[place.index]) for place in places}
+        body = simplified(substitute(value.body, members))
+        if body is identity or guard_of(body, identity)[0] is FALSE:
+            continue
+        indices = tuple(numbers.get(index, index) for index in value.indices)
+        rest = tuple(index for index in indices if isinstance(index, Index))
+        yield Reduce(value.op, rest, body) if rest else body
+
+
+# -- which indices, by which numbers ----------------------------------------------------------------------------------
+
+
+def _moduli(value: Expr) -> Moduli:
+    """For every index under a quotient or a remainder, the number that its classes are taken by."""
+    found: Moduli = {}
+    for atom in _quotients(value):
+        over, under = polynomial(atom.args[0]), known(atom.args[1])
+        for index in free_indices(atom):
+            parts = over.split(index)  # None: it stands in a quotient or remainder inside this one
+            factor = parts[0].value if parts is not None else 1
+            if under is None or under < 2 or not factor:
+                return {}
+            found[index] = lcm(found.get(index, 1), under // gcd(under, factor))
+    return found
+
+
+def _quotients(value: Expr) -> Iterator[Op]:
+    """The quotients and remainders that depend on an index."""
+    for node in walk(value):
+        if isinstance(node, Op) and node.name in ("floordiv", "mod") and free_indices(node):
+            yield node

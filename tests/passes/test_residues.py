@@ -1,0 +1,166 @@
+"""Axes by residue classes: what is left has affine subscripts, and means the same in every geometry of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from building import add, at, given, graph, index, mul, total, when
+from passes.corpus import Model, through
+
+from dlc.compiler import pipeline, semantics
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.expr import Const, Expr, Op, free_indices, op, walk
+from dlc.compiler.ir.graph import Graph, Tensor, whole
+from dlc.compiler.ir.printer import tensor_lines
+from dlc.compiler.ir.reference import bind_sizes, evaluate
+from dlc.compiler.passes import residues, simplify
+from dlc.compiler.source import Source
+from dlc.compiler.syntax.parse import parse
+
+
+def quotient(a: Expr, number: int) -> Expr:
+    return op("floordiv", a, Const(number))
+
+
+def remainder(a: Expr, number: int) -> Expr:
+    return op("mod", a, Const(number))
+
+
+def lines_after(y: Tensor, *inputs: Tensor, values: dict[str, np.ndarray]) -> list[str]:
+    """The equations of y, and of what it copies; they mean what y meant."""
+    model = Model("y", graph(*inputs, y, outputs=["y"], sizes=[]), {one.id: values[one.id] for one in inputs})
+    made = through(model, simplify, residues).graph
+    return [line for tensor in made.tensors.values() if tensor.equations for line in tensor_lines(tensor)]
+
+
+X, K = given("x", 9), given("k", 5)
+VALUES = {"x": np.arange(1.0, 10.0), "k": np.arange(2.0, 7.0)}
+
+
+def test_elements_that_are_repeated() -> None:
+    h = index("h", 7)
+    y = whole("y", (h,), at(X, quotient(h, 3)))
+    assert lines_after(y, X, values=VALUES) == ["y[3*h] = x[h]", "y[3*h+1] = x[h]", "y[3*h+2] = x[h]"]
+
+
+def test_of_a_reduced_index_one_class_is_left() -> None:
+    h, p = index("h", 8), index("p", 5)
+    inside = op("and", op("eq", remainder(add(h, p), 2), Const(0)), op("le", p, h))
+    y = whole("y", (h,), total(p, of=when(inside, mul(at(X, quotient(add(h, mul(Const(-1), p)), 2)), at(K, p)))))
+    assert lines_after(y, X, K, values=VALUES) == [
+        "y[2*h] = sum[p] [p <= h]*x[h-p]*k[2*p]",
+        "y[2*h+1] = sum[p] [p <= h]*x[h-p]*k[2*p+1]",
+    ]
+
+
+def test_a_class_that_nothing_reaches_is_zero() -> None:
+    h = index("h", 6)
+    y = whole("y", (h,), when(op("eq", remainder(add(h, Const(1)), 3), Const(0)), at(X, quotient(h, 3))))
+    assert lines_after(y, X, values=VALUES) == ["y[3*h] = 0", "y[3*h+1] = 0", "y[3*h+2] = x[h]"]
+
+
+def test_a_matrix_product_is_a_tensor_of_its_own() -> None:
+    x, k = given("x", 4, 4), given("k", 4, 3)
+    h, i, j = index("h", 4), index("i", 3), index("j", 4)
+    y = whole("y", (h, i), total(j, of=mul(at(x, quotient(h, 2), j), at(k, j, i))))
+    values = {"x": np.arange(16.0).reshape(4, 4), "k": np.arange(12.0).reshape(4, 3)}
+    assert lines_after(y, x, k, values=values)[:2] == [
+        "y.part[h,i] = sum[j] x[h,j]*k[j,i]",
+        "y.part.2[h,i] = sum[j] x[h,j]*k[j,i]",
+    ]
+
+
+def test_what_has_no_quotients_stays() -> None:
+    h, p = index("h", 9), index("p", 9)
+    assert lines_after(whole("y", (h,), at(X, h)), X, values=VALUES) == ["y[h] = x[h]"]
+    halves = whole("y", (h,), total(p, of=when(op("le", p, h), at(X, quotient(p, 2)))))
+    assert lines_after(halves, X, values=VALUES) == ["y[h] = sum[p] [p <= h]*x[p // 2]"]
+
+
+def test_many_classes_stay_together() -> None:
+    h = index("h", 34)
+    assert len(lines_after(whole("y", (h,), at(X, quotient(h, 17))), X, values=VALUES)) == 1
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+
+GEOMETRIES = ((2, 2, 0), (3, 2, 1), (3, 2, 0), (2, 3, 0), (3, 3, 1), (1, 2, 0), (4, 2, 2), (4, 3, 1))
+
+
+def pooled(name: str, window: int, stride: int, padding: int) -> str:
+    options = f"P={window}, stride={stride}, padding={padding}"
+    return f"""use nn.pooling: {name}
+
+layer Windows(x[N,C,H,W]) -> y[N,C,U,V]:
+    y[n,C,U,V] = {name}(x[n,C,H,W];; {options})
+"""
+
+
+def convolved(stride: int, padding: int, dilation: int) -> str:
+    return f"""use nn.conv: Conv2d
+
+layer Windows(x[N,C,H,W], k[O,C,P,Q], b[O]) -> y[N,O,U,V]:
+    y[n,O,U,V] = Conv2d(x[n,C,H,W]; k, b; stride={stride}, padding={padding}, dilation={dilation})
+"""
+
+
+def made(text: str, **sizes: int) -> Graph:
+    return semantics.elaborate(parse(Source("windows.dl", text)), "Windows", semantics.Loader(), sizes)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).normal(size=shape)
+
+
+@pytest.mark.parametrize("name", ["MaxPool2d", "AvgPool2d"])
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_windows_of_images(name: str, geometry: tuple[int, int, int]) -> None:
+    is_as_without_passes(made(pooled(name, *geometry)), {"x": normal(2, 1, 5, 7)})
+    is_as_without_passes(made(pooled(name, *geometry), H=4, W=6), {"x": normal(2, 1, 4, 6)})
+
+
+@pytest.mark.parametrize("geometry", [(3, 2, 1, 1), (2, 3, 0, 1), (3, 2, 2, 2), (3, 3, 1, 2), (3, 4, 0, 3)], ids=str)
+def test_kernels_that_move_in_steps(geometry: tuple[int, int, int, int]) -> None:
+    window = geometry[0]
+    arrays = {"x": normal(2, 3, 7, 8), "k": normal(4, 3, window, window), "b": normal(4)}
+    is_as_without_passes(made(convolved(*geometry[1:]), H=7, W=8, C=3, O=4, P=window, Q=window), arrays)
+    is_as_without_passes(made(convolved(*geometry[1:]), P=window, Q=window), arrays)
+
+
+def test_windows_of_sequences_and_of_volumes() -> None:
+    line = """use nn.pooling: MaxPool1d
+
+layer Windows(x[W]) -> y[V]:
+    y[V] = MaxPool1d(x[W];; P=3, stride=2, padding=1)
+"""
+    for length in (1, 2, 3, 8):
+        is_as_without_passes(made(line), {"x": normal(length)})
+    volume = """use nn.pooling: MaxPool3d
+
+layer Windows(x[D,H,W]) -> y[T,U,V]:
+    y[T,U,V] = MaxPool3d(x[D,H,W];; R=2)
+"""
+    is_as_without_passes(made(volume), {"x": normal(4, 3, 5)})
+
+
+def is_as_without_passes(plain: Graph, arrays: Mapping[str, np.ndarray]) -> None:
+    """Derivatives by all inputs, of the graph and of the loops."""
+    entries, slow = pipeline.entries(plain, "*"), pipeline.entries(plain, "*", pipeline.OPTIONAL)
+    vjp = entries["vjp"]
+    values = [equation.value for tensor in vjp.tensors.values() for equation in tensor.equations]
+    quotients = [node for node in walk(*values) if isinstance(node, Op) and node.name in ("floordiv", "mod")]
+    assert not any(map(free_indices, quotients))
+    program = pipeline.lowered(entries)
+    everything = dict(arrays)
+    known = bind_sizes(plain, arrays, {})
+    shape = evaluate(plain, arrays)["y"].shape
+    everything["d_y"] = np.random.default_rng(7).normal(size=shape)
+    wanted = evaluate(slow["vjp"], everything)
+    ran = loops_reference.run(program, "vjp", everything, known, shards=2)
+    for gradient, slower in zip(vjp.gradients, slow["vjp"].gradients, strict=True):
+        np.testing.assert_allclose(evaluate(vjp, everything)[gradient.adjoint], wanted[slower.adjoint], 1e-9, 1e-12)
+    entry = next(one for one in program.entries if one.name == "vjp")
+    for result, slower in zip(entry.gradients, slow["vjp"].gradients, strict=True):
+        np.testing.assert_allclose(ran[result.buffer], wanted[slower.adjoint], 1e-9, 1e-12)
