@@ -34,6 +34,7 @@ from dlc.compiler.ir.loops import (
     written,
 )
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
+from dlc.compiler.lower.rows import kept
 
 _BLOCK = 4096  # numbers that one local adds up
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
@@ -108,13 +109,30 @@ def leaves(items: Iterable[Item]) -> Iterator[Draft]:
 # -- finishing -------------------------------------------------------------------------------------------------------
 
 
-def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: Callable[[str], str]) -> None:
-    """Forward stored values, shrink the buffers that only this kernel touches, and make the kernel splittable."""
+def finish(
+    draft: Draft,
+    private: set[str],
+    buffers: dict[str, Buffer],
+    names: Callable[[str], str],
+    fresh_id: Callable[[str], str],
+) -> None:
+    """Forward stored values, keep rows of what takes long, shrink the buffers that only this kernel touches, and make
+    the kernel splittable.
+    """
     if draft.is_finished:
         return
     mine = writes(draft.body) & private
     draft.body = forwarded(draft.body, mine, names)
     split = _split_loops(draft)
+
+    def row(label: str, indices: tuple[Index, ...]) -> tuple[str, tuple[Expr, ...]]:
+        sizes = tuple(index.size for index in indices)
+        lead, sizes = a_piece_each(sizes) if split is not None else ((), sizes)
+        name = fresh_id(label)
+        buffers[name] = Buffer(name, sizes, "real", "workspace")
+        return name, lead
+
+    draft.body = kept(draft.body, row, names)
     alive = touches(draft.body)
     for key in [key for key in buffers if key in mine]:
         if key not in alive:
@@ -123,12 +141,12 @@ def finish(draft: Draft, private: set[str], buffers: dict[str, Buffer], names: C
         axes = contractible_axes(draft.body, key, draft.over)
         if not axes:
             continue
-        kept = tuple(size for axis, size in enumerate(buffers[key].sizes) if axis not in axes)
+        left = tuple(size for axis, size in enumerate(buffers[key].sizes) if axis not in axes)
         instead: tuple[Expr, ...] = ()
         if split is not None:
-            instead, kept = a_piece_each(kept)
+            instead, left = a_piece_each(left)
         draft.body = with_axes_dropped(draft.body, key, axes, instead)
-        buffers[key] = Buffer(key, kept, buffers[key].type, buffers[key].role)
+        buffers[key] = Buffer(key, left, buffers[key].type, buffers[key].role)
     if split is not None:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size

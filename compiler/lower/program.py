@@ -95,7 +95,7 @@ def _entry(
     shared_by = Counter(key for draft in everything for key in touches(draft.whole))
     private = {key for key, buffer in own.items() if buffer.role == "workspace" and shared_by[key] <= 1}
     for draft in everything:
-        finish(draft, private, own, local)
+        finish(draft, private, own, local, fresh)
     renames = _merge_buffers(own, buffers, elsewhere)
     for draft in everything:
         draft.body = with_buffers_renamed(draft.body, renames)
