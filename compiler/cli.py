@@ -298,6 +298,47 @@ def show(spec: str, sums: bool, stage: str | None, definitions: tuple[tuple[str,
     click.echo(driver.print_stages(spec, stage, dtype=dtype, **_split(definitions)).rstrip("\n"))
 
 
+class Size(click.ParamType):
+    """`--size B=64`: an open index set."""
+
+    name = "SET=SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.strip() or not text.strip().isdecimal() or int(text) < 1:
+            self.fail(f"{value!r} is not of the form SET=SIZE with a positive integer, such as B=64", param, ctx)
+        return name.strip(), int(text)
+
+
+@commands.command()
+@spec_argument
+@click.option("--size", "sizes", type=Size(), multiple=True, help="The size of an open index set, such as B=64.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in SI units.")
+@click.option("--brief", is_flag=True, help="Leave out the formulas, and how each kernel is computed.")
+@click.option("--wrt", multiple=True, metavar="NAME", help="Differentiate by this input too; '*' is all inputs.")
+@define_option
+@dtype_option
+@model_option
+def explain(
+    spec: str,
+    sizes: tuple[tuple[str, int], ...],
+    as_json: bool,
+    brief: bool,
+    wrt: tuple[str, ...],
+    definitions: tuple[tuple[str, Any], ...],
+    dtype: str,
+    model: str | None,
+) -> None:
+    """Tell of every kernel of SPEC what it computes, what that costs, how it is done and why, and predict its time."""
+    from dlc.compiler import analysis, performance
+    from dlc.compiler.options import Options
+
+    options = Options.of(dtype, wrt=wrt, model=model, **_split(definitions))
+    found = performance.explain(spec, options, dict(sizes))
+    text = analysis.as_json(found) if as_json else "\n".join(analysis.as_text(one, not brief) for one in found)
+    click.echo(text, nl=False)
+
+
 @commands.command()
 @spec_argument
 @click.option("--of", "of", required=True, metavar="NAME", help="The tensor to differentiate.")

@@ -4,7 +4,7 @@ Compiled once per host for float32 and float64, cached, and called by symbol, so
 code of it. Columns are taken in panels as wide as the register tile, k and the rows in blocks that stay in the caches.
 Panels of B are copied to the stack, some at a time, so that its rows are read in longer runs: a panel's own rows are
 one line of the cache each, far apart, which took 1.5 times as long. B is read in place where few tiles use a panel.
-Products with one row or one column are loops. BLAS takes what it does better: see `suits_blas`.
+Products with one row or one column are loops, and BLAS takes what it does better: the rule is in `choice.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numba
 from llvmlite import ir
 from numba.core import cgutils
 
+from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
+from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
 from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, intrinsic, native, types, wide
 from dlc.runtime.kernels.libraries import KernelCompiler
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
@@ -39,13 +41,6 @@ from dlc.runtime.kernels.tile import (
 )
 
 NO, YES = ord("N"), ord("T")
-INT32_MAX = 2**31 - 1
-#: Multiplications from which BLAS is faster, and those if A is transposed and has more bytes than a second cache.
-BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = 300_000_000, 30_000_000, 1 << 20
-#: So few steps of k, on so many elements of C, are faster there too.
-BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
-#: Up to as many rows, a transposed B is read row by row: copying it to a panel would cost more.
-FEW_ROWS = 3
 #: Bytes of A that are used panel after panel: half of a second cache.
 SECOND_CACHE = 1 << 18
 
@@ -257,14 +252,7 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
             block_of_tiles(height, n, depth, alpha, first_a, row_a, column_a, tb, first_b, ldb, kept, first_c, ldc)
 
 
-@internal
-def suits_blas(ta, tb, m, n, k, size, lda, ldb, ldc):
-    """What BLAS does faster, if its 32-bit integers can say it: sums that are long or very short."""
-    enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
-    if not (m * n * k >= enough or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM)):
-        return False
-    wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
-    return wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX
+implementation = internal(choice.implementation)
 
 
 @internal
@@ -277,23 +265,25 @@ def rows_of_dots(m, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc):
 def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     """The C function behind `gemm`: operands are addresses, ta and tb are 0 or 1."""
     compact()
-    if m <= 0 or n <= 0:
-        return
     row_a, column_a = (1, lda) if ta else (lda, 1)
     row_b = 1 if tb else ldb
-    if k <= 0 or alpha == like(0.0, alpha):
+    steps = 0 if alpha == like(0.0, alpha) else k
+    way = implementation(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
+    if way == NOTHING:
+        return
+    if way == SCALE:
         scale(m, n, beta, c, ldc)
-    elif n == 1 and not ta:
+    elif way == DOTS:
         dots(m, k, alpha, a, lda, b, row_b, beta, c, ldc)
-    elif m <= FEW_ROWS and tb:
+    elif way == ROWS:
         rows_of_dots(m, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc)
-    elif m == 1:
+    elif way == SUMS_OF_B:
         scale(1, n, beta, c, ldc)
         sums_of_rows(n, k, alpha, a, column_a, b, ldb, c)
-    elif n == 1 and ldc == 1:
+    elif way == SUMS_OF_A:
         scale(1, m, beta, c, 1)
         sums_of_rows(m, k, alpha, b, row_b, a, lda, c)
-    elif suits_blas(ta, tb, m, n, k, itemsize(alpha), lda, ldb, ldc):
+    elif way == BLAS:
         how_a, how_b = YES if ta else NO, YES if tb else NO
         blas_product(how_b, how_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc)  # transposed: BLAS stores columns
     else:

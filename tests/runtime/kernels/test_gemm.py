@@ -8,8 +8,9 @@ import pytest
 
 from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
+from dlc.runtime.kernels.choice import BLAS_FROM, LARGE
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
-from dlc.runtime.kernels.gemm import BLAS_FROM, LARGE, SECOND_CACHE, load_gemm
+from dlc.runtime.kernels.gemm import SECOND_CACHE, load_gemm
 from dlc.runtime.kernels.tile import PANELS, tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}

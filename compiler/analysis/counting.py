@@ -1,0 +1,342 @@
+"""How often the statements of a kernel run, what they compute and which memory they touch, at chosen sizes.
+
+Loops multiply.  Where the bounds of an inner loop, a condition or the extents of a product depend on an outer index,
+that index is set to each of its values, or to some of many, spread evenly; so a triangle counts as half a square.
+What depends on data counts as if it always ran.
+
+An elementary function counts as many operations as its polynomial takes; both branches of a choice count, because
+vectors compute both.  A buffer is charged once, however often a kernel comes back to an element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from dlc.compiler.analysis.values import UnknownError, value, whole
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, free_indices, reads, walk
+from dlc.compiler.ir.loops import (
+    SHARD,
+    SHARDS,
+    START,
+    STOP,
+    Buffer,
+    For,
+    If,
+    Kernel,
+    Let,
+    Matmul,
+    Operand,
+    Program,
+    Repeat,
+    Statement,
+    Step,
+    Store,
+    System,
+    Update,
+    Var,
+    When,
+    expressions,
+    statements,
+)
+
+_LARGEST_PRODUCT = 64
+_SAMPLES = 24  # values of an index on which other loops depend
+
+#: Operations of one element; what is not listed is no arithmetic.
+OPERATIONS: Mapping[str, int] = {
+    **dict.fromkeys(("max", "min", "abs", "sign", "relu", "floor", "ceil", "neg"), 1),
+    **dict.fromkeys(("floordiv", "mod", "isqrt"), 0),
+    **dict.fromkeys(("div", "sqrt"), 4),
+    **dict.fromkeys(("exp", "expm1"), 16),
+    **dict.fromkeys(("log", "log1p", "sigmoid", "erf"), 20),
+    **dict.fromkeys(("sin", "cos", "tan", "sinh", "cosh", "tanh"), 24),
+    **dict.fromkeys(("pow", "softplus", "random_uniform", "random_integer"), 40),
+    "random_normal": 100,
+}
+
+
+@dataclass(frozen=True)
+class Product:
+    """Matrix products of one statement: its extents, how often it runs, and the distances of stored rows."""
+
+    m: int
+    n: int
+    k: int
+    transposed: tuple[bool, bool]
+    steps: tuple[int, int, int]
+    times: float
+
+
+@dataclass
+class Count:
+    """What a kernel does in one call of its entry.  ``elements`` are those of each buffer that it reads and writes."""
+
+    flops: float = 0.0
+    runs: float = 0.0  # of the kernel, by one shard
+    products: list[Product] = field(default_factory=list)
+    read: dict[str, float] = field(default_factory=dict)
+    written: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a statement stands: the loops around it with their trip counts, and how often it runs."""
+
+    scope: dict[Any, Any]
+    trips: dict[Index, float]
+    times: float
+    is_divided: bool  # inside a loop that shards share out
+
+    def inside(self, index: Index, at: int, trips: float, times: float, is_divided: bool) -> _Place:
+        scope, known = {**self.scope, index: at}, {**self.trips, index: trips}
+        return _Place(scope, known, self.times * times, self.is_divided or is_divided)
+
+
+def counts(program: Program, steps: Sequence[Step], sizes: Mapping[str, int]) -> dict[str, Count]:
+    """What each kernel of a region does; ``sizes`` has the derived ones, and the number of shards."""
+    counter = _Counter(program, sizes)
+    counter.steps(steps, _Place(dict(sizes), {}, 1.0, False))
+    return counter.found
+
+
+class _Counter:
+    def __init__(self, program: Program, sizes: Mapping[str, int]) -> None:
+        self._program, self._sizes = program, sizes
+        self._lengths = {name: length(buffer, sizes) for name, buffer in program.buffers.items()}
+        self.found: dict[str, Count] = {}
+        self._accesses: dict[str, dict[tuple[str, bool], dict[Any, float]]] = {}
+
+    # -- steps of a region --------------------------------------------------------------------------------------------
+
+    def steps(self, steps: Iterable[Step], place: _Place) -> None:
+        for step in steps:
+            match step:
+                case Repeat(index=index, stop=stop, steps=inner):
+                    for part in _rounds(index, 0, whole(stop, place.scope), place, _bounds_of(self._program, inner)):
+                        self.steps(inner, part)
+                case When(cond=cond, steps=inner):
+                    if _holds(cond, place.scope):
+                        self.steps(inner, place)
+                case str():
+                    self._kernel(self._program.kernels[step], place)
+
+    def _kernel(self, kernel: Kernel, place: _Place) -> None:
+        count = self.found.setdefault(kernel.name, Count())
+        count.runs += place.times
+        scope = {**place.scope, SHARD.tensor: 0, START.tensor: 0}
+        scope[STOP.tensor] = whole(kernel.split, place.scope) if kernel.split is not None else 0
+        inside = _Place(scope, place.trips, place.times, kernel.split is None)
+        body = _Body(kernel, count, self._lengths, self._sizes[SHARDS.name])
+        body.run(kernel.body, inside)
+        body.settle()
+
+
+def _bounds_of(program: Program, steps: Iterable[Step]) -> set[Index]:
+    """The indices on which it depends how often something inside the steps runs."""
+    found: set[Index] = set()
+    for step in steps:
+        match step:
+            case str():
+                found |= _deciding(program.kernels[step].body)
+            case Repeat(stop=stop, steps=inner):
+                found |= {*free_indices(stop)} | _bounds_of(program, inner)
+            case When(cond=cond, steps=inner):
+                found |= {*free_indices(cond)} | _bounds_of(program, inner)
+    return found
+
+
+def _deciding(body: Iterable[Statement]) -> set[Index]:
+    found: set[Index] = set()
+    for statement in statements(tuple(body)):
+        match statement:
+            case For() | If():
+                extents = expressions(statement)
+            case Matmul(m=m, n=n, k=k):
+                extents = (m, n, k)
+            case System(n=n, count=count):
+                extents = (n, count)
+            case _:
+                continue
+        found.update(index for extent in extents for index in free_indices(extent))
+    return found
+
+
+def _rounds(
+    index: Index, start: int, stop: int, place: _Place, deciding: set[Index], is_divided: bool = False
+) -> Iterator[_Place]:
+    """The places inside a loop: one that stands for all rounds, or several where the rounds differ."""
+    trips = stop - start
+    if trips <= 0:
+        return
+    points = min(trips, _SAMPLES) if index in deciding else 1
+    for point in range(points):
+        at = start + (2 * point + 1) * trips // (2 * points)
+        yield place.inside(index, at, trips / points if points > 1 else trips, trips / points, is_divided)
+
+
+def _holds(cond: Expr, scope: Mapping[Any, Any]) -> bool:
+    try:
+        return bool(value(cond, scope))
+    except UnknownError:
+        return True
+
+
+# -- the body of a kernel ---------------------------------------------------------------------------------------------
+
+
+class _Body:
+    def __init__(self, kernel: Kernel, count: Count, lengths: Mapping[str, int], shards: int) -> None:
+        self._count, self._lengths, self._shards = count, lengths, shards
+        self._deciding = _deciding(kernel.body)
+        self._locals: dict[str, frozenset[Index]] = {}  # a local, and the loops that change it
+        self._touched: dict[tuple[str, bool], dict[Any, float]] = {}
+
+    def run(self, body: Iterable[Statement], place: _Place) -> None:
+        for statement in body:
+            self._statement(statement, place)
+
+    def _statement(self, statement: Statement, place: _Place) -> None:
+        match statement:
+            case For():
+                self._loop(statement, place)
+            case If(cond=cond, body=inner):
+                self._expression(cond, place)
+                if _holds(cond, place.scope):
+                    self.run(inner, place)
+            case Let(name, expression) | Var(name, expression) | Update(name, expression):
+                self._locals[name] = self._locals.get(name, frozenset()) | self._loops_of((expression,))
+                self._expression(expression, place)
+            case Store(buffer, subscripts, expression):
+                self._expression(expression, place)
+                for subscript in subscripts:
+                    self._reads(subscript, place)
+                self._touch(buffer, subscripts, place, True)
+            case Matmul():
+                self._matmul(statement, place)
+            case System():
+                self._system(statement, place)
+
+    def _loop(self, loop: For, place: _Place) -> None:
+        divided = _mentions_part(loop.start, loop.stop)
+        try:
+            start, stop = whole(loop.start, place.scope), whole(loop.stop, place.scope)
+        except UnknownError:
+            start, stop = 0, whole(loop.index.size, place.scope)
+        for part in _rounds(loop.index, start, stop, place, self._deciding, divided):
+            self.run(loop.body, part)
+
+    def _times(self, place: _Place) -> float:
+        """How often all shards together run what stands there."""
+        return place.times if place.is_divided else place.times * self._shards
+
+    def _expression(self, expression: Expr, place: _Place) -> None:
+        self._count.flops += operations(expression) * self._times(place)
+        self._reads(expression, place)
+
+    def _reads(self, expression: Expr, place: _Place) -> None:
+        for read in reads(expression):
+            if read.tensor in self._lengths:
+                self._touch(read.tensor, read.subscripts, place, False)
+
+    def _loops_of(self, parts: Iterable[Expr]) -> frozenset[Index]:
+        """The loops on which the expressions depend, also by way of locals."""
+        found: set[Index] = set()
+        for part in parts:
+            found.update(free_indices(part))
+            for node in walk(part):
+                if isinstance(node, Read) and node.tensor in self._locals:
+                    found |= self._locals[node.tensor]
+        return frozenset(found)
+
+    def _touch(self, buffer: str, subscripts: Sequence[Expr], place: _Place, writes: bool, extent: float = 1.0) -> None:
+        """Note that an element of the buffer, or so many, are touched for every value of the subscripts."""
+        loops = self._loops_of(subscripts)
+        elements = extent * prod(place.trips.get(index, 1) for index in loops)
+        if any(SHARD in set(walk(part)) for part in subscripts):
+            elements *= self._shards
+        key = tuple(subscripts), tuple(place.scope[i] for i in sorted(self._deciding & loops, key=lambda i: i.id))
+        self._touched.setdefault((buffer, writes), {}).setdefault(key, elements)
+
+    def settle(self) -> None:
+        """Charge every buffer for what was touched of it."""
+        for (buffer, writes), places in self._touched.items():
+            kept = self._count.written if writes else self._count.read
+            kept[buffer] = min(float(self._lengths[buffer]), kept.get(buffer, 0.0) + sum(places.values()))
+
+    # -- library routines ---------------------------------------------------------------------------------------------
+
+    def _matmul(self, product: Matmul, place: _Place) -> None:
+        divided = _mentions_part(product.m, product.n, product.k)
+        place = _Place(place.scope, place.trips, place.times, place.is_divided or divided)
+        m, n, k = (whole(extent, place.scope) for extent in (product.m, product.n, product.k))
+        times = self._times(place)
+        self._count.flops += 2.0 * m * n * k * times
+        self._operand(product.a, m * k, place, False)
+        self._operand(product.b, k * n, place, False)
+        self._operand(product.c, m * n, place, True)
+        if product.accumulate:
+            self._operand(product.c, m * n, place, False)
+        if divided:  # what one shard multiplies
+            m, times = -(-m // self._shards), times * self._shards
+        transposed = tuple(_is_transposed(operand, place.scope) for operand in (product.a, product.b))
+        steps = [_step(operand, place.scope) for operand in (product.a, product.b, product.c)]
+        self._count.products.append(
+            Product(m, n, k, (transposed[0], transposed[1]), (steps[0], steps[1], steps[2]), times)
+        )
+
+    def _operand(self, operand: Operand, elements: int, place: _Place, writes: bool) -> None:
+        self._touch(operand.buffer, (*operand.piece, operand.offset), place, writes, float(elements))
+
+    def _system(self, system: System, place: _Place) -> None:
+        n, count = whole(system.n, place.scope), whole(system.count, place.scope)
+        self._count.flops += (2 * n**3 / 3 + 2 * n * n * count) * self._times(place)
+        for writes in (False, True):
+            self._touch(system.matrix, system.piece, place, writes, float(n * n))
+            self._touch(system.sides, system.piece, place, writes, float(n * count))
+
+
+def _is_transposed(operand: Operand, scope: Mapping[Any, Any]) -> bool:
+    return whole(operand.column, scope) != 1
+
+
+def _step(operand: Operand, scope: Mapping[Any, Any]) -> int:
+    """The distance of stored rows."""
+    return max(whole(operand.row, scope), whole(operand.column, scope))
+
+
+def _mentions_part(*bounds: Expr) -> bool:
+    """Whether the bounds are those of a shard's part."""
+    return any(node is START or node is STOP for node in walk(*bounds))
+
+
+# -- expressions and buffers ------------------------------------------------------------------------------------------
+
+
+def operations(expression: Expr) -> int:
+    """The arithmetic of one evaluation; that of integers, which find places, does not count."""
+    total = 0
+    for node in walk(expression):  # what occurs twice is computed once
+        if isinstance(node, Op) and node.type == "real":
+            if node.name in ("add", "mul"):
+                total += len(node.args) - 1
+            elif node.name == "pow" and isinstance(node.args[1], Const):
+                total += _power(float(node.args[1].value))
+            else:
+                total += OPERATIONS.get(node.name, 0)
+    return total
+
+
+def _power(exponent: float) -> int:
+    """Whole powers are products, as long as these are short."""
+    if not exponent.is_integer() or abs(exponent) > _LARGEST_PRODUCT:
+        return OPERATIONS["sqrt" if exponent == 0.5 else "pow"]
+    count = max(int(abs(exponent)), 1).bit_length() + bin(int(abs(exponent))).count("1") - 2
+    return max(count, 0) + (OPERATIONS["div"] if exponent < 0 else 0)
+
+
+def length(buffer: Buffer, sizes: Mapping[str, int]) -> int:
+    """The number of elements."""
+    return prod(whole(size, sizes) for size in buffer.sizes)

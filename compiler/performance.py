@@ -1,0 +1,133 @@
+"""What a spec costs on this machine: `dlc explain` predicts, `dlc profile` measures.
+
+The loops are those that the compiler makes of the spec; what the machine can do was measured once (`dlc.runtime.host`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dlc.compiler import analysis, compilation, sources
+from dlc.compiler.analysis.values import UnknownError, whole
+from dlc.compiler.diagnostics import CompileError, Diagnostic, suggestion
+from dlc.compiler.ir.loops import Program
+from dlc.compiler.options import BadSize, Options
+
+USUAL_SIZE = 64
+_OTHERS = (32, 128, 16, 256)
+
+
+def explain(spec: str | Path, options: Options, sizes: Mapping[str, int] | None = None) -> list[analysis.Explanation]:
+    """What every model of the spec computes, how, and how long it may take, with these `sizes` of open index sets.
+
+    A size that is not given is assumed. Raises `CompileError` (DL928, DL929).
+    """
+    programs = [one for one in compilation.programs(sources.read(spec), options) if not one.is_optimizer]
+    chosen = dict(sizes or {})
+    check_sizes(programs, chosen)
+    return [analysis.explained(program, setting(program, options.dtype, chosen)) for program in programs]
+
+
+def setting(program: Program, real: str, given: Mapping[str, int]) -> analysis.Setting:
+    """The sizes of a program, given or assumed, and this machine."""
+    from dlc.runtime import host
+    from dlc.runtime.execution import PARALLEL_WORK
+    from dlc.runtime.kernels.choice import reason
+    from dlc.runtime.threads import get_num_threads, shards
+
+    found = host.speeds()
+    machine = analysis.Host(
+        found.flops[real], found.memory, found.memory_of_all, found.cached, host.cache_bytes(), found.fork
+    )
+    sizes = complete(program, given)
+    assumed = tuple(name for name in sizes if name not in given)
+    choose = partial(reason, 4 if real == "float32" else 8)
+    return analysis.Setting(real, sizes, get_num_threads(), shards(), machine, choose, PARALLEL_WORK, assumed)
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def check_sizes(programs: list[Program], given: Mapping[str, int]) -> None:
+    """Every size is a number, and of an index set that is open in one of the programs; raises `CompileError`."""
+    names = tuple(dict.fromkeys(name for program in programs for name in program.sizes))
+    problems: list[Diagnostic] = [NotAnOpenSize(None, name, names) for name in given if name not in names]
+    problems += [BadSize(None, name, repr(size)) for name, size in given.items() if size < 1]
+    if problems:
+        raise CompileError(problems)
+
+
+def complete(program: Program, given: Mapping[str, int]) -> dict[str, int]:
+    """A size for every open index set: the given ones, and others with which the program can run."""
+    kept = {name: size for name, size in given.items() if name in program.sizes}
+    broken = ""
+    for candidate in _candidates(program, kept):
+        broken = _broken(program, candidate)
+        if not broken:
+            return candidate
+    raise CompileError(SizesDoNotFit(None, program.name, next(_candidates(program, kept)), broken))
+
+
+def _candidates(program: Program, given: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """One size for all, then rising and falling ones."""
+    free = [name for name in program.sizes if name not in given]
+    for size in (USUAL_SIZE, *_OTHERS) if free else (USUAL_SIZE,):
+        for steps in ([1] * len(free), range(1, len(free) + 1), range(len(free), 0, -1)):
+            assumed = {name: size * step for name, step in zip(free, steps, strict=True)}
+            yield {name: given.get(name) or assumed[name] for name in program.sizes}
+
+
+def _broken(program: Program, sizes: Mapping[str, int]) -> str:
+    """The first requirement that the sizes break."""
+    for requirement in program.requirements:
+        try:
+            if whole(requirement.value, sizes) < 0:
+                return requirement.message
+        except UnknownError:
+            continue
+    return ""
+
+
+# --- what can be wrong ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NotAnOpenSize(Diagnostic):
+    """A size was given for an index set that has none to be chosen when the model runs."""
+
+    code = "DL928"
+    title = "index set that is not open"
+    name: str
+    candidates: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        return f"a size is given for `{self.name}`, which is no index set that inputs tell the size of"
+
+    @property
+    def help(self) -> str | None:
+        known = f"those are {', '.join(self.candidates)}" if self.candidates else "the spec fixes all sizes"
+        return suggestion(self.name, self.candidates) or f"{known}; -D fixes others when compiling"
+
+
+@dataclass(frozen=True)
+class SizesDoNotFit(Diagnostic):
+    """With these sizes the model cannot run."""
+
+    code = "DL929"
+    title = "sizes that do not fit together"
+    name: str
+    sizes: Mapping[str, int]
+    broken: str
+
+    @property
+    def message(self) -> str:
+        chosen = ", ".join(f"{name} = {size}" for name, size in self.sizes.items())
+        return f"`{self.name}` cannot run with {chosen}: {self.broken}"
+
+    @property
+    def help(self) -> str | None:
+        return "choose sizes: --size NAME=NUMBER"

@@ -1,0 +1,69 @@
+"""Which implementation computes a matrix product: one rule, which compiled code follows and `dlc explain` tells.
+
+========  ==========================================================================================================
+DOTS      one column: a scalar product for every row
+ROWS      few rows against a transposed B: scalar products, because a panel of B would be used too little
+SUMS      one row, or one column against a transposed A: rows of the other factor, each times a number, added up
+BLAS      what is very long or very short, if BLAS can say it: integers of 32 bits, and rows that do not overlap
+TILE      everything else: the register tile of ``tile.py``
+========  ==========================================================================================================
+"""
+
+from __future__ import annotations
+
+NOTHING, SCALE, DOTS, ROWS, SUMS_OF_B, SUMS_OF_A, BLAS, TILE = range(8)
+INT32_MAX = 2**31 - 1
+#: Multiplications from which BLAS is faster, and those if A is transposed and has more bytes than a second cache.
+BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = 300_000_000, 30_000_000, 1 << 20
+#: So few steps of k, on so many elements of C, are faster there too.
+BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
+#: Up to as many rows, a transposed B is read row by row: copying it to a panel would cost more.
+FEW_ROWS = 3
+
+
+def implementation(ta, tb, m, n, k, size, lda, ldb, ldc):
+    """The implementation of op(A).op(B) for numbers of so many bytes; ta and tb are 0 or 1."""
+    if m <= 0 or n <= 0:
+        return NOTHING
+    if k <= 0:
+        return SCALE
+    if n == 1 and not ta:
+        return DOTS
+    if m <= FEW_ROWS and tb:
+        return ROWS
+    if m == 1:
+        return SUMS_OF_B
+    if n == 1 and ldc == 1:
+        return SUMS_OF_A
+    enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
+    if m * n * k >= enough or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM):
+        wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
+        if wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX:
+            return BLAS
+    return TILE
+
+
+def reason(size: int, ta: bool, tb: bool, m: int, n: int, k: int, lda: int, ldb: int, ldc: int) -> tuple[str, str]:
+    """The implementation for numbers of so many bytes and the rule that decided, in words."""
+    found = implementation(ta, tb, m, n, k, size, lda, ldb, ldc)
+    count = m * n * k
+    enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
+    if found == BLAS:
+        if count >= enough:
+            return "BLAS", f"{count:,} multiplications, at least {enough:,}"
+        return "BLAS", f"k is {k}, at most {BLAS_UP_TO_DEPTH}, and C has {m * n:,} elements"
+    if found == TILE:
+        if count >= enough:
+            return "tile", "BLAS cannot say it: rows that overlap, or more than 32 bits"
+        return "tile", f"{count:,} multiplications, fewer than {enough:,}"
+    return _WORDS[found]
+
+
+_WORDS = {
+    NOTHING: ("nothing", "C is empty"),
+    SCALE: ("zeros", "k is 0"),
+    DOTS: ("scalar products", "one column"),
+    ROWS: ("scalar products", f"at most {FEW_ROWS} rows against a transposed factor"),
+    SUMS_OF_B: ("sums of rows", "one row"),
+    SUMS_OF_A: ("sums of rows", "one column"),
+}

@@ -1,0 +1,108 @@
+"""`dlc explain` as a user meets it: sizes, choices, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dlc.compiler import cli, performance
+from dlc.compiler.diagnostics import CompileError
+from dlc.compiler.options import Options
+from dlc.runtime.kernels import choice
+from dlc.runtime.kernels.choice import implementation, reason
+
+SPEC = """
+layer Windows(x[B,H], k[P]) -> y[B,M]:
+    index M = |H| - |P| + 1
+    y[b,m] = sum[p] x[b,m+p]*k[p]
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "windows.dl"
+    path.write_text(SPEC)
+    return str(path)
+
+
+def test_sizes_that_are_not_given_are_assumed_so_that_they_fit(spec: str) -> None:
+    (found,) = performance.explain(spec, Options.of(), {"B": 7})
+    sizes = found.setting.sizes
+    assert sizes["B"] == 7 and sizes["H"] >= sizes["P"]
+    assert set(found.setting.assumed) == {"H", "P"}
+    (found,) = performance.explain(spec, Options.of(), {"P": 100, "B": 1})
+    assert found.setting.sizes["H"] >= 100
+
+
+@pytest.mark.parametrize(
+    ("sizes", "code"), [({"C": 3}, "DL928"), ({"M": 3}, "DL928"), ({"P": 9, "H": 3}, "DL929"), ({"B": 0}, "DL911")]
+)
+def test_sizes_that_cannot_be(spec: str, sizes: dict[str, int], code: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        performance.explain(spec, Options.of(), sizes)
+    assert [problem.code for problem in caught.value.diagnostics] == [code]
+
+
+def test_the_command(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", spec, "--size", "B=5", "--size", "H=9", "--size", "P=2"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Windows   float32   B = 5, H = 9, P = 2\n")
+    assert "assumed" not in text
+    assert "y[b,m] = sum[p] x[b,m+p]*k[p]    windows.dl:4" in text
+    assert cli.main(["explain", spec, "--json"]) == 0
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert plain["assumed"] == ["B", "H", "P"]
+    assert [one["name"] for one in plain["entries"]] == ["forward", "vjp"]
+
+
+@pytest.mark.parametrize("size", ["B", "B=", "B=0", "B=x", "=3"])
+def test_a_size_of_the_wrong_form(spec: str, size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", spec, "--size", size]) == 2
+    assert "such as B=64" in capsys.readouterr().err
+
+
+def test_an_unknown_size_is_said(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", spec, "--size", "Bb=4"]) == 1
+    assert "error[DL928]" in capsys.readouterr().err
+
+
+SHAPES = [
+    (False, False, 64, 64, 64),
+    (False, True, 2, 50, 50),
+    (False, False, 1, 9, 9),
+    (False, False, 9, 1, 9),
+    (True, False, 9, 1, 9),
+    (False, False, 700, 700, 700),
+    (True, False, 700, 700, 700),
+    (False, False, 40, 40, 3),
+    (False, False, 0, 4, 4),
+    (False, False, 4, 4, 0),
+]
+WORDS = {
+    choice.NOTHING: "nothing",
+    choice.SCALE: "zeros",
+    choice.DOTS: "scalar products",
+    choice.ROWS: "scalar products",
+    choice.SUMS_OF_A: "sums of rows",
+    choice.SUMS_OF_B: "sums of rows",
+    choice.BLAS: "BLAS",
+    choice.TILE: "tile",
+}
+
+
+@pytest.mark.parametrize(("ta", "tb", "m", "n", "k"), SHAPES)
+def test_what_is_told_is_what_is_chosen(ta: bool, tb: bool, m: int, n: int, k: int) -> None:
+    lda, ldb, ldc = m if ta else k, k if tb else n, n
+    for size in (4, 8):
+        way, why = reason(size, ta, tb, m, n, k, lda, ldb, ldc)
+        assert way == WORDS[implementation(ta, tb, m, n, k, size, lda, ldb, ldc)]
+        assert why
+
+
+def test_rows_that_overlap_are_no_matter_for_blas() -> None:
+    assert reason(4, False, False, 1000, 1000, 1000, 1, 1000, 1000) == (
+        "tile",
+        "BLAS cannot say it: rows that overlap, or more than 32 bits",
+    )
