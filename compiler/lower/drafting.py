@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
 from dlc.compiler.ir.dependences import Place
-from dlc.compiler.ir.expr import Expr, Index, Solve, free_indices, reads, refresh, rename_bound, substitute
+from dlc.compiler.ir.expr import Expr, Index, Reduce, Solve, free_indices, reads, refresh, rename_bound, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
-from dlc.compiler.lower import systems
+from dlc.compiler.lower import omission, scatter, systems
+from dlc.compiler.lower.blocks import Product
 from dlc.compiler.lower.contractions import Contraction, contraction
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.layouts import Packer
+from dlc.compiler.lower.masks import EVERYWHERE, needed, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, work
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
-from dlc.compiler.lower.products import packs, plan, product_body, seen, shared_rows
+from dlc.compiler.lower.products import Plan, packs, plan, product_body, seen, shared_rows
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.ties import without_ties
 
@@ -111,6 +113,17 @@ class _Drafting:
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.facts = _facts(graph)
         self.added: list[Tensor] = []
+        self.needed = needed(graph, self._reads_all)
+        self.zeros = {key: zeros(tensor) for key, tensor in graph.tensors.items()}
+
+    def _reads_all(self, tensor: Tensor, equation: Equation) -> bool:
+        """Whether the kernel of an equation reads more than its conditions say."""
+        value = equation.value
+        if not isinstance(value, Reduce):
+            return isinstance(value, Solve)
+        if omission.omitted(equation, value) or scatter.places(equation, value):
+            return True
+        return contraction(tensor, equation, self.sizes) is not None
 
     def run(self) -> Drafts:
         level = _Level(Packer(self.sizes, self.fresh_id))
@@ -163,11 +176,22 @@ class _Drafting:
             self._pack(level, packed, when)
         count = sizes_product((*own.indices, *product.reduced))
         draft = Draft([(tensor, seen(found))], product_body(found), work=[count], formulas=[shown])
-        draft = replace(draft, over=level.over, when=when)
+        draft = replace(draft, over=level.over, when=when, products={tensor.id: Product(found, self._mattering(found))})
         if shared_rows(found):
             level.append(replace(draft, split=own.indices[0].size, is_finished=True), draft.computes)
         else:
             level.place(draft)
+
+    def _mattering(self, found: Plan) -> tuple[Polynomial, ...]:
+        """What holds of the indices of a product wherever an element is needed, and a term of it differs from 0."""
+        product = found.product
+        facts = list(self._needed(product.tensor, product.equation))
+        for factor in (found.left.layout.read, found.right.layout.read):
+            facts += self.zeros.get(factor.tensor, EVERYWHERE).at(factor.subscripts)
+        return tuple(facts)
+
+    def _needed(self, tensor: Tensor, equation: Equation) -> list[Polynomial]:
+        return self.needed.get(tensor.id, EVERYWHERE).at(equation.subscripts)
 
     def _in_pieces(self, level: _Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
         """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""
@@ -237,6 +261,7 @@ class _Drafting:
         """A packed copy is made where it is used, or before the loop if it is the same in every round."""
         (equation,) = packed.equations
         self.added.append(packed)
+        self.zeros[packed.id] = zeros(packed)
         while level.outer is not None and not _changes(equation, level):
             level, when = level.outer, ()
         level.place_early(self._nest(level, packed, equation, (packed, equation), when))
@@ -249,7 +274,7 @@ class _Drafting:
         shown: tuple[Tensor, Equation],
         when: tuple[Expr, ...],
     ) -> Draft:
-        body = nest(tensor, equation, self.names, self.facts)
+        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation) if not level.over else ())
         return Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
 
 
@@ -330,6 +355,7 @@ def _fused(item: Item, new: Draft) -> Draft | None:
         after=(*item.after, *new.after),
         before_block=(*item.before_block, *new.before_block),
         after_block=(*item.after_block, *new.after_block),
+        products={**item.products, **new.products},
     )
     in_pieces = fused.before or fused.after
     return fused if not in_pieces or can_split(fused) else None

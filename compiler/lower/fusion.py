@@ -91,7 +91,7 @@ def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
 # -- what a statement touches ----------------------------------------------------------------------------------------
 
 
-def _accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
+def accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
     """Every element that the body reads or writes, by buffer; of a matrix, the leading subscripts.  Locals are buffers
     without subscripts here.
     """
@@ -133,7 +133,7 @@ def writes(body: Iterable[Statement]) -> set[str]:
 def touches(body: Iterable[Statement]) -> set[str]:
     """Names of all buffers and locals that the body reads or sets."""
     body = tuple(body)
-    found = set(_accesses(body)) | writes(body)
+    found = set(accesses(body)) | writes(body)
     for statement in statements(body):
         found.update(in_place(statement))
     return found
@@ -176,7 +176,7 @@ def joined(first: Body, second: Body) -> Body:
 
 def _independent_across(first: For, second: For) -> bool:
     """Whether iteration i of the second loop depends on no iteration of the first but i (and the reverse)."""
-    mine, theirs = _accesses(first.body), _accesses(second.body)
+    mine, theirs = accesses(first.body), accesses(second.body)
     written_first, written_second = writes(first.body), writes(second.body)
     for name in (*mine, *theirs):
         if name not in mine or name not in theirs or not (name in written_first or name in written_second):
@@ -261,7 +261,7 @@ def contractible_axes(body: Body, buffer: str, over: Sequence[Index] = ()) -> tu
             break
         indices.append(holders[0].index)
         here = holders[0].body
-    found = _accesses(body)[buffer]
+    found = accesses(body)[buffer]
     rounds = set(over)
     at_round = [axis for axis in _axes(found) if any(rounds & set(free_indices(s[axis])) for s in found)]
     if any(len({subscripts[axis] for subscripts in found}) > 1 for axis in at_round):

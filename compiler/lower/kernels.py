@@ -33,6 +33,7 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
+from dlc.compiler.lower.blocks import Product, blocked
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
 from dlc.compiler.lower.rows import kept
 
@@ -63,6 +64,7 @@ class Draft:
     after: Body = ()
     before_block: Body = ()
     after_block: Body = ()
+    products: dict[str, Product] = field(default_factory=dict)  # by what they compute
 
     @property
     def whole(self) -> Body:
@@ -123,6 +125,7 @@ def finish(
         return
     mine = writes(draft.body) & private
     draft.body = forwarded(draft.body, mine, names)
+    draft.body = blocked(draft.body, mine, draft.products, buffers, names)
     split = _split_loops(draft)
 
     def row(label: str, indices: tuple[Index, ...]) -> tuple[str, tuple[Expr, ...]]:

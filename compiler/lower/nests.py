@@ -42,12 +42,15 @@ Names = Callable[[str], str]  # a fresh name for a local
 _SMALL_EXTENT = 16  # a reduced loop known to be this short is no place for vector lanes
 
 
-def nest(tensor: Tensor, equation: Equation, names: Names, facts: Facts) -> tuple[Statement, ...]:
-    """The statements that compute one equation of ``tensor``."""
+def nest(
+    tensor: Tensor, equation: Equation, names: Names, facts: Facts, needed: Sequence[Polynomial] = ()
+) -> tuple[Statement, ...]:
+    """The statements that compute one equation of ``tensor``, at least where the polynomials ``needed`` are not
+    negative.
+    """
     value = equation.value
     if not isinstance(value, Reduce):
-        whole = loops(equation.indices, (Store(tensor.id, equation.subscripts, value),))
-        return _bounded_rows(tensor, equation) or whole
+        return _bounded_rows(tensor, equation) or _needed_rows(tensor, equation, needed)
     left_out = omission.omitted(equation, value)
     if left_out:
         return omission.nest(tensor, equation, value, left_out, names)
@@ -82,6 +85,16 @@ def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
     fill = renamed(loops((last,), (Store(tensor.id, equation.subscripts, value.no),)), {last: refresh(last)})
     row = under(before, around((Store(tensor.id, equation.subscripts, inside),)))
     return loops(outer, (*fill, *row))
+
+
+def _needed_rows(tensor: Tensor, equation: Equation, needed: Sequence[Polynomial]) -> tuple[Statement, ...]:
+    """Loops over all elements, of a row over those that are needed."""
+    body: tuple[Statement, ...] = (Store(tensor.id, equation.subscripts, equation.value),)
+    if not needed or len(equation.indices) < 2:
+        return loops(equation.indices, body)
+    *outer, last = equation.indices
+    around, _ = bounded_loops((last,), [op("le", ZERO, fact.expression()) for fact in needed])
+    return loops(outer, around(body))
 
 
 # -- reductions -----------------------------------------------------------------------------------------------------

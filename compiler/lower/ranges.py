@@ -82,7 +82,7 @@ def bounded_loops(
             left.remove(cond)
             low += solved[0]
             high += solved[1]
-        ranges.append((index, _extreme("max", low), _extreme("min", high)))
+        ranges.append((index, extreme("max", low), extreme("min", high)))
 
     def around(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
         for index, start, stop in ranges:
@@ -107,31 +107,39 @@ def _solved(cond: Expr, index: Index) -> tuple[list[Polynomial], list[Polynomial
         return None
     left, right = polynomial(cond.args[0]), polynomial(cond.args[1])
     slack = right - left - (1 if cond.name == "lt" else 0)  # the condition is slack >= 0 (or == 0)
+    if cond.name != "eq":
+        return solved_for(slack, index)
+    parts = slack.split(index)
+    factor = parts[0].value if parts is not None else None
+    if parts is None or factor not in (1, -1):
+        return None
+    exactly = parts[1] * -factor
+    return [exactly], [exactly + 1]
+
+
+def solved_for(slack: Polynomial, index: Index) -> tuple[list[Polynomial], list[Polynomial]] | None:
+    """``(lower bounds, exclusive upper bounds)`` on ``index`` that say that ``slack`` is not negative."""
     parts = slack.split(index)
     factor = parts[0].value if parts is not None else None
     if parts is None or not factor:
         return None
-    rest = parts[1]
-    if cond.name == "eq":
-        exactly = rest * -factor
-        return ([exactly], [exactly + 1]) if factor in (1, -1) else None
     if factor > 0:
-        return [_quotient(-rest + factor - 1, factor)], []
-    return [], [_quotient(rest, -factor) + 1]
+        return [_quotient(-parts[1] + factor - 1, factor)], []
+    return [], [_quotient(parts[1], -factor) + 1]
 
 
 def _quotient(value: Polynomial, divisor: int) -> Polynomial:
     return value if divisor == 1 else polynomial(op("floordiv", value.expression(), Const(divisor)))
 
 
-def _extreme(name: str, bounds: list[Polynomial]) -> Expr:
+def extreme(name: str, bounds: Sequence[Polynomial], facts: Sequence[Polynomial] = ()) -> Expr:
     """The greatest lower or least upper bound, leaving out those that another one implies."""
     kept: list[Polynomial] = []
     for bound in bounds:
         sign = 1 if name == "max" else -1
-        if any(nonnegative((other - bound) * sign) for other in kept):
+        if any(nonnegative((other - bound) * sign, facts) for other in kept):
             continue
-        kept = [other for other in kept if not nonnegative((bound - other) * sign)] + [bound]
+        kept = [other for other in kept if not nonnegative((bound - other) * sign, facts)] + [bound]
     result = kept[0].expression()
     for bound in kept[1:]:
         result = op(name, result, bound.expression())

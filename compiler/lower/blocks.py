@@ -1,0 +1,402 @@
+"""Rows in blocks: products and loops over one and the same index take turns, a block of its range at a time.
+
+Attention multiplies queries by keys, does something to every row of scores, and multiplies the rows by values.  Done
+for all rows one after the other, this keeps a matrix of scores that leaves the cache where sequences are long.  Here
+neighbouring statements that run over the same rows become one loop over blocks of them::
+
+    matmul s = q . k               for block
+    for t < |T|                        matmul s = q[first:last] . k
+        a[t] = .. s[t] ..     ->       for t in first .. last
+    matmul y = a . v                       a[t - first] = .. s[t - first] ..
+                                       matmul y[first:last] = a . v
+
+What lives in memory between them shrinks to a block.  A product that sums over the rows, as the gradients of keys and
+values do, is accumulated: its result is set to 0 before.
+
+A block is also what masks are told of.  Where the elements of a product that are needed, or the factors that may
+differ from zero, lie between bounds for the rows of a block, only those are multiplied: with ``s <= t``, keys up to the
+last query of the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dlc.compiler.ir.affine import Polynomial, equal, polynomial
+from dlc.compiler.ir.expr import (
+    ONE,
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Read,
+    free_indices,
+    fresh,
+    op,
+    refresh,
+    substitute,
+    transform,
+)
+from dlc.compiler.ir.loops import Buffer, For, If, Let, Matmul, Operand, Statement, Store, statements
+from dlc.compiler.lower.fusion import Body, accesses, mapped, touches, writes
+from dlc.compiler.lower.products import Plan
+from dlc.compiler.lower.ranges import extreme, loops, solved_for
+
+#: Rows of a block under a mask: higher blocks multiply more that is zero, lower ones read the other factor more often.
+_MASKED_ROWS = 32
+_ELEMENTS = 1 << 16  # of a block without a mask: a quarter of a megabyte
+
+Names = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product of a kernel; ``facts`` are not negative where it matters what an element, or a term, is."""
+
+    plan: Plan
+    facts: tuple[Polynomial, ...] = ()
+
+    @property
+    def groups(self) -> dict[str, tuple[Index, ...]]:
+        product = self.plan.product
+        return {"rows": product.rows, "columns": product.columns, "inner": self.plan.inner}
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A statement of a run: over its own index for the rows.  ``at`` tells the axis of each buffer on which only the
+    rows of the block are touched (None: more than these); ``role`` the group of a product that the index is.
+    """
+
+    statement: Statement
+    index: Index
+    at: Mapping[str, int | None]
+    role: str = ""
+    product: Product | None = None
+
+    @property
+    def written(self) -> set[str]:
+        return writes((self.statement,))
+
+
+@dataclass
+class _Run:
+    """Neighbours that may take turns."""
+
+    members: list[_Member] = field(default_factory=list)
+
+    def holds(self, member: _Member) -> bool:
+        """Whether no block of the member needs anything of another block of what is there already."""
+        for other in self.members:
+            for key in member.at.keys() & other.at.keys() & (member.written | other.written):
+                if member.at[key] is None or member.at[key] != other.at[key]:
+                    return False
+        return True
+
+    def writes_rows(self, key: str) -> bool:
+        return any(key in one.written and one.at[key] is not None for one in self.members)
+
+
+@dataclass
+class _Blocking:
+    """``private`` are the buffers that nobody reads but this kernel; those that shrink are replaced in ``buffers``."""
+
+    whole: Body
+    private: set[str]
+    products: Mapping[str, Product]
+    buffers: dict[str, Buffer]
+    names: Names
+
+    def body(self, body: Body, around: tuple[Index, ...] = ()) -> Body:
+        for extent in self._extents(body):
+            found = self._first_run(body, extent)
+            if found is not None:
+                first, run = found
+                before, after = body[:first], body[first + len(run.members) :]
+                return (*self.body(before, around), *self._blocked(run, extent, around), *self.body(after, around))
+        return tuple(self._inside(one, around) if isinstance(one, For) else one for one in body)
+
+    def _inside(self, loop: For, around: tuple[Index, ...]) -> For:
+        return replace(loop, body=self.body(loop.body, (*around, loop.index)))
+
+    def _extents(self, body: Body) -> list[Expr]:
+        """The extents of rows that products run over."""
+        found: dict[Expr, None] = {}
+        for product in filter(None, map(self._product, body)):
+            if len(product.plan.product.rows) == 1:
+                found[product.plan.product.rows[0].size] = None
+        return list(found)
+
+    def _product(self, statement: Statement) -> Product | None:
+        return self.products.get(statement.c.buffer) if isinstance(statement, Matmul) else None
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def _first_run(self, body: Body, extent: Expr) -> tuple[int, _Run] | None:
+        """The first neighbours for which blocks are worth while, and the place of the first of them."""
+        run, first = _Run(), 0
+        for number, statement in enumerate(body):
+            member = self._member(run, statement, extent)
+            if member is None:
+                if self._is_worth(run):
+                    return first, run
+                run, first = _Run(), number
+                member = self._member(run, statement, extent)
+            if member is None:
+                first = number + 1
+            else:
+                run.members.append(member)
+        return (first, run) if self._is_worth(run) else None
+
+    def _member(self, run: _Run, statement: Statement, extent: Expr) -> _Member | None:
+        return next((one for one in self._roles(run, statement, extent) if run.holds(one)), None)
+
+    def _roles(self, run: _Run, statement: Statement, extent: Expr) -> Iterator[_Member]:
+        product = self._product(statement)
+        if isinstance(statement, For):
+            if statement.start is ZERO and equal(statement.stop, extent):
+                yield _Member(statement, statement.index, _rows_of_loop(statement))
+        elif product is not None and isinstance(statement, Matmul) and not statement.accumulate:
+            for role in ("rows", "inner"):
+                group = product.groups[role]
+                if len(group) != 1 or not equal(group[0].size, extent):
+                    continue
+                at = _rows_of_product(statement, product, group[0])
+                if role == "rows" or any(run.writes_rows(key) for key in (statement.a.buffer, statement.b.buffer)):
+                    yield _Member(statement, group[0], at, role, product)
+
+    def _is_worth(self, run: _Run) -> bool:
+        """Whether a product leaves something to a block, and another takes something from there."""
+        shrinking = self._shrinking(run)
+        made = {one.statement.c.buffer for one in run.members if isinstance(one.statement, Matmul)}
+        taken = {
+            operand.buffer
+            for one in run.members
+            if isinstance(one.statement, Matmul)
+            for operand in (one.statement.a, one.statement.b)
+        }
+        return bool(made & shrinking.keys() and taken & shrinking.keys())
+
+    def _shrinking(self, run: _Run) -> dict[str, int]:
+        """The buffers that need no more than the rows of one block, with the axis of the rows."""
+        found: dict[str, int] = {}
+        inside = [one.statement for one in run.members]
+        for key in dict.fromkeys(key for one in run.members for key in one.at):
+            users = [one for one in run.members if key in one.at]
+            axis = users[0].at[key]
+            if axis is None or key not in self.private or any(one.at[key] != axis for one in users):
+                continue
+            if _count(inside, key) != _count(self.whole, key) or not any(key in one.written for one in users):
+                continue
+            operands = [o for one in users for o in _operands(one.statement) if o.buffer == key]
+            if operands and all(len(operand.piece) == axis for operand in operands):
+                found[key] = axis
+        return found
+
+    # -- making -------------------------------------------------------------------------------------------------------
+
+    def _blocked(self, run: _Run, extent: Expr, around: tuple[Index, ...]) -> Body:
+        shrinking = self._shrinking(run)
+        rows = _height(run, shrinking, self.buffers, extent)
+        hint = run.members[0].index.hint
+        count = op("floordiv", polynomial(op("add", extent, rows, Const(-1))).expression(), rows)
+        number = fresh(count, f"{hint}.block")
+        first = Read(self.names(f"{hint}.first"), (), "int")
+        last = Read(self.names(f"{hint}.last"), (), "int")
+        block = _Block(first, last, extent, shrinking)
+        body: list[Statement] = [
+            Let(first.tensor, op("mul", rows, number)),
+            Let(last.tensor, op("min", extent, op("add", first, rows))),
+        ]
+        cleared: list[Statement] = []
+        for member in run.members:
+            if member.role == "inner":
+                assert isinstance(member.statement, Matmul) and member.product is not None
+                cleared += _cleared(member.statement, member.product, around)
+            body += block.of(member)
+        for key, axis in shrinking.items():
+            sizes = self.buffers[key].sizes
+            self.buffers[key] = replace(self.buffers[key], sizes=(*sizes[:axis], rows, *sizes[axis + 1 :]))
+        return (*cleared, For(number, ZERO, count, tuple(body)))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The rows ``first`` .. ``last`` - 1; of the buffers in ``shrinking``, memory holds only these."""
+
+    first: Read
+    last: Read
+    extent: Expr
+    shrinking: Mapping[str, int]
+
+    def of(self, member: _Member) -> tuple[Statement, ...]:
+        """The member for the rows of the block."""
+        if isinstance(member.statement, For):
+            loop = member.statement
+            body = mapped(loop.body, self._moved)
+            return (replace(loop, start=self.first, stop=self.last, body=self._stored(body)),)
+        assert isinstance(member.statement, Matmul) and member.product is not None
+        return (self._product(member, member.statement, member.product),)
+
+    def _stored(self, body: Body) -> Body:
+        def one(statement: Statement) -> Statement:
+            if isinstance(statement, Store):
+                return replace(statement, subscripts=self._subscripts(statement.buffer, statement.subscripts))
+            if isinstance(statement, For | If):
+                return replace(statement, body=self._stored(statement.body))
+            return statement
+
+        return tuple(map(one, body))
+
+    def _moved(self, expression: Expr) -> Expr:
+        def change(node: Expr) -> Expr | None:
+            if isinstance(node, Read) and node.tensor in self.shrinking:
+                return Read(node.tensor, self._subscripts(node.tensor, node.subscripts), node.type)
+            return None
+
+        return transform(expression, change)
+
+    def _subscripts(self, key: str, subscripts: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        axis = self.shrinking.get(key)
+        if axis is None:
+            return subscripts
+        inside = op("add", subscripts[axis], op("neg", self.first))
+        return (*subscripts[:axis], inside, *subscripts[axis + 1 :])
+
+    # -- products -----------------------------------------------------------------------------------------------------
+
+    def _product(self, member: _Member, call: Matmul, product: Product) -> Matmul:
+        ranges = {role: self._range(member, role, group, product.facts) for role, group in product.groups.items()}
+        (m0, m1), (n0, n1), (k0, k1) = (
+            ranges[role] or (ZERO, whole)
+            for role, whole in (("rows", call.m), ("columns", call.n), ("inner", call.k))
+        )
+        return Matmul(
+            _length(m0, m1),
+            _length(n0, n1),
+            _length(k0, k1),
+            self._part(call.a, member, (m0, "rows"), (k0, "inner")),
+            self._part(call.b, member, (k0, "inner"), (n0, "columns")),
+            self._part(call.c, member, (m0, "rows"), (n0, "columns")),
+            call.accumulate or member.role == "inner",
+        )
+
+    def _part(self, operand: Operand, member: _Member, row: tuple[Expr, str], column: tuple[Expr, str]) -> Operand:
+        offset = polynomial(operand.offset)
+        for (start, role), step in ((row, operand.row), (column, operand.column)):
+            if not (role == member.role and operand.buffer in self.shrinking):
+                offset = offset + polynomial(start) * polynomial(step)
+        return replace(operand, offset=offset.expression())
+
+    def _range(
+        self, member: _Member, role: str, group: tuple[Index, ...], facts: Sequence[Polynomial]
+    ) -> tuple[Expr, Expr] | None:
+        """What has to be computed of a group of indices; None: all."""
+        if role == member.role:
+            return self.first, self.last
+        if len(group) != 1:
+            return None
+        (index,) = group
+        low, high = [Polynomial(())], [polynomial(index.size)]
+        for fact in facts:
+            bounds = solved_for(fact, index)
+            if bounds is not None:
+                low += filter(None, (self._outermost(one, member.index, least=True) for one in bounds[0]))
+                high += filter(None, (self._outermost(one, member.index, least=False) for one in bounds[1]))
+        if len(low) == len(high) == 1:
+            return None
+        first, last = polynomial(self.first), polynomial(self.last)
+        known_ = (first, last - first - 1, polynomial(self.extent) - last)
+        return extreme("max", low, known_), extreme("min", high, known_)
+
+    def _outermost(self, bound: Polynomial, index: Index, least: bool) -> Polynomial | None:
+        """The least or greatest value of a bound for a row of the block."""
+        parts = bound.split(index)
+        factor = parts[0].value if parts is not None else None
+        if parts is None or factor is None or free_indices(parts[1].expression()):
+            return None
+        at = polynomial(self.first) if (factor > 0) == least else polynomial(self.last) - 1
+        return at * factor + parts[1]
+
+
+def blocked(
+    body: Body, private: set[str], products: Mapping[str, Product], buffers: dict[str, Buffer], names: Names
+) -> Body:
+    """The body of a kernel with rows in blocks where that is worth while."""
+    return _Blocking(body, private, products, buffers, names).body(body) if products else body
+
+
+def masked(run: _Run) -> bool:
+    """Whether the rows of a block tell what has to be multiplied."""
+    return any(member.index in free_indices(f.expression()) for member in run.members for f in _facts(member))
+
+
+def _facts(member: _Member) -> tuple[Polynomial, ...]:
+    return member.product.facts if member.product is not None else ()
+
+
+def _height(run: _Run, shrinking: Mapping[str, int], buffers: Mapping[str, Buffer], extent: Expr) -> Expr:
+    """The number of rows of a block: few under a mask, else as many as stay in the cache."""
+    if masked(run):
+        return Const(_MASKED_ROWS)
+    width = max(
+        (polynomial(op("mul", ONE, *buffers[key].sizes[axis + 1 :])) for key, axis in shrinking.items()),
+        key=lambda size: (len(size.terms), size.value or 0),
+    )
+    fitting = op("floordiv", Const(_ELEMENTS), op("max", width.expression(), ONE))
+    height = op("min", op("max", fitting, Const(_MASKED_ROWS)), op("max", extent, ONE))
+    return polynomial(height).expression()
+
+
+def _length(start: Expr, stop: Expr) -> Expr:
+    return (polynomial(stop) - polynomial(start)).expression()
+
+
+def _operands(statement: Statement) -> tuple[Operand, ...]:
+    return (statement.a, statement.b, statement.c) if isinstance(statement, Matmul) else ()
+
+
+def _count(body: Iterable[Statement], key: str) -> int:
+    """How many statements, without those inside them, touch the buffer."""
+    return sum(key in touches((s,)) for s in statements(tuple(body)) if not isinstance(s, For | If))
+
+
+def _rows_of_loop(loop: For) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for key, places in accesses(loop.body).items():
+        axes = range(min(map(len, places)))
+        found[key] = next((axis for axis in axes if all(place[axis] is loop.index for place in places)), None)
+    return found
+
+
+def _rows_of_product(call: Matmul, product: Product, index: Index) -> dict[str, int | None]:
+    plan = product.plan
+    found: dict[str, int | None] = {}
+    for operand, place in ((call.a, plan.left.layout), (call.b, plan.right.layout), (call.c, plan.product.result)):
+        axis = next((n for n, s in enumerate(place.read.subscripts) if s is index), None)
+        key = operand.buffer
+        found[key] = axis if found.get(key, axis) == axis else None
+    return found
+
+
+def _cleared(call: Matmul, product: Product, around: tuple[Index, ...]) -> Body:
+    """The result of a product set to 0."""
+    found = product.plan.product
+    own = (*found.rows, *found.columns)
+    names: dict[Expr, Expr] = {index: refresh(index) for index in own}
+    offset = polynomial(call.c.offset)
+    for axis, subscript in enumerate(found.equation.subscripts):
+        if not isinstance(subscript, Index) or subscript in own:
+            continue
+        if axis < len(call.c.piece):
+            names[subscript] = call.c.piece[axis]
+            continue
+        stride = found.result.strides[subscript]
+        for index in around:
+            parts = offset.split(index)
+            if parts is not None and parts[0] == stride:
+                names[subscript] = index
+    target = tuple(substitute(subscript, names) for subscript in found.equation.subscripts)
+    cleared = [index for index in names.values() if isinstance(index, Index) and index not in around]
+    return loops(cleared, (Store(found.tensor.id, target, Const(0.0)),))

@@ -1,0 +1,134 @@
+"""What of a tensor is needed, and where it is zero: conditions on its indices that nothing has to be computed outside.
+
+``score[t,s] = ..`` is *needed* only where ``s <= t`` if all that reads it does so under that condition, as in
+``sum[s : s <= t] exp(score[t,s])``.  ``a[t,s] = e if s <= t else 0`` is *zero* elsewhere, and so are the terms of a sum
+that have it as a factor.  Both are told as polynomials, in sizes and the indices of the tensor's axes, that are not
+negative where it is needed, or may differ from zero.
+
+Only reals are left out: what is computed from a number that was never set is one that nobody needs, but an integer may
+say where to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.bounds import facts_of, nonnegative
+from dlc.compiler.ir.conditions import conjuncts, is_zero
+from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, substitute
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+
+
+@dataclass(frozen=True)
+class Mask:
+    """``facts`` are not negative where it matters what an element with these indices is."""
+
+    indices: tuple[Index, ...] = ()
+    facts: tuple[Polynomial, ...] = ()
+
+    def at(self, subscripts: Sequence[Expr]) -> list[Polynomial]:
+        """The facts of an element of the tensor."""
+        if not self.facts:
+            return []
+        names: dict[Expr, Expr] = dict(zip(self.indices, subscripts, strict=True))
+        return [polynomial(substitute(fact.expression(), names)) for fact in self.facts]
+
+
+EVERYWHERE = Mask()
+
+
+def zeros(tensor: Tensor) -> Mask:
+    """Where an element of the tensor may differ from zero, as far as its equation says so in indices alone."""
+    equation = tensor.equations[0] if len(tensor.equations) == 1 else None
+    if equation is None or not equation.is_whole or not isinstance(equation.value, Select):
+        return EVERYWHERE
+    value = equation.value
+    if not is_zero(value.no) or not all(isinstance(s, Index) for s in equation.subscripts):
+        return EVERYWHERE
+    subscripts = [s for s in equation.subscripts if isinstance(s, Index)]
+    return Mask(tuple(subscripts), tuple(_about(_facts(value.cond), subscripts)))
+
+
+def needed(graph: Graph, reads_all: Callable[[Tensor, Equation], bool]) -> Mapping[str, Mask]:
+    """Where the elements of each tensor are needed; those that are left out of the mapping are needed everywhere.
+
+    ``reads_all`` tells the equations whose kernels do not keep to the conditions in them.
+    """
+    found: dict[str, Mask] = {}
+    wanted = set(graph.roots)
+    readers: dict[str, list[list[Polynomial]]] = {}
+    axes = {key: tuple(fresh(size, "n") for size in tensor.sizes) for key, tensor in graph.tensors.items()}
+    for component in reversed(list(components(graph))):
+        loose = is_recurrent(graph, component)
+        for name in component:
+            tensor = graph.tensors[name]
+            if not (loose or name in wanted or tensor.type != "real" or not _is_plain(tensor)):
+                facts = _in_common(readers.get(name, []))
+                if facts:
+                    found[name] = Mask(axes[name], tuple(facts))
+        for name in component:
+            tensor = graph.tensors[name]
+            for equation in tensor.equations:
+                strict = loose or reads_all(tensor, equation)
+                own = found[name].at(equation.subscripts) if name in found else []
+                for read, facts in _reads(equation, [] if strict else own, strict):
+                    readers.setdefault(read.tensor, []).append(_of_axes(read, facts, axes[read.tensor]))
+    return found
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.kind == "computed" and len(tensor.equations) == 1 and tensor.equations[0].is_whole
+
+
+def _in_common(readers: Sequence[Sequence[Polynomial]]) -> list[Polynomial]:
+    """What holds wherever one of the readers reads."""
+    if not readers:
+        return []
+    first, *others = readers
+    return [fact for fact in first if all(nonnegative(fact, tuple(other)) for other in others)]
+
+
+def _of_axes(read: Read, facts: Iterable[Polynomial], axes: tuple[Index, ...]) -> list[Polynomial]:
+    """The facts that speak of nothing but the subscripts of the read, in terms of its axes."""
+    names = {s: axis for s, axis in zip(read.subscripts, axes, strict=True) if isinstance(s, Index)}
+    kept = _about(facts, names)
+    return [polynomial(substitute(fact.expression(), names)) for fact in kept]  # type: ignore[arg-type]
+
+
+def _about(facts: Iterable[Polynomial], indices: Iterable[Expr]) -> list[Polynomial]:
+    """The facts about these indices and sizes alone."""
+    allowed = set(indices)
+    return [
+        fact
+        for fact in facts
+        if all(isinstance(atom, Size) or atom in allowed for atom in fact.atoms) and allowed.intersection(fact.atoms)
+    ]
+
+
+def _facts(cond: Expr) -> list[Polynomial]:
+    return [fact for part in conjuncts(cond) for fact in facts_of(part)]
+
+
+def _reads(equation: Equation, facts: list[Polynomial], strict: bool) -> Iterator[tuple[Read, list[Polynomial]]]:
+    """Every read, and what holds where it is done."""
+    for subscript in equation.subscripts:
+        yield from _within(subscript, [], True)
+    yield from _within(equation.value, facts, strict)
+
+
+def _within(node: Expr, facts: list[Polynomial], strict: bool) -> Iterator[tuple[Read, list[Polynomial]]]:
+    match node:
+        case Select(cond=cond, yes=yes, no=no) if not strict:
+            yield from _within(cond, facts, strict)
+            yield from _within(yes, [*facts, *_facts(cond)], strict)
+            yield from _within(no, facts, strict)
+            return
+        case Read():
+            yield node, facts
+            for subscript in node.subscripts:
+                yield from _within(subscript, [], True)
+            return
+    for child in node.children:
+        yield from _within(child, facts, strict)

@@ -1,0 +1,116 @@
+"""Rows in blocks, and products between the bounds that a mask gives them.
+
+The interpreter of loops fills memory with nan before it begins: what reads an element that was left out shows.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numeric.harness import graph_of
+
+from dlc.compiler import pipeline
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.expr import Size
+from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.loops import Matmul, Program, statements
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.lower import lower
+
+SOFTMAX = """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E]:
+    score[b,t,s] = q[b,t,d]*k[b,s,d] / sqrt(|D|)
+    a[b,t,s] = {mask}*exp(score[b,t,s]) / sum[s' : {again}] exp(score[b,t,s'])
+    y[b,t,e] = a[b,t,s]*v[b,s,e]
+"""
+MASKS = {
+    "all": "s >= 0",
+    "past": "s <= t",
+    "window": "s <= t and s > t - 9",
+    "behind": "s >= t - 3",
+    "backwards": "s + t < |S| + 4",
+    "far": "s > t + 20 or s == 0",
+    "every second": "2*s <= t",
+}
+SPECS = {
+    **{
+        name: SOFTMAX.format(mask=f"[{mask}]", again=mask.replace("s ", "s' "))
+        for name, mask in MASKS.items()
+    },
+    "linear": """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E]:
+    a[b,t,s] = [s <= t]*(sum[d] q[b,t,d]*k[b,s,d])
+    y[b,t,e] = a[b,t,s]*v[b,s,e]
+""",
+    "heads inside": """
+layer Heads(q[B,T,H,D], k[B,S,H,D], v[B,S,H,E]) -> y[B,T,H,E]:
+    score[b,h,t,s] = q[b,t,h,d]*k[b,s,h,d]
+    a[b,h,t,s] = [s <= t]*exp(score[b,h,t,s]) / sum[s' : s' <= t] exp(score[b,h,t,s'])
+    y[b,t,h,e] = a[b,h,t,s]*v[b,s,h,e]
+""",
+    "one product masked, one not": """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E], z[B,T,E]:
+    score[b,t,s] = q[b,t,d]*k[b,s,d]
+    a[b,t,s] = [s <= t]*tanh(score[b,t,s])
+    y[b,t,e] = a[b,t,s]*v[b,s,e]
+    z[b,t,e] = sum[s] sin(score[b,t,s])*v[b,s,e]
+""",
+}
+SIZES = [(1, 37, 37), (2, 33, 5), (1, 5, 41), (2, 1, 1), (1, 0, 3), (0, 4, 4)]
+
+
+@cache
+def entry(name: str) -> tuple[Graph, Program]:
+    graph = pipeline.entries(graph_of(SPECS[name]), wrt="*")["vjp"]
+    return graph, lower({"vjp": graph})
+
+
+@pytest.mark.parametrize(("batch", "rows", "keys"), SIZES)
+@pytest.mark.parametrize("name", SPECS)
+def test_blocks_compute_what_the_graph_says(name: str, batch: int, rows: int, keys: int) -> None:
+    graph, program = entry(name)
+    sizes = {"B": batch, "T": rows, "S": keys, "D": 3, "E": 2, "H": 2}
+    random = np.random.default_rng(rows)
+    given = {
+        tensor.id: random.normal(size=[sizes[s.name] for s in tensor.sizes if isinstance(s, Size)])
+        for tensor in graph.of_kind("input", "cotangent")
+    }
+    expected = evaluate(graph, given, sizes)
+    found = loops_reference.run(program, "vjp", given, sizes, shards=2)
+    for key in graph.roots:
+        np.testing.assert_allclose(found[key], expected[key], 1e-11, 1e-11, err_msg=key)
+
+
+def products(program: Program) -> list[Matmul]:
+    return [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
+
+
+def squares(program: Program) -> list[str]:
+    """The buffers with as many elements as there are pairs of a query and a key."""
+    return [
+        key
+        for key, buffer in program.buffers.items()
+        if {"T", "S"} <= {size.name for size in buffer.sizes if isinstance(size, Size)}
+    ]
+
+
+@pytest.mark.parametrize("name", ["all", "past", "window", "behind", "backwards", "linear", "heads inside"])
+def test_no_matrix_of_scores_is_kept(name: str) -> None:
+    _, program = entry(name)
+    assert not squares(program)
+
+
+@pytest.mark.parametrize(("name", "count"), [("past", 6), ("window", 6), ("behind", 6), ("backwards", 6), ("all", 0)])
+def test_products_keep_to_the_bounds_of_a_mask(name: str, count: int) -> None:
+    _, program = entry(name)
+    whole = (Size("S"), Size("T"), Size("D"), Size("E"))
+    bounded = [p for p in products(program) if sum(not any(equal(n, s) for s in whole) for n in (p.m, p.n, p.k)) == 2]
+    assert len(bounded) == count
+
+
+def test_what_one_reader_needs_everywhere_is_computed_everywhere() -> None:
+    _, program = entry("one product masked, one not")
+    assert any(equal(p.n, Size("S")) for p in products(program) if p.c.buffer.startswith("score"))
