@@ -150,8 +150,12 @@ def _bounds_of(program: Program, steps: Iterable[Step]) -> set[Index]:
 
 def _deciding(body: Iterable[Statement]) -> set[Index]:
     found: set[Index] = set()
+    bounds: dict[str, set[Index]] = {}  # the indices that an integer local depends on
     for statement in statements(tuple(body)):
         match statement:
+            case Let(name=name, value=bound) if bound.type == "int":
+                bounds[name] = _indices_of(bound, bounds)
+                continue
             case For() | If():
                 extents = expressions(statement)
             case Matmul(m=m, n=n, k=k):
@@ -160,8 +164,12 @@ def _deciding(body: Iterable[Statement]) -> set[Index]:
                 extents = (n, count)
             case _:
                 continue
-        found.update(index for extent in extents for index in free_indices(extent))
+        found.update(index for extent in extents for index in _indices_of(extent, bounds))
     return found
+
+
+def _indices_of(extent: Expr, bounds: Mapping[str, set[Index]]) -> set[Index]:
+    return {*free_indices(extent), *(index for read in reads(extent) for index in bounds.get(read.tensor, ()))}
 
 
 def _rounds(
@@ -175,6 +183,13 @@ def _rounds(
     for point in range(points):
         at = start + (2 * point + 1) * trips // (2 * points)
         yield place.inside(index, at, trips / points if points > 1 else trips, trips / points, is_divided)
+
+
+def _set(name: str, expression: Expr, scope: dict[Any, Any]) -> None:
+    try:
+        scope[name] = value(expression, scope)
+    except UnknownError:
+        scope.pop(name, None)
 
 
 def _holds(cond: Expr, scope: Mapping[Any, Any]) -> bool:
@@ -209,6 +224,8 @@ class _Body:
             case Let(name, expression) | Var(name, expression) | Update(name, expression):
                 self._locals[name] = self._locals.get(name, frozenset()) | self._loops_of((expression,))
                 self._expression(expression, place)
+                if isinstance(statement, Let) and expression.type == "int":
+                    _set(name, expression, place.scope)
             case Store(buffer, subscripts, expression):
                 self._expression(expression, place)
                 for subscript in subscripts:
