@@ -21,7 +21,7 @@ _ACCEPTED = {"real": "fiub", "int": "iu", "bool": "bui"}
 
 
 def accepted(name: str, value: Any, type_: Type, dtype: np.dtype[Any]) -> Vector:
-    """``value`` as a contiguous array of ``dtype``; itself if it is one."""
+    """``value`` as a contiguous array of ``dtype``, that very object; itself if it is one."""
     if type(value) is np.ndarray and value.dtype is dtype:
         flags = value.flags
         if flags.c_contiguous and flags.aligned:
@@ -36,7 +36,8 @@ def accepted(name: str, value: Any, type_: Type, dtype: np.dtype[Any]) -> Vector
     if type_ == "bool" and array.dtype.kind != "b" and np.any((array != 0) & (array != 1)):
         raise InputError(f"{name} should be truth values; what was given has integers other than 0 and 1")
     with np.errstate(over="ignore"):
-        return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED"))
+        found = np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED"))
+    return found if found.dtype is dtype else found.view(dtype)  # of two that are equal, long and long long, the one
 
 
 def _array(name: str, value: Any) -> Vector:

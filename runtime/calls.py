@@ -1,13 +1,15 @@
 """Calling an entry: check what is given, run the plan for its sizes, hand back what was computed.
 
-What a call costs beside its kernels is a few microseconds, so the work of a call that does not depend on the numbers is
-done once for all calls with the same shapes, and kept in a ``Plan``.
+The work of a call that does not depend on the numbers is done once for all calls with the same shapes, and kept in a
+``Plan``.  A call first tries the plans that arrays of these names were run by before, whose compiled function looks at
+the arrays itself: it is only where none of them fits that Python looks at what was given.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from dlc.runtime.boundary import accepted, check_bound
 from dlc.runtime.declarations import VJP, Declaration, Entry, Type
 from dlc.runtime.errors import InputError, listed
-from dlc.runtime.execution import Plan, address
+from dlc.runtime.execution import Execution, Plan, address
 from dlc.runtime.parameters import Layout, aligned_zeros
 from dlc.runtime.results import Gradients, Outputs
 from dlc.runtime.sizes import bound_sizes
@@ -25,6 +27,8 @@ Vector = np.ndarray[Any, Any]
 
 #: Plans kept for an entry; beyond this the oldest is forgotten with its workspace.
 MOST_PLANS = 16
+#: Plans that are tried before Python looks at what was given.
+MOST_TRIED = 4
 #: Gradient buffers kept for reuse: two, because a loop holds one result while it asks for the next.
 MOST_BUFFERS = 2
 
@@ -53,6 +57,7 @@ class EntryCall:
         ]
         self._states = states
         self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._quick: dict[tuple[str, ...], tuple[Callable[[Any], Any] | None, tuple[Plan, ...]]] = {}
         self._buffers: list[tuple[Vector, int]] = []
         needed = set(entry.inputs)
         self.required = frozenset(v.name for v in values if v.name in needed and v.default is None)
@@ -60,40 +65,87 @@ class EntryCall:
     # -- what a call gives --------------------------------------------------------------------------------------------
 
     def outputs(self, given: Mapping[str, Any]) -> Outputs:
-        arrays = self._accepted(given)
-        plan = self._plan(arrays)
-        self._execute(plan, arrays, 0)
-        return self._outputs(plan, arrays, None)
+        plan, execution, values = self._executed(given, 0)
+        outputs = self._outputs(plan, execution, values, None)
+        plan.idle.append(execution)
+        return outputs
 
     def with_gradients(self, given: Mapping[str, Any], is_training: bool) -> tuple[Outputs, Gradients]:
         """The outputs and the gradients; a training step gives the states their next values."""
-        arrays = self._accepted(given)
-        plan = self._plan(arrays)
-        flat, base = self._gradient_buffer()
-        self._execute(plan, arrays, base)
-        outputs = self._outputs(plan, arrays, flat)
-        for name, source in plan.copies:
-            self._layout.view(flat, name)[...] = self._found(source, plan, arrays, flat)
-        for name in plan.absent:
-            self._layout.view(flat, name)[...] = 0
-        others = {
-            name: _own(self._found(source, plan, arrays, flat), source in plan.made)
-            for name, source in plan.other_gradients.items()
-        }
-        if is_training:
-            for name, source in plan.updates:
-                self._states[name][...] = self._found(source, plan, arrays, flat)
-        self._keep(flat, base)
+        buffer = self._gradient_buffer()
+        flat, base = buffer
+        plan, execution, values = self._executed(given, base)
+        outputs = self._outputs(plan, execution, values, flat)
+        others = self._finished(plan, execution, values, flat, is_training)
+        plan.idle.append(execution)
+        self._buffers.append(buffer)
         return outputs, Gradients(self._layout, flat, plan.gradient_names, others)
+
+    def value_and_grad(self, given: Mapping[str, Any], is_training: bool) -> tuple[Any, Gradients]:
+        """The loss and the gradients, as ``with_gradients``."""
+        buffer = self._gradient_buffer()
+        flat, base = buffer
+        plan, execution, values = self._executed(given, base)
+        if plan.is_plain:
+            loss, others = execution.arrays[plan.loss][()], _NOTHING
+        else:
+            loss = _own(self._found(plan.loss, plan, execution, values, flat), False)
+            others = self._finished(plan, execution, values, flat, is_training)
+        plan.idle.append(execution)
+        self._buffers.append(buffer)
+        return loss, Gradients(self._layout, flat, plan.gradient_names, others)
 
     def next_states(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The next values of the states that are not updated in place, for the caller to put there."""
-        arrays = self._accepted(given)
-        plan = self._plan(arrays)
-        self._execute(plan, arrays, 0)
-        return {name: self._found(source, plan, arrays, None) for name, source in plan.updates}
+        plan, execution, values = self._executed(given, 0)
+        found = {name: _own(self._found(source, plan, execution, values, None), False) for name, source in plan.updates}
+        plan.idle.append(execution)
+        return found
 
     # -- a call -------------------------------------------------------------------------------------------------------
+
+    def _executed(self, given: Mapping[str, Any], base: int) -> tuple[Plan, Execution, tuple[Any, ...]]:
+        """The plan that was run, with its execution, which the caller gives back, and the arrays that were its own.
+
+        ``base`` is where gradients go.
+        """
+        names, values = tuple(given), tuple(given.values())
+        quick = self._quick.get(names)
+        if quick is not None:
+            ordered, plans = quick
+            if ordered is not None:
+                values = ordered(values)
+            for plan in plans:
+                execution = plan.take()
+                arrays = (*values, *plan.made_anew()) if plan.fresh else values
+                if not plan.run(execution.frame, id(arrays), base):
+                    return plan, execution, arrays
+                plan.idle.append(execution)
+        return self._executed_after_checks(names, given, base)
+
+    def _executed_after_checks(
+        self, names: tuple[str, ...], given: Mapping[str, Any], base: int
+    ) -> tuple[Plan, Execution, tuple[Any, ...]]:
+        arrays = self._accepted(given)
+        plan = self._plan(arrays)
+        execution = plan.take()
+        values = (*arrays.values(), *plan.made_anew())
+        if plan.run(execution.frame, id(values), base):
+            plan.idle.append(execution)
+            for name, bound, bound_set in plan.bounded:
+                if name in arrays:
+                    check_bound(name, arrays[name], bound, bound_set)
+            raise InputError("what was given has been changed by another thread meanwhile")
+        self._remember(names, plan)
+        return plan, execution, values
+
+    def _remember(self, names: tuple[str, ...], plan: Plan) -> None:
+        """Calls with these names, in this order, try the plan first."""
+        places = [names.index(name) for name in plan.given]
+        ordered = None if places == list(range(len(names))) else itemgetter(*places)
+        _, plans = self._quick.get(names, (None, ()))
+        others = [one for one in plans if one is not plan and one in self._plans.values()]
+        self._quick[names] = (ordered, (plan, *others)[:MOST_TRIED])
 
     def _accepted(self, given: Mapping[str, Any]) -> dict[str, Vector]:
         """What is given as arrays that kernels can read, in the order of declaration."""
@@ -107,45 +159,38 @@ class EntryCall:
         key = tuple((name, array.shape) for name, array in arrays.items())
         return self._plans.get(key) or self._new_plan(key, arrays)
 
-    def _execute(self, plan: Plan, arrays: dict[str, Vector], base: int) -> None:
-        """Run the plan; ``arrays`` then holds all that was given and made; ``base`` is where gradients go."""
-        for name, default in plan.defaults.items():
-            arrays.setdefault(name, default)
-        for name, bound, bound_set in plan.bounded:
-            if name in arrays:
-                check_bound(name, arrays[name], bound, bound_set)
-        for name, shape, dtype in plan.large:
-            arrays[name] = np.empty(shape, dtype)
-        execution = plan.take()
-        table, slots, small = execution.table, plan.slots, execution.small
-        for name, array in arrays.items():
-            if name in small:
-                small[name][...] = array
-            else:
-                table[slots[name]] = address(array)
-        for slot, offset in plan.gradient_slots:
-            table[slot] = base + offset
-        plan.program(table)
-        for name, shape, _ in plan.small:
-            arrays[name] = small[name].copy() if shape else small[name][()]
-        plan.give_back(execution)
-
-    def _outputs(self, plan: Plan, arrays: Mapping[str, Vector], flat: Vector | None) -> Outputs:
-        made = plan.made
+    def _outputs(self, plan: Plan, execution: Execution, values: tuple[Any, ...], flat: Vector | None) -> Outputs:
         return Outputs(
-            {name: _own(self._found(source, plan, arrays, flat), source in made) for name, source in plan.results}
+            {
+                name: _own(self._found(source, plan, execution, values, flat), source in plan.made)
+                for name, source in plan.results.items()
+            }
         )
 
-    def _found(self, source: str, plan: Plan, arrays: Mapping[str, Vector], flat: Vector | None) -> Vector:
-        """The array of that name: given, made, a parameter, a hyper-parameter, a state, or a parameter's gradient."""
-        if source in arrays:
-            return arrays[source]
-        if source in self._hypers:
-            return self._hypers[source]
-        if source in self._states:
-            return self._states[source]
-        if source in self._layout.parameters:
-            return self._layout.view(self._flat, source)
+    def _finished(
+        self, plan: Plan, execution: Execution, values: tuple[Any, ...], flat: Vector, is_training: bool
+    ) -> dict[str, Any]:
+        """Complete the gradients, and put the next values of states in their place; other gradients are given back."""
+        for name, source in plan.copies:
+            self._layout.view(flat, name)[...] = self._found(source, plan, execution, values, flat)
+        for name in plan.absent:
+            self._layout.view(flat, name)[...] = 0
+        others = {
+            name: _own(self._found(source, plan, execution, values, flat), source in plan.made)
+            for name, source in plan.other_gradients.items()
+        }
+        for name, source in plan.updates if is_training else ():
+            self._states[name][...] = self._found(source, plan, execution, values, flat)
+        return others
+
+    def _found(
+        self, source: str, plan: Plan, execution: Execution, values: tuple[Any, ...], flat: Vector | None
+    ) -> Vector:
+        """The array of that name: given, made anew, one that stays in place, or a parameter's gradient."""
+        if source in plan.index:
+            return values[plan.index[source]]
+        if source in execution.arrays:
+            return execution.arrays[source]
         assert flat is not None, source
         return self._layout.view(flat, plan.gradient_homes[source])
 
@@ -156,9 +201,13 @@ class EntryCall:
         shapes = {name: array.shape for name, array in arrays.items()}
         sizes = bound_sizes(self._declaration, shapes, self._fixed, self.entry.sizes)
         known = self._declaration, self.entry, sizes, shards(), self._layout
-        plan = Plan(*known, self._flat, self._hypers, self._states)
+        plan = Plan(*known, self._flat, {**self._hypers, **self._states}, tuple(arrays))
         while len(self._plans) >= MOST_PLANS:
-            self._plans.pop(next(iter(self._plans)), None)
+            old = self._plans.pop(next(iter(self._plans)), None)
+            self._quick = {
+                names: (ordered, tuple(one for one in plans if one is not old))
+                for names, (ordered, plans) in self._quick.items()
+            }
         self._plans[key] = plan
         return plan
 
@@ -172,21 +221,20 @@ class EntryCall:
     # -- gradient buffers ---------------------------------------------------------------------------------------------
 
     def _gradient_buffer(self) -> tuple[Vector, int]:
-        """A buffer that nobody else holds a view of, and its address."""
-        for _ in range(len(self._buffers)):
+        """A buffer that nobody else holds a view of, and its address; the caller puts it back."""
+        buffers = self._buffers
+        for _ in range(len(buffers)):
             try:
-                flat, base = self._buffers.pop(0)
+                buffer = buffers.pop(0)
             except IndexError:  # another thread was quicker
                 break
-            if _references(flat) == _UNSHARED:
-                return flat, base
-            self._keep(flat, base)
+            flat = buffer[0]
+            if getrefcount(flat) == _UNSHARED[0] and getrefcount(flat.base) == _UNSHARED[1]:
+                return buffer
+            buffers.append(buffer)
+        del buffers[: -MOST_BUFFERS + 1]
         flat = aligned_zeros(self._layout.length, self._layout.dtype)
         return flat, address(flat)
-
-    def _keep(self, flat: Vector, base: int) -> None:
-        self._buffers.append((flat, base))
-        del self._buffers[:-MOST_BUFFERS]
 
 
 def _own(array: Vector, is_made: bool) -> Any:
@@ -196,15 +244,13 @@ def _own(array: Vector, is_made: bool) -> Any:
     return array if is_made else array.copy()
 
 
-def _references(flat: Vector) -> tuple[int, int]:
-    """How many hold the buffer, and its memory."""
-    return sys.getrefcount(flat), sys.getrefcount(flat.base)
-
-
 def _unshared() -> tuple[int, int]:
+    """How many references there are to a buffer, and to its memory, when nobody else holds a view of it."""
     buffers = [(aligned_zeros(1, np.dtype(np.float32)), 0)]
-    flat, _ = buffers.pop(0)
-    return _references(flat)
+    buffer = buffers.pop(0)
+    flat = buffer[0]
+    return getrefcount(flat), getrefcount(flat.base)
 
 
 _UNSHARED = _unshared()
+_NOTHING: dict[str, Any] = {}

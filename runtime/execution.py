@@ -2,20 +2,23 @@
 
 A *plan* knows the shapes of all arrays, where intermediate ones lie in the workspace, and in how many shards each
 region runs.  An *execution* is a workspace with its table, used by one call at a time; concurrent calls take one
-each.  So a call has only to write the addresses of what is new: the inputs, and the fresh arrays that it returns.
+each.  What is new in a call are the inputs and the large arrays that it returns, which follow each other in a tuple;
+one compiled function compares them with the plan's frame, writes their addresses into the table, and runs the regions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from dlc.runtime.boundary import check_bound
 from dlc.runtime.declarations import (
     SHARDS,
+    VALUE_AND_GRAD,
     VJP,
     Cotangent,
     Declaration,
@@ -33,18 +36,18 @@ Vector = np.ndarray[Any, Any]
 
 #: A region of fewer scalar operations than this is run by one thread: waking the others takes longer.
 PARALLEL_WORK = 1 << 15
-#: Arrays of at most so many bytes are copied rather than pointed to.
+#: Results of at most so many bytes are copied out of an array that stays in place, rather than written to a new one.
 SMALL = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The table that regions read, the workspace that it points into, and the ``small`` arrays that stay in place:
-    copying what is given into them, and results out of them, is quicker than asking NumPy for an address."""
+    """By their names the ``arrays`` that stay in place: what the model holds, and what is computed and not returned as
+    it is.  ``frame`` is the address of what a call needs to know, which is ``kept``."""
 
-    table: Vector
-    workspace: Vector
-    small: Mapping[str, Vector]
+    arrays: Mapping[str, Vector]
+    frame: int
+    kept: tuple[Any, ...]
 
 
 class Plan:
@@ -59,89 +62,107 @@ class Plan:
         shards: int,
         layout: Layout,
         parameters: Vector,
-        hypers: Mapping[str, Vector],
-        states: Mapping[str, Vector],
+        held: Mapping[str, Vector],
+        given: Sequence[str],
     ) -> None:
-        from dlc.runtime.kernels import Program  # loads Numba, which importing a module of models need not
+        from dlc.runtime.kernels import frames  # loads Numba, which importing a module of models need not
 
         self.sizes = sizes
         known = _known(declaration, entry, sizes, shards)
-        self.program = Program([(step.region, _shards_of(step, known)) for step in entry.steps])
+        #: `run(frame, id(tuple of arrays), address of gradients)`: 0 where what is given is as planned, and it ran
+        self.run = frames.run
+        self._program = frames.Program([(step.region, _shards_of(step, known)) for step in entry.steps])
         arrays = {array.name: array for array in (*declaration.given, *declaration.arrays)}
         self._dtypes = {name: declaration.dtype(array.type) for name, array in arrays.items()}
         self._shapes = {name: shape_of(arrays[name], known) for name in _mentioned(declaration, entry)}
         self.slots = {name: array.slot for name, array in arrays.items()}
         self._known = known
         self._fixed = (*declaration.sizes, *declaration.derived, SHARDS)
-        self._held, self._parameters, self._layout = {**hypers, **states}, parameters, layout
-        self._plan_workspace(entry)
+        self._held, self._parameters, self._layout = held, parameters, layout
+        sizes_of = {name: self._bytes(name) for name in entry.workspace}
+        self._offsets, self._length = placed(sizes_of, entry.workspace)
         self._plan_outputs(declaration, entry)
-        values = (*declaration.inputs, *declaration.cotangents)
-        bounds = [(value, if_known(value.bound, known)) for value in values if value.bound is not None]
-        self.bounded = [(value.name, bound, value.bound_set) for value, bound in bounds if bound is not None]
-        values = tuple(v for v in values if all(if_known(size, known) is not None for size in v.sizes))
-        self.defaults = {
-            value.name: np.full(shape_of(value, known), value.default, declaration.dtype(value.type))
-            for value in values
-            if value.default is not None and (entry.name == VJP or not isinstance(value, Cotangent))
-        }
-        given = [(value.name, shape_of(value, known), declaration.dtype(value.type)) for value in values]
-        given += [(mode.name, (), declaration.dtype(mode.type)) for mode in declaration.modes]
-        self._small_inputs = [(name, shape, dtype) for name, shape, dtype in given if _bytes(shape, dtype) <= SMALL]
-        self._idle: list[Execution] = []
+        self._plan_inputs(declaration, entry, given)
+        self.idle: list[Execution] = []
 
-    def _plan_workspace(self, entry: Entry) -> None:
-        sizes = {name: self._bytes(name) for name in entry.workspace}
-        self._offsets, self._length = placed(sizes, entry.workspace)
+    def _plan_inputs(self, declaration: Declaration, entry: Entry, given: Sequence[str]) -> None:
+        """``given``: what a call takes, in order; ``index``: places of arrays in the tuple of a call."""
+        inputs = {value.name: value for value in (*declaration.inputs, *declaration.cotangents)}
+        arrays = inputs | {mode.name: mode for mode in declaration.modes}
+        bounds = {name: if_known(v.bound, self._known) for name, v in inputs.items() if v.bound is not None}
+        self.bounded = [(name, bound, inputs[name].bound_set) for name, bound in bounds.items() if bound is not None]
+        self._defaults = {
+            value.name: np.full(shape_of(value, self._known), value.default, declaration.dtype(value.type))
+            for value in inputs.values()
+            if value.default is not None
+            and value.name not in given
+            and (entry.name == VJP or not isinstance(value, Cotangent))
+            and all(if_known(size, self._known) is not None for size in value.sizes)
+        }
+        for name, bound, bound_set in self.bounded:
+            if name in self._defaults:
+                check_bound(name, self._defaults[name], bound, bound_set)
+        self.given = tuple(given)
+        self.index = {name: place for place, name in enumerate((*given, *(name for name, _, _ in self.fresh)))}
+        shapes = [(name, shape_of(arrays[name], self._known), declaration.dtype(arrays[name].type)) for name in given]
+        self._records: list[tuple[int, tuple[int, ...], np.dtype[Any], int | None]] = [
+            (self.slots[name], shape, dtype, bounds.get(name)) for name, shape, dtype in (*shapes, *self.fresh)
+        ]
 
     def _plan_outputs(self, declaration: Declaration, entry: Entry) -> None:
-        """``large``, ``small``: arrays made anew by every call; ``gradient_slots``: places in the flat gradient
-        buffer; ``copies``: gradients of parameters that are computed elsewhere and have to be copied there."""
+        """``fresh``: arrays made anew by every call; and which places are in the flat gradient buffer;
+        ``copies``: gradients of parameters that are computed elsewhere and have to be copied there."""
         given = {array.name for array in declaration.given}
         homes: dict[str, str] = {}
         self.copies: list[tuple[str, str]] = []
         self.other_gradients: dict[str, str] = {}
+        self.results = _returned(entry)
+        returned = set(self.results.values())
         wanted = dict.fromkeys((*entry.results.values(), *entry.updates.values()))
         for name, source in entry.gradients.items():
             if name not in self._layout.parameters:
                 self.other_gradients[name] = source
                 wanted[source] = None
+                returned.add(source)
             elif source in given or source in entry.results.values() or source in homes:
                 self.copies.append((name, source))
             else:
                 homes[source] = name
         item = self._layout.dtype.itemsize
-        self.gradient_slots = [
+        self._gradient_slots = [
             (self.slots[source], self._layout.offsets[name] * item) for source, name in homes.items()
         ]
         self.gradient_homes = homes
-        fresh = [
+        made = [
             (source, self._shapes[source], self._dtypes[source])
             for source in wanted
             if source not in given and source not in homes
         ]
-        self.made = frozenset(name for name, _, _ in fresh)
-        self.large = [array for array in fresh if self._bytes(array[0]) > SMALL]
-        self.small = [array for array in fresh if self._bytes(array[0]) <= SMALL]
-        self.results = list(entry.results.items())
+        self.fresh = [array for array in made if array[0] in returned and self._bytes(array[0]) > SMALL]
+        self._kept = [array for array in made if array not in self.fresh]
+        self.made = frozenset(name for name, _, _ in self.fresh)
         self.gradient_names = tuple(name for name in self._layout.parameters if name in entry.gradients)
-        self.updates = list(entry.updates.items())
+        self.updates = tuple(entry.updates.items())
+        self.loss = next(iter(self.results.values()), "")
         self.absent = [name for name in self._layout.parameters if entry.gradients and name not in entry.gradients]
+
+        work = (self.copies, self.other_gradients, self.updates, self.absent)
+        self.is_plain = not any(work) and self.loss in {name for name, _, _ in self._kept}
 
     def _bytes(self, name: str) -> int:
         return _bytes(self._shapes[name], self._dtypes[name])
 
     # -- executions ---------------------------------------------------------------------------------------------------
 
+    def made_anew(self) -> list[Vector]:
+        return [np.empty(shape, dtype) for _, shape, dtype in self.fresh]
+
     def take(self) -> Execution:
         """An execution that no other call uses."""
         try:
-            return self._idle.pop()
+            return self.idle.pop()
         except IndexError:
             return self._execution()
-
-    def give_back(self, execution: Execution) -> None:
-        self._idle.append(execution)
 
     def _execution(self) -> Execution:
         table = np.zeros(max((slot for slot in self.slots.values()), default=0) + len(self._fixed) + 1, np.int64)
@@ -152,15 +173,21 @@ class Plan:
         start += -start % ALIGNMENT
         for name, offset in self._offsets.items():
             table[self.slots[name]] = start + offset
-        base = address(self._parameters)
-        for name, offset in self._layout.offsets.items():
-            table[self.slots[name]] = base + offset * self._layout.dtype.itemsize
-        for name, value in self._held.items():
+        arrays = {name: self._layout.view(self._parameters, name) for name in self._layout.parameters}
+        arrays |= {**self._held, **self._defaults}
+        arrays |= {name: np.empty(shape, dtype) for name, shape, dtype in self._kept}
+        for name, value in arrays.items():
             table[self.slots[name]] = address(value)
-        small = {name: np.empty(shape, dtype) for name, shape, dtype in (*self.small, *self._small_inputs)}
-        for name, value in small.items():
-            table[self.slots[name]] = address(value)
-        return Execution(table, workspace, small)
+        frame = self._program.frame(table, self._records, self._gradient_slots)
+        return Execution(arrays, frame.address, (frame, table, workspace))
+
+
+def _returned(entry: Entry) -> dict[str, str]:
+    """What callers are given by name: of a loss with its gradients, nothing but the loss."""
+    if entry.name.partition(".")[0] != VALUE_AND_GRAD:
+        return dict(entry.results)
+    name = entry.loss or next(iter(entry.results))
+    return {name: entry.results[name]}
 
 
 def workspace_bytes(declaration: Declaration, entry: Entry, sizes: Sizes, shards: int) -> int:

@@ -100,6 +100,8 @@ class Model(Tunable):
         self._input_names = frozenset(value.name for value in declaration.inputs)
         self._mode_names = frozenset(mode.name for mode in declaration.modes)
         self._modes = Modes()
+        objectives = list(declaration.objectives.values())
+        self._only = self._calls[objectives[0].name] if len(objectives) == 1 else None
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
@@ -132,10 +134,12 @@ class Model(Tunable):
         """
         if objective is not None and not isinstance(objective, str):
             objective, given = None, objective
-        call = self._objective(objective)
+        call = self._only if objective is None and self._only is not None else self._objective(objective)
+        values = given if type(given) is dict and not inputs else inputs
+        if (given is None or values is given) and not self._mode_names and values.keys() <= self._input_names:
+            return call.value_and_grad(values, self._modes.counted())
         values, trains = self._given(given, inputs, True)
-        outputs, gradients = call.with_gradients(values, trains)
-        return outputs[call.entry.loss or next(iter(outputs))], gradients
+        return call.value_and_grad(values, trains)
 
     def _objective(self, name: str | None) -> EntryCall:
         known = self.declaration.objectives
@@ -172,10 +176,12 @@ class Model(Tunable):
         """What is given and how the call runs, as the kernels know it; and whether it trains."""
         told = {name: inputs.pop(name) for name in SETTINGS if name in inputs and name not in self._input_names}
         values = self._named(given, inputs)
-        modes = self._modes.of_call(told, is_training)
         if self._mode_names:
-            values = {**values, **{name: modes[name] for name in self._mode_names}}
-        return values, bool(modes["#train"])
+            modes = self._modes.of_call(told, is_training)
+            return {**values, **{name: modes[name] for name in self._mode_names}}, bool(modes["#train"])
+        if told:
+            return values, bool(self._modes.of_call(told, is_training)["#train"])
+        return values, self._modes.counted() if is_training else self._modes.train is True
 
     def _named(self, given: Mapping[str, Any] | None, inputs: dict[str, Any]) -> dict[str, Any]:
         if given is not None and not isinstance(given, Mapping):

@@ -44,6 +44,14 @@ class Modes:
             step = self._next() if is_training and train else self.step
         return {"#train": _TRUTHS[train], "#seed": _word(told.get("seed", self.seed)), "#step": np.array(step)}
 
+    def counted(self) -> bool:
+        """Whether ``value_and_grad`` trains, where it is told nothing; if so, its step is counted."""
+        if self.train is False:
+            return False
+        with self._lock:
+            self.step += 1
+        return True
+
     def _next(self) -> int:
         """The step, which then counts one more; of two threads each gets its own."""
         with self._lock:

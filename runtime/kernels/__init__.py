@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from dlc.runtime.kernels.compilation import EXACT_FLAGS, FLAGS, kernel, noalias, region, vector_bits, wide
 from dlc.runtime.kernels.error_function import erf
 from dlc.runtime.kernels.exponential import exp, expm1, log, log1p
+from dlc.runtime.kernels.frames import Program
 from dlc.runtime.kernels.hyperbolic import cosh, sigmoid, sinh, softplus, tanh
 from dlc.runtime.kernels.integers import quotient
-from dlc.runtime.kernels.parallel import Program, get_num_threads, set_num_threads
+from dlc.runtime.kernels.parallel import get_num_threads, set_num_threads
 from dlc.runtime.kernels.primitives import (
     absolute,
     ceil,

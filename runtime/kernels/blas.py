@@ -1,7 +1,7 @@
 """SciPy's BLAS as symbols that compiled code calls by name, and the number of threads it uses.
 
-SciPy exports its BLAS to Cython; the addresses of `sgemm` and `dgemm` are registered under names of this package when
-it is imported, so that cached code finds them in every process (an address baked into the code is wrong in the next).
+The addresses of `sgemm` and `dgemm` are registered under names of this package when it is imported, so that cached
+code finds them in every process (an address baked into the code is wrong in the next).
 Parallel regions call BLAS inside their shards, so BLAS itself must use one thread meanwhile: a parallel loop around a
 two-threaded BLAS took seven times as long as it should. The library that SciPy was linked with is found without
 importing anything: the files SciPy's wheels bring, then the libraries the process has loaded, are asked for the
@@ -15,15 +15,17 @@ import ctypes
 import ctypes.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import scipy
 from numba.extending import get_cython_function_address
 
 GEMM_SYMBOLS = {"f32": "dlc_blas_sgemm", "f64": "dlc_blas_dgemm"}
+_GEMM_NAMES = {"f32": "sgemm", "f64": "dgemm"}
 GET_THREADS_SYMBOL, SET_THREADS_SYMBOL = "dlc_blas_get_threads", "dlc_blas_set_threads"
 
 #: (get, set) by library: what they are called in SciPy's wheels first.
@@ -41,7 +43,10 @@ LIBRARY_NAMES = ("openblas", "blis", "mkl_rt")
 
 def _bundled() -> Iterator[Path]:
     """The BLAS that SciPy's wheels bring: scipy.libs on Linux and Windows, scipy/.dylibs on macOS."""
-    package = Path(scipy.__file__).parent
+    found = find_spec("scipy")  # which imports nothing
+    if found is None or found.origin is None:
+        return
+    package = Path(found.origin).parent
     for folder in (package.parent / "scipy.libs", package / ".dylibs", package / ".libs"):
         if folder.is_dir():
             yield from sorted(path for path in folder.iterdir() if _looks_like_blas(path.name))
@@ -91,13 +96,26 @@ def _loaded_by_program_headers() -> list[str]:
     return found
 
 
+def _libraries(paths: Iterable[Path]) -> Iterator[ctypes.CDLL]:
+    for path in paths:
+        with suppress(OSError):
+            yield ctypes.CDLL(os.fspath(path))
+
+
+def _products() -> dict[str, int]:
+    """The addresses of the products by type: in SciPy's wheels under names of their own, whose integers have 32 bits;
+    else SciPy is imported, which takes a tenth of a second.
+    """
+    for library in _libraries(_bundled()):
+        names = {real: f"scipy_{name}_" for real, name in _GEMM_NAMES.items()}
+        if all(hasattr(library, name) for name in names.values()):
+            return {real: _address(getattr(library, name)) for real, name in names.items()}
+    return {real: get_cython_function_address("scipy.linalg.cython_blas", name) for real, name in _GEMM_NAMES.items()}
+
+
 def _thread_functions() -> tuple[Any, Any] | None:
     """(get, set) of the library that SciPy's BLAS calls come to, None if it has no such functions."""
-    for path in (*_bundled(), *_loaded()):
-        try:
-            library = ctypes.CDLL(os.fspath(path))
-        except OSError:
-            continue
+    for library in _libraries((*_bundled(), *_loaded())):
         for getter, setter in THREAD_FUNCTIONS:
             if hasattr(library, getter) and hasattr(library, setter):
                 return getattr(library, getter), getattr(library, setter)
@@ -110,8 +128,8 @@ _leave_alone = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda threads: None)
 
 def register() -> bool:
     """Make the symbols known to compiled code; False if BLAS threads cannot be controlled."""
-    for name, symbol in zip(("sgemm", "dgemm"), GEMM_SYMBOLS.values(), strict=True):
-        llvm.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_blas", name))
+    for real, address in _products().items():
+        llvm.add_symbol(GEMM_SYMBOLS[real], address)
     functions = _thread_functions()
     getter, setter = functions or (_always_one, _leave_alone)
     llvm.add_symbol(GET_THREADS_SYMBOL, _address(getter))

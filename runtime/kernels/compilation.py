@@ -21,6 +21,7 @@ from llvmlite import ir
 
 from dlc.runtime.folders import cache_folder
 from dlc.runtime.kernels.libraries import KernelCompiler, RegionCompiler
+from dlc.runtime.kernels.loading import c_function
 from dlc.runtime.kernels_fingerprint import fingerprint
 
 #: Sums may be reordered and products fused into sums, so that loops become vectors; nan and infinity keep their sense.
@@ -68,8 +69,7 @@ class Region:
                 with _one_process(self._file):
                     # A file that was written anew since it was imported must not get the machine code of the old one.
                     cache = _stamp(self._file) == self._stamp
-                    compiling = numba.cfunc(REGION_SIGNATURE, cache=cache, **FLAGS, pipeline_class=RegionCompiler)
-                    self._compiled = compiling(self._function)
+                    self._compiled = c_function(REGION_SIGNATURE, self._function, cache, RegionCompiler, **FLAGS)
         return self._compiled.address
 
 
@@ -106,7 +106,7 @@ def native(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
 
     def compile_or_load(function: Callable[..., Any]) -> Any:
         with own_cache():
-            return numba.cfunc(signature, cache=True, **{**FLAGS, **options})(function)
+            return c_function(signature, function, True, **{**FLAGS, **options})
 
     return compile_or_load
 

@@ -1,23 +1,22 @@
-"""Programs: regions run one after the other, each over a fixed number of shards side by side.
+"""Regions run one after the other, each over a fixed number of shards side by side.
 
-The driver is data. A program is a list of (region, shards); one function, compiled once per host, calls the regions of
-any program by address, so emitted modules compile no parallel code of their own (Numba takes seconds to compile one
-with many arrays). The number of shards belongs to the program and not to the machine: whatever the number of threads,
-the same shards compute the same sums, and results are equal bit for bit.
+The driver is data: rows (region, shards). One function, compiled once per host, calls the regions of any program by
+address, so emitted modules compile no parallel code of their own (Numba takes seconds to compile one with many arrays).
+The number of shards belongs to the program and not to the machine: whatever the number of threads, the same shards
+compute the same sums, and results are equal bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
+import llvmlite.binding as llvm
 import numba
-import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 
 from dlc.runtime.kernels.blas import GET_THREADS_SYMBOL, SET_THREADS_SYMBOL
-from dlc.runtime.kernels.compilation import FLAGS, intrinsic, own_cache, types
+from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, intrinsic, native, types
 from dlc.runtime.kernels.primitives import call
+from dlc.runtime.kernels.views import size as word
 
 
 @intrinsic
@@ -63,46 +62,64 @@ def threads_in_use(typing_context):
     return types.int64(), codegen
 
 
-with own_cache():
-
-    @numba.njit("void(int64[:,::1], int64[::1])", parallel=True, cache=True, **FLAGS)
-    def _run(steps, entries):
-        """Run the rows (region, shards) of `steps` in order, with BLAS at one thread."""
-        table = entries.ctypes.data
-        before = blas_threads()
-        if before != 1:
-            set_blas_threads(1)
-        alone = threads_in_use() == 1
-        for step in range(steps.shape[0]):
-            region, shards = steps[step, 0], steps[step, 1]
-            if alone or shards == 1:
-                for shard in range(shards):
-                    call_region(region, table, shard, shards)
-            else:
-                for shard in numba.prange(shards):
-                    call_region(region, table, shard, shards)
-        if before != 1:
-            set_blas_threads(before)
+def _share(arguments, counts, strides, given):
+    """Run some of the shards: what Numba's threads call, with the arguments of a NumPy ufunc."""
+    region, table, shards = word(given, 0), word(given, 1), word(given, 2)
+    for number in range(word(counts, 0)):
+        call_region(region, table, word(arguments, 0) + number * word(strides, 0), shards)
 
 
-class Program:
-    """Regions in their order, each with its number of shards; called with the table its regions read.
+_SHARE_SYMBOL = "dlc_share"
+llvm.add_symbol(_SHARE_SYMBOL, native(types.void(*[types.int64] * 4))(_share).address)
 
-    The table is a contiguous int64 vector of addresses and sizes. The caller keeps the arrays behind the addresses
-    alive and has checked their sizes: regions check nothing.
+
+@intrinsic
+def run_shards(typing_context, region, table, shards):
+    """Run all shards of a region on Numba's threads, which divide "addresses" among them: the numbers of the shards.
+
+    Other threads of Python may run meanwhile.
     """
 
-    def __init__(self, steps: Iterable[tuple[Any, int]]) -> None:
-        self._regions = tuple(steps)
-        rows = []
-        for region, shards in self._regions:
-            if shards < 1:
-                raise ValueError(f"{region.__name__} is to run in {shards} shards: at least 1 is needed")
-            rows.append((region.address, shards))
-        self._steps = np.array(rows, dtype=np.int64).reshape(len(rows), 2)
+    def codegen(context, builder, sig, args):
+        word_type, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
+        region, table, shards = args
 
-    def __call__(self, table: np.ndarray) -> None:
-        _run(self._steps, table)
+        def words(*values):
+            place = cgutils.alloca_once(builder, ir.ArrayType(word_type, len(values)))
+            for number, value in enumerate(values):
+                at = builder.gep(place, [ir.IntType(32)(0), ir.IntType(32)(number)])
+                builder.store(word_type(value) if isinstance(value, int) else value, at)
+            return builder.bitcast(place, pointer)
+
+        share = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [word_type] * 4), _SHARE_SYMBOL
+        )
+        given = [builder.bitcast(share, pointer), words(0), words(shards), words(1), words(region, table, shards)]
+        threads = call(builder, "get_num_threads", word_type, [])
+        state = call(builder, "PyEval_SaveThread", pointer, [])
+        call(builder, "numba_parallel_for", ir.VoidType(), [*given, word_type(0), word_type(1), threads])
+        call(builder, "PyEval_RestoreThread", ir.VoidType(), [state])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@numba.njit(**INTERNAL, **FLAGS)
+def run_steps(steps, count, table):
+    """Run the rows (region, shards) at an address in order, with BLAS at one thread."""
+    before = blas_threads()
+    if before != 1:
+        set_blas_threads(1)
+    alone = threads_in_use() == 1
+    for step in range(count):
+        region, shards = word(steps, 2 * step), word(steps, 2 * step + 1)
+        if alone or shards == 1:
+            for shard in range(shards):
+                call_region(region, table, shard, shards)
+        else:
+            run_shards(region, table, shards)
+    if before != 1:
+        set_blas_threads(before)
 
 
 def set_num_threads(threads: int) -> None:
@@ -116,3 +133,7 @@ def set_num_threads(threads: int) -> None:
 def get_num_threads() -> int:
     """How many threads parallel regions use."""
     return numba.get_num_threads()
+
+
+# Machine code that comes from the cache relies on the threads, and does not start them.
+numba.get_num_threads()

@@ -133,6 +133,59 @@ def test_an_unknown_gradient_is_named(model: Any) -> None:
         model.value_and_grad(x=x, target=target)[1]["W"]
 
 
+# -- calls one after the other --------------------------------------------------------------------------------------
+
+
+def test_each_call_looks_at_what_it_is_given(model: Any) -> None:
+    x, target = batch(6)
+    wanted = expected(model, x, target)
+    forms = [
+        (x, target),
+        (np.asfortranarray(x), target),
+        (x.tolist(), target),
+        (x.astype(np.float64), target.astype(np.int32)),
+        (x, target.astype(np.longlong)),
+        (np.repeat(x, 2, axis=0)[::2], list(target)),
+    ]
+    for _ in range(2):
+        for given in forms:
+            loss, grads = model.value_and_grad(x=given[0], target=given[1])
+            np.testing.assert_allclose(loss, wanted[0], rtol=2e-5)
+            np.testing.assert_allclose(grads["w"], wanted[2]["w"], rtol=2e-4, atol=1e-5)
+
+
+def test_inputs_may_be_given_in_any_order(model: Any) -> None:
+    x, target = batch(6)
+    losses = set()
+    for _ in range(2):
+        for given in ({"x": x, "target": target}, {"target": target, "x": x}):
+            losses |= {model.value_and_grad(given)[0], model.value_and_grad(**given)[0], model.forward(given).loss}
+    assert len(losses) == 1
+
+
+def test_an_array_may_change_in_place_between_calls(model: Any) -> None:
+    x, target = batch(6)
+    for _ in range(3):
+        x *= 2
+        loss, _ = model.value_and_grad(x=x, target=target)
+        np.testing.assert_allclose(loss, expected(model, x, target)[0], rtol=2e-5)
+    target[3] = 2
+    with pytest.raises(InputError, match=r"target\[3\] is 2"):
+        model.value_and_grad(x=x, target=target)
+    target[3] = 1
+    x.resize((3, 6))
+    with pytest.raises(InputError, match="target has 6 elements along B .*, but x has 3"):
+        model.value_and_grad(x=x, target=target)
+
+
+def test_more_sizes_than_are_remembered(model: Any) -> None:
+    for size in (*range(2, 30), *range(2, 30)):
+        x, target = batch(size, seed=size)
+        np.testing.assert_allclose(
+            model.value_and_grad(x=x, target=target)[0], expected(model, x, target)[0], rtol=2e-5
+        )
+
+
 # -- threads --------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,57 @@
+"""Machine code that was compiled before, loaded without making Numba's compiler ready.
+
+Numba's own loading refreshes its registries first, which takes as long as importing Numba; only compiling needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from numba.core import sigutils
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
+from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]  # written in C
+
+
+class _Cache(FunctionCache):
+    """Numba's, that touches nothing but the file of the function."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+class _CFunction(CFunc):
+    def enable_caching(self) -> None:
+        self._cache = _Cache(self._pyfunc)  # type: ignore[attr-defined]  # set by Numba
+
+
+def c_function(signature: Any, function: Callable[..., Any], cache: bool, pipeline: Any = None, **options: Any) -> Any:
+    """What `numba.cfunc` makes."""
+    more = {} if pipeline is None else {"pipeline_class": pipeline}
+    made = _CFunction(function, sigutils.normalize_signature(signature), locals={}, options=options, **more)
+    if cache:
+        made.enable_caching()
+    made.compile()
+    return made
+
+
+def python_function(signature: Any, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """The function that Python calls, which takes numbers as `signature` says and looks at no types: twice as quick as
+    Numba's dispatcher."""
+    dispatcher: Any = numba.njit(**options)(function)
+    dispatcher._cache = _Cache(dispatcher.py_func)
+    dispatcher.compile(signature)
+    return next(iter(dispatcher.overloads.values())).entry_point
+
+
+def _name_helpers() -> None:
+    """The functions of Numba's runtime by the symbols that code from the cache asks for, as Numba names them."""
+    for name, address in _nrt_python.c_helpers.items():
+        llvm.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
+
+
+_name_helpers()
