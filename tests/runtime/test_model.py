@@ -174,7 +174,7 @@ def test_an_array_may_change_in_place_between_calls(model: Any) -> None:
         model.value_and_grad(x=x, target=target)
     target[3] = 1
     x.resize((3, 6))
-    with pytest.raises(InputError, match="target has 6 elements along B .*, but x has 3"):
+    with pytest.raises(InputError, match=r"target has 6 elements along B .*, but x has 3"):
         model.value_and_grad(x=x, target=target)
 
 
