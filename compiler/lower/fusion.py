@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.affine import equal, polynomial
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads, substitute, transform
 from dlc.compiler.ir.loops import (
     For,
@@ -188,9 +188,29 @@ def _independent_across(first: For, second: For) -> bool:
 
 def _common_axis(mine: list[tuple[Expr, ...]], i: Index, theirs: list[tuple[Expr, ...]], j: Index) -> bool:
     return any(
-        all(subscripts[axis] is i for subscripts in mine) and all(subscripts[axis] is j for subscripts in theirs)
+        _stay_apart([subscripts[axis] for subscripts in mine], i, [subscripts[axis] for subscripts in theirs], j)
         for axis in _axes((*mine, *theirs))
     )
+
+
+def _stay_apart(mine: Sequence[Expr], i: Index, theirs: Sequence[Expr], j: Index) -> bool:
+    """Whether subscripts of different iterations are different: ``i`` and ``j``, or ``2*i`` and ``2*j + 1``."""
+    if all(one is i for one in mine) and all(one is j for one in theirs):
+        return True
+    steps = {_step(one, i) for one in mine} | {_step(one, j) for one in theirs}
+    factors = {step[0] if step is not None else None for step in steps}
+    if len(factors) != 1 or None in factors:
+        return False
+    (factor,) = factors
+    apart = {left[1] - right[1] for left in steps if left is not None for right in steps if right is not None}
+    return all(one == 0 or one % factor for one in apart) if factor else False
+
+
+def _step(subscript: Expr, index: Index) -> tuple[int, int] | None:
+    """``(a, b)`` for a subscript ``a*index + b`` where both are numbers."""
+    parts = polynomial(subscript).split(index) if index in free_indices(subscript) else None
+    factor, rest = (parts[0].value, parts[1].value) if parts is not None else (None, None)
+    return (factor, rest) if factor is not None and rest is not None else None
 
 
 # -- storage ---------------------------------------------------------------------------------------------------------
