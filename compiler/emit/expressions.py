@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from dlc.compiler.emit import powers
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, walk
 
 # Binding strength, weakest first: the levels of Python's grammar.
-CHOICE, OR, AND, NOT, COMPARE, SUM, PRODUCT, UNARY, ATOM = range(9)
+CHOICE, OR, AND, NOT, COMPARE, BITS, SUM, PRODUCT, UNARY, ATOM = range(10)
 
 _COMPARISONS = {"lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 
@@ -153,6 +153,8 @@ class Spelling:
 
     def _and(self, node: Op) -> tuple[str, int]:
         """Comparisons that share a side are chained: ``0 <= i < n``."""
+        if self._is_quick(node):
+            return " & ".join(self.text(arg, SUM) for arg in node.args), BITS
         parts: list[str] = []
         end: Expr | None = None
         for arg in node.args:
@@ -165,7 +167,19 @@ class Spelling:
         return " and ".join(parts), AND if len(parts) > 1 else COMPARE
 
     def _or(self, node: Op) -> tuple[str, int]:
+        if self._is_quick(node):
+            return " | ".join(self.text(arg, SUM) for arg in node.args), BITS
         return " or ".join(self.text(arg, AND) for arg in node.args), OR
+
+    def _is_quick(self, node: Op) -> bool:
+        """Whether numbers that are at hand are compared: it takes no longer to look at all of them than to branch."""
+        parts = list(walk(*node.args))
+        if self.is_plain or any(isinstance(part, Read) and part.subscripts for part in parts):
+            return False
+        operators = [part for part in parts if isinstance(part, Op)]
+        if any(one.name not in _QUICK for one in operators):
+            return False
+        return any(isinstance(part, Read) and part.type != "int" and part.tensor in self.locals for part in parts)
 
     def _not(self, node: Op) -> tuple[str, int]:
         return f"not {self.text(node.args[0], NOT)}", NOT
@@ -223,6 +237,7 @@ class Spelling:
         return self.call(powers.name(count), self.text(base)), ATOM
 
 
+_QUICK = frozenset((*_COMPARISONS, "and", "or", "not", "add", "neg"))
 _QUOTIENTS = {"div": " / ", "floordiv": " // ", "mod": " % "}
 
 _OPERATORS: dict[str, Callable[[Spelling, Op], tuple[str, int]]] = {

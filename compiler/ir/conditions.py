@@ -87,6 +87,33 @@ def guard_of(value: Expr, otherwise: Expr | None = None) -> tuple[Expr, Expr]:
     return TRUE, value
 
 
+def is_choice(value: Expr) -> bool:
+    """Whether the value is one of some numbers."""
+    if not isinstance(value, Select) or not isinstance(value.yes, Const):
+        return False
+    return isinstance(value.no, Const) or is_choice(value.no)
+
+
+def compared_choice(node: Expr) -> Expr | None:
+    """``(3 if c else 2 if d else 0) == 2`` is ``d and not c``."""
+    if not (is_comparison(node) and isinstance(node, Op) and node.name in ("eq", "ne")):
+        return None
+    value, asked = node.args if isinstance(node.args[1], Const) else reversed(node.args)
+    if not (isinstance(asked, Const) and is_choice(value)):
+        return None
+    found = _chosen(value, asked)
+    return found if node.name == "eq" else negation(found)
+
+
+def _chosen(value: Expr, asked: Const) -> Expr:
+    if not isinstance(value, Select):
+        return Const(value is asked)
+    rest = _chosen(value.no, asked)
+    if value.yes is not asked:
+        return FALSE if rest is FALSE else conjunction((rest, negation(value.cond)))
+    return value.cond if rest is FALSE else op("or", value.cond, rest)
+
+
 def reads_nothing(cond: Expr) -> bool:
     return not any(isinstance(node, Read | Reduce) for node in walk(cond))
 

@@ -23,6 +23,7 @@ from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, pr
 from dlc.compiler.lower.products import Plan, packs, plan, product_body, seen, shared_rows
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.ties import without_ties
+from dlc.compiler.lower.windows import is_window, read_early
 
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
 
@@ -275,6 +276,8 @@ class _Drafting:
         when: tuple[Expr, ...],
     ) -> Draft:
         body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation) if not level.over else ())
+        if not equation.is_whole or is_window(equation):
+            body = read_early(body, self.sizes, self.names)
         return Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
 
 

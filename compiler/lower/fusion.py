@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import equal, polynomial
-from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads, substitute, transform
+from dlc.compiler.ir.conditions import compared_choice, is_choice, is_comparison
+from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads, substitute, transform, walk
 from dlc.compiler.ir.loops import (
     For,
     If,
@@ -231,12 +232,12 @@ def forwarded(body: Body, private: set[str], names: Callable[[str], str]) -> Bod
         result: list[Statement] = []
         known: dict[Expr, Expr] = {}
         for statement in inner:
-            (statement,) = mapped((statement,), lambda e: substitute(e, known)) if known else (statement,)
+            (statement,) = mapped((statement,), lambda e: _with_values(e, known)) if known else (statement,)
             if isinstance(statement, For | If):
                 statement = replace(statement, body=visit(statement.body))
             if isinstance(statement, Store) and statement.buffer in single:
                 value = statement.value
-                if not (isinstance(value, Read) and not value.subscripts):
+                if not _is_local(value) and not _is_asked_choice(value, statement.buffer, body):
                     local = Read(names(statement.buffer), (), value.type)
                     result.append(Let(local.tensor, value))
                     value = local
@@ -246,6 +247,28 @@ def forwarded(body: Body, private: set[str], names: Callable[[str], str]) -> Bod
         return tuple(result)
 
     return _without_dead_stores(visit(body), single)
+
+
+def _is_local(value: Expr) -> bool:
+    return isinstance(value, Read) and not value.subscripts
+
+
+def _is_asked_choice(value: Expr, buffer: str, body: Body) -> bool:
+    """Whether the value is a choice by locals that stay as they are, and nothing is asked of the buffer that holds it
+    but whether an element is this or that number.
+    """
+    changed = {statement.name for statement in statements(body) if isinstance(statement, Update)}
+    if not is_choice(value) or any(read.subscripts or read.tensor in changed for read in reads(value)):
+        return False
+    nodes = list(walk(*(e for statement in statements(body) for e in expressions(statement))))
+    asked = {arg for node in nodes if is_comparison(node) for arg in node.children}
+    return all(node in asked for node in nodes if isinstance(node, Read) and node.tensor == buffer)
+
+
+def _with_values(root: Expr, known: Mapping[Expr, Expr]) -> Expr:
+    """The expression with values in the place of elements; what is asked of a choice is asked of its conditions."""
+    value = substitute(root, known)
+    return value if value is root else transform(value, compared_choice)
 
 
 def _without_dead_stores(body: Body, private: set[str]) -> Body:

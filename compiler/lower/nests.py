@@ -5,6 +5,7 @@ A map becomes loops over its indices around one store.  A reduction takes one of
 - *register*: loops over the free indices, an accumulator, loops over the reduced ones (row sums, dot products);
 - *row*: the innermost loop runs over the last free index, so that a whole row accumulates at once (column sums,
   small windows): chosen where that index, not a reduced one, walks through memory one by one;
+- *window*: few terms that lie side by side are written out, see ``windows.py``;
 - *omission*: ``prod[j : j != i] ..`` with ``i`` free, see ``omission.py``;
 - *scatter*: ``sum[k] [v == z[k]] * e`` with ``v`` free visits each ``k`` once, see ``scatter.py``.
 """
@@ -36,6 +37,7 @@ from dlc.compiler.lower import omission, scatter
 from dlc.compiler.lower.fusion import renamed
 from dlc.compiler.lower.ranges import better, bounded_loops, combined, guarded, loops, under
 from dlc.compiler.lower.scatter import Facts
+from dlc.compiler.lower.windows import window
 
 Names = Callable[[str], str]  # a fresh name for a local
 
@@ -57,6 +59,9 @@ def nest(
     places = scatter.places(equation, value)
     if places:
         return scatter.nest(tensor, equation, value, places, facts)
+    written_out = window(tensor, equation, value, names)
+    if written_out:
+        return written_out
     if value.op in ("argmax", "argmin"):
         return _position(tensor, equation, value, names)
     if _rows_are_contiguous(equation, value):

@@ -111,6 +111,15 @@ def test_texts_read_like_formulas(expression: Expr, expected: str) -> None:
     assert text(expression) == expected
 
 
+def test_what_is_at_hand_is_compared_without_branches() -> None:
+    own = Spelling("float64", str, frozenset("mx"), {name: name for name in "abpq"})  # x is no local
+    beaten = op("and", op("not", op("le", A, B)), op("eq", B, B))
+    assert own.text(beaten) == "(not a <= b) & (b == b)"
+    assert own.text(op("or", op("and", P, Q), op("not", Q))) == "(p & q) | (not q)"
+    assert own.text(op("and", P, op("lt", Read("x", (M,), "real"), A))) == "p and x[m] < a"
+    assert own.text(op("and", op("lt", M, Const(2)), op("lt", Const(0), M))) == "m < 2 and 0 < m"
+
+
 @pytest.mark.parametrize(
     ("value", "single", "double"),
     [

@@ -1,0 +1,183 @@
+"""Reductions over few elements that lie side by side: written out, term by term, without a loop.
+
+``y[u,v] = max[p,q] x[2*u+p,2*v+q]`` with four elements is four lines in the loops over ``u`` and ``v``.  All of them
+move along a row with ``v``, so that a vector register holds neighbours, or every second element.  A place is found by
+comparing each element with the best so far, and the outcome has a name: what is asked of the place later is asked of
+these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+
+from dlc.compiler.ir.affine import integer, known, polynomial
+from dlc.compiler.ir.bounds import decide, within
+from dlc.compiler.ir.conditions import conjuncts
+from dlc.compiler.ir.expr import (
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    free_indices,
+    reads,
+    substitute,
+    transform,
+    walk,
+)
+from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var
+from dlc.compiler.lower.ranges import better, combined, loops
+
+Names = Callable[[str], str]
+
+_MOST_TERMS = 32
+_SHORTEST_ROW = 4
+_LONGEST_STEP = 4  # elements that a row may jump over: further apart, each lies in a cache line of its own
+
+
+def window(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
+    """The loops over the free indices around the terms; nothing if the reduction is not of this kind."""
+    terms = _terms(equation, value)
+    if not terms:
+        return ()
+    written = _place if value.op in ("argmax", "argmin") else _combined
+    steps, result = written(tensor, value, terms, names)
+    return loops(equation.indices, (*steps, Store(tensor.id, equation.subscripts, result)))
+
+
+def is_window(equation: Equation) -> bool:
+    return isinstance(equation.value, Reduce) and bool(_terms(equation, equation.value))
+
+
+def _terms(equation: Equation, value: Reduce) -> list[Expr]:
+    """The elements in row-major order; none if there are too many, or if they do not move along rows."""
+    counts = [known(index.size) for index in value.indices]
+    if not equation.indices or value.op in ("any", "all") or None in counts:
+        return []
+    number = 1
+    for count in counts:
+        number *= count or 0
+    row = equation.indices[-1]
+    extent = known(row.size)
+    if not 1 < number <= _MOST_TERMS or (extent is not None and extent < _SHORTEST_ROW):
+        return []
+    if not _moves_along(row, value.body) or row not in free_indices(value.body):
+        return []
+    terms = [_element(value, place) for place in product(*(range(count or 0) for count in counts))]
+    return [] if any(map(_asks_for_a_place, terms)) else terms
+
+
+def _moves_along(row: Index, body: Expr) -> bool:
+    """Whether every read that depends on the row's index moves along its last axis in small steps."""
+    for read in reads(body):
+        if row not in free_indices(read):
+            continue
+        if any(row in free_indices(subscript) for subscript in read.subscripts[:-1]):
+            return False
+        parts = polynomial(read.subscripts[-1]).split(row)
+        step = parts[0].value if parts is not None else None
+        if step is None or not 1 <= step <= _LONGEST_STEP:
+            return False
+    return True
+
+
+def _element(value: Reduce, place: Sequence[int]) -> Expr:
+    numbers: dict[Expr, Expr] = {index: Const(n) for index, n in zip(value.indices, place, strict=True)}
+    return transform(substitute(value.body, numbers), _settled)
+
+
+def _settled(node: Expr) -> Expr | None:
+    """Subscripts in normal form; comparisons of numbers decided."""
+    if isinstance(node, Read):
+        return Read(node.tensor, tuple(map(integer, node.subscripts)), node.type)
+    if isinstance(node, Op) and node.type == "bool":
+        answer = decide(node)
+        return Const(answer) if answer is not None else None
+    if isinstance(node, Op) and node.type == "int":
+        return integer(node)
+    if isinstance(node, Select) and isinstance(node.cond, Const):
+        return node.yes if node.cond.value else node.no
+    return None
+
+
+def _asks_for_a_place(term: Expr) -> bool:
+    """Whether a condition looks at indices alone: it bounds a loop, which is better than asking everywhere."""
+    asked = (node.cond for node in walk(term) if isinstance(node, Select))
+    return any(not reads(part) for cond in asked for part in conjuncts(cond))
+
+
+# -- the terms, one after the other -----------------------------------------------------------------------------------
+
+
+def _combined(tensor: Tensor, value: Reduce, terms: Sequence[Expr], names: Names) -> tuple[list[Statement], Expr]:
+    total = Read(names(tensor.id), (), value.type)
+    first, *others, last = terms
+    steps = [Update(total.tensor, combined(value.op, total, term)) for term in others]
+    return [Var(total.tensor, first), *steps], combined(value.op, total, last)
+
+
+def _place(tensor: Tensor, value: Reduce, terms: Sequence[Expr], names: Names) -> tuple[list[Statement], Expr]:
+    """The best element so far, and of every later one whether it is better: the last that was is at the place."""
+    first, *others = terms
+    best = Read(names(f"{tensor.id}.best"), (), value.body.type)
+    steps: list[Statement] = [Var(best.tensor, first)]
+    place: Expr = ZERO
+    for number, term in enumerate(others, 1):
+        candidate = Read(names(f"{tensor.id}.candidate"), (), value.body.type)
+        wins = Read(names(f"{tensor.id}.wins"), (), "bool")
+        steps += [Let(candidate.tensor, term), Let(wins.tensor, better(value.op, best, candidate))]
+        steps.append(Update(best.tensor, Select(wins, candidate, best)))
+        place = Select(wins, Const(number), place)
+    return steps[:-1], place
+
+
+# -- reads ------------------------------------------------------------------------------------------------------------
+
+
+def read_early(body: tuple[Statement, ...], sizes: Mapping[str, Sequence[Expr]], names: Names) -> tuple[Statement, ...]:
+    """The statements with elements read before it is asked whether they count, where that is allowed: a choice between
+    two values is no branch."""
+    found: list[Statement] = []
+    for statement in body:
+        match statement:
+            case For(body=inner) | If(body=inner):
+                found.append(_with_body(statement, read_early(inner, sizes, names)))
+            case Store(value=value) | Let(value=value) | Var(value=value) | Update(value=value):
+                early = _early(value, sizes)
+                local = {one: Read(names(one.tensor), (), one.type) for one in early}
+                found += [Let(read.tensor, one) for one, read in local.items()]
+                changes: dict[Expr, Expr] = {**local}
+                found.append(_with_value(statement, substitute(value, changes)))
+            case _:
+                found.append(statement)
+    return tuple(found)
+
+
+def _with_body(statement: For | If, body: tuple[Statement, ...]) -> Statement:
+    if isinstance(statement, For):
+        return For(statement.index, statement.start, statement.stop, body)
+    return If(statement.cond, body)
+
+
+def _with_value(statement: Store | Let | Var | Update, value: Expr) -> Statement:
+    if isinstance(statement, Store):
+        return Store(statement.buffer, statement.subscripts, value)
+    return type(statement)(statement.name, value)
+
+
+def _early(value: Expr, sizes: Mapping[str, Sequence[Expr]]) -> list[Read]:
+    """The elements in the branches of choices by data that are there whatever is chosen."""
+    branches = [b for node in walk(value) if isinstance(node, Select) and reads(node.cond) for b in (node.yes, node.no)]
+    return [
+        one
+        for one in reads(*branches)
+        if one.subscripts
+        and one.tensor in sizes
+        and not reads(*one.subscripts)
+        and all(within(s, size) for s, size in zip(one.subscripts, sizes[one.tensor], strict=True))
+    ]
