@@ -41,6 +41,7 @@ from dlc.compiler.passes import (
     residues,
     simplify,
     stabilise,
+    stack,
 )
 
 
@@ -109,6 +110,7 @@ FINISH = (
     Pass("dce.2", dce.run),
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
+    Pass("stack", stack.run),  # after fuse, which writes nothing of tensors in parts into their readers
     Pass("guard", guard.run),  # last: of a draw that fuse has written into its only reader nothing is left to guard
 )
 DIFFERENTIATE, CHECKPOINT, LOWER, EMIT = "differentiate", "checkpoint", "lower", "emit"

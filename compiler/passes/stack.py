@@ -1,0 +1,301 @@
+"""Products of a recurrence that differ in one factor become one product over one more axis.
+
+    f[t,d] = sum[e] wf[d,e]*h[t,e]       w.stack[e,0,d] = wf[d,e]       s.stack[t,g,d] = sum[e] w.stack[e,g,d]*h[t,e]
+    o[t,d] = sum[e] wo[d,e]*h[t,e]       w.stack[e,1,d] = wo[d,e]       and s.stack[t,0,d] where f[t,d] is read
+
+A sum of products of equal shapes, which is what the adjoint of the above is, becomes one sum over one more index:
+
+    d_h[t,e] = sum[d] d_f[t,d]*wf[d,e] + sum[d] d_o[t,d]*wo[d,e]
+    d.stack[t,0,d] = .., d.stack[t,1,d] = ..      d_h[t,e] = sum[g,d] d.stack[t,g,d]*w.stack[g,d,e]
+
+The factors that differ are copied side by side, once and before the recurrence, which costs little beside products that
+read them in every step; so does a sum outside that reads what the recurrence has stacked. The copies have the order of
+axes in which a product reads them fastest. Products outside recurrences stay apart: they have rows enough.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from dlc.compiler.ir.alike import form
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, free_indices, fresh, op, reads, refresh
+from dlc.compiler.ir.expr import substitute, transform, walk
+from dlc.compiler.ir.forms import is_contraction
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique
+
+NAME = "stack"
+
+_HOLE = "#"  # stands for the tensor that differs; no tensor of a spec can be called so
+
+
+def run(graph: Graph) -> Graph:
+    found = _Stacking(graph)
+    for component in components(graph):
+        if is_recurrent(graph, component):
+            found.side_by_side(component)
+    for name in graph.tensors:
+        found.sums(name)
+    return found.graph() if found.added else graph
+
+
+class _Product(NamedTuple):
+    """The tensor is, as a whole, a sum of ``shared * own``."""
+
+    tensor: Tensor
+    equation: Equation
+    shared: Expr
+    own: Read
+
+    @property
+    def reduced(self) -> tuple[Index, ...]:
+        """In the order in which the shared factor has them."""
+        assert isinstance(self.equation.value, Reduce)
+        return tuple(i for i in free_indices(self.shared) if i in self.equation.value.indices)
+
+    @property
+    def columns(self) -> tuple[Index, ...]:
+        """The indices that only the factor that differs has."""
+        others = free_indices(self.shared)
+        return tuple(i for i in self.equation.indices if i in free_indices(self.own) and i not in others)
+
+    @property
+    def batch(self) -> tuple[Index, ...]:
+        others = free_indices(self.shared)
+        return tuple(i for i in self.equation.indices if i in free_indices(self.own) and i in others)
+
+    def pattern(self, *holes: str) -> Expr:
+        """What products have in common that differ in these tensors."""
+        return form(_with_holes(self.equation.value, holes), self.equation.indices)
+
+
+class _Place(NamedTuple):
+    """Number ``number`` on axis ``axis`` of a stack."""
+
+    stack: str
+    axis: int
+    number: int
+
+    def of(self, subscripts: Sequence[Expr]) -> tuple[Expr, ...]:
+        return (*subscripts[: self.axis], Const(self.number), *subscripts[self.axis :])
+
+
+@dataclass
+class _Stacking:
+    """``places``: the tensors that are parts of a stack; ``added``: what is new; ``gone``: what nothing reads now."""
+
+    before: Graph
+
+    def __post_init__(self) -> None:
+        graph = self.before
+        self.places: dict[str, _Place] = {}
+        self.added: dict[str, Tensor] = {}
+        self.gone: set[str] = set()
+        self.values: dict[str, dict[Expr, Expr]] = {}  # tensor -> what stands in the place of what
+        self.kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients), *graph.held}
+        self.home = {name: number for number, one in enumerate(components(graph)) for name in one}
+        self.circles = {self.home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
+        self.readers = Counter(
+            read.tensor
+            for tensor in graph.tensors.values()
+            for equation in tensor.equations
+            for read in reads(equation.value, *equation.subscripts)
+        )
+
+    # -- products that share a factor -------------------------------------------------------------------------------
+
+    def side_by_side(self, component: Sequence[str]) -> None:
+        groups: dict[tuple[object, ...], list[_Product]] = {}
+        for name in component:
+            for product in self.products(name):
+                if product.own.tensor not in component and any(r.tensor in component for r in reads(product.shared)):
+                    sizes = self.before.tensors[product.own.tensor].sizes
+                    own = tuple(index.size for index in product.equation.indices)
+                    groups.setdefault((product.pattern(product.own.tensor), own, sizes), []).append(product)
+        for products in groups.values():
+            if len(products) > 1 and products[0].columns:
+                self.stack_products(products)
+
+    def products(self, name: str) -> Iterator[_Product]:
+        """The ways to see a tensor as a product of which one factor is an element."""
+        tensor = self.before.tensors[name]
+        if name in self.kept or name in self.places or len(tensor.equations) != 1:
+            return
+        (equation,) = tensor.equations
+        if not (equation.is_whole and is_contraction(equation)):
+            return
+        assert isinstance(equation.value, Reduce)
+        body = equation.value.body
+        for n in (0, 1) if isinstance(body, Op) and body.name == "mul" else ():
+            own, shared = body.children[n], body.children[1 - n]
+            if isinstance(own, Read):
+                yield _Product(tensor, equation, shared, own)
+
+    def stack_products(self, products: Sequence[_Product]) -> None:
+        first = products[0]
+        number = fresh(Const(len(products)), "g")
+        run = _last_run(first.equation.indices, first.columns)
+        axis = first.equation.indices.index(run[0])
+        indices = (*first.equation.indices[:axis], number, *first.equation.indices[axis:])
+        are_columns = run[-1] is first.equation.indices[-1]
+        own = (number, *first.columns)
+        order = (*first.reduced, *own) if are_columns else (*own, *first.reduced)
+        weights = self.copies(products, (*first.batch, *order), number)
+        assert isinstance(first.equation.value, Reduce)
+        value = Reduce("sum", first.equation.value.indices, op("mul", first.shared, weights))
+        name = self.fresh_id(f"{first.tensor.id}.stack")
+        sizes = tuple(index.size for index in indices)
+        equation = Equation(indices, indices, value, first.equation.span)
+        self.added[name] = Tensor(name, sizes, "real", "computed", (equation,), span=first.tensor.span)
+        for n, product in enumerate(products):
+            self.places[product.tensor.id] = _Place(name, axis, n)
+            self.gone.add(product.tensor.id)
+
+    def copies(self, products: Sequence[_Product], axes: Sequence[Index], number: Index) -> Read:
+        """An element of the stack of the factors that differ, whose axes are those of the first product."""
+        first = products[0]
+        name = self.fresh_id(f"{first.own.tensor}.stack")
+        equations: list[Equation] = []
+        for n, product in enumerate(products):
+            theirs = dict(zip(_order(first), _order(product), strict=True))
+            own = {index: refresh(theirs[index]) for index in axes if index is not number}
+            names: dict[Expr, Expr] = {theirs[index]: new for index, new in own.items()}
+            subscripts = tuple(Const(n) if index is number else own[index] for index in axes)
+            equations.append(Equation(tuple(own.values()), subscripts, substitute(product.own, names)))
+        sizes = tuple(index.size for index in axes)
+        self.added[name] = Tensor(name, sizes, "real", "computed", tuple(equations))
+        return Read(name, tuple(axes), "real")
+
+    # -- sums of products -------------------------------------------------------------------------------------------
+
+    def sums(self, name: str) -> None:
+        """Make one product of those that the equations of the tensor add."""
+        for equation in self.before.tensors[name].equations:
+            for node in walk(equation.value):
+                if isinstance(node, Op) and node.name == "add" and node.type == "real":
+                    self.added_up(name, node)
+
+    def added_up(self, reader: str, node: Op) -> None:
+        groups: dict[tuple[object, ...], list[tuple[Read, _Product]]] = {}
+        for read in node.args:
+            if not isinstance(read, Read) or self.readers[read.tensor] != 1:
+                continue
+            for product in self.products(read.tensor):
+                if isinstance(product.shared, Read) and self.is_stackable(product):
+                    tensors = [self.before.tensors[one.tensor] for one in (product.shared, product.own)]
+                    pattern = product.pattern(*(tensor.id for tensor in tensors))
+                    own = tuple(index.size for index in product.equation.indices)
+                    key = (pattern, read.subscripts, own, *(tensor.sizes for tensor in tensors), self.stack_of(product))
+                    groups.setdefault(key, []).append((read, product))
+        for found in groups.values():
+            products = [product for _, product in found]
+            if len({product.shared.tensor for product in products}) == len(products) > 1:  # pyright: ignore
+                self.stack_sum(reader, node, [read for read, _ in found], products)
+
+    def is_stackable(self, product: _Product) -> bool:
+        """Whether the factor that differs, other than a weight, is computed in a recurrence for nobody outside."""
+        assert isinstance(product.shared, Read)
+        name, weight = product.shared.tensor, product.own.tensor
+        home = self.home[name]
+        if name in self.kept or home not in self.circles or self.home[weight] in (home, self.home[product.tensor.id]):
+            return False
+        return self.before.tensors[name].type == "real" and name not in self.gone
+
+    def stack_of(self, product: _Product) -> tuple[object, ...]:
+        """What products must agree in: the recurrence, and the stack if there is one."""
+        assert isinstance(product.shared, Read)
+        name = product.shared.tensor
+        place = self.places.get(name)
+        return self.home[name], place.stack if place is not None else ""
+
+    def stack_sum(self, reader: str, node: Op, terms: Sequence[Read], products: Sequence[_Product]) -> None:
+        first = products[0]
+        assert isinstance(first.shared, Read)
+        moving = [n for n, s in enumerate(first.shared.subscripts) if set(free_indices(s)) & set(first.reduced)]
+        names = [product.shared.tensor for product in products if isinstance(product.shared, Read)]
+        if names[0] in self.places:
+            stack = self.added[self.places[names[0]].stack]
+            if {self.places[name].number for name in names} != set(range(len(stack.equations))):
+                return
+            products = sorted(products, key=lambda p: self.places[p.shared.tensor].number)  # pyright: ignore
+            first = products[0]
+        else:
+            self.stack_parts(names, moving[0])
+        place = self.places[names[0]]
+        number = fresh(Const(len(products)), "g")
+        weights = self.copies(products, (*first.batch, number, *first.reduced, *first.columns), number)
+        assert isinstance(first.shared, Read)
+        shared = first.shared.subscripts
+        element = Read(place.stack, (*shared[: place.axis], number, *shared[place.axis :]), "real")
+        value = Reduce("sum", (number, *first.reduced), op("mul", element, weights))
+        name = self.fresh_id(f"{first.tensor.id}.stack")
+        equation = replace(first.equation, value=value)
+        self.added[name] = replace(first.tensor, id=name, equations=(equation,))
+        self.gone.update(product.tensor.id for product in products)
+        rest = [arg for arg in node.args if arg not in terms]
+        total = Read(name, terms[0].subscripts, "real")
+        self.values.setdefault(reader, {})[node] = op("add", *rest, total) if rest else total
+
+    def stack_parts(self, names: Sequence[str], axis: int) -> None:
+        """Make parts of one tensor of these, with the new axis in front of ``axis``."""
+        first = self.before.tensors[names[0]]
+        name = self.fresh_id(f"{names[0]}.stack")
+        for number, part in enumerate(names):
+            self.places[part] = _Place(name, axis, number)
+        equations = [
+            replace(equation, subscripts=self.places[part].of(equation.subscripts))
+            for part in names
+            for equation in self.before.tensors[part].equations
+        ]
+        sizes = (*first.sizes[:axis], Const(len(names)), *first.sizes[axis:])
+        self.added[name] = replace(first, id=name, sizes=sizes, equations=tuple(equations), sets=())
+        self.gone.update(names)
+
+    # -- the result -------------------------------------------------------------------------------------------------
+
+    def graph(self) -> Graph:
+        old = [tensor for name, tensor in self.before.tensors.items() if name not in self.gone]
+        return self.before.with_tensors(self.changed(tensor) for tensor in (*old, *self.added.values()))
+
+    def changed(self, tensor: Tensor) -> Tensor:
+        origins = [name for name, place in self.places.items() if place.stack == tensor.id]
+        values = {old: new for name in (tensor.id, *origins) for old, new in self.values.get(name, {}).items()}
+
+        def change(node: Expr) -> Expr | None:
+            if node in values:
+                return transform(values[node], change)
+            if isinstance(node, Read) and node.tensor in self.places:
+                place = self.places[node.tensor]
+                return Read(place.stack, place.of([transform(s, change) for s in node.subscripts]), node.type)
+            return None
+
+        equations = tuple(replace(e, value=transform(e.value, change)) for e in tensor.equations)
+        return tensor if equations == tensor.equations else replace(tensor, equations=equations)
+
+    def fresh_id(self, wanted: str) -> str:
+        return unique(wanted, {**self.before.tensors, **self.added})
+
+
+def _order(product: _Product) -> tuple[Index, ...]:
+    """The indices of the factor that differs, in an order that all of a group agree in."""
+    return (*product.batch, *product.reduced, *product.columns)
+
+
+def _with_holes(value: Expr, tensors: Sequence[str]) -> Expr:
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Read) and node.tensor in tensors:
+            return Read(f"{_HOLE}{tensors.index(node.tensor)}", node.subscripts, node.type)
+        return None
+
+    return transform(value, change)
+
+
+def _last_run(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, ...]:
+    """The last run of neighbours in ``indices`` that are of the group."""
+    end = max(n + 1 for n, index in enumerate(indices) if index in group)
+    start = end
+    while start and indices[start - 1] in group:
+        start -= 1
+    return tuple(indices[start:end])
