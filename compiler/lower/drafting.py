@@ -16,7 +16,7 @@ from dlc.compiler.lower.blocks import Product
 from dlc.compiler.lower.contractions import Contraction, contraction
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
-from dlc.compiler.lower.layouts import Packer
+from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.masks import EVERYWHERE, needed, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, work
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
@@ -111,6 +111,8 @@ class _Drafting:
         outermost = [step for steps in self.orders.values() for step in steps if isinstance(step, Loop)]
         self.rings: Mapping[str, Ring] = rings(without_ties(plain), outermost)
         self.stored = {key: ring_sized(tensor, self.rings.get(key)) for key, tensor in graph.tensors.items()}
+        for name in steady_factors(self.graph):
+            self.stored[name] = replace(self.stored[name], sizes=spread(self.stored[name].sizes))
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.facts = _facts(graph)
         self.added: list[Tensor] = []
@@ -146,13 +148,14 @@ class _Drafting:
             self._equation(level, step, equations[step], when.get(step, ()))
             return
         rounds = rounds_of(step, equations, self.formulas)
-        members = frozenset(place.tensor for place in step.places())
+        own = frozenset(place.tensor for place in step.places())
+        members = level.members | own
         over = (*level.over, rounds.index)
-        inner = _Level(Packer(self.sizes, self.fresh_id, frozenset(over)), over, level.members | members, level)
+        inner = _Level(Packer(self.sizes, self.fresh_id, frozenset(over), members), over, members, level)
         conditions = {place: (*when.get(place, ()), *found) for place, found in rounds.conditions.items()}
         for one in step.body:
             self._step(inner, one, rounds.equations, conditions)
-        level.append(Cycle(rounds.index, inner.items), members)
+        level.append(Cycle(rounds.index, inner.items), own)
 
     def _equation(self, level: _Level, place: Place, equation: Equation, when: tuple[Expr, ...]) -> None:
         tensor = self.stored[place.tensor]

@@ -8,23 +8,28 @@ convolution and its weight gradient).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.expr import (
     ONE,
+    Const,
     Expr,
     Index,
     Read,
     free_indices,
+    reads,
     refresh,
     rename_bound,
     substitute,
 )
-from dlc.compiler.ir.graph import Equation, Tensor, whole
+from dlc.compiler.ir.forms import is_contraction
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, whole
+
+_CROWDED, _BEHIND_A_ROW = 128, 16  # elements: rows so far apart are crowded, with so many behind each they are not
 
 
 @dataclass(frozen=True)
@@ -97,26 +102,43 @@ def evenly_placed(place: Layout, own: tuple[Index, ...], inner: tuple[Index, ...
     return Placed(place, own_stride, inner_stride)
 
 
+def spread(sizes: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """The axes of a matrix that is read again and again, in memory: rows whose starts fell on few lines of the cache
+    are longer there."""
+    length = known(sizes[-1]) if len(sizes) > 1 else None
+    return (*sizes[:-1], Const(length + _BEHIND_A_ROW)) if length and length % _CROWDED == 0 else sizes
+
+
 class Packer:
     """Makes packed copies of factors and remembers them, so that equal ones are made once; in a recurrence, where
-    elements change from round to round (``over``), every product makes its own.
+    elements change from round to round (``over``) because they are of its ``members``, every product makes its own.
     """
 
     def __init__(
-        self, sizes: dict[str, tuple[Expr, ...]], fresh_id: Callable[[str], str], over: frozenset[Index] = frozenset()
+        self,
+        sizes: dict[str, tuple[Expr, ...]],
+        fresh_id: Callable[[str], str],
+        over: frozenset[Index] = frozenset(),
+        members: frozenset[str] = frozenset(),
     ) -> None:
         self._sizes = sizes
         self._fresh_id = fresh_id
         self._over = over
+        self._members = members
         self._made: dict[Expr, list[tuple[str, tuple[int, ...]]]] = {}
         self.tensors: list[Tensor] = []
 
     def among(self, names: Collection[str]) -> Packer:
         """One that knows these copies only."""
-        found = Packer(self._sizes, self._fresh_id, self._over)
+        found = Packer(self._sizes, self._fresh_id, self._over, self._members)
         for form, copies in self._made.items():
             found._made[form] = [copy for copy in copies if copy[0] in names]
         return found
+
+    def is_steady(self, value: Expr) -> bool:
+        """Whether the elements are the same in all rounds of a recurrence."""
+        changes = any(read.tensor in self._members for read in reads(value))
+        return bool(self._over) and not changes and self._over.isdisjoint(free_indices(value))
 
     def in_place(self, value: Expr) -> list[Layout]:
         """The layouts in which the elements of ``value`` lie in memory already."""
@@ -131,11 +153,29 @@ class Packer:
         own = tuple(refresh(index) for index in order)
         name = self._fresh_id(f"{value.tensor if isinstance(value, Read) else owner.id}.packed")
         copied = substitute(rename_bound(value), dict(zip(order, own, strict=True)))
-        self.tensors.append(whole(name, own, copied, equation.span))
-        self._sizes[name] = tuple(index.size for index in own)
+        packed = whole(name, own, copied, equation.span)
+        if self.is_steady(value):
+            packed = replace(packed, sizes=spread(packed.sizes))
+        self.tensors.append(packed)
+        self._sizes[name] = packed.sizes
         if not self._over:
             form, free = key(value)
             self._made.setdefault(form, []).append((name, tuple(map(free.index, order))))
         result = layout(Read(name, tuple(order), "real"), self._sizes[name])
         assert result is not None
         return result
+
+
+def steady_factors(graph: Graph) -> Iterator[str]:
+    """What is computed before a recurrence for its products to read, and for nothing else."""
+    home = {name: number for number, component in enumerate(components(graph)) for name in component}
+    circles = {home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
+    readers: dict[str, list[bool]] = {}
+    for tensor in graph.tensors.values():
+        for equation in tensor.equations:
+            factors = is_contraction(equation) and home[tensor.id] in circles
+            for read in reads(equation.value, *equation.subscripts):
+                readers.setdefault(read.tensor, []).append(factors and home[read.tensor] != home[tensor.id])
+    for tensor in graph.of_kind("computed"):
+        if tensor.id not in graph.roots and home[tensor.id] not in circles and all(readers.get(tensor.id, (False,))):
+            yield tensor.id

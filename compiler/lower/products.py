@@ -29,6 +29,7 @@ from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed
 from dlc.compiler.lower.nests import is_unit, sizes_product, volume
 from dlc.compiler.lower.ranges import loops
 
+_CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
 _SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
 
 
@@ -55,8 +56,25 @@ def plan(product: Contraction, packer: Packer) -> Plan:
                 if found is not None and (best is None or volume(found.outer) < volume(best.outer)):
                     best = found
     if best is not None and _worth(best):
-        return best
+        return _steadied(best, packer)
     return _packed(product, packer)
+
+
+def _steadied(found: Plan, packer: Packer) -> Plan:
+    """A recurrence reads the same columns in every round: once and for all, they are copied as the tile reads them."""
+    product, (own, inner) = found.product, (found.right.own.value, found.right.inner.value)
+    is_crowded = own == 1 and inner is not None and inner % _CROWDED == 0
+    if not packer.is_steady(product.right.value) or not (own != 1 or is_crowded):
+        return found
+    group = {*product.columns, *found.inner, *found.outer}
+    leading = [i for i in product.equation.indices if i in free_indices(product.right.value) and i not in group]
+    axes = (*leading, *found.outer, *found.inner, *product.columns)
+    if any(len(run) > 1 for run in (found.inner, product.columns)):
+        return found
+    place = evenly_placed(
+        packer.pack(product.right.value, axes, product.tensor, product.equation), product.columns, found.inner
+    )
+    return replace(found, right=place) if place is not None else found
 
 
 def packs(product: Contraction, sizes: dict[str, tuple[Expr, ...]]) -> bool:

@@ -20,9 +20,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.alike import form
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, free_indices, fresh, op, reads, refresh
-from dlc.compiler.ir.expr import substitute, transform, walk
+from dlc.compiler.ir.expr import (
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    free_indices,
+    fresh,
+    op,
+    reads,
+    refresh,
+    substitute,
+    transform,
+    walk,
+)
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique
 
@@ -141,8 +156,8 @@ class _Stacking:
         indices = (*first.equation.indices[:axis], number, *first.equation.indices[axis:])
         are_columns = run[-1] is first.equation.indices[-1]
         own = (number, *first.columns)
-        order = (*first.reduced, *own) if are_columns else (*own, *first.reduced)
-        weights = self.copies(products, (*first.batch, *order), number)
+        reduced = [(index,) for index in first.reduced]
+        weights = self.copies(products, [*reduced, own] if are_columns else [own, *reduced], number)
         assert isinstance(first.equation.value, Reduce)
         value = Reduce("sum", first.equation.value.indices, op("mul", first.shared, weights))
         name = self.fresh_id(f"{first.tensor.id}.stack")
@@ -153,20 +168,26 @@ class _Stacking:
             self.places[product.tensor.id] = _Place(name, axis, n)
             self.gone.add(product.tensor.id)
 
-    def copies(self, products: Sequence[_Product], axes: Sequence[Index], number: Index) -> Read:
-        """An element of the stack of the factors that differ, whose axes are those of the first product."""
+    def copies(self, products: Sequence[_Product], groups: Sequence[tuple[Index, ...]], number: Index) -> Read:
+        """An element of the stack of the factors that differ, behind the batch axes an axis for every group of the
+        indices of the first product: what lies side by side is one axis, whatever follows its end in memory."""
         first = products[0]
+        groups = [*((index,) for index in first.batch), *groups]
+        axes = [index for group in groups for index in group if index is not number]
         name = self.fresh_id(f"{first.own.tensor}.stack")
         equations: list[Equation] = []
         for n, product in enumerate(products):
             theirs = dict(zip(_order(first), _order(product), strict=True))
-            own = {index: refresh(theirs[index]) for index in axes if index is not number}
-            names: dict[Expr, Expr] = {theirs[index]: new for index, new in own.items()}
-            subscripts = tuple(Const(n) if index is number else own[index] for index in axes)
-            equations.append(Equation(tuple(own.values()), subscripts, substitute(product.own, names)))
-        sizes = tuple(index.size for index in axes)
+            own = {index: refresh(theirs[index]) for index in axes}
+            names: dict[Expr, Expr] = {theirs[index]: own[index] for index in axes}
+            places: dict[Expr, Expr] = {**own, number: Const(n)}
+            subscripts = tuple(substitute(_flat(group), places) for group in groups)
+            equations.append(
+                Equation(tuple(own.values()), tuple(map(integer, subscripts)), substitute(product.own, names))
+            )
+        sizes = tuple(_extent(group) for group in groups)
         self.added[name] = Tensor(name, sizes, "real", "computed", tuple(equations))
-        return Read(name, tuple(axes), "real")
+        return Read(name, tuple(map(_flat, groups)), "real")
 
     # -- sums of products -------------------------------------------------------------------------------------------
 
@@ -225,7 +246,8 @@ class _Stacking:
             self.stack_parts(names, moving[0])
         place = self.places[names[0]]
         number = fresh(Const(len(products)), "g")
-        weights = self.copies(products, (*first.batch, number, *first.reduced, *first.columns), number)
+        reduced = [(index,) for index in first.reduced]
+        weights = self.copies(products, [(number,), *reduced, first.columns], number)
         assert isinstance(first.shared, Read)
         shared = first.shared.subscripts
         element = Read(place.stack, (*shared[: place.axis], number, *shared[place.axis :]), "real")
@@ -281,6 +303,18 @@ class _Stacking:
 def _order(product: _Product) -> tuple[Index, ...]:
     """The indices of the factor that differs, in an order that all of a group agree in."""
     return (*product.batch, *product.reduced, *product.columns)
+
+
+def _flat(group: Sequence[Index]) -> Expr:
+    """The place of an element on the one axis of a group of indices, in row-major order."""
+    place: Expr = group[0]
+    for index in group[1:]:
+        place = op("add", op("mul", place, index.size), index)
+    return integer(place)
+
+
+def _extent(group: Sequence[Index]) -> Expr:
+    return integer(op("mul", *(index.size for index in group))) if len(group) > 1 else group[0].size
 
 
 def _with_holes(value: Expr, tensors: Sequence[str]) -> Expr:
