@@ -16,7 +16,7 @@ axes in which a product reads them fastest. Products outside recurrences stay ap
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
