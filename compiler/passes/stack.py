@@ -1,16 +1,16 @@
-"""Products of a recurrence that differ in one factor become one product over one more axis.
+"""Products of a recurrence that differ in one factor become one product over one more index.
 
-    f[t,d] = sum[e] wf[d,e]*h[t,e]       w.stack[e,0,d] = wf[d,e]       s.stack[t,g,d] = sum[e] w.stack[e,g,d]*h[t,e]
-    o[t,d] = sum[e] wo[d,e]*h[t,e]       w.stack[e,1,d] = wo[d,e]       and s.stack[t,0,d] where f[t,d] is read
+    f[t,d] = sum[e] wf[d,e]*h[t,e]       s[t,g,d] = sum[e] w[e,|D|*g+d]*h[t,e],  and s[t,0,d] where f[t,d] is read
+    o[t,d] = sum[e] wo[d,e]*h[t,e]       w[e,d] = wf[d,e],  w[e,|D|+d] = wo[d,e]
 
 A sum of products of equal shapes, which is what the adjoint of the above is, becomes one sum over one more index:
 
     d_h[t,e] = sum[d] d_f[t,d]*wf[d,e] + sum[d] d_o[t,d]*wo[d,e]
-    d.stack[t,0,d] = .., d.stack[t,1,d] = ..      d_h[t,e] = sum[g,d] d.stack[t,g,d]*w.stack[g,d,e]
+    d_h[t,e] = sum[g,d] d[t,g,d]*w[g,d,e],  where d[t,0,d] = .. and d[t,1,d] = .. are d_f and d_o
 
 The factors that differ are copied side by side, once and before the recurrence, which costs little beside products that
 read them in every step; so does a sum outside that reads what the recurrence has stacked. The copies have the order of
-axes in which a product reads them fastest. Products outside recurrences stay apart: they have rows enough.
+axes in which a product reads them fastest. Other products outside recurrences stay apart: they have rows enough.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.alike import form
+from dlc.compiler.ir.conditions import guard_of
 from dlc.compiler.ir.expr import (
     Const,
     Expr,
@@ -51,7 +52,7 @@ def run(graph: Graph) -> Graph:
     for component in components(graph):
         if is_recurrent(graph, component):
             found.side_by_side(component)
-    for name in graph.tensors:
+    for name in sorted(graph.tensors, key=lambda name: found.home[name] not in found.circles):
         found.sums(name)
     return found.graph() if found.added else graph
 
@@ -81,9 +82,29 @@ class _Product(NamedTuple):
         others = free_indices(self.shared)
         return tuple(i for i in self.equation.indices if i in free_indices(self.own) and i in others)
 
-    def pattern(self, *holes: str) -> Expr:
-        """What products have in common that differ in these tensors."""
-        return form(_with_holes(self.equation.value, holes), self.equation.indices)
+    @property
+    def order(self) -> tuple[Index, ...]:
+        """The indices of the factor that differs, in an order in which products of one pattern agree."""
+        return (*self.batch, *self.reduced, *self.columns)
+
+    def pattern(self, differs: str | None = None) -> tuple[object, ...]:
+        """What products have in common that differ in ``own``, and in which tensor ``shared`` is an element of."""
+
+        def change(node: Expr) -> Expr | None:
+            if node is self.own:
+                return Read(_HOLE, self.order, "real")
+            if isinstance(node, Read) and node.tensor == differs:
+                return Read(f"{_HOLE}{_HOLE}", node.subscripts, node.type)
+            return None
+
+        value = transform(self.equation.value, change)
+        return form(value, self.equation.indices), *(index.size for index in self.equation.indices)
+
+    def with_factors(self, shared: Expr, own: Expr, *more: Index) -> Reduce:
+        """The sum over ``more`` indices as well, of other factors."""
+        assert isinstance(self.equation.value, Reduce)
+        factors = {self.shared: shared, self.own: own}
+        return Reduce("sum", (*more, *self.equation.value.indices), substitute(self.equation.value.body, factors))
 
 
 class _Place(NamedTuple):
@@ -126,9 +147,7 @@ class _Stacking:
         for name in component:
             for product in self.products(name):
                 if product.own.tensor not in component and any(r.tensor in component for r in reads(product.shared)):
-                    sizes = self.before.tensors[product.own.tensor].sizes
-                    own = tuple(index.size for index in product.equation.indices)
-                    groups.setdefault((product.pattern(product.own.tensor), own, sizes), []).append(product)
+                    groups.setdefault(product.pattern(), []).append(product)
         for products in groups.values():
             if len(products) > 1 and products[0].columns:
                 self.stack_products(products)
@@ -142,10 +161,10 @@ class _Stacking:
         if not (equation.is_whole and is_contraction(equation)):
             return
         assert isinstance(equation.value, Reduce)
-        body = equation.value.body
-        for n in (0, 1) if isinstance(body, Op) and body.name == "mul" else ():
-            own, shared = body.children[n], body.children[1 - n]
-            if isinstance(own, Read):
+        _, body = guard_of(equation.value.body)
+        left, right = body.children
+        for own, shared in ((left, right), (right, left)):
+            if isinstance(own, Read) and own is not shared:
                 yield _Product(tensor, equation, shared, own)
 
     def stack_products(self, products: Sequence[_Product]) -> None:
@@ -158,8 +177,7 @@ class _Stacking:
         own = (number, *first.columns)
         reduced = [(index,) for index in first.reduced]
         weights = self.copies(products, [*reduced, own] if are_columns else [own, *reduced], number)
-        assert isinstance(first.equation.value, Reduce)
-        value = Reduce("sum", first.equation.value.indices, op("mul", first.shared, weights))
+        value = first.with_factors(first.shared, weights)
         name = self.fresh_id(f"{first.tensor.id}.stack")
         sizes = tuple(index.size for index in indices)
         equation = Equation(indices, indices, value, first.equation.span)
@@ -177,7 +195,7 @@ class _Stacking:
         name = self.fresh_id(f"{first.own.tensor}.stack")
         equations: list[Equation] = []
         for n, product in enumerate(products):
-            theirs = dict(zip(_order(first), _order(product), strict=True))
+            theirs = dict(zip(first.order, product.order, strict=True))
             own = {index: refresh(theirs[index]) for index in axes}
             names: dict[Expr, Expr] = {theirs[index]: own[index] for index in axes}
             places: dict[Expr, Expr] = {**own, number: Const(n)}
@@ -205,10 +223,9 @@ class _Stacking:
                 continue
             for product in self.products(read.tensor):
                 if isinstance(product.shared, Read) and self.is_stackable(product):
-                    tensors = [self.before.tensors[one.tensor] for one in (product.shared, product.own)]
-                    pattern = product.pattern(*(tensor.id for tensor in tensors))
-                    own = tuple(index.size for index in product.equation.indices)
-                    key = (pattern, read.subscripts, own, *(tensor.sizes for tensor in tensors), self.stack_of(product))
+                    name = product.shared.tensor
+                    sizes = self.before.tensors[name].sizes
+                    key = (product.pattern(name), read.subscripts, sizes, self.stack_of(product))
                     groups.setdefault(key, []).append((read, product))
         for found in groups.values():
             products = [product for _, product in found]
@@ -222,7 +239,7 @@ class _Stacking:
         home = self.home[name]
         if name in self.kept or home not in self.circles or self.home[weight] in (home, self.home[product.tensor.id]):
             return False
-        return self.before.tensors[name].type == "real" and name not in self.gone
+        return self.before.tensors[name].type == "real" and (name in self.places or name not in self.gone)
 
     def stack_of(self, product: _Product) -> tuple[object, ...]:
         """What products must agree in: the recurrence, and the stack if there is one."""
@@ -231,27 +248,30 @@ class _Stacking:
         place = self.places.get(name)
         return self.home[name], place.stack if place is not None else ""
 
+    def number_of(self, product: _Product) -> int:
+        assert isinstance(product.shared, Read)
+        return self.places[product.shared.tensor].number
+
     def stack_sum(self, reader: str, node: Op, terms: Sequence[Read], products: Sequence[_Product]) -> None:
         first = products[0]
         assert isinstance(first.shared, Read)
         moving = [n for n, s in enumerate(first.shared.subscripts) if set(free_indices(s)) & set(first.reduced)]
         names = [product.shared.tensor for product in products if isinstance(product.shared, Read)]
-        if names[0] in self.places:
-            stack = self.added[self.places[names[0]].stack]
-            if {self.places[name].number for name in names} != set(range(len(stack.equations))):
-                return
-            products = sorted(products, key=lambda p: self.places[p.shared.tensor].number)  # pyright: ignore
-            first = products[0]
-        else:
+        if names[0] not in self.places:
             self.stack_parts(names, moving[0])
+        products = sorted(products, key=self.number_of)
+        first, start = products[0], self.number_of(products[0])
+        if [self.number_of(product) - start for product in products] != list(range(len(products))):
+            return
         place = self.places[names[0]]
         number = fresh(Const(len(products)), "g")
         reduced = [(index,) for index in first.reduced]
         weights = self.copies(products, [(number,), *reduced, first.columns], number)
         assert isinstance(first.shared, Read)
         shared = first.shared.subscripts
-        element = Read(place.stack, (*shared[: place.axis], number, *shared[place.axis :]), "real")
-        value = Reduce("sum", (number, *first.reduced), op("mul", element, weights))
+        at = op("add", number, Const(start)) if start else number
+        element = Read(place.stack, (*shared[: place.axis], at, *shared[place.axis :]), "real")
+        value = first.with_factors(element, weights, number)
         name = self.fresh_id(f"{first.tensor.id}.stack")
         equation = replace(first.equation, value=value)
         self.added[name] = replace(first.tensor, id=name, equations=(equation,))
@@ -300,11 +320,6 @@ class _Stacking:
         return unique(wanted, {**self.before.tensors, **self.added})
 
 
-def _order(product: _Product) -> tuple[Index, ...]:
-    """The indices of the factor that differs, in an order that all of a group agree in."""
-    return (*product.batch, *product.reduced, *product.columns)
-
-
 def _flat(group: Sequence[Index]) -> Expr:
     """The place of an element on the one axis of a group of indices, in row-major order."""
     place: Expr = group[0]
@@ -315,15 +330,6 @@ def _flat(group: Sequence[Index]) -> Expr:
 
 def _extent(group: Sequence[Index]) -> Expr:
     return integer(op("mul", *(index.size for index in group))) if len(group) > 1 else group[0].size
-
-
-def _with_holes(value: Expr, tensors: Sequence[str]) -> Expr:
-    def change(node: Expr) -> Expr | None:
-        if isinstance(node, Read) and node.tensor in tensors:
-            return Read(f"{_HOLE}{tensors.index(node.tensor)}", node.subscripts, node.type)
-        return None
-
-    return transform(value, change)
 
 
 def _last_run(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, ...]:

@@ -22,12 +22,13 @@ from dlc.compiler.passes import (
     residues,
     simplify,
     stabilise,
+    stack,
 )
 
 # fuse takes extracted graphs
 ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, residues)
 FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
-AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues)
+AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues, stack)
 
 
 @pytest.fixture(scope="module")
