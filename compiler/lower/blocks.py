@@ -269,8 +269,7 @@ class _Block:
     def _product(self, member: _Member, call: Matmul, product: Product) -> Matmul:
         ranges = {role: self._range(member, role, group, product.facts) for role, group in product.groups.items()}
         (m0, m1), (n0, n1), (k0, k1) = (
-            ranges[role] or (ZERO, whole)
-            for role, whole in (("rows", call.m), ("columns", call.n), ("inner", call.k))
+            ranges[role] or (ZERO, whole) for role, whole in (("rows", call.m), ("columns", call.n), ("inner", call.k))
         )
         return Matmul(
             _length(m0, m1),

@@ -120,7 +120,8 @@ class _Place(NamedTuple):
 
 @dataclass
 class _Stacking:
-    """``places``: the tensors that are parts of a stack; ``added``: what is new; ``gone``: what nothing reads now."""
+    """``places``: the tensors that are parts of a stack; ``added``: what is new; ``gone``: what nothing reads now;
+    ``totals``: what stands in the place of the first of some terms, of which the others are ``dropped``."""
 
     before: Graph
 
@@ -129,7 +130,8 @@ class _Stacking:
         self.places: dict[str, _Place] = {}
         self.added: dict[str, Tensor] = {}
         self.gone: set[str] = set()
-        self.values: dict[str, dict[Expr, Expr]] = {}  # tensor -> what stands in the place of what
+        self.totals: dict[Expr, Read] = {}
+        self.dropped: set[Expr] = set()
         self.kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients), *graph.held}
         self.home = {name: number for number, one in enumerate(components(graph)) for name in one}
         self.circles = {self.home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
@@ -212,14 +214,16 @@ class _Stacking:
     def sums(self, name: str) -> None:
         """Make one product of those that the equations of the tensor add."""
         for equation in self.before.tensors[name].equations:
-            for node in walk(equation.value):
+            nodes = list(walk(equation.value))
+            uses = Counter(child for node in nodes for child in node.children)
+            for node in nodes:
                 if isinstance(node, Op) and node.name == "add" and node.type == "real":
-                    self.added_up(name, node)
+                    self.added_up([arg for arg in node.args if isinstance(arg, Read) and uses[arg] == 1])
 
-    def added_up(self, reader: str, node: Op) -> None:
+    def added_up(self, terms: Sequence[Read]) -> None:
         groups: dict[tuple[object, ...], list[tuple[Read, _Product]]] = {}
-        for read in node.args:
-            if not isinstance(read, Read) or self.readers[read.tensor] != 1:
+        for read in terms:
+            if self.readers[read.tensor] != 1:
                 continue
             for product in self.products(read.tensor):
                 if isinstance(product.shared, Read) and self.is_stackable(product):
@@ -230,7 +234,7 @@ class _Stacking:
         for found in groups.values():
             products = [product for _, product in found]
             if len({product.shared.tensor for product in products}) == len(products) > 1:  # pyright: ignore
-                self.stack_sum(reader, node, [read for read, _ in found], products)
+                self.stack_sum([read for read, _ in found], products)
 
     def is_stackable(self, product: _Product) -> bool:
         """Whether the factor that differs, other than a weight, is computed in a recurrence for nobody outside."""
@@ -252,7 +256,7 @@ class _Stacking:
         assert isinstance(product.shared, Read)
         return self.places[product.shared.tensor].number
 
-    def stack_sum(self, reader: str, node: Op, terms: Sequence[Read], products: Sequence[_Product]) -> None:
+    def stack_sum(self, terms: Sequence[Read], products: Sequence[_Product]) -> None:
         first = products[0]
         assert isinstance(first.shared, Read)
         moving = [n for n, s in enumerate(first.shared.subscripts) if set(free_indices(s)) & set(first.reduced)]
@@ -276,9 +280,8 @@ class _Stacking:
         equation = replace(first.equation, value=value)
         self.added[name] = replace(first.tensor, id=name, equations=(equation,))
         self.gone.update(product.tensor.id for product in products)
-        rest = [arg for arg in node.args if arg not in terms]
-        total = Read(name, terms[0].subscripts, "real")
-        self.values.setdefault(reader, {})[node] = op("add", *rest, total) if rest else total
+        self.totals[terms[0]] = Read(name, terms[0].subscripts, "real")
+        self.dropped.update(terms[1:])
 
     def stack_parts(self, names: Sequence[str], axis: int) -> None:
         """Make parts of one tensor of these, with the new axis in front of ``axis``."""
@@ -302,19 +305,18 @@ class _Stacking:
         return self.before.with_tensors(self.changed(tensor) for tensor in (*old, *self.added.values()))
 
     def changed(self, tensor: Tensor) -> Tensor:
-        origins = [name for name, place in self.places.items() if place.stack == tensor.id]
-        values = {old: new for name in (tensor.id, *origins) for old, new in self.values.get(name, {}).items()}
-
-        def change(node: Expr) -> Expr | None:
-            if node in values:
-                return transform(values[node], change)
-            if isinstance(node, Read) and node.tensor in self.places:
-                place = self.places[node.tensor]
-                return Read(place.stack, place.of([transform(s, change) for s in node.subscripts]), node.type)
-            return None
-
-        equations = tuple(replace(e, value=transform(e.value, change)) for e in tensor.equations)
+        equations = tuple(replace(one, value=transform(one.value, self.change)) for one in tensor.equations)
         return tensor if equations == tensor.equations else replace(tensor, equations=equations)
+
+    def change(self, node: Expr) -> Expr | None:
+        if node in self.totals:
+            return self.totals[node]
+        if isinstance(node, Read) and node.tensor in self.places:
+            place = self.places[node.tensor]
+            return Read(place.stack, place.of(node.subscripts), node.type)
+        if isinstance(node, Op) and node.name == "add" and not self.dropped.isdisjoint(node.args):
+            return op("add", *(arg for arg in node.args if arg not in self.dropped))
+        return None
 
     def fresh_id(self, wanted: str) -> str:
         return unique(wanted, {**self.before.tensors, **self.added})
