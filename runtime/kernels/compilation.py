@@ -18,6 +18,7 @@ import numba
 import numba.extending
 from filelock import FileLock
 from llvmlite import ir
+from numba.core.codegen import get_host_cpu_features
 
 from dlc.runtime.folders import cache_folder
 from dlc.runtime.kernels.libraries import KernelCompiler, RegionCompiler
@@ -42,7 +43,15 @@ REGION_SIGNATURE = types.void(types.int64, types.int64, types.int64)
 # small images are shorter.
 llvm.set_option("dlc", "--vectorizer-min-trip-count=8")
 
-HOST_FEATURES: dict[str, bool] = dict(llvm.get_host_cpu_features())
+
+def _features() -> dict[str, bool]:
+    """What Numba compiles for: the host's features, or those that its settings name instead."""
+    chosen = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    found = get_host_cpu_features() if chosen is None else chosen
+    return {feature[1:]: feature[0] == "+" for feature in found.split(",") if feature}
+
+
+HOST_FEATURES = _features()
 
 
 def kernel(function: Callable[..., Any]) -> Any:

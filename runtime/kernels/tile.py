@@ -48,7 +48,11 @@ class TileShape:
 def tile_shape(real: Any) -> TileShape:
     """The tile that fits the host's registers: accumulators, one row of B and one number of A."""
     bits = vector_bits()
-    registers = 32 if bits == 512 or _is_arm() else 16
+    return shape_for(real, bits, 32 if bits == 512 or _is_arm() else 16)
+
+
+def shape_for(real: Any, bits: int, registers: int) -> TileShape:
+    """The tile for so many vector registers of so many bits."""
     height = {(512, 32): 12, (128, 32): 8}.get((bits, registers), 6)
     return TileShape(real, real.bitwidth // 8, bits // real.bitwidth, height)
 
