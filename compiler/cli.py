@@ -135,6 +135,9 @@ dtype_option = click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="The real type."
 )
 model_option = click.option("--model", metavar="NAME", help="The model or layer, if the file has several.")
+gemm_option = click.option(
+    "--gemm", type=click.Choice(["tile", "blas", "loops"]), help="Compute every matrix product by this implementation."
+)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -176,6 +179,7 @@ class _CompileCommand(click.Command):
     metavar="[STEPS]",
     help="Keep only every state of that number (default: about √T) of a recurrence for the backward pass.",
 )
+@gemm_option
 @model_option
 def compile_command(
     spec: str,
@@ -186,6 +190,7 @@ def compile_command(
     stop_after: str | None,
     print_after: tuple[str, ...],
     checkpoint: int | None,
+    gemm: str | None,
     model: str | None,
 ) -> None:
     """Compile SPEC to one Python module and print its path."""
@@ -194,6 +199,8 @@ def compile_command(
     options = {"dtype": dtype, "wrt": wrt, "model": model, **_split(definitions)}
     if checkpoint is not None:
         options["checkpoint"] = checkpoint
+    if gemm is not None:
+        options["gemm"] = gemm
     if stop_after or print_after:
         wanted = _pass_names(
             [*print_after, *([stop_after] if stop_after else [])],
@@ -318,6 +325,7 @@ class Size(click.ParamType):
 @click.option("--wrt", multiple=True, metavar="NAME", help="Differentiate by this input too; '*' is all inputs.")
 @define_option
 @dtype_option
+@gemm_option
 @model_option
 def explain(
     spec: str,
@@ -327,13 +335,14 @@ def explain(
     wrt: tuple[str, ...],
     definitions: tuple[tuple[str, Any], ...],
     dtype: str,
+    gemm: str | None,
     model: str | None,
 ) -> None:
     """Tell of every kernel of SPEC what it computes, what that costs, how it is done and why, and predict its time."""
     from dlc.compiler import analysis, performance
     from dlc.compiler.options import Options
 
-    options = Options.of(dtype, wrt=wrt, model=model, **_split(definitions))
+    options = Options.of(dtype, wrt=wrt, model=model, gemm=gemm, **_split(definitions))
     found = performance.explain(spec, options, dict(sizes))
     text = analysis.as_json(found) if as_json else "\n".join(analysis.as_text(one, not brief) for one in found)
     click.echo(text, nl=False)

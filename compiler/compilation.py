@@ -84,7 +84,7 @@ def _programs(
         if chosen.checkpoint is not None and not graph.is_optimizer:
             remarks = tuple(_on_checkpoints(graph, entries))
             entries = pipeline.checkpointed(entries, chosen.checkpoint)
-        yield pipeline.lowered(entries), remarks
+        yield pipeline.lowered(entries, chosen.ways), remarks
 
 
 def _on_checkpoints(graph: Graph, entries: Mapping[str, Graph]) -> Iterator[Diagnostic]:
@@ -116,6 +116,7 @@ def _header(spec: Spec, chosen: Options) -> str:
     given = f" with {', '.join(f'{name}={value}' for name, value in values)}" if values else ""
     if chosen.checkpoint is not None:
         given += f", checkpoints {f'every {chosen.checkpoint} steps' if chosen.checkpoint else 'about every √T steps'}"
+    given += f", {chosen.ways.described}" if chosen.ways.described else ""
     return f"Compiled by dlc {dlc.__version__} from {spec.path.name}{given}: change that, and compile it again."
 
 

@@ -48,15 +48,17 @@ def compile_spec(
     hyper: Mapping[str, Number] | None = None,
     model: str | None = None,
     checkpoint: bool | int | None = None,
+    gemm: str | None = None,
 ) -> CompiledFile:
     """Compile a spec to a Python module in the folder `out`, or in the cache, with machine code beside it.
 
     `spec` is the path of a `.dl` file or the dotted name of a module of the spec path; `sizes` and `hyper` fix index
     sets and hyper-parameters; `wrt` names inputs to differentiate by besides the parameters (`*`: all); `model` is the
     only definition to compile. With `checkpoint`, a recurrence keeps only every state of that number for the backward
-    pass (True: about √T of T), and computes the others again. Raises `CompileError`.
+    pass (True: about √T of T), and computes the others again. `gemm` forces an implementation of matrix products:
+    `tile`, `blas` or `loops`. Raises `CompileError`.
     """
-    options = Options.of(dtype, sizes, wrt, hyper, model, checkpoint)
+    options = Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm)
     compiled, module = _compile_and_import(sources.read(spec), out, options)
     _compile_regions(module)
     return compiled
@@ -71,13 +73,14 @@ def load(
     hyper: Mapping[str, Number] | None = None,
     model: str | None = None,
     checkpoint: bool | int | None = None,
+    gemm: str | None = None,
 ) -> ModuleType:
     """Compile a spec, or find what was compiled before, and import it; see `compile_spec`.
 
     The module has a class for every model of the file, or for every layer of a file without models; its `__all__` names
     them.
     """
-    options = Options.of(dtype=dtype, sizes=sizes, wrt=wrt, hyper=hyper, model=model, checkpoint=checkpoint)
+    options = Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm)
     _, module = _compile_and_import(sources.read(spec), out, options)
     return module
 

@@ -67,7 +67,7 @@ def _grad(graph: Graph, chosen: Options) -> str:
 
 
 def _loops(graph: Graph, chosen: Options) -> str:
-    return loops_printer.text(pipeline.program(graph, chosen.wrt, length=chosen.checkpoint))
+    return loops_printer.text(pipeline.program(graph, chosen.wrt, length=chosen.checkpoint, ways=chosen.ways))
 
 
 def _python(spec: Spec, chosen: Options) -> str:

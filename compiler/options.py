@@ -6,16 +6,19 @@ its name, and one that none of them knows is an error.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity, suggestion
 from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.ways import GEMMS, OPEN, Gemm, Ways
 from dlc.compiler.syntax import ast
 
 Number = int | float | bool
 Real = Literal["float32", "float64"]
+GEMM_VARIABLE = "DLC_GEMM"
 REALS: tuple[Real, ...] = ("float32", "float64")
 
 
@@ -23,7 +26,7 @@ REALS: tuple[Real, ...] = ("float32", "float64")
 class Options:
     """`wrt` names inputs to differentiate by (`*`: all); `model` is the one definition that is meant, if it is one;
     `checkpoint`: how many steps a recurrence goes from one state that is kept to the next (0: about the root of how
-    many there are), None: all are kept."""
+    many there are), None: all are kept; `ways` are the implementations that are forced."""
 
     dtype: Real = "float32"
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -31,6 +34,7 @@ class Options:
     wrt: tuple[str, ...] = ()
     model: str | None = None
     checkpoint: int | None = None
+    ways: Ways = OPEN
 
     @classmethod
     def of(
@@ -41,8 +45,11 @@ class Options:
         hyper: Mapping[str, Number] | None = None,
         model: str | None = None,
         checkpoint: bool | int | None = None,
+        gemm: str | None = None,
     ) -> Options:
-        """From arguments in Python; raises `CompileError` (DL910, DL911, DL924, DL925) for what no spec could take."""
+        """From arguments in Python; raises `CompileError` (DL910, DL911, DL924, DL925, DL932) for what no spec could
+        take. Without `gemm`, DLC_GEMM may force an implementation.
+        """
         problems: list[Diagnostic] = []
         wanted = str(getattr(dtype, "__name__", dtype))  # np.float64 is meant as it reads
         real: Real | None = next((name for name in REALS if name == wanted), None)
@@ -56,7 +63,11 @@ class Options:
                 problems.append(BadHyper(None, name, repr(value)))
         if checkpoint is not None and (not hasattr(checkpoint, "__index__") or checkpoint < 0):
             problems.append(BadCheckpoint(None, repr(checkpoint)))
-        if problems or real is None:
+        forced = os.environ.get(GEMM_VARIABLE, "") if gemm is None else gemm
+        way: Gemm | None = next((known for known in ("", *GEMMS) if known == forced), None)
+        if way is None:
+            problems.append(UnknownGemm(None, forced))
+        if problems or real is None or way is None:
             raise CompileError(problems)
         return cls(
             real,
@@ -65,6 +76,7 @@ class Options:
             (wrt,) if isinstance(wrt, str) else tuple(wrt or ()),
             model,
             None if checkpoint is None or checkpoint is False else 0 if checkpoint is True else int(checkpoint),
+            Ways(way),
         )
 
     def described(self) -> dict[str, Any]:
@@ -76,6 +88,7 @@ class Options:
             "wrt": sorted(set(self.wrt)),
             "model": self.model,
             "checkpoint": self.checkpoint,
+            "gemm": self.ways.gemm,
         }
 
 
@@ -202,6 +215,23 @@ class BadHyper(Diagnostic):
     @property
     def message(self) -> str:
         return f"the hyper-parameter `{self.name}` must be a number, not {self.value}"
+
+
+@dataclass(frozen=True)
+class UnknownGemm(Diagnostic):
+    """Matrix products are to be computed by an implementation that there is not."""
+
+    code = "DL932"
+    title = "unknown implementation"
+    name: str
+
+    @property
+    def message(self) -> str:
+        return f"matrix products are computed by {', '.join(GEMMS[:-1])} or {GEMMS[-1]}, not `{self.name}`"
+
+    @property
+    def help(self) -> str | None:
+        return suggestion(self.name, GEMMS) or f"without --gemm and {GEMM_VARIABLE}, the best is chosen for each"
 
 
 @dataclass(frozen=True)

@@ -28,24 +28,25 @@ def explain(spec: str | Path, options: Options, sizes: Mapping[str, int] | None 
     programs = [one for one in compilation.programs(sources.read(spec), options) if not one.is_optimizer]
     chosen = dict(sizes or {})
     check_sizes(programs, chosen)
-    return [analysis.explained(program, setting(program, options.dtype, chosen)) for program in programs]
+    return [analysis.explained(program, setting(program, options, chosen)) for program in programs]
 
 
-def setting(program: Program, real: str, given: Mapping[str, int]) -> analysis.Setting:
+def setting(program: Program, options: Options, given: Mapping[str, int]) -> analysis.Setting:
     """The sizes of a program, given or assumed, and this machine."""
     from dlc.runtime import host
     from dlc.runtime.execution import PARALLEL_WORK
     from dlc.runtime.kernels.choice import reason
     from dlc.runtime.threads import get_num_threads, shards
 
-    found = host.speeds()
+    found, real = host.speeds(), options.dtype
     machine = analysis.Host(
         found.flops[real], found.memory, found.memory_of_all, found.cached, host.cache_bytes(), found.fork
     )
     sizes = complete(program, given)
     assumed = tuple(name for name in sizes if name not in given)
     choose = partial(reason, 4 if real == "float32" else 8)
-    return analysis.Setting(real, sizes, get_num_threads(), shards(), machine, choose, PARALLEL_WORK, assumed)
+    threads, gemm = get_num_threads(), options.ways.gemm
+    return analysis.Setting(real, sizes, threads, shards(), machine, choose, PARALLEL_WORK, assumed, gemm)
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from dlc.compiler.ir.expr import Expr, Read, reads, transform
 from dlc.compiler.ir.functions import ScalarFunction
 from dlc.compiler.ir.graph import Graph, Objective, Output, Tensor, Update, whole
 from dlc.compiler.ir.loops import Program
+from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import in_place, lower
 from dlc.compiler.passes import (
     cse,
@@ -328,14 +329,22 @@ def _inputs_of(graph: Graph, roots: Sequence[str]) -> set[str]:
     return {name for name in found if graph.tensors[name].kind == "input"}
 
 
-def program(graph: Graph, wrt: Collection[str] = (), off: Collection[str] = (), length: int | None = None) -> Program:
+def program(
+    graph: Graph,
+    wrt: Collection[str] = (),
+    off: Collection[str] = (),
+    length: int | None = None,
+    ways: Ways = OPEN,
+) -> Program:
     """The loops of the definition; for `length` see `checkpointed`."""
-    return lowered(checkpointed(entries(graph, wrt, off), length))
+    return lowered(checkpointed(entries(graph, wrt, off), length), ways)
 
 
-def lowered(graphs: dict[str, Graph]) -> Program:
-    """The loops of the entries of one definition."""
-    result = in_place(lower(graphs)) if optimizer.STEP in graphs else lower(graphs)
+def lowered(graphs: dict[str, Graph], ways: Ways = OPEN) -> Program:
+    """The loops of the entries of one definition, with some implementations forced."""
+    result = lower(graphs, ways)
+    if optimizer.STEP in graphs:
+        result = in_place(result)
     loops_verify.check(result, LOWER)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,14 @@ if str(ROOT) not in sys.path:  # for `benchmarks`; behind all else, for the root
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--gemm", choices=("tile", "blas", "loops"), help="compute matrix products by this implementation")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any fixture compiles."""
+    os.environ.pop("DLC_GEMM", None)
+    if config.getoption("--gemm"):
+        os.environ["DLC_GEMM"] = config.getoption("--gemm")
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def test_definitions_that_are_none(driver: Driver, definition: str, capsys: pyte
         ["compile", "a", "b"],
         ["compile", "a", "--dtype", "float16"],
         ["compile", "a", "--checkpoint", "-3"],
+        ["compile", "a", "--gemm", "mkl"],
         ["show", "a", "--sums", "--stage", "graph"],
         ["show", "a", "--stage", "nothing"],
         ["grad", "a", "--of", "y"],

@@ -96,13 +96,13 @@ WORDS = {
 def test_what_is_told_is_what_is_chosen(ta: bool, tb: bool, m: int, n: int, k: int) -> None:
     lda, ldb, ldc = m if ta else k, k if tb else n, n
     for size in (4, 8):
-        way, why = reason(size, ta, tb, m, n, k, lda, ldb, ldc)
+        way, why = reason(size, "", ta, tb, m, n, k, lda, ldb, ldc)
         assert way == WORDS[implementation(ta, tb, m, n, k, size, lda, ldb, ldc)]
         assert why
 
 
 def test_rows_that_overlap_are_no_matter_for_blas() -> None:
-    assert reason(4, False, False, 1000, 1000, 1000, 1, 1000, 1000) == (
+    assert reason(4, "", False, False, 1000, 1000, 1000, 1, 1000, 1000) == (
         "tile",
         "BLAS cannot say it: rows that overlap, or more than 32 bits",
     )

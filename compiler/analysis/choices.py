@@ -28,8 +28,8 @@ from dlc.compiler.ir.printer import expression_text
 from dlc.compiler.lower.contractions import SMALLEST
 from dlc.compiler.lower.nests import volume
 
-#: Which implementation computes op(A).op(B), and why: of (ta, tb, m, n, k, lda, ldb, ldc).
-Chooser = Callable[[bool, bool, int, int, int, int, int, int], tuple[str, str]]
+#: Which implementation computes op(A).op(B), and why: of (the forced one or '', ta, tb, m, n, k, lda, ldb, ldc).
+Chooser = Callable[[str, bool, bool, int, int, int, int, int, int], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,22 @@ class Share:
     why: str
 
 
-def choices(kernel: Kernel, count: Count, choose: Chooser) -> tuple[Choice, ...]:
-    """The parts of a kernel: products one by one, and its loops together."""
+def choices(kernel: Kernel, count: Count, choose: Chooser, gemm: str = "") -> tuple[Choice, ...]:
+    """The parts of a kernel: products one by one, and its loops together; ``gemm`` is what products are forced to."""
     found = list(dict.fromkeys(_product(product, choose) for product in count.products))
     found += [Choice("linear system", "LAPACK", "gesv") for s in statements(kernel.body) if isinstance(s, System)]
-    found += _loops(kernel)
+    found += _loops(kernel, gemm)
     return tuple(found)
 
 
 def _product(product: Product, choose: Chooser) -> Choice:
     m, n, k = product.m, product.n, product.k
-    way, why = choose(*product.transposed, m, n, k, *product.steps)
+    way, why = choose(product.way, *product.transposed, m, n, k, *product.steps)
     times = "" if product.times <= 1 else f", {round(product.times):,} times"
     return Choice(f"product {m} x {k} x {n}{times}", way, why)
 
 
-def _loops(kernel: Kernel) -> Iterator[Choice]:
+def _loops(kernel: Kernel, gemm: str) -> Iterator[Choice]:
     loops = [statement for statement in statements(kernel.body) if isinstance(statement, For)]
     has_product = any(isinstance(statement, Matmul) for statement in statements(kernel.body))
     if not loops and has_product:
@@ -75,7 +75,8 @@ def _loops(kernel: Kernel) -> Iterator[Choice]:
     scattered = [s for s in statements(kernel.body) if isinstance(s, Store) and _scatters(s)]
     if scattered:
         yield Choice(f"scatter to {scattered[0].buffer}", "loops", "the place is data: no vectors, one shard writes")
-    yield from dict.fromkeys(_sums_of_products(kernel.body, ()))
+    for indices in dict.fromkeys(_sums_of_products(kernel.body, ())):
+        yield _why_loops(indices, gemm)
 
 
 def _scatters(store: Store) -> bool:
@@ -83,8 +84,8 @@ def _scatters(store: Store) -> bool:
     return any(isinstance(node, Read) and node.subscripts for part in store.subscripts for node in walk(part))
 
 
-def _sums_of_products(body: Iterable[Statement], around: tuple[Index, ...]) -> Iterator[Choice]:
-    """Why a sum of products of two tensors is computed by loops."""
+def _sums_of_products(body: Iterable[Statement], around: tuple[Index, ...]) -> Iterator[tuple[Index, ...]]:
+    """The loops of every sum of products of two tensors that loops compute."""
     for statement in body:
         match statement:
             case For(index=index, body=inner):
@@ -97,14 +98,16 @@ def _sums_of_products(body: Iterable[Statement], around: tuple[Index, ...]) -> I
                     continue
                 free = [set(free_indices(factor)) for factor in factors]
                 if free[0] - free[1] and free[1] - free[0] and free[0] & free[1]:
-                    yield _why_loops([index for index in around if index in free[0] | free[1]])
+                    yield tuple(index for index in around if index in free[0] | free[1])
 
 
-def _why_loops(indices: list[Index]) -> Choice:
+def _why_loops(indices: tuple[Index, ...], gemm: str) -> Choice:
     multiplications = volume(indices)
     what = f"product of {multiplications:,} multiplications"
     if any(known(index.size) is None for index in indices):
         what += " (sizes that are open count as 64)"
+    if gemm == "loops":
+        return Choice(what, "loops", "--gemm loops")
     if multiplications < SMALLEST:
         return Choice(what, "loops", f"fewer than {SMALLEST:,}: a call would take longer")
     return Choice(what, "loops", "its factors or its conditions are not those of a matrix product")

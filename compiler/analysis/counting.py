@@ -68,6 +68,7 @@ class Product:
     transposed: tuple[bool, bool]
     steps: tuple[int, int, int]
     times: float
+    way: str = ""  # the implementation, if it is forced
 
 
 @dataclass
@@ -301,7 +302,7 @@ class _Body:
         transposed = tuple(_is_transposed(operand, place.scope) for operand in (product.a, product.b))
         steps = [_step(operand, place.scope) for operand in (product.a, product.b, product.c)]
         self._count.products.append(
-            Product(m, n, k, (transposed[0], transposed[1]), (steps[0], steps[1], steps[2]), times)
+            Product(m, n, k, (transposed[0], transposed[1]), (steps[0], steps[1], steps[2]), times, product.way)
         )
 
     def _operand(self, operand: Operand, elements: int, place: _Place, writes: bool) -> None:

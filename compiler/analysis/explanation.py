@@ -42,7 +42,7 @@ class Host:
 @dataclass(frozen=True)
 class Setting:
     """What the explanation holds for.  A region of less than ``parallel_work`` is run by one thread; ``assumed`` are
-    sizes that nobody gave."""
+    sizes that nobody gave, ``gemm`` the implementation of products that is forced, or ''."""
 
     real: str
     sizes: Mapping[str, int]
@@ -52,6 +52,7 @@ class Setting:
     choose: Chooser
     parallel_work: int
     assumed: tuple[str, ...] = ()
+    gemm: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class _Explaining:
             read,
             written,
             cached,
-            choices(kernel, count, self._setting.choose),
+            choices(kernel, count, self._setting.choose, self._setting.gemm),
             share,
             max(compute, moving),
             "arithmetic" if compute >= moving else "memory",

@@ -193,7 +193,8 @@ class _Body:
         for name in (a_order, b_order):
             self.spelling.used.add(name)
         steps = (text(a_step), text(b_step), text(product.c.row))
-        gemm = {"float32": "gemm_f32", "float64": "gemm_f64"}[self.spelling.real]
+        suffix = {"float32": "f32", "float64": "f64"}[self.spelling.real]
+        gemm = f"gemm_{product.way}_{suffix}" if product.way else f"gemm_{suffix}"
         return call(gemm, a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2])
 
     def _system(self, system: System) -> str:

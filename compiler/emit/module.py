@@ -34,7 +34,8 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "dlc.runtime.functions": ("scalar_function",),
     "dlc.runtime.kernels": (
         "absolute", "address", "b1", "ceil", "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor",
-        "gemm_f32", "gemm_f64", "gesv_f32", "gesv_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum",
+        "gemm_blas_f32", "gemm_blas_f64", "gemm_f32", "gemm_f64", "gemm_tile_f32", "gemm_tile_f64", "gesv_f32",
+        "gesv_f64", "i64", "kernel", "log", "log1p", "maximum", "minimum",
         "noalias", "power", "quotient", "random_integer", "random_normal_f32", "random_normal_f64",
         "random_uniform_f32", "random_uniform_f64", "region", "relu", "sigmoid", "sign", "sin", "sinh", "size",
         "softplus", "sqrt", "tan", "tanh", "wide",

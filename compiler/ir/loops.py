@@ -11,7 +11,7 @@
                 | Update(name, value)                  the accumulator's next value
                 | Store(buffer, subscripts, value)     buffer[subscripts] = value
                 | If(cond, body)
-                | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands, through the BLAS
+                | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands
                 | System(n, count, matrix, sides, piece) sides = the solutions of the system, through LAPACK
     entry     ::= name, regions, arguments, updates    forward | value_and_grad | vjp
     region    ::= steps that run one after the other in every shard; regions run one after the other
@@ -41,6 +41,7 @@ from typing import Literal
 from dlc.compiler.ir.expr import Expr, Index, Read, Size
 from dlc.compiler.ir.graph import Initialiser, Requirement
 from dlc.compiler.ir.ops import Type
+from dlc.compiler.ir.ways import Gemm
 
 #: parameter: a view of the flat parameter buffer; gradient: a view of the flat gradient buffer, in the same layout;
 #: input, cotangent: given by the caller; hyper: a scalar given by the caller, mode: one given by the runtime; state:
@@ -116,7 +117,9 @@ class Operand:
 
 @dataclass(frozen=True)
 class Matmul:
-    """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1."""
+    """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1; ``way``: by which implementation, if it is
+    forced.
+    """
 
     m: Expr
     n: Expr
@@ -125,6 +128,7 @@ class Matmul:
     b: Operand
     c: Operand
     accumulate: bool
+    way: Gemm = ""
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ class _Lines:
             case Matmul(m=m, n=n, k=k):
                 a, b, c = (self._operand(o, spelled) for o in (statement.a, statement.b, statement.c))
                 sign = "+=" if statement.accumulate else "="
-                yield f"{indent}matmul {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
+                way = f" by {statement.way}" if statement.way else ""
+                yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
 
             case System(n=n, count=count):
                 piece = f"[{','.join(map(spelled, statement.piece))}]" if statement.piece else ""

@@ -62,9 +62,10 @@ def contraction(
     equation: Equation,
     sizes: Mapping[str, Sequence[Expr]],
     over: frozenset[Index] = frozenset(),
+    smallest: int = SMALLEST,
 ) -> Contraction | None:
-    """The equation as a matrix product, or None if it is none or not worth a call; in a recurrence at one time, which
-    the indices ``over`` tell.  ``sizes`` are those of the tensors that it reads.
+    """The equation as a matrix product, or None if it is none or of fewer than the ``smallest`` multiplications; in
+    a recurrence at one time, which the indices ``over`` tell.  ``sizes`` are those of the tensors that it reads.
     """
     value = equation.value
     if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
@@ -79,7 +80,7 @@ def contraction(
     own = [tuple(i for i in equation.indices if i in free[n] and i not in free[1 - n]) for n in (0, 1)]
     if not (own[0] and own[1]):
         return None
-    if volume((*equation.indices, *value.indices)) < SMALLEST or _is_banded(value):
+    if volume((*equation.indices, *value.indices)) < smallest or _is_banded(value):
         return None
     last = 0 if equation.indices[-1] in own[0] else 1
     if equation.indices[-1] not in own[last]:

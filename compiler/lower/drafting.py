@@ -11,9 +11,10 @@ from dlc.compiler.ir.expr import Expr, Index, Reduce, Solve, free_indices, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
+from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
 from dlc.compiler.lower.blocks import Product
-from dlc.compiler.lower.contractions import Contraction, contraction
+from dlc.compiler.lower.contractions import SMALLEST, Contraction, contraction
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
@@ -42,12 +43,17 @@ class Drafts:
 
 
 def drafts(
-    graph: Graph, plain: Graph, formulas: Mapping[str, Expr], names: Names, fresh_id: Callable[[str], str]
+    graph: Graph,
+    plain: Graph,
+    formulas: Mapping[str, Expr],
+    names: Names,
+    fresh_id: Callable[[str], str],
+    ways: Ways = OPEN,
 ) -> Drafts:
     """The kernels of ``graph``, which is ``plain`` with names for the sizes of ``formulas``: what is proved of sizes is
     proved of ``plain``.
     """
-    return _Drafting(graph, plain, formulas, names, fresh_id).run()
+    return _Drafting(graph, plain, formulas, names, fresh_id, ways).run()
 
 
 @dataclass
@@ -102,8 +108,15 @@ class _Level:
 
 class _Drafting:
     def __init__(
-        self, graph: Graph, plain: Graph, formulas: Mapping[str, Expr], names: Names, fresh_id: Callable[[str], str]
+        self,
+        graph: Graph,
+        plain: Graph,
+        formulas: Mapping[str, Expr],
+        names: Names,
+        fresh_id: Callable[[str], str],
+        ways: Ways,
     ) -> None:
+        self.ways = ways
         self.graph, self.formulas, self.names, self.fresh_id = without_ties(graph), formulas, names, fresh_id
         graph = self.graph
         self.orders = {c: _order(plain, c) for c in components(plain) if plain.tensors[c[0]].equations}
@@ -126,7 +139,13 @@ class _Drafting:
             return isinstance(value, Solve)
         if omission.omitted(equation, value) or scatter.places(equation, value):
             return True
-        return contraction(tensor, equation, self.sizes) is not None
+        return self._contraction(tensor, equation) is not None
+
+    def _contraction(self, tensor: Tensor, equation: Equation, over: tuple[Index, ...] = ()) -> Contraction | None:
+        """The equation as a matrix product; where its implementation is forced, however small it is."""
+        if self.ways.gemm == "loops":
+            return None
+        return contraction(tensor, equation, self.sizes, frozenset(over), 1 if self.ways.gemm else SMALLEST)
 
     def run(self) -> Drafts:
         level = _Level(Packer(self.sizes, self.fresh_id))
@@ -167,7 +186,7 @@ class _Drafting:
             draft = Draft([(tensor, own)], solving.body, solving.split, work=[solving.work], is_finished=True)
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
-        product = contraction(tensor, own, self.sizes, frozenset(level.over))
+        product = self._contraction(tensor, own, level.over)
         if product is None:
             if level.outer is not None or not self._in_pieces(level, tensor, own, shown):
                 level.place(self._nest(level, tensor, own, shown, when))
@@ -229,7 +248,7 @@ class _Drafting:
             return False
         for outer in product.reduced:
             inner = with_outer(tensor, equation, outer)
-            within = contraction(*inner, self.sizes) if inner is not None else None
+            within = self._contraction(*inner) if inner is not None else None
             if within is None or within.batch[:1] != (outer,):
                 continue
             for number in level.candidates(tensor, equation):

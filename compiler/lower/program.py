@@ -9,8 +9,23 @@ from pathlib import PurePath
 
 from dlc.compiler.ir.expr import free_indices
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, unique
-from dlc.compiler.ir.loops import Buffer, Entry, Kernel, Program, Result, Role, Value, expressions, statements
+from dlc.compiler.ir.loops import (
+    Buffer,
+    Entry,
+    For,
+    If,
+    Kernel,
+    Matmul,
+    Program,
+    Result,
+    Role,
+    Statement,
+    Value,
+    expressions,
+    statements,
+)
 from dlc.compiler.ir.printer import equation_text
+from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.drafting import drafts
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.kernels import Draft, finish, leaves
@@ -19,7 +34,7 @@ from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
 
 
-def lower(graphs: Mapping[str, Graph]) -> Program:
+def lower(graphs: Mapping[str, Graph], ways: Ways = OPEN) -> Program:
     """The program with one entry for each graph; all graphs are of one model and agree on inputs and parameters.
 
     Buffers that two entries declare alike are one buffer: entries never run at once on one workspace.
@@ -32,7 +47,7 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
     derived = DerivedSizes(graphs.values())
     buffers: dict[str, Buffer] = {}
     kernels: dict[str, Kernel] = {}
-    entries = tuple(_entry(name, graph, derived, buffers, kernels) for name, graph in graphs.items())
+    entries = tuple(_entry(name, graph, derived, buffers, kernels, ways) for name, graph in graphs.items())
     requirements: dict[tuple[object, ...], Requirement] = {}
     for graph in graphs.values():
         requirements.update({(r.value, r.message): r for r in graph.requirements})
@@ -48,6 +63,17 @@ def lower(graphs: Mapping[str, Graph]) -> Program:
         derived.formulas,
         first.is_optimizer,
     )
+
+
+def _multiplied(body: tuple[Statement, ...], ways: Ways) -> tuple[Statement, ...]:
+    """The body with products by the implementation that is forced."""
+
+    def one(statement: Statement) -> Statement:
+        if isinstance(statement, For | If):
+            return replace(statement, body=_multiplied(statement.body, ways))
+        return replace(statement, way=ways.gemm) if isinstance(statement, Matmul) else statement
+
+    return tuple(map(one, body)) if ways.gemm else body
 
 
 def _value(tensor: Tensor) -> Value:
@@ -67,7 +93,12 @@ def _value(tensor: Tensor) -> Value:
 
 
 def _entry(
-    name: str, plain: Graph, derived: DerivedSizes, buffers: dict[str, Buffer], kernels: dict[str, Kernel]
+    name: str,
+    plain: Graph,
+    derived: DerivedSizes,
+    buffers: dict[str, Buffer],
+    kernels: dict[str, Kernel],
+    ways: Ways,
 ) -> Entry:
     graph = derived.used_in(plain)
     own_ids: dict[str, object] = dict(graph.tensors)
@@ -89,7 +120,7 @@ def _entry(
         all_ids[found := unique(wanted, all_ids)] = None
         return found
 
-    made = drafts(graph, plain, derived.formulas, local, fresh)
+    made = drafts(graph, plain, derived.formulas, local, fresh, ways)
     own = {tensor.id: Buffer(tensor.id, tensor.sizes, tensor.type, _role(graph, tensor)) for tensor in made.tensors}
     everything = list(leaves(made.items))
     shared_by = Counter(key for draft in everything for key in touches(draft.whole))
@@ -98,7 +129,7 @@ def _entry(
         finish(draft, private, own, local, fresh)
     renames = _merge_buffers(own, buffers, elsewhere)
     for draft in everything:
-        draft.body = with_buffers_renamed(draft.body, renames)
+        draft.body = _multiplied(with_buffers_renamed(draft.body, renames), ways)
     finished = {id(draft): _kernel(draft, kernels, local).name for draft in everything}
     loss = graph.objectives[0].loss if graph.objectives else None
     return Entry(

@@ -40,8 +40,12 @@ from dlc.runtime.kernels.trigonometric import cos, sin, tan
 from dlc.runtime.kernels.views import View, address, b1, f32, f32_at, f64, f64_at, i32, i64, size, u8
 
 if TYPE_CHECKING:
+    gemm_blas_f32: Any
+    gemm_blas_f64: Any
     gemm_f32: Any
     gemm_f64: Any
+    gemm_tile_f32: Any
+    gemm_tile_f64: Any
     gesv_f32: Any
     gesv_f64: Any
 
@@ -97,8 +101,12 @@ __all__ = [
     "random_normal_f32",
     "random_normal_f64",
     "random_integer",
+    "gemm_blas_f32",
+    "gemm_blas_f64",
     "gemm_f32",
     "gemm_f64",
+    "gemm_tile_f32",
+    "gemm_tile_f64",
     "gesv_f32",
     "gesv_f64",
     "Program",
@@ -108,7 +116,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("gemm_f32", "gemm_f64"):
+    if name.startswith("gemm_") and name in __all__:
         from dlc.runtime.kernels.gemm import gemm_of
 
         globals()[name] = found = gemm_of(name)

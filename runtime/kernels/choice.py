@@ -43,8 +43,31 @@ def implementation(ta, tb, m, n, k, size, lda, ldb, ldc):
     return TILE
 
 
-def reason(size: int, ta: bool, tb: bool, m: int, n: int, k: int, lda: int, ldb: int, ldc: int) -> tuple[str, str]:
-    """The implementation for numbers of so many bytes and the rule that decided, in words."""
+def tile_alone(ta, tb, m, n, k, size, lda, ldb, ldc):
+    """The tile, whatever the sizes."""
+    if m <= 0 or n <= 0:
+        return NOTHING
+    return TILE if k > 0 else SCALE
+
+
+def blas_alone(ta, tb, m, n, k, size, lda, ldb, ldc):
+    """BLAS, whatever the sizes, or the tile where BLAS cannot say it."""
+    if m <= 0 or n <= 0:
+        return NOTHING
+    if k <= 0:
+        return SCALE
+    wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
+    return BLAS if wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX else TILE
+
+
+def reason(
+    size: int, way: str, ta: bool, tb: bool, m: int, n: int, k: int, lda: int, ldb: int, ldc: int
+) -> tuple[str, str]:
+    """The implementation for numbers of so many bytes and the rule that decided, in words; `way` is the one that is
+    forced, or ''."""
+    if way:
+        alone = blas_alone if way == "blas" else tile_alone
+        return _FORCED[alone(ta, tb, m, n, k, size, lda, ldb, ldc)], f"--gemm {way}"
     found = implementation(ta, tb, m, n, k, size, lda, ldb, ldc)
     count = m * n * k
     enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
@@ -59,6 +82,7 @@ def reason(size: int, ta: bool, tb: bool, m: int, n: int, k: int, lda: int, ldb:
     return _WORDS[found]
 
 
+_FORCED = {NOTHING: "nothing", SCALE: "zeros", BLAS: "BLAS", TILE: "tile"}
 _WORDS = {
     NOTHING: ("nothing", "C is empty"),
     SCALE: ("zeros", "k is 0"),

@@ -45,8 +45,8 @@ NO, YES = ord("N"), ord("T")
 SECOND_CACHE = 1 << 18
 
 
-def gemm_symbol(real: Any) -> str:
-    return f"dlc_gemm_{suffix(real)}"
+def gemm_symbol(real: Any, kind: str = "gemm") -> str:
+    return f"dlc_{kind}_{suffix(real)}"
 
 
 def internal(function) -> Any:
@@ -253,6 +253,7 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
 
 
 implementation = internal(choice.implementation)
+tile_alone, blas_alone = internal(choice.tile_alone), internal(choice.blas_alone)
 
 
 @internal
@@ -262,13 +263,12 @@ def rows_of_dots(m, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc):
         dots(n, k, alpha, b, ldb, a + itemsize(alpha) * i * row_a, column_a, beta, c + itemsize(alpha) * i * ldc, 1)
 
 
-def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    """The C function behind `gemm`: operands are addresses, ta and tb are 0 or 1."""
+@internal
+def computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """By one of the implementations of `choice.py`"""
     compact()
     row_a, column_a = (1, lda) if ta else (lda, 1)
     row_b = 1 if tb else ldb
-    steps = 0 if alpha == like(0.0, alpha) else k
-    way = implementation(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
     if way == NOTHING:
         return
     if way == SCALE:
@@ -290,20 +290,46 @@ def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
         tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc)
 
 
+def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """The C function behind `gemm`: operands are addresses, ta and tb are 0 or 1."""
+    steps = 0 if alpha == like(0.0, alpha) else k
+    way = implementation(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
+    computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+
+
+def product_by_tile(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """The C function behind `gemm_tile`."""
+    steps = 0 if alpha == like(0.0, alpha) else k
+    way = tile_alone(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
+    computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+
+
+def product_by_blas(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """The C function behind `gemm_blas`."""
+    steps = 0 if alpha == like(0.0, alpha) else k
+    way = blas_alone(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
+    computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+
+
+PRODUCTS = {"gemm": product, "gemm_tile": product_by_tile, "gemm_blas": product_by_blas}
+
+
 @cache
-def load_gemm(real: Any) -> Any:
-    """Compile the product for one real type, or load it, and make it known by its symbol."""
+def load_gemm(real: Any, kind: str = "gemm") -> Any:
+    """Compile the product for one real type, or load it, and make it known by its symbol; `kind` is one of PRODUCTS."""
     load_tiles(real)
     operand = [types.int64, types.int64]
-    function = native(types.void(*[types.int64] * 5, real, *operand, *operand, real, *operand))(product)
-    llvm.add_symbol(gemm_symbol(real), function.address)
+    signature = types.void(*[types.int64] * 5, real, *operand, *operand, real, *operand)
+    function = native(signature)(PRODUCTS[kind])
+    llvm.add_symbol(gemm_symbol(real, kind), function.address)
     return function
 
 
 def gemm_of(name: str) -> Any:
-    """`gemm_f32` or `gemm_f64` for use in kernels, with its C function ready."""
-    real = {"gemm_f32": types.float32, "gemm_f64": types.float64}[name]
-    load_gemm(real)
+    """`gemm_f32`, `gemm_tile_f64` and so on, for use in kernels, with its C function ready."""
+    kind, _, real = name.rpartition("_")
+    real = {"f32": types.float32, "f64": types.float64}[real]
+    load_gemm(real, kind)
 
     @intrinsic
     def gemm(typing_context, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
@@ -320,7 +346,7 @@ def gemm_of(name: str) -> Any:
         def codegen(context, builder, sig, args):
             word = ir.IntType(64)
             values = [builder.ptrtoint(v, word) if isinstance(v.type, ir.PointerType) else v for v in args]
-            call(builder, gemm_symbol(real), ir.VoidType(), values)
+            call(builder, gemm_symbol(real, kind), ir.VoidType(), values)
             return context.get_dummy_value()
 
         size = types.int64

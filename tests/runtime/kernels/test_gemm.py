@@ -17,12 +17,12 @@ TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 SIDES = (1, 2, 3, 5, 7, 8, 9, 12, 13, 16, 17, 24, 25, 31, 32, 33, 48, 65)
 
 
-def multiply(real: str, ta: bool, tb: bool, alpha: float, a, b, beta: float, c) -> None:
+def multiply(real: str, ta: bool, tb: bool, alpha: float, a, b, beta: float, c, kind: str = "gemm") -> None:
     """c = alpha*op(a).op(b) + beta*c, in place; rows may be further apart than they are long."""
     m, n = c.shape
     k = a.shape[0] if ta else a.shape[1]
     leading = [operand.strides[0] // operand.itemsize for operand in (a, b, c)]
-    load_gemm(TYPES[real]).ctypes(
+    load_gemm(TYPES[real], kind).ctypes(
         ta, tb, m, n, k, alpha, a.ctypes.data, leading[0], b.ctypes.data, leading[1], beta, c.ctypes.data, leading[2]
     )
 
@@ -34,7 +34,9 @@ def matrix(rng, rows: int, columns: int, real: str, extra: int = 0) -> np.ndarra
     return stored[:, :columns]
 
 
-def check(rng, real: str, m: int, n: int, k: int, ta: bool, tb: bool, alpha=1.0, beta=0.0, extra=0) -> None:
+def check(
+    rng, real: str, m: int, n: int, k: int, ta: bool, tb: bool, alpha=1.0, beta=0.0, extra=0, kind="gemm"
+) -> None:
     a = matrix(rng, *((k, m) if ta else (m, k)), real, extra)
     b = matrix(rng, *((n, k) if tb else (k, n)), real, extra)
     c = matrix(rng, m, n, real, extra)
@@ -42,7 +44,7 @@ def check(rng, real: str, m: int, n: int, k: int, ta: bool, tb: bool, alpha=1.0,
     exact = alpha * product + (beta * c.astype(np.float64) if beta else 0.0)
     if not beta:
         c[:] = np.nan
-    multiply(real, ta, tb, alpha, a, b, beta, c)
+    multiply(real, ta, tb, alpha, a, b, beta, c, kind)
     tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
     assert np.max(np.abs(c - exact), initial=0.0) <= tolerance * max(1.0, abs(alpha)), (m, n, k, ta, tb, alpha, beta)
     if extra:
@@ -198,3 +200,25 @@ def test_operands_of_another_type_do_not_compile() -> None:
 
     with pytest.raises(numba.TypingError):
         numba.cfunc(REGION_SIGNATURE, **FLAGS)(region)
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("kind", ["gemm_tile", "gemm_blas"])
+def test_forced_implementations_at_every_remainder(kind: str, real: str) -> None:
+    """Each extent from 1 to 33 with two others that leave remainders too, operands as they are and transposed."""
+    rng = np.random.default_rng(13)
+    for ta, tb in ((False, False), (True, False), (False, True), (True, True)):
+        for side in range(1, 34):
+            for m, n, k in ((side, 13, 7), (7, side, 5), (5, 9, side), (side, side, side)):
+                check(rng, real, m, n, k, ta, tb, alpha=1.0, beta=0.5, extra=side % 3, kind=kind)
+        check(rng, real, 3, 4, 0, ta, tb, beta=0.5, kind=kind)
+
+
+def test_rows_that_overlap_are_left_to_the_tile() -> None:
+    """Windows of a vector are a matrix whose rows begin one element apart: BLAS does not take it."""
+    x, w = np.arange(12.0), np.arange(20.0).reshape(4, 5)
+    c = np.zeros((9, 5))
+    load_gemm(TYPES["float64"], "gemm_blas").ctypes(
+        0, 0, 9, 5, 4, 1.0, x.ctypes.data, 1, w.ctypes.data, 5, 0.0, c.ctypes.data, 5
+    )
+    assert np.array_equal(c, np.lib.stride_tricks.sliding_window_view(x, 4) @ w)

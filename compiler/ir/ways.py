@@ -1,0 +1,37 @@
+"""Which implementations are forced where several compute the same: `dlc compile --gemm blas`.
+
+Left open, the rules of lowering and of the runtime choose by sizes and by how operands lie in memory. All give equal
+results but for rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+#: `tile`: the register tile of the runtime; `blas`: the library, or the tile where its integers of 32 bits or its rules
+#: on rows cannot say a product; `loops`: loop nests, and no product is a call.
+Gemm = Literal["", "tile", "blas", "loops"]
+GEMMS: tuple[Gemm, ...] = get_args(Gemm)[1:]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """``gemm``: how matrix products are computed; '' is open."""
+
+    gemm: Gemm = ""
+
+    @property
+    def described(self) -> str:
+        """For the head of a module; '' if nothing is forced."""
+        return _WORDS[self.gemm]
+
+
+_WORDS: dict[str, str] = {
+    "": "",
+    "tile": "matrix products by the tile",
+    "blas": "matrix products by BLAS",
+    "loops": "matrix products by loops",
+}
+
+OPEN = Ways()

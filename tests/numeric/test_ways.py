@@ -1,0 +1,84 @@
+"""Every implementation of matrix products, forced in turn, computes what PyTorch computes; `pytest tests/numeric --gemm
+blas` runs all numeric tests with one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numeric.harness import EXACT, SINGLE
+from numeric.test_compiled import CASES, assert_all_agree
+
+import dlc
+from dlc.compiler.diagnostics import CompileError
+
+WAYS = ("tile", "blas", "loops")
+#: A product by itself, one in a recurrence, one under a mask, and those of convolutions.
+QUICK = ("Linear", "CausalAttention")
+SLOW = ("Conv2d-strided", "LSTM", "MultiHeadAttention", "LeNet")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def rows() -> Iterator[object]:
+    by_name = {case.name: case for case in CASES}
+    for name, way in product((*QUICK, *SLOW), WAYS):
+        marks = () if name in QUICK else pytest.mark.slow
+        yield pytest.param(by_name[name], way, id=f"{name}-{way}", marks=marks)
+
+
+@pytest.mark.parametrize(("case", "way"), list(rows()))
+def test_forced(case, way: str, tmp_path: Path) -> None:
+    (tmp_path / "case.dl").write_text(case.text, encoding="utf-8")
+    name = case.definition or "Case"
+    real, tolerance = ("float32", SINGLE) if case.name in QUICK else ("float64", EXACT)
+    module = dlc.compile(tmp_path / "case.dl", dtype=real, wrt="*", model=name, gemm=way)
+    assert module.__doc__ is not None and f"matrix products by {'the tile' if way == 'tile' else ''}" in module.__doc__
+    text = Path(str(module.__file__)).read_text(encoding="utf-8")
+    suffix = {"float32": "f32", "float64": "f64"}[real]
+    assert f"gemm_{suffix}" not in text
+    assert (f"gemm_{way}_{suffix}(" in text) == (way != "loops")
+    assert_all_agree(case, getattr(module, name), tolerance)
+
+
+DENSE = """
+layer Dense(x[B,J]; w[I,J] ~ xavier_uniform, c[I] = 0) -> y[B,I]:
+    y[b,i] = relu(w[i,j]*x[b,j] + c[i])
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_size(way: str, tmp_path: Path) -> None:
+    """Also none at all, which a library may refuse."""
+    (tmp_path / "dense.dl").write_text(DENSE, encoding="utf-8")
+    dense = dlc.compile(tmp_path / "dense.dl", dtype="float64", gemm=way).Dense
+    random = np.random.default_rng(0)
+    for b, j, i in product((0, 1, 2, 7, 33), (1, 3, 16, 40), (1, 5, 8, 31)):
+        layer = dense(sizes={"I": i, "J": j})
+        x = random.normal(size=(b, j))
+        y = layer.forward(x=x)["y"]
+        np.testing.assert_allclose(y, np.maximum(x @ layer.params["w"].T + layer.params["c"], 0), 1e-12, 1e-12)
+
+
+def test_the_environment_forces_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dense.dl").write_text(DENSE, encoding="utf-8")
+    monkeypatch.setenv("DLC_GEMM", "blas")
+    assert "by BLAS" in str(dlc.compile(tmp_path / "dense.dl").__doc__)
+    assert "by the tile" in str(dlc.compile(tmp_path / "dense.dl", gemm="tile").__doc__)
+    monkeypatch.setenv("DLC_GEMM", "mkl")
+    with pytest.raises(CompileError, match="DL932"):
+        dlc.compile(tmp_path / "dense.dl")
+
+
+def test_an_implementation_that_there_is_not(tmp_path: Path) -> None:
+    (tmp_path / "dense.dl").write_text(DENSE, encoding="utf-8")
+    with pytest.raises(CompileError, match="did you mean `blas`"):
+        dlc.compile(tmp_path / "dense.dl", gemm="bals")
