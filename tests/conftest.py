@@ -21,8 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Before any fixture compiles."""
     os.environ.pop("DLC_GEMM", None)
-    if config.getoption("--gemm"):
-        os.environ["DLC_GEMM"] = config.getoption("--gemm")
+    forced = config.getoption("--gemm")
+    if forced:
+        os.environ["DLC_GEMM"] = str(forced)
 
 
 @pytest.fixture

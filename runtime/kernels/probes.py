@@ -15,7 +15,8 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE, intrinsic, native, prefer_wide_vectors, types
-from dlc.runtime.kernels.parallel import Program, get_num_threads
+from dlc.runtime.kernels.frames import Program
+from dlc.runtime.kernels.parallel import get_num_threads
 from dlc.runtime.kernels.tile import multiply_add, splat, tile_shape
 from dlc.runtime.kernels.views import f64, size
 
