@@ -44,7 +44,7 @@ from dlc.compiler.lower.products import Plan
 from dlc.compiler.lower.ranges import extreme, loops, solved_for
 
 #: Rows of a block under a mask: higher blocks multiply more that is zero, lower ones read the other factor more often.
-_MASKED_ROWS = 32
+_MASKED_ROWS = 48
 _ELEMENTS = 1 << 16  # of a block without a mask: a quarter of a megabyte
 
 Names = Callable[[str], str]
@@ -61,6 +61,12 @@ class Product:
     def groups(self) -> dict[str, tuple[Index, ...]]:
         product = self.plan.product
         return {"rows": product.rows, "columns": product.columns, "inner": self.plan.inner}
+
+    @property
+    def strides_of_batch(self) -> list[Polynomial]:
+        """How far apart the results lie."""
+        product = self.plan.product
+        return [product.result.strides[index] for index in product.batch]
 
 
 @dataclass(frozen=True)

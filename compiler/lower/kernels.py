@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.ir.affine import Polynomial, equal, integer, polynomial
+from dlc.compiler.ir.affine import Polynomial, equal, integer, known, polynomial
 from dlc.compiler.ir.expr import (
     ONE,
     ZERO,
@@ -38,6 +38,7 @@ from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touche
 from dlc.compiler.lower.rows import kept
 
 _BLOCK = 4096  # numbers that one local adds up
+_MANY = 16  # of samples: enough for all shards
 _APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
 
 
@@ -49,7 +50,7 @@ class Draft:
     ``equations`` are those that it computes, with the packed copies that it reads instead of what they were made of: in
     a recurrence at one time, the rounds around it being ``over``; it is run in those in which ``when`` holds.
     ``formulas`` are the same equations as the graph has them.  A kernel that is finished stays alone and is split as it
-    was made.
+    was made.  One that is split twice has its two outermost loops shared out together.
     """
 
     equations: list[tuple[Tensor, Equation]]
@@ -65,6 +66,7 @@ class Draft:
     before_block: Body = ()
     after_block: Body = ()
     products: dict[str, Product] = field(default_factory=dict)  # by what they compute
+    is_split_twice: bool = False
 
     @property
     def whole(self) -> Body:
@@ -150,7 +152,12 @@ def finish(
             instead, left = a_piece_each(left)
         draft.body = with_axes_dropped(draft.body, key, axes, instead)
         buffers[key] = Buffer(key, left, buffers[key].type, buffers[key].role)
-    if split is not None:
+    pair = _split_pair(draft) if split is not None else None
+    if pair is not None:
+        draft.body = _restricted_pair(draft.body)
+        draft.split = polynomial(op("mul", *(index.size for index in pair))).expression()
+        draft.is_split_twice = True
+    elif split is not None:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size
     draft.body = (*draft.before, *_in_blocks(draft), *draft.after)
@@ -199,6 +206,40 @@ def _split_loops(draft: Draft) -> tuple[Index, ...] | None:
         return None
     found = _loops_storing(draft.body, tensor.id)
     return found if found and all(equal(index.size, found[0].size) for index in found) else None
+
+
+def _split_pair(draft: Draft) -> tuple[Index, Index] | None:
+    """The two outermost loops of a kernel that multiplies matrices, where shards may share out all their iterations: a
+    batch may be one sample, with many heads.
+    """
+    loop = draft.outermost
+    inner = loop.body[0] if loop is not None and len(loop.body) == 1 else None
+    if loop is None or not isinstance(inner, For) or draft.over or draft.before or draft.after:
+        return None
+    if not any(isinstance(statement, Matmul) for statement in statements(inner.body)):
+        return None
+    most = known(loop.index.size)
+    if most is not None and most >= _MANY:
+        return None
+    pair = loop.index, inner.index
+    if free_indices(inner.stop) or not all(o.start is ZERO and equal(o.stop, o.index.size) for o in (loop, inner)):
+        return None
+    return pair if all(_multiplies_at(draft, index) for index in pair) else None
+
+
+def _multiplies_at(draft: Draft, index: Index) -> bool:
+    """Whether all that the kernel computes stands at the index, or at the shard, on some axis: matrices too, which may
+    have more axes in front of this one.
+    """
+    for one in statements(draft.body):
+        if isinstance(one, Store) and not any(e in (index, SHARD) for e in one.subscripts):
+            return False
+        if isinstance(one, Matmul) and not any(e in (index, SHARD) for e in one.c.piece):
+            product = draft.products.get(one.c.buffer)
+            parts = polynomial(one.c.offset).split(index)
+            if product is None or parts is None or parts[0] not in product.strides_of_batch:
+                return False
+    return True
 
 
 def _writes_at(draft: Draft, index: Index) -> bool:
@@ -250,6 +291,17 @@ def _restricted(body: Body, split: Sequence[Index]) -> Body:
     return tuple(visit(statement) for statement in body)
 
 
+def _restricted_pair(body: Body) -> Body:
+    """The body with the iterations of its two outermost loops, taken as one, from start to stop."""
+    (loop,) = body
+    assert isinstance(loop, For)
+    (inner,) = loop.body
+    assert isinstance(inner, For)
+    before = op("neg", op("mul", loop.index, inner.stop))
+    first, last = op("max", ZERO, op("add", START, before)), op("min", inner.stop, op("add", STOP, before))
+    return (replace(loop, body=(replace(inner, start=first, stop=last),)),)
+
+
 def split_axes(draft: Draft) -> Mapping[str, frozenset[int]]:
     """For each tensor that the kernel touches, the axes at which every access stands at the split index of its
     equation.
@@ -266,7 +318,7 @@ def split_axes(draft: Draft) -> Mapping[str, frozenset[int]]:
 
 
 def _split_index(draft: Draft, equation: Equation) -> Index | None:
-    if draft.split is None or not equation.indices:
+    if draft.split is None or draft.is_split_twice or not equation.indices:
         return None
     first = equation.indices[0]
     return first if equal(first.size, draft.split) and first not in free_indices(first.size) else None

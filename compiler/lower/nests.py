@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
 from dlc.compiler.ir.conditions import conjuncts
 from dlc.compiler.ir.expr import (
     ONE,
@@ -32,10 +32,10 @@ from dlc.compiler.ir.expr import (
     refresh,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import Let, Statement, Store, Update, Var
+from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var
 from dlc.compiler.lower import omission, scatter
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import better, bounded_loops, combined, guarded, loops, under
+from dlc.compiler.lower.ranges import better, bounded_loops, combined, extreme, guarded, loops, under
 from dlc.compiler.lower.scatter import Facts
 from dlc.compiler.lower.windows import window
 
@@ -73,8 +73,8 @@ def nest(
 
 
 def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
-    """``y[t,s] = e if s <= t else 0``: every row is filled with what stands outside, and then computed inside, between
-    bounds, so that the loop holds no condition; nothing if the condition gives no bounds.
+    """``y[t,s] = e if s <= t else 0``: every row is computed between bounds, and filled with what stands outside of
+    them, so that the loops hold no condition; nothing if the condition gives no bounds.
     """
     value = equation.value
     if not isinstance(value, Select) or not isinstance(value.no, Const) or len(equation.indices) < 2:
@@ -87,9 +87,27 @@ def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
     if (extent is not None and extent < _SMALL_EXTENT) or len(left) == len(conditions):
         return ()
     inside = Select(op("and", *left), value.yes, value.no) if left else value.yes
-    fill = renamed(loops((last,), (Store(tensor.id, equation.subscripts, value.no),)), {last: refresh(last)})
-    row = under(before, around((Store(tensor.id, equation.subscripts, inside),)))
-    return loops(outer, (*fill, *row))
+    row = around((Store(tensor.id, equation.subscripts, inside),))
+    outside = Store(tensor.id, equation.subscripts, value.no)
+    if before:
+        fill = renamed(loops((last,), (outside,)), {last: refresh(last)})
+        return loops(outer, (*fill, *under(before, row)))
+    return loops(outer, (*_around(row, outside), *row))
+
+
+def _around(row: tuple[Statement, ...], outside: Store) -> tuple[Statement, ...]:
+    """What is stored in a row before its loop begins, and behind its end."""
+    (loop,) = row
+    assert isinstance(loop, For)
+    start, stop = polynomial(loop.start), polynomial(loop.stop)
+    size, zero = polynomial(loop.index.size), Polynomial(())
+    parts = ((ZERO, extreme("min", (start, size))), (extreme("max", (stop, zero)), loop.index.size))
+    return tuple(
+        one
+        for first, last in parts
+        if not equal(first, last)
+        for one in renamed((For(loop.index, first, last, (outside,)),), {loop.index: refresh(loop.index)})
+    )
 
 
 def _needed_rows(tensor: Tensor, equation: Equation, needed: Sequence[Polynomial]) -> tuple[Statement, ...]:

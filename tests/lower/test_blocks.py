@@ -14,7 +14,7 @@ from numeric.harness import graph_of
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import equal
-from dlc.compiler.ir.expr import Size
+from dlc.compiler.ir.expr import Size, op
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, statements
 from dlc.compiler.ir.reference import evaluate
@@ -59,6 +59,12 @@ layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E], z[B,T,E]:
     z[b,t,e] = sum[s] sin(score[b,t,s])*v[b,s,e]
 """,
 }
+SPECS["heads before"] = """
+layer Heads(q[B,H,T,D], k[B,H,S,D], v[B,H,S,E]) -> y[B,H,T,E]:
+    score[b,h,t,s] = q[b,h,t,d]*k[b,h,s,d]
+    a[b,h,t,s] = [s <= t]*exp(score[b,h,t,s]) / sum[s' : s' <= t] exp(score[b,h,t,s'])
+    y[b,h,t,e] = a[b,h,t,s]*v[b,h,s,e]
+"""
 SIZES = [(1, 37, 37), (2, 33, 5), (1, 5, 41), (2, 1, 1), (1, 0, 3), (0, 4, 4)]
 
 
@@ -79,7 +85,7 @@ def test_blocks_compute_what_the_graph_says(name: str, batch: int, rows: int, ke
         for tensor in graph.of_kind("input", "cotangent")
     }
     expected = evaluate(graph, given, sizes)
-    found = loops_reference.run(program, "vjp", given, sizes, shards=2)
+    found = loops_reference.run(program, "vjp", given, sizes, shards=3)
     for key in graph.roots:
         np.testing.assert_allclose(found[key], expected[key], 1e-11, 1e-11, err_msg=key)
 
@@ -114,3 +120,10 @@ def test_products_keep_to_the_bounds_of_a_mask(name: str, count: int) -> None:
 def test_what_one_reader_needs_everywhere_is_computed_everywhere() -> None:
     _, program = entry("one product masked, one not")
     assert any(equal(p.n, Size("S")) for p in products(program) if p.c.buffer.startswith("score"))
+
+
+@pytest.mark.parametrize("name", ["heads before", "heads inside"])
+def test_shards_share_the_heads_of_one_sample(name: str) -> None:
+    _, program = entry(name)
+    split = [kernel.split for kernel in program.kernels.values() if kernel.split is not None]
+    assert split and all(equal(extent, op("mul", Size("B"), Size("H"))) for extent in split)
