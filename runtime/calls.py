@@ -59,6 +59,7 @@ class EntryCall:
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._quick: dict[tuple[str, ...], tuple[Callable[[Any], Any] | None, tuple[Plan, ...]]] = {}
         self._buffers: list[tuple[Vector, int]] = []
+        self.modes = frozenset(mode.name for mode in declaration.modes)
         needed = set(entry.inputs)
         self.required = frozenset(v.name for v in values if v.name in needed and v.default is None)
 
@@ -102,6 +103,16 @@ class EntryCall:
         plan.idle.append(execution)
         return found
 
+    # -- calls that are made later -----------------------------------------------------------------------------------
+
+    def prepared(self, given: Mapping[str, Any], flat: Vector) -> Prepared:
+        """A call on these arrays, with the gradients in `flat`, that is made when somebody likes."""
+        arrays = self.accepted(given)
+        plan = self._plan(arrays)
+        values = (*arrays.values(), *plan.made_anew())
+        execution = plan.take()
+        return Prepared(self, plan, execution, values, flat)
+
     # -- a call -------------------------------------------------------------------------------------------------------
 
     def _executed(self, given: Mapping[str, Any], base: int) -> tuple[Plan, Execution, tuple[Any, ...]]:
@@ -126,7 +137,7 @@ class EntryCall:
     def _executed_after_checks(
         self, names: tuple[str, ...], given: Mapping[str, Any], base: int
     ) -> tuple[Plan, Execution, tuple[Any, ...]]:
-        arrays = self._accepted(given)
+        arrays = self.accepted(given)
         plan = self._plan(arrays)
         execution = plan.take()
         values = (*arrays.values(), *plan.made_anew())
@@ -147,7 +158,7 @@ class EntryCall:
         others = [one for one in plans if one is not plan and one in self._plans.values()]
         self._quick[names] = (ordered, (plan, *others)[:MOST_TRIED])
 
-    def _accepted(self, given: Mapping[str, Any]) -> dict[str, Vector]:
+    def accepted(self, given: Mapping[str, Any]) -> dict[str, Vector]:
         """What is given as arrays that kernels can read, in the order of declaration."""
         return {
             name: accepted(label, given[name], type_, dtype)
@@ -235,6 +246,53 @@ class EntryCall:
         del buffers[: -MOST_BUFFERS + 1]
         flat = aligned_zeros(self._layout.length, self._layout.dtype)
         return flat, address(flat)
+
+
+class Prepared:
+    """A call with all its arrays, which stay where they are.  One thread at a time may make it."""
+
+    def __init__(
+        self, call: EntryCall, plan: Plan, execution: Execution, values: tuple[Vector, ...], flat: Vector
+    ) -> None:
+        self.plan, self.execution, self.flat = plan, execution, flat
+        self._call, self._values = call, values
+        #: `run(*arguments)` gives 0 if it ran.
+        self.arguments = execution.frame, id(values), address(flat)
+
+    def check_bounds(self, arrays: Mapping[str, Vector]) -> None:
+        """Raises InputError where an array has an integer that is no element of its index set."""
+        for name, bound, bound_set in self.plan.bounded:
+            if name in arrays:
+                check_bound(name, arrays[name], bound, bound_set)
+
+    def pointed(self) -> tuple[int, int, int]:
+        """What its regions are run with, by a script."""
+        return self.plan.pointed(self.execution, self._values, address(self.flat))
+
+    def found(self, source: str) -> Vector:
+        """The array of that name."""
+        return self._call._found(source, self.plan, self.execution, self._values, self.flat)
+
+    def finish(self, is_training: bool) -> dict[str, Any]:
+        return self._call._finished(self.plan, self.execution, self._values, self.flat, is_training)
+
+    @property
+    def loss(self) -> Vector:
+        return self.found(self.plan.loss)
+
+    def pairs(self, is_training: bool) -> list[tuple[Vector, Vector]]:
+        """(to, from): what has to be copied after the regions, in this order."""
+        layout = self._call._layout
+        copies = [(layout.view(self.flat, name), self.found(source)) for name, source in self.plan.copies]
+        updates = self.plan.updates if is_training else ()
+        return [*copies, *((self._call._states[name], self.found(source)) for name, source in updates)]
+
+    def gradients(self) -> Gradients:
+        """Those of parameters, in the buffer itself."""
+        return Gradients(self._call._layout, self.flat, self.plan.gradient_names, {})
+
+    def __del__(self) -> None:
+        self.plan.idle.append(self.execution)
 
 
 def _own(array: Vector, is_made: bool) -> Any:

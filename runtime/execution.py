@@ -164,6 +164,16 @@ class Plan:
         except IndexError:
             return self._execution()
 
+    def pointed(self, execution: Execution, values: Sequence[Vector], base: int) -> tuple[int, int, int]:
+        """Write all addresses into the table once and for all: what regions are run with, the address of the steps,
+        how many there are, and the table's."""
+        _, table, _ = execution.kept
+        for (slot, _, _, _), value in zip(self._records, values, strict=True):
+            table[slot] = address(value)
+        for slot, offset in self._gradient_slots:
+            table[slot] = base + offset
+        return address(self._program.steps), len(self._program.steps), address(table)
+
     def _execution(self) -> Execution:
         table = np.zeros(max((slot for slot in self.slots.values()), default=0) + len(self._fixed) + 1, np.int64)
         for slot, size in enumerate(self._fixed):

@@ -18,13 +18,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 import numpy as np
 
 from dlc.runtime import checkpoint
+from dlc.runtime.bound import BoundModedStep, BoundStep
 from dlc.runtime.calls import EntryCall
+from dlc.runtime.compiled_fit import Fit
 from dlc.runtime.declarations import FORWARD, VALUE_AND_GRAD, VJP, Array, Declaration, Input
 from dlc.runtime.errors import InputError, listed, suggestion
 from dlc.runtime.execution import workspace_bytes
@@ -34,6 +36,9 @@ from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, initialise
 from dlc.runtime.results import Gradients, Outputs
 from dlc.runtime.states import States
 from dlc.runtime.threads import shards
+
+if TYPE_CHECKING:
+    from dlc.runtime.optimizer import Optimizer
 
 Vector = np.ndarray[Any, Any]
 
@@ -140,6 +145,51 @@ class Model(Tunable):
             return call.value_and_grad(values, self._modes.counted())
         values, trains = self._given(given, inputs, True)
         return call.value_and_grad(values, trains)
+
+    def bind(
+        self, objective: str | Mapping[str, Any] | None = None, given: Mapping[str, Any] | None = None, /, **inputs: Any
+    ) -> BoundStep:
+        """``value_and_grad`` with arguments that stay: ``step = model.bind(x=x, target=t)``, then ``loss = step()``.
+
+        Arrays that fit are read where they are, in each call; others are copied once.  ``step.gradients`` are those of
+        the last call.
+        """
+        if objective is not None and not isinstance(objective, str):
+            objective, given = None, objective
+        call = self._objective(objective)
+        modes = self._modes.current(self._modes.train is not False)
+        own = {name: modes[name].copy() for name in self._mode_names}
+        arrays = call.accepted({**self._named(given, inputs), **own})
+        prepared = call.prepared(arrays, aligned_zeros(self._layout.length, self._layout.dtype))
+        prepared.check_bounds(arrays)
+        return (BoundModedStep if own else BoundStep)(prepared, arrays, self._modes)
+
+    def fit_compiled(
+        self,
+        optimizer: Optimizer,
+        inputs: Mapping[str, Any],
+        *,
+        batch: int,
+        order: Any = None,
+        constants: Mapping[str, Any] | None = None,
+        objective: str | None = None,
+    ) -> Vector:
+        """Training steps on one batch after the other, in one compiled call; the loss of each.
+
+        ::
+
+            order = np.array([rng.permutation(len(x)) for _ in range(epochs)])
+            losses = model.fit_compiled(module.Adam(model), {"x": x, "target": t}, batch=8, order=order)
+
+        ``inputs`` have the samples as their first axis; ``constants`` are given to every step as they are.  ``order``
+        are the numbers of the samples of a pass, or a row of them for each of several; left out, it is one pass as they
+        come.  The last batch of a pass may be smaller.  Every bit is as if each step were ``value_and_grad`` and then
+        ``optimizer.step``.  Steps end after a loss that is not finite, of which the optimizer makes no step; Ctrl-C is
+        heard between steps.
+        """
+        samples, fixed = self._named(inputs, {}), self._named(constants or {}, {})
+        fit = Fit(self._objective(objective), optimizer, self.params, samples, fixed, self._modes)
+        return fit.run(batch, order)
 
     def _objective(self, name: str | None) -> EntryCall:
         known = self.declaration.objectives

@@ -44,6 +44,10 @@ class Modes:
             step = self._next() if is_training and train else self.step
         return {"#train": _TRUTHS[train], "#seed": _word(told.get("seed", self.seed)), "#step": np.array(step)}
 
+    def current(self, trains: bool) -> dict[str, np.ndarray[Any, Any]]:
+        """The arrays that kernels read in the next step."""
+        return {"#train": _TRUTHS[trains], "#seed": _word(self.seed), "#step": np.array(self.step)}
+
     def counted(self) -> bool:
         """Whether ``value_and_grad`` trains, where it is told nothing; if so, its step is counted."""
         if self.train is False:

@@ -22,12 +22,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dlc.runtime import checkpoint
-from dlc.runtime.calls import EntryCall
+from dlc.runtime.calls import EntryCall, Prepared
 from dlc.runtime.declarations import Declaration
 from dlc.runtime.errors import InputError, listed, suggestion
+from dlc.runtime.execution import address
 from dlc.runtime.hypers import Tunable
 from dlc.runtime.model import Model
-from dlc.runtime.parameters import Layout, aligned_zeros, fitting
+from dlc.runtime.parameters import Layout, Parameters, aligned_zeros, fitting
+from dlc.runtime.results import Gradients
 
 Vector = np.ndarray[Any, Any]
 
@@ -80,6 +82,40 @@ class Optimizer(Tunable):
         scalars = [piece.step(flat, totals) for piece in self._pieces]
         for name, value in scalars[-1].items() if scalars else ():  # the same in all pieces
             self.state.flat(name)[...] = value
+
+    def check_moves(self, parameters: Parameters) -> None:
+        """Raises InputError where a step moves those of another model, or is not the compiled one."""
+        if parameters.flat is not self._flat:
+            raise InputError(f"this {self.declaration.name} moves the parameters of another model")
+        if type(self).step is not Optimizer.step:
+            raise InputError(f"{type(self).__name__} has a step of its own, which is not compiled")
+
+    def scripted(self, gradients: Gradients) -> tuple[list[tuple[int, ...]], Any]:
+        """A step, with gradients that are always in the same place, as a script, and what that points to."""
+        from dlc.runtime.kernels.scripts import ADD, CLEAR, RUN
+
+        flat = self._gradient(gradients)
+        lines: list[tuple[int, ...]] = []
+        kept: list[Any] = []
+        totals: dict[str, Vector] = {}
+        for number in range(len(self.declaration.entries) - 1):
+            found = [piece.prepared(number, flat, totals) for piece in self._pieces]
+            sums = {name: _number(one.found(source)) for one in found for name, source in one.plan.results.items()}
+            lines += [(CLEAR, address(total)) for total in sums.values()]
+            for one in found:
+                sources = {name: one.found(source) for name, source in one.plan.results.items()}
+                lines.append((RUN, *one.pointed()))
+                lines += [(ADD, address(sums[name]), address(part), part.itemsize) for name, part in sources.items()]
+            totals |= sums
+            kept += [found, sums]
+        scalars: list[tuple[Vector, Vector]] = []
+        for piece in self._pieces:
+            one = piece.prepared(-1, flat, totals)
+            updates = piece.updates(one)
+            lines += [(RUN, *one.pointed()), *_copied([pair for pair in updates if pair[0].ndim], kept)]
+            scalars = [pair for pair in updates if not pair[0].ndim]  # the same in all pieces
+            kept.append(one)
+        return [*lines, *_copied(scalars, kept)], kept
 
     def _gradient(self, gradients: Mapping[str, Any]) -> Vector:
         flat = getattr(gradients, "flat", None)
@@ -147,6 +183,27 @@ def _inside(layout: Layout, names: Iterable[str]) -> Vector:
     return inside
 
 
+def _number(like: Vector) -> Vector:
+    """A number of that type, with room for a word."""
+    return np.zeros(8 // like.itemsize, like.dtype)[:1].reshape(())
+
+
+def _copied(pairs: list[tuple[Vector, Vector]], kept: list[Any]) -> list[tuple[int, ...]]:
+    """Instructions that copy (to, from) at once: of two states that change places neither is lost."""
+    from dlc.runtime.kernels.scripts import COPY
+
+    first: list[tuple[int, ...]] = []
+    second: list[tuple[int, ...]] = []
+    for to, source in pairs:
+        if any(np.may_share_memory(source, other) for other, _ in pairs):
+            place = np.empty_like(source)
+            kept.append(place)
+            first.append((COPY, address(place), address(source), to.nbytes))
+            source = place
+        second.append((COPY, address(to), address(source), to.nbytes))
+    return [*first, *second]
+
+
 class _Piece:
     """A run of the flat buffer, with the entries made ready for its length."""
 
@@ -157,9 +214,9 @@ class _Piece:
         sizes: dict[str, int] = dict.fromkeys(declaration.sizes, length)
         self._states = optimizer.state.piece(span) | {declaration.states[0].name: optimizer._flat[span]}
         nothing = Layout(declaration, {})
-        empty = aligned_zeros(0, nothing.dtype)
+        self._empty = aligned_zeros(0, nothing.dtype)
         self._calls = [
-            EntryCall(declaration, entry, nothing, empty, optimizer._hypers, sizes, self._states)
+            EntryCall(declaration, entry, nothing, self._empty, optimizer._hypers, sizes, self._states)
             for entry in declaration.entries
         ]
         self._gradient = next((i.name for i in declaration.inputs if i.sizes and i.name != INSIDE), None)
@@ -175,6 +232,14 @@ class _Piece:
             if self._states[name].ndim:
                 self._states[name][...] = value
         return {name: value for name, value in found.items() if not self._states[name].ndim}
+
+    def prepared(self, number: int, flat: Vector, totals: Mapping[str, Any]) -> Prepared:
+        call = self._calls[number]
+        return call.prepared(self._given(call, flat, totals), self._empty)
+
+    def updates(self, one: Prepared) -> list[tuple[Vector, Vector]]:
+        """(state, its next value) after a step that was prepared."""
+        return [(self._states[name], one.found(source)) for name, source in one.plan.updates]
 
     def _given(self, call: EntryCall, flat: Vector, totals: Mapping[str, Any]) -> dict[str, Any]:
         known = {**totals, INSIDE: self._inside}
