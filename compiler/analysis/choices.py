@@ -57,7 +57,10 @@ def choices(kernel: Kernel, count: Count, choose: Chooser, gemm: str = "") -> tu
 
 def _product(product: Product, choose: Chooser) -> Choice:
     m, n, k = product.m, product.n, product.k
-    way, why = choose(product.way, *product.transposed, m, n, k, *product.steps)
+    if product.is_tabled:
+        way, why = "tile", "factors are read where they lie, through tables of offsets"
+    else:
+        way, why = choose(product.way, *product.transposed, m, n, k, *product.steps)
     times = "" if product.times <= 1 else f", {round(product.times):,} times"
     return Choice(f"product {m} x {k} x {n}{times}", way, why)
 

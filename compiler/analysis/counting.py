@@ -33,6 +33,7 @@ from dlc.compiler.ir.loops import (
     Repeat,
     Statement,
     Step,
+    Steps,
     Store,
     System,
     Update,
@@ -60,7 +61,9 @@ OPERATIONS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Product:
-    """Matrix products of one statement: its extents, how often it runs, and the distances of stored rows."""
+    """Matrix products of one statement: its extents, how often it runs, and the distances of stored rows; of one
+    through tables there are none.
+    """
 
     m: int
     n: int
@@ -69,6 +72,7 @@ class Product:
     steps: tuple[int, int, int]
     times: float
     way: str = ""  # the implementation, if it is forced
+    is_tabled: bool = False
 
 
 @dataclass
@@ -297,6 +301,9 @@ class _Body:
         self._operand(product.c, m * n, place, True)
         if product.accumulate:
             self._operand(product.c, m * n, place, False)
+        if isinstance(product.c.row, Steps):
+            self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, True))
+            return
         if divided:  # what one shard multiplies
             m, times = -(-m // self._shards), times * self._shards
         transposed = tuple(_is_transposed(operand, place.scope) for operand in (product.a, product.b))
@@ -306,6 +313,10 @@ class _Body:
         )
 
     def _operand(self, operand: Operand, elements: int, place: _Place, writes: bool) -> None:
+        if isinstance(operand.row, Steps) and isinstance(operand.column, Steps):
+            pairs = zip(operand.row.extents + operand.column.extents, operand.row.strides + operand.column.strides)
+            spans = [(whole(one, place.scope) - 1) * abs(whole(step, place.scope)) for one, step in pairs]
+            elements = min(elements, sum(spans) + 1)  # windows overlap
         self._touch(operand.buffer, (*operand.piece, operand.offset), place, writes, float(elements))
 
     def _system(self, system: System, place: _Place) -> None:
@@ -317,11 +328,13 @@ class _Body:
 
 
 def _is_transposed(operand: Operand, scope: Mapping[Any, Any]) -> bool:
+    assert not isinstance(operand.column, Steps)
     return whole(operand.column, scope) != 1
 
 
 def _step(operand: Operand, scope: Mapping[Any, Any]) -> int:
     """The distance of stored rows."""
+    assert not isinstance(operand.row, Steps) and not isinstance(operand.column, Steps)
     return max(whole(operand.row, scope), whole(operand.column, scope))
 
 

@@ -29,6 +29,7 @@ from dlc.compiler.ir.loops import (
     Matmul,
     Operand,
     Statement,
+    Steps,
     Store,
     System,
     Update,
@@ -89,6 +90,12 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
     """The expressions that the text of the statement shows."""
     if not isinstance(statement, Matmul):
         yield from expressions(statement)
+        return
+    if isinstance(statement.c.row, Steps):
+        for row in _steps(statement):
+            yield from (part for index in row for part in index)
+        for operand in (statement.a, statement.b, statement.c):
+            yield from _start(operand, buffers)
         return
     yield from (statement.m, statement.n, statement.k, statement.c.row)
     yield _leading(statement.a, statement.m, statement.k)[1]
@@ -184,6 +191,8 @@ class _Body:
 
     def _matmul(self, product: Matmul) -> str:
         """``gemm(how a, how b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)``: c = alpha*a.b + beta*c."""
+        if isinstance(product.c.row, Steps):
+            return self._contraction(product)
         text, call = self.spelling.text, self.spelling.call
         m, n, k = (text(extent) for extent in (product.m, product.n, product.k))
         a_order, a_step = _leading(product.a, product.m, product.k)
@@ -196,6 +205,15 @@ class _Body:
         suffix = {"float32": "f32", "float64": "f64"}[self.spelling.real]
         gemm = f"gemm_{product.way}_{suffix}" if product.way else f"gemm_{suffix}"
         return call(gemm, a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2])
+
+    def _contraction(self, product: Matmul) -> str:
+        """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides."""
+        contract = {"float32": "contract_f32", "float64": "contract_f64"}[self.spelling.real]
+        lists = [[f"({', '.join(map(self.spelling.text, index))})" for index in part] for part in _steps(product)]
+        a, b, c = (self._address(operand) for operand in (product.a, product.b, product.c))
+        accumulate = "True" if product.accumulate else "False"
+        written = (f"({', '.join(part)}{',' * (len(part) == 1)})" for part in lists)
+        return self.spelling.call(contract, *written, a, b, c, accumulate)
 
     def _system(self, system: System) -> str:
         """``gesv(n, count, matrix, sides)``: the right sides become the solutions."""
@@ -212,6 +230,19 @@ class _Body:
         return self.spelling.call("address", self._names(operand.buffer), *subscripts)
 
 
+def _steps(product: Matmul) -> tuple[list[tuple[Expr, Expr, Expr]], ...]:
+    """Of rows, columns and reduced indices the extent and the strides in the operands that have them: a and c, b and c,
+    a and b.
+    """
+    a, b, c = product.a, product.b, product.c
+    pairs = ((a.row, c.row), (b.column, c.column), (a.column, b.row))
+    found = []
+    for one, other in pairs:
+        assert isinstance(one, Steps) and isinstance(other, Steps)
+        found.append(list(zip(one.extents, one.strides, other.strides, strict=True)))
+    return tuple(found)
+
+
 def _start(operand: Operand, buffers: Mapping[str, Buffer]) -> list[Expr]:
     """The subscripts of a matrix's first element."""
     inside = buffers[operand.buffer].sizes[len(operand.piece) :]
@@ -220,6 +251,7 @@ def _start(operand: Operand, buffers: Mapping[str, Buffer]) -> list[Expr]:
 
 def _leading(operand: Operand, rows: Expr, columns: Expr) -> tuple[str, Expr]:
     """Whether an operand's rows (``AS_IS``) or its columns (``TRANSPOSED``) are contiguous, and their distance."""
+    assert not isinstance(operand.row, Steps) and not isinstance(operand.column, Steps)
     row, column = known(operand.row), known(operand.column)
     if column == 1 and (row != 1 or known(rows) != 1):
         return "AS_IS", operand.row

@@ -101,24 +101,41 @@ class If:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Several indices taken as one, in row-major order: of each its extent and its stride."""
+
+    extents: tuple[Expr, ...]
+    strides: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
 class Operand:
     """A matrix inside ``buffer[*piece]``: element (r, c) stands ``offset + r*row + c*column`` elements from its start.
 
     ``piece`` are leading subscripts; ``row`` and ``column`` integer expressions, of which one is the constant 1 (or
-    that extent of the matrix is 1).
+    that extent of the matrix is 1).  Or they are ``Steps``, without such a restriction: elements may be read in any
+    order, and several times, as those of windows that overlap.
     """
 
     buffer: str
     offset: Expr
-    row: Expr
-    column: Expr
+    row: Expr | Steps
+    column: Expr | Steps
     piece: tuple[Expr, ...] = ()
+
+    @property
+    def expressions(self) -> tuple[Expr, ...]:
+        """All of its expressions."""
+        found = [*self.piece, self.offset]
+        for step in (self.row, self.column):
+            found += (*step.extents, *step.strides) if isinstance(step, Steps) else (step,)
+        return tuple(found)
 
 
 @dataclass(frozen=True)
 class Matmul:
-    """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1; ``way``: by which implementation, if it is
-    forced.
+    """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1.  Either all operands have ``Steps`` for rows
+    and columns, or none has.  ``way``: by which implementation, if it is forced.
     """
 
     m: Expr
@@ -285,8 +302,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
         case If():
             return (statement.cond,)
         case Matmul(m=m, n=n, k=k, a=a, b=b, c=c):
-            operands = (part for o in (a, b, c) for part in (*o.piece, o.offset, o.row, o.column))
-            return (m, n, k, *operands)
+            return (m, n, k, *a.expressions, *b.expressions, *c.expressions)
         case System(n=n, count=count, piece=piece):
             return (n, count, *piece)
     raise TypeError(type(statement).__name__)

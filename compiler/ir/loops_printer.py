@@ -26,6 +26,7 @@ from dlc.compiler.ir.loops import (
     Repeat,
     Statement,
     Step,
+    Steps,
     Store,
     System,
     Update,
@@ -171,6 +172,12 @@ class _Lines:
 
     def _operand(self, operand: Operand, spelled: Callable[[Expr], str]) -> str:
         offset = "" if operand.offset is ZERO else f"{spelled(operand.offset)}, "
-        row, column = (str(e.value) if isinstance(e, Const) else spelled(e) for e in (operand.row, operand.column))
+        row, column = (self._step(step, spelled) for step in (operand.row, operand.column))
         piece = f"[{','.join(map(spelled, operand.piece))}]" if operand.piece else ""
         return f"{operand.buffer}{piece}({offset}{row}, {column})"
+
+    def _step(self, step: Expr | Steps, spelled: Callable[[Expr], str]) -> str:
+        if isinstance(step, Steps):
+            pairs = zip(step.extents, step.strides, strict=True)
+            return f"[{', '.join(f'{spelled(extent)}: {self._step(stride, spelled)}' for extent, stride in pairs)}]"
+        return str(step.value) if isinstance(step, Const) else spelled(step)

@@ -28,6 +28,7 @@ from dlc.compiler.ir.loops import (
     Repeat,
     Statement,
     Step,
+    Steps,
     Store,
     System,
     Update,
@@ -133,14 +134,25 @@ class _Run:
         columns[:] = np.nan
 
     def addresses(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
-        offset, row, column = (int(self.value(e, scope)) for e in (operand.offset, operand.row, operand.column))
+        offset = int(self.value(operand.offset, scope))
+        row, column = self.steps_of(operand.row, rows, scope), self.steps_of(operand.column, columns, scope)
         shape = self.buffers[operand.buffer].shape
         for axis, subscript in enumerate(operand.piece):
             offset += int(self.value(subscript, scope)) * prod(shape[axis + 1 :])
-        places = offset + np.arange(rows)[:, None] * row + np.arange(columns)[None, :] * column
+        places = offset + row[:, None] + column[None, :]
         if np.any(places < 0):
             raise IndexError(f"a matrix begins before {operand.buffer} does")
         return places
+
+    def steps_of(self, step: Expr | Steps, number: int, scope: dict[Any, Any]) -> Array:
+        """How far so many rows or columns stand from the first one."""
+        if not isinstance(step, Steps):
+            return np.arange(number) * int(self.value(step, scope))
+        extents = [int(self.value(extent, scope)) for extent in step.extents]
+        strides = [int(self.value(stride, scope)) for stride in step.strides]
+        if prod(extents) != number:
+            raise ValueError(f"{extents} are not the extents of {number} rows or columns")
+        return sum((i * s for i, s in zip(np.indices(extents), strides, strict=True)), np.zeros(extents, int)).ravel()
 
     def matrix(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
         places = self.addresses(operand, rows, columns, scope)

@@ -26,6 +26,7 @@ from dlc.compiler.ir.loops import (
     Repeat,
     Statement,
     Step,
+    Steps,
     Store,
     System,
     Update,
@@ -155,6 +156,9 @@ class _Scope:
                 yield f"{operand.buffer} is multiplied as a matrix and is no real buffer"
             elif len(operand.piece) > len(buffer.sizes):
                 yield f"{operand.buffer} has fewer axes than the matrix in it has leading subscripts"
+        steps = [step for o in (statement.a, statement.b, statement.c) for step in (o.row, o.column)]
+        if len({isinstance(step, Steps) for step in steps}) > 1:
+            yield f"{statement.c.buffer} is a product of which some operands have steps and others have not"
         output = self.program.buffers.get(statement.c.buffer)
         if output is not None and output.role in GIVEN:
             yield f"{output.id} is written and is the caller's"

@@ -44,7 +44,9 @@ class Factor:
 
 @dataclass(frozen=True)
 class Contraction:
-    """``rows`` are consecutive axes of the result and of ``left``, ``columns`` of ``right``; ``batch`` the others."""
+    """``rows`` are consecutive axes of the result and of ``left``, ``columns`` of ``right``; ``batch`` the others.
+    Where the result has none that lie evenly, there are neither rows nor columns.
+    """
 
     tensor: Tensor
     equation: Equation
@@ -55,6 +57,10 @@ class Contraction:
     rows: tuple[Index, ...]
     columns: tuple[Index, ...]
     reduced: tuple[Index, ...]
+
+    @property
+    def is_even(self) -> bool:
+        return bool(self.rows)
 
 
 def contraction(
@@ -82,18 +88,12 @@ def contraction(
         return None
     if volume((*equation.indices, *value.indices)) < smallest or _is_banded(value):
         return None
-    last = 0 if equation.indices[-1] in own[0] else 1
-    if equation.indices[-1] not in own[last]:
-        return None
-    columns = _trailing(equation.indices, own[last])
-    rest = equation.indices[: len(equation.indices) - len(columns)]
-    rows = _last_run(rest, own[1 - last])
-    if not rows or volume(rows) < 2 or volume(columns) < 2:
-        return None
     result = layout(Read(tensor.id, equation.subscripts, "real"), tensor.sizes, over)
-    if result is None or result.stride(rows) is None or not _is_one(result.stride(columns)):
+    if result is None:
         return None
-    batch = tuple(index for index in rest if index not in rows)
+    last = 0 if equation.indices.index(own[0][-1]) > equation.indices.index(own[1][-1]) else 1
+    rows, columns = _evenly(equation.indices, own[1 - last], own[last], result)
+    batch = tuple(index for index in equation.indices if index not in (*rows, *columns))
     left, right = Factor(factors[1 - last], own[1 - last]), Factor(factors[last], own[last])
     return Contraction(tensor, equation, result, left, right, batch, rows, columns, value.indices)
 
@@ -133,6 +133,19 @@ def _factors(body: Expr, sizes: Mapping[str, Sequence[Expr]], over: frozenset[In
         for factor, conds in zip(body.args, guarded, strict=True)
     ]
     return pair[0], pair[1]
+
+
+def _evenly(
+    indices: tuple[Index, ...], of_left: tuple[Index, ...], of_right: tuple[Index, ...], result: Layout
+) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
+    """The rows and columns, or neither."""
+    columns = _trailing(indices, of_right)
+    rows = _last_run(indices[: len(indices) - len(columns)], of_left)
+    if not (rows and columns) or volume(rows) < 2 or volume(columns) < 2:
+        return (), ()
+    if result.stride(rows) is None or not _is_one(result.stride(columns)):
+        return (), ()
+    return rows, columns
 
 
 def _trailing(indices: Sequence[Index], group: Sequence[Index]) -> tuple[Index, ...]:

@@ -19,14 +19,15 @@ from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.masks import EVERYWHERE, needed, zeros
-from dlc.compiler.lower.nests import nest, sizes_product, work
+from dlc.compiler.lower.nests import nest, sizes_product, volume, work
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
-from dlc.compiler.lower.products import Plan, packs, plan, product_body, seen, shared_rows
+from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.windows import is_window, read_early
 
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
+_LONG = 32  # elements of a sum that are worth a visit of all its results
 
 Facts = Callable[[Expr], list[Polynomial]]
 Names = Callable[[str], str]
@@ -148,7 +149,7 @@ class _Drafting:
         return contraction(tensor, equation, self.sizes, frozenset(over), 1 if self.ways.gemm else SMALLEST)
 
     def run(self) -> Drafts:
-        level = _Level(Packer(self.sizes, self.fresh_id))
+        level = _Level(Packer(self.sizes, self.fresh_id, formulas=self.formulas))
         for component, steps in self.orders.items():
             equations = {
                 Place(name, number): equation
@@ -170,7 +171,8 @@ class _Drafting:
         own = frozenset(place.tensor for place in step.places())
         members = level.members | own
         over = (*level.over, rounds.index)
-        inner = _Level(Packer(self.sizes, self.fresh_id, frozenset(over), members), over, members, level)
+        packer = Packer(self.sizes, self.fresh_id, frozenset(over), members, self.formulas)
+        inner = _Level(packer, over, members, level)
         conditions = {place: (*when.get(place, ()), *found) for place, found in rounds.conditions.items()}
         for one in step.body:
             self._step(inner, one, rounds.equations, conditions)
@@ -187,20 +189,21 @@ class _Drafting:
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
         product = self._contraction(tensor, own, level.over)
-        if product is None:
+        if product is not None and level.outer is None and self._product_in_pieces(level, tensor, own, product, shown):
+            return
+        before = len(level.packer.tensors)
+        found = plan(product, level.packer) if product is not None else None
+        if product is None or found is None:
             if level.outer is not None or not self._in_pieces(level, tensor, own, shown):
                 level.place(self._nest(level, tensor, own, shown, when))
             return
-        if level.outer is None and self._product_in_pieces(level, tensor, own, product, shown):
-            return
-        before = len(level.packer.tensors)
-        found = plan(product, level.packer)
         for packed in level.packer.tensors[before:]:
             self._pack(level, packed, when)
         count = sizes_product((*own.indices, *product.reduced))
         draft = Draft([(tensor, seen(found))], product_body(found), work=[count], formulas=[shown])
-        draft = replace(draft, over=level.over, when=when, products={tensor.id: Product(found, self._mattering(found))})
-        if shared_rows(found):
+        products = {tensor.id: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
+        draft = replace(draft, over=level.over, when=when, products=products)
+        if found.shares_rows:
             level.append(replace(draft, split=own.indices[0].size, is_finished=True), draft.computes)
         else:
             level.place(draft)
@@ -244,12 +247,14 @@ class _Drafting:
         self, level: _Level, tensor: Tensor, equation: Equation, product: Contraction, shown: tuple[Tensor, Equation]
     ) -> bool:
         """Multiply in every shard what a kernel has at hand, where copies have to be packed, which then stay small."""
-        if not equation.is_whole or not packs(product, self.sizes):
+        if not equation.is_whole or not copies(product, self.sizes):
             return False
         for outer in product.reduced:
+            if not leads(product, outer, self.sizes):
+                continue
             inner = with_outer(tensor, equation, outer)
             within = self._contraction(*inner) if inner is not None else None
-            if within is None or within.batch[:1] != (outer,):
+            if within is None or within.batch[:1] != (outer,) or volume(within.reduced) < _LONG:
                 continue
             for number in level.candidates(tensor, equation):
                 item = level.items[number]
@@ -258,11 +263,14 @@ class _Drafting:
                 if not touches(item.body) & {read.tensor for read in reads(equation.value)}:
                     continue
                 packer = level.packer.among([name for name, home in level.home.items() if home == number])
-                found = product_pieces(tensor, equation, plan(within, packer), self.fresh_id)
-                copies = [
+                planned = plan(within, packer)
+                if planned is None:
+                    continue
+                found = product_pieces(tensor, equation, planned, self.fresh_id)
+                copied = [
                     self._nest(level, one, one.equations[0], (one, one.equations[0]), ()) for one in packer.tensors
                 ]
-                if self._fuse_all(level, number, [*copies, found.draft]):
+                if self._fuse_all(level, number, [*copied, found.draft]):
                     self.added.extend(packer.tensors)
                     self._combine(level, tensor, found)
                     return True

@@ -21,6 +21,7 @@ from dlc.compiler.ir.loops import (
     Matmul,
     Operand,
     Statement,
+    Steps,
     Store,
     System,
     Update,
@@ -64,13 +65,13 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
 
 
 def _changed(operand: Operand, change: Callable[[Expr], Expr]) -> Operand:
-    return Operand(
-        operand.buffer,
-        change(operand.offset),
-        change(operand.row),
-        change(operand.column),
-        tuple(map(change, operand.piece)),
-    )
+    def step(one: Expr | Steps) -> Expr | Steps:
+        if isinstance(one, Steps):
+            return Steps(tuple(map(change, one.extents)), tuple(map(change, one.strides)))
+        return change(one)
+
+    row, column = step(operand.row), step(operand.column)
+    return Operand(operand.buffer, change(operand.offset), row, column, tuple(map(change, operand.piece)))
 
 
 def renamed(body: Body, names: Mapping[Index, Index]) -> Body:

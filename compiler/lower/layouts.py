@@ -1,14 +1,14 @@
-"""Where the elements of a read lie in memory, and packed copies of those that do not lie evenly.
+"""Where the elements of a read lie in memory, and copies of those that do not lie as a product wants them.
 
-An affine read moves by one fixed stride with every index.  What does not is *packed*: copied into a tensor with one
-axis an index, an ordinary equation that is lowered like any other.  So a convolution packs its windows, a gather or a
-guard is evaluated while packing, and a packed tensor is shared by all contractions that want the same elements (a
-convolution and its weight gradient).
+An affine read moves by one fixed stride with every index.  What does not may be *packed*: copied into a tensor with one
+axis an index, an ordinary equation that is lowered like any other.  A gather or a product within a factor is evaluated
+while packing.  Copies, these and those of what windows overlap in, are shared by all contractions that want the same
+elements (a convolution and its weight gradient).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -20,6 +20,7 @@ from dlc.compiler.ir.expr import (
     Expr,
     Index,
     Read,
+    canonical,
     free_indices,
     reads,
     refresh,
@@ -28,6 +29,8 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, whole
+from dlc.compiler.ir.loops import Operand, Steps
+from dlc.compiler.lower.borders import Bordered, bordered
 
 _CROWDED, _BEHIND_A_ROW = 128, 16  # elements: rows so far apart are crowded, with so many behind each they are not
 
@@ -120,19 +123,23 @@ class Packer:
         fresh_id: Callable[[str], str],
         over: frozenset[Index] = frozenset(),
         members: frozenset[str] = frozenset(),
+        formulas: Mapping[str, Expr] | None = None,
     ) -> None:
         self._sizes = sizes
+        self._formulas = formulas or {}
         self._fresh_id = fresh_id
         self._over = over
         self._members = members
         self._made: dict[Expr, list[tuple[str, tuple[int, ...]]]] = {}
+        self._copied: dict[tuple[Expr, tuple[Expr, ...]], str] = {}
         self.tensors: list[Tensor] = []
 
     def among(self, names: Collection[str]) -> Packer:
         """One that knows these copies only."""
-        found = Packer(self._sizes, self._fresh_id, self._over, self._members)
+        found = Packer(self._sizes, self._fresh_id, self._over, self._members, self._formulas)
         for form, copies in self._made.items():
             found._made[form] = [copy for copy in copies if copy[0] in names]
+        found._copied = {form: name for form, name in self._copied.items() if name in names}
         return found
 
     def is_steady(self, value: Expr) -> bool:
@@ -164,6 +171,41 @@ class Packer:
         result = layout(Read(name, tuple(order), "real"), self._sizes[name])
         assert result is not None
         return result
+
+    def bordered(self, value: Expr) -> Bordered | None:
+        return bordered(value, self._over, self._formulas)
+
+    def copied(self, found: Bordered, value: Expr, owner: Tensor, equation: Equation) -> Layout:
+        """Where the windows lie in a tensor that holds what they overlap in."""
+        form = canonical(found.value, found.axes), tuple(index.size for index in found.axes)
+        name = self._copied.get(form)
+        if name is None:
+            (read, *others) = reads(value)
+            name = self._fresh_id(f"{owner.id if others else read.tensor}.padded")
+            self.tensors.append(whole(name, found.axes, rename_bound(found.value), equation.span))
+            self._sizes[name] = form[1]
+            if not self._over:
+                self._copied[form] = name
+        result = layout(Read(name, found.subscripts, "real"), self._sizes[name], self._over)
+        assert result is not None
+        return result
+
+
+def operand(
+    place: Layout, looped: Sequence[Index], start: Polynomial, row: Expr | Steps, column: Expr | Steps
+) -> Operand:
+    """A matrix that begins ``start`` elements behind where the indices looped over say."""
+    offset = place.offset + start
+    for index in looped:
+        if index in place.strides:
+            offset = offset + place.strides[index] * polynomial(index)
+    piece = place.piece(looped)
+    step = polynomial(ONE)
+    for axis in reversed(range(len(place.sizes))):
+        if axis < len(piece):
+            offset = offset - polynomial(piece[axis]) * step
+        step = step * polynomial(place.sizes[axis])
+    return Operand(place.buffer, offset.expression(), row, column, piece)
 
 
 def steady_factors(graph: Graph) -> Iterator[str]:

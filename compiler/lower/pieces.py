@@ -37,6 +37,7 @@ from dlc.compiler.lower.nests import nest, work
 from dlc.compiler.lower.products import Plan, product_body, seen
 from dlc.compiler.lower.ranges import combined, loops
 from dlc.compiler.lower.scatter import Facts
+from dlc.compiler.lower.tables import Tabled
 
 Names = Callable[[str], str]
 
@@ -152,7 +153,9 @@ def _combining(equation: Equation, value: Reduce, piece: Tensor, lead: tuple[Exp
     return replace(equation, value=Reduce(value.op, (shard,), found))
 
 
-def product_pieces(tensor: Tensor, equation: Equation, product: Plan, fresh_id: Callable[[str], str]) -> Pieces:
+def product_pieces(
+    tensor: Tensor, equation: Equation, product: Plan | Tabled, fresh_id: Callable[[str], str]
+) -> Pieces:
     """Likewise of a matrix product for every value of an outer index, which ``product`` takes for a free one: each is
     added to the piece of its shard.
     """

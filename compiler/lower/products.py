@@ -25,9 +25,10 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
 from dlc.compiler.lower.contractions import Contraction, Factor
-from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed
+from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed, operand
 from dlc.compiler.lower.nests import is_unit, sizes_product, volume
 from dlc.compiler.lower.ranges import loops
+from dlc.compiler.lower.tables import Tabled, tabled, tabled_body, tabled_in_place
 
 _CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
 _SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
@@ -45,9 +46,22 @@ class Plan:
     outer: tuple[Index, ...]
     inner: tuple[Index, ...]
 
+    @property
+    def layouts(self) -> tuple[Layout, Layout]:
+        return self.left.layout, self.right.layout
 
-def plan(product: Contraction, packer: Packer) -> Plan:
-    """Place both factors, packing what does not lie evenly."""
+    @property
+    def shares_rows(self) -> bool:
+        """Whether shards share out the rows of one product; otherwise whole products, along the first index looped
+        over.
+        """
+        return self.product.rows[0] is self.product.equation.indices[0]
+
+
+def plan(product: Contraction, packer: Packer) -> Plan | Tabled | None:
+    """Place both factors: where they lie if that is evenly, or through tables, or else packed; None if the result does
+    not lie evenly and tables cannot be used.
+    """
     best: Plan | None = None
     for order in _orders(product):
         for left in packer.in_place(product.left.value):
@@ -57,7 +71,7 @@ def plan(product: Contraction, packer: Packer) -> Plan:
                     best = found
     if best is not None and _worth(best):
         return _steadied(best, packer)
-    return _packed(product, packer)
+    return tabled(product, packer) or (_packed(product, packer) if product.is_even else None)
 
 
 def _steadied(found: Plan, packer: Packer) -> Plan:
@@ -77,9 +91,11 @@ def _steadied(found: Plan, packer: Packer) -> Plan:
     return replace(found, right=place) if place is not None else found
 
 
-def packs(product: Contraction, sizes: dict[str, tuple[Expr, ...]]) -> bool:
-    """Whether a factor has to be packed."""
+def copies(product: Contraction, sizes: dict[str, tuple[Expr, ...]]) -> bool:
+    """Whether a factor has to be copied."""
     untouched = Packer(sizes, str)
+    if tabled_in_place(product, untouched):
+        return False
     places = [untouched.in_place(factor.value) for factor in (product.left, product.right)]
     return not any(
         _in_place(product, left, right, order) is not None
@@ -89,8 +105,22 @@ def packs(product: Contraction, sizes: dict[str, tuple[Expr, ...]]) -> bool:
     )
 
 
+def leads(product: Contraction, outer: Index, sizes: dict[str, tuple[Expr, ...]]) -> bool:
+    """Whether what is copied of the factors for one value of the reduced index at a time is a part of them: the index
+    stands first.
+    """
+    untouched = Packer(sizes, str)
+    values = [factor.value for factor in (product.left, product.right)]
+    copied = [value for value in values if not untouched.in_place(value)]
+    return any(
+        all(read.subscripts[0] is outer for read in reads(value) if read.subscripts) for value in copied or values
+    )
+
+
 def _orders(product: Contraction) -> list[tuple[Index, ...]]:
     """Orders of the reduced indices worth trying: as each factor has them in memory, and as written."""
+    if not product.is_even:
+        return []
     found: dict[tuple[Index, ...], None] = {}
     for factor in (product.left, product.right):
         order = [i for i in free_indices(factor.value) if i in product.reduced]
@@ -207,22 +237,19 @@ def _copies_along(value: Expr, own: tuple[Index, ...], inner: tuple[Index, ...])
 # -- statements ------------------------------------------------------------------------------------------------------
 
 
-def seen(found: Plan) -> Equation:
-    """The equation as the kernel computes it, from packed copies where there are some."""
-    value = op("mul", found.left.layout.read, found.right.layout.read)
+def seen(found: Plan | Tabled) -> Equation:
+    """The equation as the kernel computes it, from copies where there are some."""
+    value = op("mul", *(place.read for place in found.layouts))
     return replace(found.product.equation, value=Reduce("sum", found.product.reduced, value))
 
 
-def shared_rows(found: Plan) -> bool:
-    """Whether shards share out the rows of one product; otherwise whole products, along the first index looped over."""
-    return found.product.rows[0] is found.product.equation.indices[0]
-
-
-def product_body(found: Plan) -> tuple[Statement, ...]:
+def product_body(found: Plan | Tabled) -> tuple[Statement, ...]:
     """The statements of a contraction's kernel.  One whose rows are shared out is restricted to a shard's part."""
+    if isinstance(found, Tabled):
+        return tabled_body(found)
     product = found.product
     result = product.result
-    split_rows = shared_rows(found)
+    split_rows = found.shares_rows
     rows = sizes_product(product.rows)
     per_split = sizes_product(product.rows[1:]) if split_rows else Polynomial(())
     start = polynomial(START) * per_split
@@ -234,9 +261,9 @@ def product_body(found: Plan) -> tuple[Statement, ...]:
         m.expression(),
         sizes_product(product.columns).expression(),
         sizes_product(found.inner).expression(),
-        _operand(found.left.layout, looped, start * found.left.own, found.left.own, found.left.inner),
-        _operand(found.right.layout, looped, Polynomial(()), found.right.inner, found.right.own),
-        _operand(result, looped, start * row_step, row_step, polynomial(ONE)),
+        _even(found.left.layout, looped, start * found.left.own, found.left.own, found.left.inner),
+        _even(found.right.layout, looped, Polynomial(()), found.right.inner, found.right.own),
+        _even(result, looped, start * row_step, row_step, polynomial(ONE)),
         accumulate=bool(found.outer),
     )
     body: tuple[Statement, ...] = loops(found.outer, (call,))
@@ -253,15 +280,5 @@ def product_body(found: Plan) -> tuple[Statement, ...]:
     return loops(product.batch, body)
 
 
-def _operand(place: Layout, looped: Sequence[Index], start: Polynomial, row: Polynomial, column: Polynomial) -> Operand:
-    offset = place.offset + start
-    for index in looped:
-        if index in place.strides:
-            offset = offset + place.strides[index] * polynomial(index)
-    piece = place.piece(looped)
-    step = polynomial(ONE)
-    for axis in reversed(range(len(place.sizes))):
-        if axis < len(piece):
-            offset = offset - polynomial(piece[axis]) * step
-        step = step * polynomial(place.sizes[axis])
-    return Operand(place.buffer, offset.expression(), row.expression(), column.expression(), piece)
+def _even(place: Layout, looped: Sequence[Index], start: Polynomial, row: Polynomial, column: Polynomial) -> Operand:
+    return operand(place, looped, start, row.expression(), column.expression())

@@ -40,6 +40,8 @@ from dlc.runtime.kernels.trigonometric import cos, sin, tan
 from dlc.runtime.kernels.views import View, address, b1, f32, f32_at, f64, f64_at, i32, i64, size, u8
 
 if TYPE_CHECKING:
+    contract_f32: Any
+    contract_f64: Any
     gemm_blas_f32: Any
     gemm_blas_f64: Any
     gemm_f32: Any
@@ -101,6 +103,8 @@ __all__ = [
     "random_normal_f32",
     "random_normal_f64",
     "random_integer",
+    "contract_f32",
+    "contract_f64",
     "gemm_blas_f32",
     "gemm_blas_f64",
     "gemm_f32",
@@ -120,6 +124,11 @@ def __getattr__(name: str) -> Any:
         from dlc.runtime.kernels.gemm import gemm_of
 
         globals()[name] = found = gemm_of(name)
+        return found
+    if name in ("contract_f32", "contract_f64"):
+        from dlc.runtime.kernels.contract import contract_of
+
+        globals()[name] = found = contract_of(name)
         return found
     if name in ("gesv_f32", "gesv_f64"):
         from dlc.runtime.kernels import lapack

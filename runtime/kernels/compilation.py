@@ -43,6 +43,7 @@ REGION_SIGNATURE = types.void(types.int64, types.int64, types.int64)
 # small images are shorter.
 llvm.set_option("dlc", "--vectorizer-min-trip-count=8")
 
+
 def _features() -> dict[str, bool]:
     """What Numba compiles for: the host's features, or those that its settings name instead."""
     chosen = numba.config.CPU_FEATURES  # type: ignore[attr-defined]

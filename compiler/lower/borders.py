@@ -1,0 +1,124 @@
+"""Elements that overlap, copied once: ``f(x[c, 2*u + p - 1])`` for all u and p is ``w[c, a]`` with ``a = 2*u + p``.
+
+A value that depends on its indices by way of a few affine *coordinates* only, such as the subscripts of a window under
+the condition that they stay inside an image, is a function of the coordinates.  A tensor that holds this function at
+all their values, an image with a border of zeros, has far fewer elements than there are windows, and is read without a
+condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.expr import (
+    Expr,
+    Index,
+    Op,
+    Read,
+    Size,
+    free_indices,
+    fresh,
+    op,
+    reads,
+    refresh,
+    substitute,
+    transform,
+)
+from dlc.compiler.lower.nests import volume
+
+_COMPARISONS = ("lt", "le", "eq", "ne")
+
+
+@dataclass(frozen=True)
+class Bordered:
+    """``value`` over its ``axes`` is what the tensor holds; ``subscripts`` say where the windows read it."""
+
+    axes: tuple[Index, ...]
+    value: Expr
+    subscripts: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The values of a coordinate: ``low`` and as many as ``index`` has."""
+
+    index: Index
+    low: Polynomial
+
+    @property
+    def value(self) -> Polynomial:
+        return polynomial(self.index) + self.low
+
+
+def bordered(value: Expr, over: frozenset[Index], formulas: Mapping[str, Expr]) -> Bordered | None:
+    """The value as one of its coordinates, if that saves elements; the indices ``over`` are fixed."""
+    if isinstance(value, Read) or value.type != "real":
+        return None
+    axes: dict[Expr, _Axis] = {}
+    for subscript in (subscript for read in reads(value) for subscript in read.subscripts):
+        if set(free_indices(subscript)) - over and subscript not in axes:
+            axis = _axis(subscript, over, formulas)
+            if axis is None:
+                return None
+            axes[subscript] = axis
+
+    def change(node: Expr) -> Expr | None:
+        if isinstance(node, Read):
+            subscripts = (axes[s].value.expression() if s in axes else s for s in node.subscripts)
+            return Read(node.tensor, tuple(subscripts), node.type)
+        if isinstance(node, Op) and node.name in _COMPARISONS and node.args[0].type == "int":
+            return _comparison(node, axes, over)
+        return None
+
+    found = transform(value, change)
+    own = tuple(axis.index for axis in axes.values())
+    moving = [index for index in free_indices(value) if index not in over]
+    if set(free_indices(found)) - set(own) - over or volume(own) >= volume(moving):
+        return None
+    subscripts = tuple((polynomial(each) - axis.low).expression() for each, axis in axes.items())
+    return Bordered(own, found, subscripts)
+
+
+def _axis(subscript: Expr, over: frozenset[Index], formulas: Mapping[str, Expr]) -> _Axis | None:
+    """All values of an affine subscript whose coefficients have a known sign."""
+    if isinstance(subscript, Index):
+        return _Axis(refresh(subscript), Polynomial(()))
+    rest = polynomial(subscript)
+    low, extent = Polynomial(()), Polynomial.constant(1)
+    for index in free_indices(subscript):
+        if index in over:
+            continue
+        parts = rest.split(index)
+        if parts is None:
+            return None
+        stride, rest = parts
+        last = polynomial(index.size) - 1
+        if nonnegative(stride):
+            extent = extent + stride * last
+        elif nonnegative(-stride):
+            low, extent = low + stride * last, extent - stride * last
+        else:
+            return None
+    if any(index not in over for atom in rest.atoms for index in free_indices(atom)) or reads(rest.expression()):
+        return None
+    plain = polynomial(substitute(extent.expression(), {Size(name): formula for name, formula in formulas.items()}))
+    extent = plain if len(plain.terms) <= len(extent.terms) else extent
+    if not nonnegative(extent):
+        extent = extent + 1  # of indices without values
+    return _Axis(fresh(extent.expression(), free_indices(subscript)[0].hint), rest + low)
+
+
+def _comparison(node: Op, axes: Mapping[Expr, _Axis], over: frozenset[Index]) -> Expr:
+    """The comparison of one coordinate with something fixed, or as it is."""
+    left, right = map(polynomial, node.args)
+    difference = right - left
+    for subscript, axis in axes.items():
+        for sign in (1, -1):
+            rest = difference - polynomial(subscript) * sign
+            if not any(index not in over for atom in rest.atoms for index in free_indices(atom)):
+                end = (-(axis.low + rest * sign)).expression()
+                return op(node.name, *((end, axis.index) if sign > 0 else (axis.index, end)))
+    return node

@@ -1,0 +1,142 @@
+"""Matrix products whose factors are read in place wherever their elements lie, through tables of offsets.
+
+Every index is in one of four groups: rows and columns are those of one factor alone, the reduced ones are in both, and
+the others are looped over; so is the first of the result, such as a batch, if that leaves products that are worth a
+call, for what else is computed of a sample can then be done in the same round.  Nothing is asked of their order in
+memory, nor that elements lie apart: a convolution is such a product, with windows that overlap.  What is not read by
+fixed strides is not for tables (a gather, a product within a factor); what only has to stay inside an image is read
+from a copy with a border, see ``borders.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.expr import Expr, Index, op
+from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps
+from dlc.compiler.lower.contractions import SMALLEST, Contraction
+from dlc.compiler.lower.layouts import Layout, Packer, operand
+from dlc.compiler.lower.nests import sizes_product, volume
+from dlc.compiler.lower.ranges import loops
+
+#: Rows, columns and multiplications of a product that a loop over the first index of the result leaves.
+_MANY, _LARGE = 4, 16 * SMALLEST
+
+
+@dataclass(frozen=True)
+class Tabled:
+    """A contraction with both factors in memory; ``looped`` are the indices looped over."""
+
+    product: Contraction
+    left: Layout
+    right: Layout
+    looped: tuple[Index, ...]
+    rows: tuple[Index, ...]
+    columns: tuple[Index, ...]
+
+    @property
+    def layouts(self) -> tuple[Layout, Layout]:
+        return self.left, self.right
+
+    @property
+    def shares_rows(self) -> bool:
+        """Whether shards share out the rows or the columns of one product."""
+        return self.product.equation.indices[0] not in self.looped
+
+
+def _groups(product: Contraction) -> tuple[tuple[Index, ...], ...] | None:
+    """The indices looped over, the rows and the columns; None if the products are too small for a call."""
+    rows, columns = product.left.own, product.right.own
+    first, *others = product.equation.indices
+    fewer = tuple(i for i in rows if i is not first), tuple(i for i in columns if i is not first)
+    if min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE:
+        rows, columns = fewer
+    if min(map(volume, (rows, columns))) < 2 or _multiplications(product, rows, columns) < SMALLEST:
+        return None
+    return tuple(i for i in (first, *others) if i not in (*rows, *columns)), rows, columns
+
+
+def _multiplications(product: Contraction, rows: tuple[Index, ...], columns: tuple[Index, ...]) -> int:
+    return volume((*rows, *columns, *product.reduced))
+
+
+def tabled(product: Contraction, packer: Packer) -> Tabled | None:
+    """The product through tables, with copies of what overlaps under a condition; None if that is not possible, or
+    the products are too small for it.
+    """
+    groups = _groups(product)
+    if groups is None:
+        return None
+    factors = (product.left.value, product.right.value)
+    known = [packer.in_place(value) for value in factors]
+    borders = [None if places else packer.bordered(value) for places, value in zip(known, factors, strict=True)]
+    if any(not places and border is None for places, border in zip(known, borders, strict=True)):
+        return None
+    left, right = (
+        packer.copied(border, value, product.tensor, product.equation) if border is not None else places[0]
+        for places, border, value in zip(known, borders, factors, strict=True)
+    )
+    return Tabled(product, left, right, *groups)
+
+
+def tabled_in_place(product: Contraction, packer: Packer) -> bool:
+    """Whether that takes no copies."""
+    factors = (product.left.value, product.right.value)
+    return _groups(product) is not None and all(packer.in_place(value) for value in factors)
+
+
+def tabled_body(found: Tabled) -> tuple[Statement, ...]:
+    """The statements of its kernel.  One whose rows or columns are shared out is restricted to a shard's part."""
+    product, result = found.product, found.product.result
+    looped = found.looped
+    split = product.equation.indices[0] if found.shares_rows else None
+    rows = _merged(found.rows, (found.left, result), split)
+    columns = _merged(found.columns, (found.right, result), split)
+    reduced = _merged(_in_memory_order(product.reduced, found.left), found.layouts, split)
+    part = polynomial(STOP) - polynomial(START)
+    m, n, k = (
+        sizes_product([i for i in group if i is not split]) * (part if split in group else Polynomial.constant(1))
+        for group in (found.rows, found.columns, product.reduced)
+    )
+    call = Matmul(
+        m.expression(),
+        n.expression(),
+        k.expression(),
+        _operand(found.left, looped, split, rows[0], reduced[0]),
+        _operand(found.right, looped, split, reduced[1], columns[0]),
+        _operand(result, looped, split, rows[1], columns[1]),
+        accumulate=False,
+    )
+    return loops(looped, (call,))
+
+
+def _in_memory_order(indices: Sequence[Index], place: Layout) -> tuple[Index, ...]:
+    order = list(place.strides)
+    return tuple(sorted(indices, key=order.index))
+
+
+def _merged(indices: Sequence[Index], places: tuple[Layout, Layout], split: Index | None) -> tuple[Steps, Steps]:
+    """The steps of the indices in two operands; two that lie evenly in both are one."""
+    extents: list[Expr] = []
+    strides: list[tuple[Polynomial, ...]] = []
+    for index in reversed(indices):
+        step = tuple(place.strides.get(index, Polynomial(())) for place in places)
+        if index is split:
+            extents.insert(0, op("add", STOP, op("neg", START)))
+            strides.insert(0, step)
+        elif extents and step == tuple(inner * polynomial(extents[0]) for inner in strides[0]):
+            extents[0] = (polynomial(index.size) * polynomial(extents[0])).expression()
+        else:
+            extents.insert(0, index.size)
+            strides.insert(0, step)
+    one, other = (tuple(step[n].expression() for step in strides) for n in (0, 1))
+    return Steps(tuple(extents), one), Steps(tuple(extents), other)
+
+
+def _operand(place: Layout, looped: Sequence[Index], split: Index | None, row: Steps, column: Steps) -> Operand:
+    start = Polynomial(())
+    if split is not None:
+        start = polynomial(START) * place.strides.get(split, Polynomial(()))
+    return operand(place, looped, start, row, column)

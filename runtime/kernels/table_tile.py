@@ -1,0 +1,204 @@
+"""The register tile of a product whose operands are read in place through tables of offsets.
+
+Like the tile of a matrix product it keeps `height` rows times one or two vectors of C in registers while it walks along
+k. Row i of A starts at `a + rows_a[i]`, and step l of k lies `steps_a[l]` further on; the vectors of B for step l start
+at `b + steps_b[l]`, and row i of C at `c + rows_c[i]`. All offsets are bytes, so windows that overlap, strides and
+dilation cost what a plain matrix does. Numbers of A are spread one by one and need no alignment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from dlc.runtime.kernels.compilation import intrinsic, native, prefer_wide_vectors, types
+from dlc.runtime.kernels.primitives import call, is_real, suffix
+from dlc.runtime.kernels.tile import (
+    WORD,
+    TileShape,
+    constant,
+    multiply_add,
+    splat,
+    tile_shape,
+    transposed,
+    vectors_from,
+)
+
+BYTES = ir.IntType(8).as_pointer()
+
+
+def entry(builder, table: Any, position: Any) -> Any:
+    """The offset at a position of a table."""
+    return builder.load(builder.gep(table, [position]))
+
+
+def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int, arguments) -> None:
+    """C[height, vectors*lanes] (+)= A.B at the builder's position; C is not read unless it is to be added to."""
+    a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate = arguments
+    vector = ir.VectorType(element, shape.lanes)
+    a, b, c = (builder.inttoptr(address, BYTES) for address in (a, b, c))
+    rows_a, steps_a, steps_b, rows_c = (
+        builder.inttoptr(table, WORD.as_pointer()) for table in (rows_a, steps_a, steps_b, rows_c)
+    )
+    rows = [builder.gep(a, [entry(builder, rows_a, constant(i))]) for i in range(height)]
+    before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("store")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(WORD)
+    step.add_incoming(constant(0), before)
+    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
+    row_of_b = builder.bitcast(builder.gep(b, [entry(builder, steps_b, step)]), element.as_pointer())
+    loaded = [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row_of_b, vector, vectors)]
+    offset = entry(builder, steps_a, step)
+    for row, accumulators in zip(rows, sums, strict=True):
+        number = builder.load(builder.bitcast(builder.gep(row, [offset]), element.as_pointer()), align=shape.bytes)
+        spread = splat(builder, number, shape.lanes)
+        for accumulator, part in zip(accumulators, loaded, strict=True):
+            accumulator.add_incoming(ir.Constant(vector, [0.0] * shape.lanes), before)
+            accumulator.add_incoming(multiply_add(builder, spread, part, accumulator), loop)
+    following = builder.add(step, constant(1))
+    step.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
+    builder.position_at_end(done)
+    pairs: list[tuple[Any, Any]] = []
+    for i, accumulators in enumerate(sums):
+        row = builder.bitcast(builder.gep(c, [entry(builder, rows_c, constant(i))]), element.as_pointer())
+        spots = vectors_from(builder, row, vector, vectors)
+        pairs += [(total.incomings[1][0], spot) for total, spot in zip(accumulators, spots, strict=True)]
+    with builder.if_else(builder.icmp_signed("!=", accumulate, constant(0))) as (add, overwrite):
+        with add:
+            for value, spot in pairs:
+                kept = builder.load(spot, align=shape.bytes)
+                builder.store(builder.fadd(kept, value, flags=("contract",)), spot, align=shape.bytes)
+        with overwrite:
+            for value, spot in pairs:
+                builder.store(value, spot, align=shape.bytes)
+
+
+def tile_product(vectors: int) -> Any:
+    """``tile(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like)``: k >= 1."""
+
+    @intrinsic
+    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+        if not is_real(like):
+            return None
+        shape = tile_shape(like)
+
+        def codegen(context, builder, sig, args):
+            prefer_wide_vectors(builder.function)
+            end = builder.append_basic_block("tile.end")
+            blocks = [builder.append_basic_block(f"tile.{rows}") for rows in range(1, shape.height + 1)]
+            switch = builder.switch(args[0], end)
+            for rows, block in enumerate(blocks, start=1):
+                switch.add_case(constant(rows), block)
+                builder.position_at_end(block)
+                tile_body(builder, shape, args[-1].type, rows, vectors, args[1:-1])
+                builder.branch(end)
+            builder.position_at_end(end)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 10, like), codegen
+
+    return tile
+
+
+_tile_1, _tile_2 = tile_product(1), tile_product(2)
+
+
+def one_vector(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+    """A tile of one vector."""
+    _tile_1(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like)
+
+
+def two_vectors(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+    """A tile of two vectors."""
+    _tile_2(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like)
+
+
+def tile_symbol(real: Any, vectors: int) -> str:
+    return f"dlc_table_tile_{suffix(real)}_{vectors}"
+
+
+def load_table_tiles(real: Any) -> None:
+    """Compile the tiles for one type, or load them, and make them known by their symbols."""
+    signature = types.void(*[types.int64] * 10, real)
+    for vectors, function in ((1, one_vector), (2, two_vectors)):
+        llvm.add_symbol(tile_symbol(real, vectors), native(signature)(function).address)
+
+
+def tile_call(vectors: int) -> Any:
+    """The tile of that many vectors, called by symbol."""
+
+    @intrinsic
+    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+        if not is_real(like):
+            return None
+
+        def codegen(context, builder, sig, args):
+            call(builder, tile_symbol(like, vectors), ir.VoidType(), args)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 10, like), codegen
+
+    return tile
+
+
+narrow_tile, full_tile = tile_call(1), tile_call(2)
+
+
+@intrinsic
+def copy_vectors(typing_context, source, steps, count, target, distance, like):
+    """One vector from `source` + each of so many steps to places `distance` bytes apart."""
+    if not is_real(like):
+        return None
+    shape = tile_shape(like)
+
+    def codegen(context, builder, sig, args):
+        source, steps, count, target, distance, element = args
+        vector = ir.VectorType(element.type, shape.lanes).as_pointer()
+        source, target = (builder.inttoptr(address, BYTES) for address in (source, target))
+        steps = builder.inttoptr(steps, WORD.as_pointer())
+        before, loop, done = builder.block, builder.append_basic_block("copy"), builder.append_basic_block("copied")
+        builder.cbranch(builder.icmp_signed(">", count, constant(0)), loop, done)
+        builder.position_at_end(loop)
+        step = builder.phi(WORD)
+        step.add_incoming(constant(0), before)
+        value = builder.load(
+            builder.bitcast(builder.gep(source, [entry(builder, steps, step)]), vector), align=shape.bytes
+        )
+        builder.store(
+            value, builder.bitcast(builder.gep(target, [builder.mul(step, distance)]), vector), align=shape.bytes
+        )
+        following = builder.add(step, constant(1))
+        step.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, like), codegen
+
+
+@intrinsic
+def turn_vectors(typing_context, source, rows, target, distance, like):
+    """Transpose as many rows as a vector has numbers, each a vector at `source` + its entry in the table `rows`."""
+    if not is_real(like):
+        return None
+    shape = tile_shape(like)
+
+    def codegen(context, builder, sig, args):
+        source, rows, target, distance, element = args
+        vector = ir.VectorType(element.type, shape.lanes).as_pointer()
+        source, target = (builder.inttoptr(address, BYTES) for address in (source, target))
+        rows = builder.inttoptr(rows, WORD.as_pointer())
+        loaded = []
+        for i in range(shape.lanes):
+            spot = builder.gep(source, [entry(builder, rows, constant(i))])
+            loaded.append(builder.load(builder.bitcast(spot, vector), align=shape.bytes))
+        for i, column in enumerate(transposed(builder, loaded)):
+            spot = builder.gep(target, [builder.mul(distance, constant(i))])
+            builder.store(column, builder.bitcast(spot, vector), align=shape.bytes)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, like), codegen

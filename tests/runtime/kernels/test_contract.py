@@ -1,0 +1,146 @@
+"""Products over several indices against NumPy: windows, strides, dilation, every remainder, results in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numba
+import numpy as np
+import pytest
+
+from dlc.runtime import kernels
+from dlc.runtime.kernels import FLAGS, address, f32, f64, size
+from dlc.runtime.kernels.compilation import REGION_SIGNATURE
+from dlc.runtime.kernels.contract import DEPTH, ROWS, load_contract
+from dlc.runtime.kernels.tile import tile_shape
+
+TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
+Indices = Sequence[tuple[int, int, int]]  # extent, and the strides in both operands
+
+
+def places(indices: Indices, which: int) -> np.ndarray:
+    extents = [index[0] for index in indices]
+    steps = [n * index[which] for n, index in zip(np.indices(extents), indices, strict=True)]
+    return np.sum(steps, axis=0).ravel()
+
+
+def contract(real: str, rows: Indices, columns: Indices, reduced: Indices, a, b, c, accumulate: bool) -> None:
+    lists = [np.array(part, np.int64) for part in (rows, columns, reduced)]
+    described = [word for part in lists for word in (part.ctypes.data, len(part))]
+    load_contract(TYPES[real]).ctypes(*described, a.ctypes.data, b.ctypes.data, c.ctypes.data, accumulate, 1.0)
+
+
+def check(rng, real: str, rows: Indices, columns: Indices, reduced: Indices, accumulate: bool = False) -> None:
+    a, b, c = (
+        rng.standard_normal(1 + max((places(one, i)[:, None] + places(other, j)[None, :]).max(initial=0), 0)).astype(
+            real
+        )
+        for (one, i), (other, j) in (((rows, 1), (reduced, 1)), ((reduced, 2), (columns, 1)), ((rows, 2), (columns, 2)))
+    )
+    in_a = places(rows, 1)[:, None] + places(reduced, 1)[None, :]
+    in_b = places(reduced, 2)[:, None] + places(columns, 1)[None, :]
+    in_c = places(rows, 2)[:, None] + places(columns, 2)[None, :]
+    expected = c.astype(np.float64)
+    expected[in_c] = a.astype(np.float64)[in_a] @ b.astype(np.float64)[in_b] + (expected[in_c] if accumulate else 0)
+    if not accumulate:
+        c[in_c] = np.nan
+    contract(real, rows, columns, reduced, a, b, c, accumulate)
+    tolerance = 40 * np.finfo(real).eps * np.sqrt(prod(i[0] for i in reduced) + 1)
+    assert np.max(np.abs(c - expected), initial=0.0) <= tolerance, (rows, columns, reduced)
+
+
+def convolution(c: int, h: int, w: int, o: int, p: int, stride: int = 1, dilation: int = 1):
+    """The indices of its three products: maps, weights and images."""
+    u, v = ((n - dilation * (p - 1) - 1) // stride + 1 for n in (h, w))
+    image = (c, h * w), (p, dilation * w), (p, dilation)
+    pixels = (u, stride * w, v), (v, stride, 1)
+    weights = (c, p * p), (p, p), (p, 1)
+    forward = (
+        [(o, c * p * p, u * v)],
+        pixels,
+        [(n, at, step) for (n, at), (_, step) in zip(weights, image, strict=True)],
+    )
+    of_weights = (
+        [(o, u * v, c * p * p)],
+        [(n, step, at) for (n, at), (_, step) in zip(weights, image, strict=True)],
+        [(u, v, stride * w), (v, 1, stride)],
+    )
+    return forward, of_weights
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize(
+    "sizes", [(3, 9, 11, 5, 3), (6, 14, 14, 16, 5), (4, 20, 21, 24, 3, 2), (3, 16, 40, 9, 3, 1, 2), (33, 8, 40, 40, 3)]
+)
+def test_convolutions(real: str, sizes: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    for product in convolution(*sizes):
+        check(rng, real, *product)
+        check(rng, real, *product, accumulate=True)
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_every_remainder_of_the_tile_either_way_round(real: str) -> None:
+    rng = np.random.default_rng(4)
+    shape = tile_shape(TYPES[real])
+    for m in (1, 2, shape.height - 1, shape.height, shape.height + 1, 2 * shape.height + 1):
+        for n in range(1, 2 * shape.width + 2):
+            check(rng, real, [(m, 9, n)], [(n, 1, 1)], [(9, 1, n)])
+            check(rng, real, [(m, 9, 1)], [(n, 9, m)], [(9, 1, 1)], accumulate=True)
+            check(rng, real, [(m, 1, 2 * n)], [(n, 3, 2)], [(5, m, 3 * n)])
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("k", [DEPTH - 1, DEPTH, DEPTH + 1, 2 * DEPTH + 5])
+def test_long_sums_visit_c_more_than_once(real: str, k: int) -> None:
+    rng = np.random.default_rng(k)
+    check(rng, real, [(7, k, 19)], [(19, 1, 1)], [(k, 1, 19)])
+    check(rng, real, [(7, k, 19)], [(19, k, 1)], [(k, 1, 1)], accumulate=True)
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_many_rows_and_columns(real: str) -> None:
+    rng = np.random.default_rng(6)
+    check(rng, real, [(ROWS + 9, 6, 40)], [(40, 1, 1)], [(6, 1, 40)])
+    check(rng, real, [(3, 1, 1)], [(ROWS + 9, 6, 3)], [(6, 3, 1)])
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_rows_at_powers_of_two(real: str) -> None:
+    check(np.random.default_rng(7), real, [(40, 1, 512)], [(40, 1, 1)], [(20, 40, 1024)])
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_empty_lists_of_values(real: str) -> None:
+    a = b = np.ones(4, real)
+    for accumulate, expected in ((True, 7.0), (False, 0.0)):
+        c = np.full(6, 7.0, real)
+        contract(real, [(2, 1, 3)], [(3, 1, 1)], [(0, 1, 1)], a, b, c, accumulate)
+        assert (c == expected).all()
+    for rows, columns in ((0, 3), (2, 0)):
+        c = np.full(6, 7.0, real)
+        contract(real, [(rows, 1, 3)], [(columns, 1, 1)], [(1, 1, 1)], a, b, c, False)
+        assert (c == 7).all()
+
+
+@pytest.mark.parametrize(("view", "real"), [(f32, "float32"), (f64, "float64")])
+def test_nan_and_infinity_reach_the_result_from_a_region(view, real: str) -> None:
+    product = {"float32": kernels.contract_f32, "float64": kernels.contract_f64}[real]
+
+    def region(table, shard, shards):
+        n = size(table, 0)
+        x, k, y = view(table, 1, n), view(table, 2, 4, 3), view(table, 3, 4, n - 2)
+        product(
+            ((4, 3, n - 2),), ((n - 2, 1, 1),), ((3, 1, 1),), address(k, 0, 0), address(x, 0), address(y, 0, 0), False
+        )
+
+    compiled = numba.cfunc(REGION_SIGNATURE, **FLAGS)(region)
+    rng = np.random.default_rng(1)
+    x, k, y = rng.normal(size=21).astype(real), rng.normal(size=(4, 3)).astype(real), np.empty((4, 19), real)
+    x[5], k[2, 1] = np.nan, np.inf
+    table = np.array([21, x.ctypes.data, k.ctypes.data, y.ctypes.data])
+    compiled.ctypes(table.ctypes.data, 0, 1)
+    with np.errstate(invalid="ignore"):
+        expected = k @ np.stack([x[i : i + 19] for i in range(3)])
+    assert np.allclose(y, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
