@@ -314,8 +314,10 @@ class _Body:
 
     def _operand(self, operand: Operand, elements: int, place: _Place, writes: bool) -> None:
         if isinstance(operand.row, Steps) and isinstance(operand.column, Steps):
-            pairs = zip(operand.row.extents + operand.column.extents, operand.row.strides + operand.column.strides)
-            spans = [(whole(one, place.scope) - 1) * abs(whole(step, place.scope)) for one, step in pairs]
+            steps = [
+                step for pair in (operand.row, operand.column) for step in zip(pair.extents, pair.strides, strict=True)
+            ]
+            spans = [(whole(extent, place.scope) - 1) * abs(whole(stride, place.scope)) for extent, stride in steps]
             elements = min(elements, sum(spans) + 1)  # windows overlap
         self._touch(operand.buffer, (*operand.piece, operand.offset), place, writes, float(elements))
 
