@@ -43,6 +43,7 @@ from dlc.compiler.passes import (
     simplify,
     stabilise,
     stack,
+    timewise,
 )
 
 
@@ -112,6 +113,7 @@ FINISH = (
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
     Pass("stack", stack.run),  # after fuse, which writes nothing of tensors in parts into their readers
+    Pass("timewise", timewise.run),  # after stack, whose tensors belong to recurrences too
     Pass("guard", guard.run),  # last: of a draw that fuse has written into its only reader nothing is left to guard
 )
 DIFFERENTIATE, CHECKPOINT, LOWER, EMIT = "differentiate", "checkpoint", "lower", "emit"

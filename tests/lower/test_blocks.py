@@ -36,10 +36,7 @@ MASKS = {
     "every second": "2*s <= t",
 }
 SPECS = {
-    **{
-        name: SOFTMAX.format(mask=f"[{mask}]", again=mask.replace("s ", "s' "))
-        for name, mask in MASKS.items()
-    },
+    **{name: SOFTMAX.format(mask=f"[{mask}]", again=mask.replace("s ", "s' ")) for name, mask in MASKS.items()},
     "linear": """
 layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E]:
     a[b,t,s] = [s <= t]*(sum[d] q[b,t,d]*k[b,s,d])

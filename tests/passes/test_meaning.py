@@ -23,12 +23,13 @@ from dlc.compiler.passes import (
     simplify,
     stabilise,
     stack,
+    timewise,
 )
 
 # fuse takes extracted graphs
 ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, residues)
 FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
-AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues, stack)
+AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues, stack, timewise)
 
 
 @pytest.fixture(scope="module")
