@@ -317,17 +317,45 @@ class Size(click.ParamType):
         return name.strip(), int(text)
 
 
+def _of_costs(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of commands that tell what kernels cost."""
+    for option in reversed(
+        (
+            spec_argument,
+            click.option("--size", "sizes", type=Size(), multiple=True, help="Of an open index set, such as B=64."),
+            click.option("--json", "as_json", is_flag=True, help="Print JSON in SI units."),
+            click.option("--brief", is_flag=True, help="Leave out the formulas, and how each kernel is computed."),
+            click.option("--wrt", multiple=True, metavar="NAME", help="Differentiate by this input too; '*': by all."),
+            define_option,
+            dtype_option,
+            gemm_option,
+            model_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @commands.command()
-@spec_argument
-@click.option("--size", "sizes", type=Size(), multiple=True, help="The size of an open index set, such as B=64.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in SI units.")
-@click.option("--brief", is_flag=True, help="Leave out the formulas, and how each kernel is computed.")
-@click.option("--wrt", multiple=True, metavar="NAME", help="Differentiate by this input too; '*' is all inputs.")
-@define_option
-@dtype_option
-@gemm_option
-@model_option
-def explain(
+@_of_costs
+def explain(spec: str, **options: Any) -> None:
+    """Tell of every kernel of SPEC what it computes, what that costs, how it is done and why, and predict its time."""
+    from dlc.compiler import performance
+
+    _show_costs(performance.explain, spec, **options)
+
+
+@commands.command()
+@_of_costs
+def profile(spec: str, **options: Any) -> None:
+    """Run SPEC on seeded inputs, and tell of every kernel how long it takes, beside what `dlc explain` tells."""
+    from dlc.compiler import performance
+
+    _show_costs(performance.profile, spec, **options)
+
+
+def _show_costs(
+    find: Callable[..., Any],
     spec: str,
     sizes: tuple[tuple[str, int], ...],
     as_json: bool,
@@ -338,12 +366,12 @@ def explain(
     gemm: str | None,
     model: str | None,
 ) -> None:
-    """Tell of every kernel of SPEC what it computes, what that costs, how it is done and why, and predict its time."""
-    from dlc.compiler import analysis, performance
+    from dlc.compiler import analysis
     from dlc.compiler.options import Options
 
-    options = Options.of(dtype, wrt=wrt, model=model, gemm=gemm, **_split(definitions))
-    found = performance.explain(spec, options, dict(sizes))
+    fixed = _split(definitions)
+    options = Options.of(dtype, fixed["sizes"], wrt, fixed["hyper"], model, gemm=gemm)
+    found = find(spec, options, dict(sizes))
     text = analysis.as_json(found) if as_json else "\n".join(analysis.as_text(one, not brief) for one in found)
     click.echo(text, nl=False)
 

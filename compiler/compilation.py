@@ -14,7 +14,7 @@ from dlc.compiler import options, pipeline, semantics
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity
 from dlc.compiler.emit import emit
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.loops import Program
+from dlc.compiler.ir.loops import Program, with_kernels_apart
 from dlc.compiler.options import Options
 from dlc.compiler.sources import Spec
 from dlc.compiler.syntax import ast
@@ -95,13 +95,15 @@ def _on_checkpoints(graph: Graph, entries: Mapping[str, Graph]) -> Iterator[Diag
         yield options.KeepsAllStates(tensor.span, tensor.id)
 
 
-def module_text(spec: Spec, chosen: Options, kernels: str = "", off: Collection[str] = ()) -> ModuleText:
-    """The module as text: the same for the same spec and options, byte by byte.
+def module_text(
+    spec: Spec, chosen: Options, kernels: str = "", off: Collection[str] = (), apart: bool = False
+) -> ModuleText:
+    """The module as text: the same for the same spec and options, byte by byte; `apart`: with a region for each kernel.
 
     `kernels` is the fingerprint of the runtime's kernels: a module that has one refuses to run with others.
     """
     found = tuple(_programs(spec, chosen, off))
-    made = tuple(program for program, _ in found)
+    made = tuple(with_kernels_apart(program) if apart else program for program, _ in found)
     remarks = tuple(remark for _, several in found for remark in several)
     functions = semantics.functions(parse(spec.source), semantics.Loader())
     exports = tuple(pipeline.without_derivatives(function) for function in functions)

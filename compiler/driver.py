@@ -99,9 +99,15 @@ def _compile_and_import(spec: Spec, out: str | Path | None, options: Options) ->
         return CompiledFile(target, key, _remarks(_stored(spec, options, key))), _imported(target, identity)
 
 
-def _key(spec: Spec, options: Options) -> str:
+def kernels_apart(spec: Spec, options: Options) -> ModuleType:
+    """The module of the spec with every kernel in a region of its own, so that each can be timed."""
+    key = _key(spec, options, apart=True)
+    return _imported(_stored(spec, options, key, apart=True), key)
+
+
+def _key(spec: Spec, options: Options, apart: bool = False) -> str:
     texts = [(found.path.name, found.source.text) for found in sources.used_files(spec)]
-    return store.key_of({"files": texts, "options": options.described()})
+    return store.key_of({"files": texts, "options": options.described(), **({"apart": True} if apart else {})})
 
 
 def _file_name(spec: Spec) -> str:
@@ -112,7 +118,7 @@ def _file_name(spec: Spec) -> str:
     return f"{stem}.py"
 
 
-def _stored(spec: Spec, options: Options, key: str) -> Path:
+def _stored(spec: Spec, options: Options, key: str, apart: bool = False) -> Path:
     """The module in the store, compiled by this process if no other has done it; others wait meanwhile."""
     folder = store.find(key)
     if folder is None:
@@ -121,7 +127,7 @@ def _stored(spec: Spec, options: Options, key: str) -> Path:
             if folder is None:
                 from dlc.compiler import compilation  # loads the parser, which a module that is found does not need
 
-                text = compilation.module_text(spec, options, fingerprint())
+                text = compilation.module_text(spec, options, fingerprint(), apart=apart)
                 name = Path(_file_name(spec))
                 texts = {str(name): text.python, str(name.with_suffix(".pyi")): text.stub}
                 if text.remarks:

@@ -99,7 +99,7 @@ def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[s
     model.train = True  # what does nothing otherwise is pinned too
     for name, value in model.params.items():
         value[...] = _random(name).normal(0, 0.3, value.shape)
-    given = {value.name: _drawn(value, chosen, declaration) for value in declaration.inputs}
+    given = {value.name: drawn(value, chosen, declaration) for value in declaration.inputs}
     entries = {entry.name for entry in declaration.entries}
     objectives = declaration.objectives
     outputs = dict(model.forward(given)) if "forward" in entries else {}
@@ -111,7 +111,7 @@ def _model_numbers(kind: type[Model], sizes: Mapping[str, int] | None) -> dict[s
         outputs.update((name, loss) for name, (loss, _) in steps.items())
         gradients = {f"{name}: {key}": value for name, (_, found) in steps.items() for key, value in found.items()}
     elif "vjp" in entries:
-        weights = {c.output: _drawn(c, chosen, declaration) for c in declaration.cotangents}
+        weights = {c.output: drawn(c, chosen, declaration) for c in declaration.cotangents}
         _, gradients = model.vjp(weights, **given)
     return {
         "sizes": chosen,
@@ -179,7 +179,8 @@ def _random(name: str) -> np.random.Generator:
     return np.random.default_rng([SEED, *name.encode("utf-8", "surrogatepass")])
 
 
-def _drawn(value: Input, sizes: Mapping[str, int], declaration: Declaration) -> np.ndarray[Any, Any]:
+def drawn(value: Input, sizes: Mapping[str, int], declaration: Declaration) -> np.ndarray[Any, Any]:
+    """Seeded numbers for an input."""
     shape, random = shape_of(value, sizes), _random(value.name)
     if value.type == "real":
         return random.normal(size=shape)

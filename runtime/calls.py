@@ -113,6 +113,12 @@ class EntryCall:
         execution = plan.take()
         return Prepared(self, plan, execution, values, flat)
 
+    def regions(self, given: Mapping[str, Any]) -> tuple[Any, Vector, Any]:
+        """The regions with their shards, after a run, the table that they read, and what must be kept meanwhile."""
+        buffer = self._gradient_buffer()
+        plan, execution, values = self._executed(given, buffer[1])
+        return plan.regions, execution.table, (buffer, plan, execution, values, given)
+
     # -- a call -------------------------------------------------------------------------------------------------------
 
     def _executed(self, given: Mapping[str, Any], base: int) -> tuple[Plan, Execution, tuple[Any, ...]]:

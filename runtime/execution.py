@@ -43,10 +43,11 @@ SMALL = 1 << 14
 @dataclass(frozen=True, slots=True)
 class Execution:
     """By their names the ``arrays`` that stay in place: what the model holds, and what is computed and not returned as
-    it is.  ``frame`` is the address of what a call needs to know, which is ``kept``."""
+    it is.  ``frame`` is the address of what a call needs to know, with the ``table``; behind them, all is ``kept``."""
 
     arrays: Mapping[str, Vector]
     frame: int
+    table: Vector
     kept: tuple[Any, ...]
 
 
@@ -71,7 +72,8 @@ class Plan:
         known = _known(declaration, entry, sizes, shards)
         #: `run(frame, id(tuple of arrays), address of gradients)`: 0 where what is given is as planned, and it ran
         self.run = frames.run
-        self._program = frames.Program([(step.region, _shards_of(step, known)) for step in entry.steps])
+        self.regions = [(step.region, _shards_of(step, known)) for step in entry.steps]
+        self._program = frames.Program(self.regions)
         arrays = {array.name: array for array in (*declaration.given, *declaration.arrays)}
         self._dtypes = {name: declaration.dtype(array.type) for name, array in arrays.items()}
         self._shapes = {name: shape_of(arrays[name], known) for name in _mentioned(declaration, entry)}
@@ -189,7 +191,7 @@ class Plan:
         for name, value in arrays.items():
             table[self.slots[name]] = address(value)
         frame = self._program.frame(table, self._records, self._gradient_slots)
-        return Execution(arrays, frame.address, (frame, table, workspace))
+        return Execution(arrays, frame.address, table, (frame, workspace))
 
 
 def _returned(entry: Entry) -> dict[str, str]:

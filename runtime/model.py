@@ -202,6 +202,14 @@ class Model(Tunable):
             raise InputError(f"there is no loss {name}{suggestion(name, known) or f': there is {listed(known)}'}")
         return self._calls[known[name or next(iter(known))].name]
 
+    def regions(self, entry: str, given: Mapping[str, Any]) -> tuple[Any, Vector, Any]:
+        """The regions of an entry with their numbers of shards, after a run with these inputs (and cotangents, by their
+        own names), the table that they read, and what must be kept meanwhile: for those who time them."""
+        cotangents = {cotangent.name for cotangent in self.declaration.cotangents}
+        inputs = {name: value for name, value in given.items() if name not in cotangents}
+        values, _ = self._given(inputs, {}, True)
+        return self._call(entry, "").regions({**values, **{name: given[name] for name in cotangents & {*given}}})
+
     def vjp(self, cotangents: Any, /, **inputs: Any) -> tuple[Outputs, Gradients]:
         """The outputs, and the gradients of the sum of ``cotangents[y] * y`` over all outputs y.
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dlc.compiler import cli, performance
+from dlc.compiler import analysis, cli, performance
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.options import Options
+from dlc.runtime import profiling
 from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.choice import implementation, reason
 
@@ -65,6 +66,31 @@ def test_a_size_of_the_wrong_form(spec: str, size: str, capsys: pytest.CaptureFi
 
 def test_an_unknown_size_is_said(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", spec, "--size", "Bb=4"]) == 1
+    assert "error[DL928]" in capsys.readouterr().err
+
+
+RECURRENCE = """
+layer Run(x[B,T,D]; u[D,D'] ~ normal(0, 1)) -> last[B,D]:
+    h[b,0,d] = 0
+    h[b,t+1,d] = tanh(u[d,d']*h[b,t,d'] + x[b,t,d])
+    last[b,d] = h[b,|T|,d]
+"""
+
+
+def test_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kernel of every entry has its time, also those that run in turn in a recurrence."""
+    monkeypatch.setenv("DLC_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(profiling, "SECONDS", 0.02)
+    (tmp_path / "run.dl").write_text(RECURRENCE)
+    (found,) = performance.profile(tmp_path / "run.dl", Options.of(), {"B": 8, "T": 6, "D": 16})
+    assert [entry.name for entry in found.entries] == ["forward", "vjp"]
+    for entry in found.entries:
+        assert all(row.measured and row.measured_alone and row.measured > 0 for row in entry.rows)
+        assert sum(row.measured_alone or 0 for row in entry.rows) == pytest.approx(entry.measured_alone)
+    lines = analysis.as_text(found).splitlines()
+    assert "of its roofline" in lines[4] and lines[3].startswith("forward: measured ")
+    json.loads(analysis.as_json([found]))
+    assert cli.main(["profile", str(tmp_path / "run.dl"), "--size", "Q=3"]) == 1
     assert "error[DL928]" in capsys.readouterr().err
 
 

@@ -1,6 +1,14 @@
 """What a program costs and how it is computed, told from its loops: operations, bytes, ways to compute, predictions."""
 
-from dlc.compiler.analysis.explanation import Explanation, Host, Row, Setting, explained
+from dlc.compiler.analysis.explanation import (
+    Explanation,
+    Host,
+    Row,
+    Setting,
+    all_sizes,
+    explained,
+    with_measured,
+)
 from dlc.compiler.analysis.presentation import as_json, as_text
 
-__all__ = ["Explanation", "Host", "Row", "Setting", "as_json", "as_text", "explained"]
+__all__ = ["Explanation", "Host", "Row", "Setting", "all_sizes", "as_json", "as_text", "explained", "with_measured"]

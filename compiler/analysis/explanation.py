@@ -8,8 +8,8 @@ fits into the cache, costs no memory traffic; one that a kernel writes and reads
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dlc.compiler.analysis.choices import Choice, Chooser, Share, choices, sharing
 from dlc.compiler.analysis.counting import Count, counts, length
@@ -57,8 +57,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """One kernel of one entry.  ``seconds`` is the prediction, and what ``bound`` says takes that long; ``measured`` is
-    known of those that were run."""
+    """One kernel of one entry.  ``seconds`` is the prediction, ``alone`` that for one thread; what ``bound`` says takes
+    that long.  What was measured is known of kernels that were run."""
 
     region: int
     kernel: str
@@ -72,8 +72,10 @@ class Row:
     choices: tuple[Choice, ...]
     share: Share
     seconds: float
+    alone: float
     bound: str
     measured: float | None = None
+    measured_alone: float | None = None
 
     @property
     def bytes(self) -> float:
@@ -91,6 +93,7 @@ class EntryReport:
     working_set: float
     seconds: float
     measured: float | None = None
+    measured_alone: float | None = None
 
     @property
     def flops(self) -> float:
@@ -170,6 +173,7 @@ class _Explaining:
             choices(kernel, count, self._setting.choose, self._setting.gemm),
             share,
             max(compute, moving),
+            max(count.flops / host.flops, (read + written) / host.bandwidth(is_small, 1)),
             "arithmetic" if compute >= moving else "memory",
         )
 
@@ -180,6 +184,23 @@ class _Explaining:
             return False
         pieces = self._setting.shards if buffer.sizes and buffer.sizes[0] is SHARDS else 1
         return self._lengths[name] / pieces <= self._setting.host.cache
+
+
+def with_measured(
+    report: EntryReport, groups: Sequence[Sequence[str]], together: Sequence[float], alone: Sequence[float]
+) -> EntryReport:
+    """The entry with the times that groups of its kernels took, in order, by all threads and by one; within a group
+    they are shared out as predicted."""
+    rows: list[Row] = []
+    waiting = list(report.rows)
+    for group, by_all, by_one in zip(groups, together, alone, strict=True):
+        count = len(dict.fromkeys(group))
+        mine, waiting = waiting[:count], waiting[count:]
+        whole = sum(row.alone for row in mine)
+        for row in mine:
+            share = row.alone / whole if whole else 1 / count
+            rows.append(replace(row, measured=by_all * share, measured_alone=by_one * share))
+    return replace(report, rows=tuple(rows), measured=sum(together), measured_alone=sum(alone))
 
 
 def all_sizes(program: Program, sizes: Mapping[str, int], shards: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from dlc.compiler.analysis.explanation import EntryReport, Explanation, Row
 
 _INDENT = "    "
 _HEAD = ("predicted", "share", "FLOP", "read", "written", "bound by", "region", "kernel")
-_MEASURED = ("measured", "of roofline")
+_MEASURED = ("measured", "one thread", "of its roofline")
 
 
 def as_text(found: Explanation, formulas: bool = True) -> str:
@@ -37,14 +37,16 @@ def _entry(entry: EntryReport, formulas: bool) -> Iterator[str]:
     totals = [f"predicted {duration(entry.seconds)}"]
     if entry.measured is not None:
         totals.insert(0, f"measured {duration(entry.measured)}")
+    if entry.measured_alone is not None:
+        totals.insert(1, f"by one thread {duration(entry.measured_alone)}")
     totals += [quantity(entry.flops, "FLOP"), f"{quantity(entry.bytes, 'B')} moved"]
     totals += [f"{quantity(entry.working_set, 'B')} touched", _counted(entry.regions, "region")]
     totals.append(_counted(entry.forks, "fork"))
     yield f"{entry.name}: {', '.join(totals)}"
     is_measured = any(row.measured is not None for row in entry.rows)
     head = ((*_MEASURED, *_HEAD) if is_measured else _HEAD)[:]
-    rows = sorted(entry.rows, key=lambda row: -(row.measured if row.measured is not None else row.seconds))
-    whole = sum(row.measured or row.seconds for row in rows) or 1.0
+    rows = sorted(entry.rows, key=lambda row: -_taken(row))
+    whole = sum(map(_taken, rows)) or 1.0
     cells = [_cells(row, whole, is_measured) for row in rows]
     widths = [max(len(line[n]) for line in (head, *cells)) for n in range(len(head))]
     yield _line(head, widths)
@@ -54,11 +56,15 @@ def _entry(entry: EntryReport, formulas: bool) -> Iterator[str]:
             yield from (f"{_INDENT}{note}" for note in _notes(row))
 
 
+def _taken(row: Row) -> float:
+    """What rows are sorted by: the work of the kernel, which other programs of the machine do not lengthen."""
+    return row.seconds if row.measured_alone is None else row.measured_alone
+
+
 def _cells(row: Row, whole: float, is_measured: bool) -> tuple[str, ...]:
-    taken = row.measured if row.measured is not None else row.seconds
     cells = (
         duration(row.seconds),
-        f"{100 * taken / whole:.1f}%",
+        f"{100 * _taken(row) / whole:.1f}%",
         quantity(row.flops, ""),
         quantity(row.bytes_read, "B"),
         quantity(row.bytes_written, "B"),
@@ -68,9 +74,14 @@ def _cells(row: Row, whole: float, is_measured: bool) -> tuple[str, ...]:
     )
     if not is_measured:
         return cells
-    if row.measured is None:
-        return ("", "", *cells)
-    return (duration(row.measured), f"{100 * row.seconds / row.measured:.0f}%" if row.measured else "", *cells)
+    if row.measured is None or row.measured_alone is None:
+        return ("", "", "", *cells)
+    return (
+        duration(row.measured),
+        duration(row.measured_alone),
+        f"{100 * row.alone / row.measured_alone:.0f}%",
+        *cells,
+    )
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

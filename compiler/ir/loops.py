@@ -35,7 +35,7 @@ once the sizes are known).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dlc.compiler.ir.expr import Expr, Index, Read, Size
@@ -280,6 +280,15 @@ class Program:
     doc: str = field(default="", compare=False)
     derived: Mapping[str, Expr] = field(default_factory=dict)
     is_optimizer: bool = False  # its entries are run one after the other; the first state is the parameters
+
+
+def with_kernels_apart(program: Program) -> Program:
+    """Every step of a region in a region of its own, which is divided as the whole was."""
+    entries = tuple(
+        replace(entry, regions=tuple(Region((step,), region.work) for region in entry.regions for step in region.steps))
+        for entry in program.entries
+    )
+    return replace(program, entries=entries)
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:

@@ -195,7 +195,7 @@ layer Softmax(x[B,I]) -> y[B,I]:
 def test_sharing_and_its_reasons() -> None:
     sizes = {"B": 4, "T": 5, "D": 3}
     shared = entry(explained(RECURRENCE, sizes))
-    assert shared.forks == 1 and all(one.share.is_shared for one in shared.rows)
+    assert shared.forks == shared.regions and all(one.share.is_shared for one in shared.rows)
     little = entry(explained(RECURRENCE, sizes, work=10**6))
     assert little.forks == 0
     assert {one.share.why.split(":")[0] for one in little.rows} == {"one thread"}
