@@ -64,6 +64,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "dlc.compiler.analysis",
         "dlc.compiler.compilation",
         "dlc.compiler.driver",
+        "dlc.compiler.golden",
         "dlc.compiler.ir",
         "dlc.compiler.options",
         "dlc.compiler.sources",
