@@ -284,8 +284,20 @@ def walk(*roots: Expr) -> Iterator[Expr]:
         stack.extend((child, False) for child in reversed(node.children))
 
 
+_reads: WeakKeyDictionary[Expr, tuple[Read, ...]] = WeakKeyDictionary()
+
+
 def reads(*roots: Expr) -> list[Read]:
-    return [node for node in walk(*roots) if isinstance(node, Read)]
+    """The distinct reads below the roots, in the order of ``walk``.  Remembered for each root."""
+    return list(dict.fromkeys(read for root in roots for read in _reads_below(root)))
+
+
+def _reads_below(root: Expr) -> tuple[Read, ...]:
+    found = _reads.get(root)
+    if found is None:  # without the root itself, which would keep its own entry alive
+        found = tuple(node for node in walk(root) if isinstance(node, Read) and node is not root)
+        _reads[root] = found
+    return (*found, root) if isinstance(root, Read) else found
 
 
 _free: WeakKeyDictionary[Expr, tuple[Index, ...]] = WeakKeyDictionary()
