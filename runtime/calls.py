@@ -21,6 +21,7 @@ from dlc.runtime.execution import Execution, Plan, address
 from dlc.runtime.parameters import Layout, aligned_zeros
 from dlc.runtime.results import Gradients, Outputs
 from dlc.runtime.sizes import bound_sizes
+from dlc.runtime.spares import Spares
 from dlc.runtime.threads import shards
 
 Vector = np.ndarray[Any, Any]
@@ -60,6 +61,7 @@ class EntryCall:
         self._quick: dict[tuple[str, ...], tuple[Callable[[Any], Any] | None, tuple[Plan, ...]]] = {}
         self._buffers: list[tuple[Vector, int]] = []
         self.modes = frozenset(mode.name for mode in declaration.modes)
+        self._spares = Spares()
         needed = set(entry.inputs)
         self.required = frozenset(v.name for v in values if v.name in needed and v.default is None)
 
@@ -218,7 +220,7 @@ class EntryCall:
         shapes = {name: array.shape for name, array in arrays.items()}
         sizes = bound_sizes(self._declaration, shapes, self._fixed, self.entry.sizes)
         known = self._declaration, self.entry, sizes, shards(), self._layout
-        plan = Plan(*known, self._flat, {**self._hypers, **self._states}, tuple(arrays))
+        plan = Plan(*known, self._flat, {**self._hypers, **self._states}, tuple(arrays), self._spares)
         while len(self._plans) >= MOST_PLANS:
             old = self._plans.pop(next(iter(self._plans)), None)
             self._quick = {

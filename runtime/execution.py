@@ -30,6 +30,7 @@ from dlc.runtime.declarations import (
     shape_of,
 )
 from dlc.runtime.parameters import ALIGNMENT, Layout
+from dlc.runtime.spares import Spares
 from dlc.runtime.workspace import placed
 
 Vector = np.ndarray[Any, Any]
@@ -65,6 +66,7 @@ class Plan:
         parameters: Vector,
         held: Mapping[str, Vector],
         given: Sequence[str],
+        spares: Spares,
     ) -> None:
         from dlc.runtime.kernels import frames  # loads Numba, which importing a module of models need not
 
@@ -78,7 +80,7 @@ class Plan:
         self._dtypes = {name: declaration.dtype(array.type) for name, array in arrays.items()}
         self._shapes = {name: shape_of(arrays[name], known) for name in _mentioned(declaration, entry)}
         self.slots = {name: array.slot for name, array in arrays.items()}
-        self._known = known
+        self._known, self._spares = known, spares
         self._fixed = (*declaration.sizes, *declaration.derived, SHARDS)
         self._held, self._parameters, self._layout = held, parameters, layout
         sizes_of = {name: self._bytes(name) for name in entry.workspace}
@@ -112,7 +114,7 @@ class Plan:
         ]
 
     def _plan_outputs(self, declaration: Declaration, entry: Entry) -> None:
-        """``fresh``: arrays made anew by every call; and which places are in the flat gradient buffer;
+        """``fresh``: arrays that every call has of its own; and which places are in the flat gradient buffer;
         ``copies``: gradients of parameters that are computed elsewhere and have to be copied there."""
         given = {array.name for array in declaration.given}
         homes: dict[str, str] = {}
@@ -157,7 +159,7 @@ class Plan:
     # -- executions ---------------------------------------------------------------------------------------------------
 
     def made_anew(self) -> list[Vector]:
-        return [np.empty(shape, dtype) for _, shape, dtype in self.fresh]
+        return self._spares.empty((shape, dtype) for _, shape, dtype in self.fresh)
 
     def take(self) -> Execution:
         """An execution that no other call uses."""
