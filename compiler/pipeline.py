@@ -29,6 +29,7 @@ from dlc.compiler.ir.loops import Program
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import in_place, lower
 from dlc.compiler.passes import (
+    borders,
     cse,
     dce,
     deltas,
@@ -112,6 +113,7 @@ FINISH = (
     Pass("dce.2", dce.run),
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
+    Pass("borders", borders.run),  # after residues, of whose parts each has windows of its own
     Pass("stack", stack.run),  # after fuse, which writes nothing of tensors in parts into their readers
     Pass("timewise", timewise.run),  # after stack, whose tensors belong to recurrences too
     Pass("guard", guard.run),  # last: of a draw that fuse has written into its only reader nothing is left to guard

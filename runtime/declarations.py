@@ -16,7 +16,7 @@ import numpy as np
 
 Sizes = Mapping[str, int]
 Size = int | str | Callable[[Sizes], int]
-Type = Literal["real", "int", "bool"]
+Type = Literal["real", "int", "int32", "bool"]  # int32: of what is not seen from outside
 
 SHARDS = "#shards"
 
@@ -177,6 +177,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
     "int": np.dtype(np.int64),
+    "int32": np.dtype(np.int32),
     "bool": np.dtype(np.bool_),
 }
 

@@ -16,9 +16,13 @@ from dlc.compiler.analysis.counting import Count, counts, length
 from dlc.compiler.analysis.formulas import formula
 from dlc.compiler.analysis.values import whole
 from dlc.compiler.ir.expr import Expr, Index
-from dlc.compiler.ir.loops import SHARDS, Entry, Program, Region, Repeat, Step
+from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Region, Repeat, Step
 
-_BYTES = {"float32": 4, "float64": 8, "int": 8, "bool": 1}
+_BYTES = {"float32": 4, "float64": 8, "int": 8, "int32": 4, "bool": 1}
+
+
+def _dtype(buffer: Buffer, real: str) -> str:
+    return real if buffer.type == "real" else "int32" if buffer.is_short else buffer.type
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class _Explaining:
         self._program, self._setting = program, setting
         self._sizes = all_sizes(program, setting.sizes, setting.shards)
         real = setting.real
-        self._items = {b.id: _BYTES[real if b.type == "real" else b.type] for b in program.buffers.values()}
+        self._items = {b.id: _BYTES[_dtype(b, real)] for b in program.buffers.values()}
         self._lengths = {b.id: length(b, self._sizes) * self._items[b.id] for b in program.buffers.values()}
 
     def entry(self, entry: Entry) -> EntryReport:

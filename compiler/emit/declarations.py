@@ -89,7 +89,7 @@ class DeclarationWriter:
         return [value for value in self.program.values if value.role == role]
 
     def _array(self, buffer: Buffer) -> str:
-        return self._text("Array", buffer.id, buffer.sizes, buffer.type)
+        return self._text("Array", buffer.id, buffer.sizes, "int32" if buffer.is_short else buffer.type)
 
     def _input(self, value: Value) -> str:
         default = () if value.default is None else (f"default={_number(value.default)}",)

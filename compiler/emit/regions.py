@@ -119,7 +119,7 @@ class RegionWriter:
         return Function(name, tuple(writer.written), frozenset(scope.spelling.used))
 
     def _view(self, buffer: Buffer, scope: _Scope) -> str:
-        kind = VIEWS.get((buffer.type, self._real)) or VIEWS[buffer.type, ""]
+        kind = "i32" if buffer.is_short else VIEWS.get((buffer.type, self._real)) or VIEWS[buffer.type, ""]
         scope.spelling.used.add(kind)
         extents = [scope.text(size) for size in buffer.sizes] or ["1"]
         return f"{scope.view(buffer.id)} = {kind}(table, {self._slots[buffer.id]}, {', '.join(extents)})"

@@ -6,12 +6,15 @@ below the bounds of what it is made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative, within
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, op, walk
 from dlc.compiler.ir.graph import Graph, Tensor
+
+_SHORT = 1 << 31
 
 Below = tuple[Expr, ...]
 """Sizes: an element is at least 0, and lies below the greatest of them."""
@@ -40,6 +43,32 @@ def _of_tensor(tensor: Tensor, tensors: Mapping[str, Tensor], seen: frozenset[st
         return () if name in seen else _of_tensor(tensors[name], tensors, seen)
 
     return _together([_of(equation.value, of_read) for equation in tensor.equations])
+
+
+def short(tensors: Iterable[Tensor]) -> set[str]:
+    """The tensors of integers that need no more than 32 bits: places in small windows, and copies of them."""
+    named = {tensor.id: tensor for tensor in tensors}
+    found: set[str] = set()
+    waiting = [tensor for tensor in named.values() if tensor.type == "int" and tensor.equations]
+    while True:
+        added = {one.id for one in waiting if all(_is_short(equation.value, found) for equation in one.equations)}
+        if added <= found:
+            return found
+        found |= added
+
+
+def _is_short(value: Expr, short: set[str]) -> bool:
+    match value:
+        case Const(value=number):
+            return abs(number) < _SHORT
+        case Select(yes=yes, no=no):
+            return _is_short(yes, short) and _is_short(no, short)
+        case Read(tensor=tensor):
+            return tensor in short
+        case Reduce(op="argmax" | "argmin", indices=indices):
+            counts = [known(index.size) for index in indices]
+            return None not in counts and prod(count or 0 for count in counts) < _SHORT
+    return False
 
 
 def below(node: Expr, bounds: Bounds) -> Below | None:

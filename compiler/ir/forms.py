@@ -7,7 +7,10 @@ its root too.
 
 from __future__ import annotations
 
-from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, Select, Solve, free_indices, walk
+from math import prod
+
+from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Reduce, Select, Solve, free_indices, reads, walk
 from dlc.compiler.ir.graph import Equation, Graph
 
 
@@ -51,6 +54,38 @@ def is_contraction(equation: Equation) -> bool:
     left, right = (set(free_indices(factor)) for factor in body.args)
     summed, free = set(value.indices), set(equation.indices)
     return summed <= left & right and bool((left - right) & free) and bool((right - left) & free)
+
+
+_MOST_TERMS = 32
+_SHORTEST_ROW = 4
+_LONGEST_STEP = 4  # elements that a row may jump over: further apart, each lies in a cache line of its own
+
+
+def is_window(equation: Equation) -> bool:
+    """Whether the equation reduces few elements, which move along rows together with the last index on the left."""
+    value = equation.value
+    if not isinstance(value, Reduce) or not equation.indices or value.op in ("any", "all"):
+        return False
+    number = prod(known(index.size) or 0 for index in value.indices)
+    row = equation.indices[-1]
+    extent = known(row.size)
+    if not 1 < number <= _MOST_TERMS or (extent is not None and extent < _SHORTEST_ROW):
+        return False
+    return row in free_indices(value.body) and _moves_along(row, value.body)
+
+
+def _moves_along(row: Index, body: Expr) -> bool:
+    """Whether every read that depends on the row's index moves along its last axis in small steps."""
+    for read in reads(body):
+        if row not in free_indices(read):
+            continue
+        parts = polynomial(read.subscripts[-1]).split(row)
+        step = parts[0].value if parts is not None else None
+        if step is None or not 1 <= step <= _LONGEST_STEP:
+            return False
+        if any(row in free_indices(subscript) for subscript in read.subscripts[:-1]):
+            return False
+    return True
 
 
 def _reductions(*roots: Expr) -> list[Reduce]:

@@ -55,10 +55,13 @@ START, STOP, SHARD = (Read(name, (), "int") for name in ("#start", "#stop", "#sh
 
 @dataclass(frozen=True)
 class Buffer:
+    """``is_short``: of integers that 32 bits hold, so that there are as many in a vector as numbers."""
+
     id: str
     sizes: tuple[Expr, ...]
     type: Type
     role: Role
+    is_short: bool = False
 
 
 @dataclass(frozen=True)

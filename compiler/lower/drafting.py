@@ -7,7 +7,20 @@ from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
 from dlc.compiler.ir.dependences import Place
-from dlc.compiler.ir.expr import Expr, Index, Reduce, Solve, free_indices, reads, refresh, rename_bound, substitute
+from dlc.compiler.ir.expr import (
+    Const,
+    Expr,
+    Index,
+    Read,
+    Reduce,
+    Select,
+    Solve,
+    free_indices,
+    reads,
+    refresh,
+    rename_bound,
+    substitute,
+)
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
@@ -24,7 +37,7 @@ from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, pr
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.ties import without_ties
-from dlc.compiler.lower.windows import is_window, read_early
+from dlc.compiler.lower.windows import is_written_out, read_early
 
 _MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
 _LONG = 32  # elements of a sum that are worth a visit of all its results
@@ -130,6 +143,7 @@ class _Drafting:
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.facts = _facts(graph)
         self.added: list[Tensor] = []
+        self.beside = _beside_copies(graph)
         self.needed = needed(graph, self._reads_all)
         self.zeros = {key: zeros(tensor) for key, tensor in graph.tensors.items()}
 
@@ -306,9 +320,10 @@ class _Drafting:
         when: tuple[Expr, ...],
     ) -> Draft:
         body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation) if not level.over else ())
-        if not equation.is_whole or is_window(equation):
+        if not equation.is_whole or is_written_out(equation):
             body = read_early(body, self.sizes, self.names)
-        return Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
+        draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
+        return replace(draft, beside=self.beside.get(tensor.id, frozenset()))
 
 
 def _order(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]:
@@ -350,6 +365,23 @@ def _with_own_indices(equation: Equation) -> Equation:
     )
 
 
+def _beside_copies(graph: Graph) -> dict[str, frozenset[str]]:
+    """What the readers of copies with other borders read besides: that is where the copies should be made."""
+    made = {name: tensor.equations for name, tensor in graph.tensors.items() if tensor.equations}
+    copies = {name for name, equations in made.items() if all(map(_copies, equations))}
+    found: dict[str, frozenset[str]] = {}
+    for tensor in graph.tensors.values():
+        for equation in tensor.equations:
+            together = frozenset(read.tensor for read in reads(equation.value))
+            found.update({name: found.get(name, frozenset()) | together for name in together & copies})
+    return found
+
+
+def _copies(equation: Equation) -> bool:
+    value = equation.value
+    return isinstance(value, Select) and isinstance(value.yes, Read) and isinstance(value.no, Const)
+
+
 def _facts(graph: Graph) -> Facts:
     """What the sizes are required to fulfil, and what integer tensors declare of the reads in an expression."""
     required = [polynomial(requirement.value) for requirement in graph.requirements]
@@ -372,7 +404,7 @@ def _fused(item: Item, new: Draft) -> Draft | None:
     first, second = item.outermost, new.outermost
     if first is None or second is None:
         return None
-    if not equal(first.stop, second.stop) or not touches(item.body) & touches(new.body):
+    if not equal(first.stop, second.stop) or not touches(item.body) & (touches(new.body) | new.beside):
         return None
     loop = merged(first, second)
     if loop is None:

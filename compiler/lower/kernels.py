@@ -51,6 +51,7 @@ class Draft:
     a recurrence at one time, the rounds around it being ``over``; it is run in those in which ``when`` holds.
     ``formulas`` are the same equations as the graph has them.  A kernel that is finished stays alone and is split as it
     was made.  One that is split twice has its two outermost loops shared out together.
+    ``beside`` are tensors that are read together with what it computes, a copy of what is at hand anyway.
     """
 
     equations: list[tuple[Tensor, Equation]]
@@ -59,6 +60,7 @@ class Draft:
     work: list[Polynomial] = field(default_factory=list)
     is_finished: bool = False
     formulas: list[tuple[Tensor, Equation]] = field(default_factory=list)
+    beside: frozenset[str] = frozenset()
     over: tuple[Index, ...] = ()
     when: tuple[Expr, ...] = ()
     before: Body = ()
@@ -151,7 +153,7 @@ def finish(
         if split is not None:
             instead, left = a_piece_each(left)
         draft.body = with_axes_dropped(draft.body, key, axes, instead)
-        buffers[key] = Buffer(key, left, buffers[key].type, buffers[key].role)
+        buffers[key] = replace(buffers[key], sizes=left)
     pair = _split_pair(draft) if split is not None else None
     if pair is not None:
         draft.body = _restricted_pair(draft.body)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 
+from dlc.compiler.ir import elements
 from dlc.compiler.ir.expr import free_indices
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, unique
 from dlc.compiler.ir.loops import (
@@ -122,6 +123,8 @@ def _entry(
 
     made = drafts(graph, plain, derived.formulas, local, fresh, ways)
     own = {tensor.id: Buffer(tensor.id, tensor.sizes, tensor.type, _role(graph, tensor)) for tensor in made.tensors}
+    short = elements.short(made.tensors)
+    own = {key: replace(one, is_short=one.role == "workspace" and key in short) for key, one in own.items()}
     everything = list(leaves(made.items))
     shared_by = Counter(key for draft in everything for key in touches(draft.whole))
     private = {key for key, buffer in own.items() if buffer.role == "workspace" and shared_by[key] <= 1}

@@ -11,33 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
-from dlc.compiler.ir.affine import integer, known, polynomial
+from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.bounds import decide, within
 from dlc.compiler.ir.conditions import conjuncts
 from dlc.compiler.ir.expr import (
     ZERO,
     Const,
     Expr,
-    Index,
     Op,
     Read,
     Reduce,
     Select,
-    free_indices,
     reads,
     substitute,
     transform,
     walk,
 )
+from dlc.compiler.ir.forms import is_window
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var
 from dlc.compiler.lower.ranges import better, combined, loops
 
 Names = Callable[[str], str]
-
-_MOST_TERMS = 32
-_SHORTEST_ROW = 4
-_LONGEST_STEP = 4  # elements that a row may jump over: further apart, each lies in a cache line of its own
 
 
 def window(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
@@ -50,40 +45,17 @@ def window(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> t
     return loops(equation.indices, (*steps, Store(tensor.id, equation.subscripts, result)))
 
 
-def is_window(equation: Equation) -> bool:
+def is_written_out(equation: Equation) -> bool:
     return isinstance(equation.value, Reduce) and bool(_terms(equation, equation.value))
 
 
 def _terms(equation: Equation, value: Reduce) -> list[Expr]:
-    """The elements in row-major order; none if there are too many, or if they do not move along rows."""
-    counts = [known(index.size) for index in value.indices]
-    if not equation.indices or value.op in ("any", "all") or None in counts:
+    """The elements in row-major order; none if a border would have to be looked for at each."""
+    if not is_window(equation):
         return []
-    number = 1
-    for count in counts:
-        number *= count or 0
-    row = equation.indices[-1]
-    extent = known(row.size)
-    if not 1 < number <= _MOST_TERMS or (extent is not None and extent < _SHORTEST_ROW):
-        return []
-    if not _moves_along(row, value.body) or row not in free_indices(value.body):
-        return []
-    terms = [_element(value, place) for place in product(*(range(count or 0) for count in counts))]
+    places = product(*(range(known(index.size) or 0) for index in value.indices))
+    terms = [_element(value, place) for place in places]
     return [] if any(map(_asks_for_a_place, terms)) else terms
-
-
-def _moves_along(row: Index, body: Expr) -> bool:
-    """Whether every read that depends on the row's index moves along its last axis in small steps."""
-    for read in reads(body):
-        if row not in free_indices(read):
-            continue
-        if any(row in free_indices(subscript) for subscript in read.subscripts[:-1]):
-            return False
-        parts = polynomial(read.subscripts[-1]).split(row)
-        step = parts[0].value if parts is not None else None
-        if step is None or not 1 <= step <= _LONGEST_STEP:
-            return False
-    return True
 
 
 def _element(value: Reduce, place: Sequence[int]) -> Expr:

@@ -11,6 +11,7 @@ from passes.random_graphs import random_model
 from dlc.compiler.ir.forms import is_extracted
 from dlc.compiler.ir.printer import text
 from dlc.compiler.passes import (
+    borders,
     cse,
     dce,
     deltas,
@@ -27,9 +28,24 @@ from dlc.compiler.passes import (
 )
 
 # fuse takes extracted graphs
-ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, residues)
+ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, residues, borders)
 FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
-AFTERWARDS = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues, stack, timewise)
+AFTERWARDS = (
+    simplify,
+    deltas,
+    simplify,
+    cse,
+    factor,
+    extract,
+    narrow,
+    cse,
+    dce,
+    fuse,
+    residues,
+    borders,
+    stack,
+    timewise,
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,242 @@
+"""Small windows that reach over the border of a tensor read from a copy that has a border::
+
+    y[u] = max[p : 0 < u + p <= |X|] x[u+p-1]
+
+    x.bordered[a] = x[a-1] if 0 < a <= |X| else -inf          a < |X| + 2
+    y[u] = max[p] x.bordered[u+p]
+
+so that nothing is asked of an element in the middle, and a row of windows is computed without a branch. A copy costs
+less than a question for every element of every window. What stands around it leaves the reduction as it is: its neutral
+element, a factor 0, or a place (-1) that is never the one asked for.
+
+Where windows move by two elements, the copy has every second one side by side: ``x.bordered[a mod 2, a // 2]``.
+Parts of one tensor that read the same one read the same copy. Matrix products stay as they are: they copy windows, or
+read them through a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dlc.compiler.ir.affine import Polynomial, integer, polynomial
+from dlc.compiler.ir.algebra import SCALAR_RULES
+from dlc.compiler.ir.bounds import extreme, nonnegative, within
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, reads_nothing
+from dlc.compiler.ir.expr import (
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    free_indices,
+    fresh,
+    identity_of,
+    number,
+    op,
+    reads,
+    substitute,
+    transform,
+)
+from dlc.compiler.ir.forms import is_contraction, is_window
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, read, unique, whole
+from dlc.compiler.ir.simplifier import Simplifier
+
+NAME = "borders"
+
+_NOWHERE = Const(-1)
+
+
+def run(graph: Graph) -> Graph:
+    copies = _Copies(dict(graph.tensors), Simplifier(SCALAR_RULES), {}, {})
+    recurrent = {name for one in components(graph) if is_recurrent(graph, one) for name in one}
+    tensors = [tensor if name in recurrent else copies.reading(tensor) for name, tensor in graph.tensors.items()]
+    return graph.with_tensors(part for tensor in tensors for part in (*copies.made.get(tensor.id, ()), tensor))
+
+
+@dataclass(frozen=True)
+class _Border:
+    """What is read outside of a tensor, from where to where on each axis, and by which step along the last one."""
+
+    around: Const
+    ranges: tuple[tuple[Polynomial, Polynomial], ...]
+    step: int
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """The copies that are made; ``made`` has them by the first tensor that reads them."""
+
+    tensors: dict[str, Tensor]
+    simplified: Simplifier
+    known: dict[tuple[str, _Border], Tensor]
+    made: dict[str, list[Tensor]]
+
+    def reading(self, tensor: Tensor) -> Tensor:
+        """The tensor as it reads copies with borders, where that spares it conditions."""
+        free = [self._without_border(equation) for equation in tensor.equations]
+        around: dict[str, Const] = {}
+        for one in free:
+            for name, value in (one.around if one is not None else {}).items():
+                if around.setdefault(name, value) is not value:
+                    return tensor
+        if not around:
+            return tensor
+        values = [
+            one.value if one is not None else equation.value
+            for one, equation in zip(free, tensor.equations, strict=True)
+        ]
+        rows = [equation.indices[-1] for equation in tensor.equations if equation.indices]
+        borders = {name: self._border(name, values, value, rows) for name, value in around.items()}
+        sources = {name: self._copy(name, border, tensor) for name, border in borders.items() if border is not None}
+        if len(sources) < len(around):
+            return tensor
+        equations = tuple(
+            replace(equation, value=_from_copies(value, sources, borders))
+            for equation, value in zip(tensor.equations, values, strict=True)
+        )
+        return replace(tensor, equations=equations)
+
+    def _without_border(self, equation: Equation) -> _Free | None:
+        """The value without the conditions that keep its reads inside; None if there are none, or others."""
+        value = equation.value
+        if not isinstance(value, Reduce) or not is_window(equation) or is_contraction(equation):
+            return None
+        neutral = identity_of(value.op, value.body.type)
+        cond, body = guard_of(value.body, neutral)
+        asked = [part for part in conjuncts(cond) if reads_nothing(part)]
+        by_data = [part for part in conjuncts(cond) if not reads_nothing(part)]
+        outside = [one for one in reads(*by_data, body) if not self._is_inside(one)]
+        if not asked or any(reads(*one.subscripts) for one in outside):
+            return None
+        decisive = {one: self._decisive(one, value.op, by_data, body, neutral) for one in outside}
+        answered = {cond for one in outside if decisive[one] is not None for cond in self._bounds(one)}
+        if not answered.issuperset(asked):
+            return None
+        around = {one.tensor: decisive[one] or _nothing(one) for one in outside}
+        if any(around[one.tensor] is not (decisive[one] or _nothing(one)) for one in outside):
+            return None
+        return _Free(value.rebuild((guarded(conjunction(by_data), body, neutral),)), around)
+
+    def _is_inside(self, one: Read) -> bool:
+        sizes = self.tensors[one.tensor].sizes
+        return all(reads(s) or within(s, size) for s, size in zip(one.subscripts, sizes, strict=True))
+
+    def _bounds(self, one: Read) -> Iterator[Expr]:
+        """The conditions that the element is there, as they are written."""
+        for subscript, size in zip(one.subscripts, self.tensors[one.tensor].sizes, strict=True):
+            yield self.simplified(op("le", ZERO, subscript))
+            yield self.simplified(op("lt", subscript, size))
+
+    def _decisive(self, one: Read, reduction: str, by_data: Sequence[Expr], body: Expr, neutral: Const) -> Const | None:
+        """What an element must be so that the reduction is as without it; None if nothing of that kind is known."""
+        if body is one:
+            return neutral
+        if reduction == "sum" and isinstance(body, Op) and body.name == "mul" and one in body.args:
+            return number(0, body.type)
+        if any(_asks_for(cond, one) for cond in by_data):
+            return _NOWHERE
+        return None
+
+    # -- copies -------------------------------------------------------------------------------------------------------
+
+    def _border(self, name: str, values: Sequence[Expr], around: Const, rows: Sequence[Index]) -> _Border | None:
+        """The part of the tensor, and beyond it, that is read."""
+        found: list[tuple[Polynomial, Polynomial]] = []
+        for axis in range(self.tensors[name].rank):
+            places = [polynomial(one.subscripts[axis]) for one in reads(*values) if one.tensor == name]
+            low = _outermost([extreme(place, greatest=False) for place in places], -1)
+            high = _outermost([extreme(place, greatest=True) for place in places], 1)
+            if low is None or high is None:
+                return None
+            found.append((low, high))
+        lasts = [polynomial(one.subscripts[-1]) for one in reads(*values) if one.tensor == name and one.subscripts]
+        steps = {parts[0].value for last in lasts for row in rows if (parts := last.split(row)) and parts[0].terms}
+        step = steps.pop() if len(steps) == 1 else None
+        return _Border(around, tuple(found), step or 1)
+
+    def _copy(self, name: str, border: _Border, reader: Tensor) -> Tensor:
+        if (name, border) not in self.known:
+            source = self.tensors[name]
+            indices, subscripts, inside = [], [], []
+            hints = [one.hint for one in _indices_of(name, reader)]
+            for (low, high), size in zip(border.ranges, source.sizes, strict=True):
+                count = high - low + 1
+                extent = count.expression() if nonnegative(count) else op("max", ZERO, count.expression())
+                indices.append(fresh(extent, hints[len(indices)]))
+                subscripts.append((polynomial(indices[-1]) + low).expression())
+                inside += [op("le", ZERO, subscripts[-1]), op("lt", subscripts[-1], size)]
+            value = guarded(op("and", *inside), read(source, *subscripts), border.around)
+            if border.step > 1:
+                last = indices.pop()
+                indices += _digits(last, border.step)
+                value = substitute(value, {last: _number(indices[-2:])})
+            made = whole(unique(f"{name}.bordered", self.tensors), tuple(indices), self.simplified(value), source.span)
+            self.known[name, border] = self.tensors[made.id] = made
+            self.made.setdefault(reader.id, []).append(made)
+        return self.known[name, border]
+
+
+@dataclass(frozen=True)
+class _Free:
+    """A value that asks for no border, and what stands around the tensors that it reads."""
+
+    value: Expr
+    around: dict[str, Const]
+
+
+def _indices_of(name: str, reader: Tensor) -> list[Index]:
+    """An index of the reader for each axis of what it reads: the names that a person knows."""
+    equation, found = next(
+        (equation, one) for equation in reader.equations for one in reads(equation.value) if one.tensor == name
+    )
+    free = [[index for index in equation.indices if index in free_indices(s)] for s in found.subscripts]
+    return [indices[0] if indices else fresh(ZERO, "a") for indices in free]
+
+
+def _digits(index: Index, step: int) -> tuple[Index, Index]:
+    """The remainder and the quotient of an index by the step, as indices."""
+    count = integer(op("floordiv", op("add", index.size, Const(step - 1)), Const(step)))
+    return fresh(Const(step), "r"), fresh(count, index.hint)
+
+
+def _number(digits: Sequence[Index]) -> Expr:
+    remainder, quotient = digits
+    return polynomial(op("add", op("mul", remainder.size, quotient), remainder)).expression()
+
+
+def _nothing(one: Read) -> Const:
+    return Const(False) if one.type == "bool" else number(0, one.type)
+
+
+def _asks_for(cond: Expr, one: Read) -> bool:
+    """Whether the condition is that the element is a number that is not negative."""
+    if not (isinstance(cond, Op) and cond.name == "eq" and one in cond.args and one.type == "int"):
+        return False
+    other = cond.args[1] if cond.args[0] is one else cond.args[0]
+    return not reads(other) and nonnegative(polynomial(other))
+
+
+def _outermost(places: Sequence[Polynomial | None], sign: int) -> Polynomial | None:
+    """The greatest of them (the least for the sign -1), where it is known which one that is."""
+    found = [place for place in places if place is not None]
+    if len(found) < len(places):
+        return None
+    return next((one for one in found if all(nonnegative((one - other) * sign) for other in found)), None)
+
+
+def _from_copies(value: Expr, sources: Mapping[str, Tensor], borders: Mapping[str, _Border | None]) -> Expr:
+    def change(node: Expr) -> Expr | None:
+        border = borders.get(node.tensor) if isinstance(node, Read) else None
+        if border is None or not isinstance(node, Read):
+            return None
+        places = [polynomial(s) - low for s, (low, _) in zip(node.subscripts, border.ranges, strict=True)]
+        subscripts = [place.expression() for place in places]
+        if border.step > 1:
+            last, step = subscripts.pop(), Const(border.step)
+            subscripts += [integer(op("mod", last, step)), integer(op("floordiv", last, step))]
+        return read(sources[node.tensor], *subscripts)
+
+    return transform(value, change)
