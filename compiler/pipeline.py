@@ -38,6 +38,7 @@ from dlc.compiler.passes import (
     factor,
     fuse,
     guard,
+    invert,
     narrow,
     optimizer,
     residues,
@@ -116,6 +117,8 @@ FINISH = (
     Pass("borders", borders.run),  # after residues, of whose parts each has windows of its own
     Pass("stack", stack.run),  # after fuse, which writes nothing of tensors in parts into their readers
     Pass("timewise", timewise.run),  # after stack, whose tensors belong to recurrences too
+    # after fuse, which would write an inverse into its only reader; not a change of meaning, but of rounding
+    Pass("invert", invert.run),
     Pass("guard", guard.run),  # last: of a draw that fuse has written into its only reader nothing is left to guard
 )
 DIFFERENTIATE, CHECKPOINT, LOWER, EMIT = "differentiate", "checkpoint", "lower", "emit"
@@ -164,7 +167,7 @@ def derived(graph: Graph) -> Graph:
 
 def simplified(graph: Graph) -> Graph:
     """The graph after every pass but those that trade memory for work: of two that mean the same, what is compared."""
-    steps = [step for step in (*PREPARE, *FINISH) if step.stage != "fuse"]
+    steps = [step for step in (*PREPARE, *FINISH) if step.stage not in ("fuse", "invert")]
     return _last(_through(steps, graph, ()))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.emit.expressions import Spelling
 from dlc.compiler.emit.names import Names, identifier
+from dlc.compiler.emit.quotients import factors_of_loops
 from dlc.compiler.emit.writer import Writer
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Size, walk
@@ -142,9 +143,12 @@ class _KernelNames:
 class _Body:
     """Writes the statements of a kernel."""
 
-    def __init__(self, names: _KernelNames, sign: Signature, buffers: Mapping[str, Buffer], real: str) -> None:
+    def __init__(
+        self, names: _KernelNames, sign: Signature, buffers: Mapping[str, Buffer], real: str, rounded: frozenset[str]
+    ) -> None:
         self._names = names
         self._buffers = buffers
+        self._rounded = rounded
         self.spelling = Spelling(real, names, sign.scalars, names.locals)
         self.writer = Writer()
 
@@ -161,7 +165,8 @@ class _Body:
                 with self.writer.block(f"if {text(cond)}:"):
                     self.write(body)
             case Let(name=name, value=value) | Var(name=name, value=value):
-                line(f"{self._names.locals[name]} = {text(value)}")
+                shown = self.spelling.call("rounded", text(value)) if name in self._rounded else text(value)
+                line(f"{self._names.locals[name]} = {shown}")
             case Update(name=name, value=value):
                 self._assign(self._names.locals[name], Read(name, (), value.type), value)
             case Store(buffer=buffer, subscripts=subscripts, value=value):
@@ -326,7 +331,7 @@ class Functions:
     ) -> tuple[str, tuple[str, ...], frozenset[str]]:
         """The parameters, the statements, and the names that they use of the module."""
         names = _KernelNames(self._imported, sign, kernel, plain)
-        body = _Body(names, sign, buffers, self._real)
+        body = _Body(names, sign, buffers, self._real, frozenset(factors_of_loops(kernel.body)))
         body.write(kernel.body)
         sizes = [names(Size(size)) for size in sign.sizes]
         arguments = (*map(names, sign.running), *map(names, sign.over), *sizes, *map(names, sign.buffers))

@@ -1,6 +1,7 @@
 """One equation as a loop nest.
 
-A map becomes loops over its indices around one store.  A reduction takes one of these forms:
+A map becomes loops over its indices around one store; single elements with one more term are another matter, see
+``spikes.py``.  A reduction takes one of these forms:
 
 - *register*: loops over the free indices, an accumulator, loops over the reduced ones (row sums, dot products);
 - *row*: the innermost loop runs over the last free index, so that a whole row accumulates at once (column sums,
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
+from dlc.compiler.ir.bounds import positive
 from dlc.compiler.ir.conditions import conjuncts
 from dlc.compiler.ir.expr import (
     ONE,
@@ -22,6 +24,7 @@ from dlc.compiler.ir.expr import (
     Const,
     Expr,
     Index,
+    Op,
     Read,
     Reduce,
     Select,
@@ -32,8 +35,8 @@ from dlc.compiler.ir.expr import (
     refresh,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var
-from dlc.compiler.lower import omission, scatter
+from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, statements
+from dlc.compiler.lower import omission, scatter, spikes
 from dlc.compiler.lower.fusion import renamed
 from dlc.compiler.lower.ranges import better, bounded_loops, combined, extreme, guarded, loops, under
 from dlc.compiler.lower.scatter import Facts
@@ -52,7 +55,8 @@ def nest(
     """
     value = equation.value
     if not isinstance(value, Reduce):
-        return _bounded_rows(tensor, equation) or _needed_rows(tensor, equation, needed)
+        single = () if needed else spikes.nest(tensor, equation, facts)
+        return single or _bounded_rows(tensor, equation) or _needed_rows(tensor, equation, needed)
     left_out = omission.omitted(equation, value)
     if left_out:
         return omission.nest(tensor, equation, value, left_out, names)
@@ -128,10 +132,34 @@ def _register_form(tensor: Tensor, equation: Equation, value: Reduce, names: Nam
     conditions, body = guarded(value)
     before, conditions = _apart(conditions, value.indices)
     around, left = bounded_loops(value.indices, conditions)
-    update: Statement = Update(total.tensor, combined(value.op, total, body))
+    neutral = identity_of(value.op, value.body.type)
+    inside, found = _bounds_last(value, body, total, around(())) if not before and not left else (body, total)
+    update: Statement = Update(total.tensor, combined(value.op, total, inside))
     inner = under(before, around(under(left, (update,))))
-    start = Var(total.tensor, identity_of(value.op, value.body.type))
-    return loops(equation.indices, (start, *inner, Store(tensor.id, equation.subscripts, total)))
+    return loops(equation.indices, (Var(total.tensor, neutral), *inner, Store(tensor.id, equation.subscripts, found)))
+
+
+def _bounds_last(value: Reduce, body: Expr, total: Expr, around: Sequence[Statement]) -> tuple[Expr, Expr]:
+    """``max[i] max(min(e, c), d)`` takes the bounds of the greatest e, if there is any: what is reduced, and what the
+    result is then, ``around`` being the loops.
+    """
+    bounds: list[Op] = []
+    while value.op in ("max", "min") and isinstance(body, Op) and body.name in ("max", "min"):
+        first, second = body.args
+        if not isinstance(second, Const):
+            break
+        bounds.append(body)
+        body = first
+    if not bounds:
+        return body, total
+    ranges = [one for one in statements(tuple(around)) if isinstance(one, For)]
+    whole, result = bounds[0], total
+    if any(set(free_indices(op("add", one.start, one.stop))) & set(value.indices) for one in ranges):
+        return whole, total
+    for bound in reversed(bounds):
+        result = op(bound.name, result, bound.args[1])
+    open_ = [op("lt", r.start, r.stop) for r in ranges if not positive(polynomial(r.stop) - polynomial(r.start))]
+    return body, Select(op("and", *open_), result, identity_of(value.op, value.body.type)) if open_ else result
 
 
 def _row_form(tensor: Tensor, equation: Equation, value: Reduce) -> tuple[Statement, ...]:

@@ -29,6 +29,7 @@ from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.drafting import drafts
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
+from dlc.compiler.lower.invariants import hoisted
 from dlc.compiler.lower.kernels import Draft, finish, leaves
 from dlc.compiler.lower.regions import regions
 from dlc.compiler.lower.sharing import shared
@@ -175,7 +176,7 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
     formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.formulas)
     mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
     over = tuple(index for index in draft.over if index in mentioned)
-    kernel = Kernel(draft.formulas[-1][0].id, shared(draft.body, names), draft.split, formulas, over)
+    kernel = Kernel(draft.formulas[-1][0].id, shared(hoisted(draft.body, names), names), draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))
     kernels[kernel.name] = kernel
     return kernel

@@ -116,7 +116,7 @@ def _repeated(body: Body, sites: Sequence[_Site]) -> list[_Kept]:
     for site in sites:
         forms = _forms(site)
         ranges = tuple((forms.of(loop.start), forms.of(loop.stop)) for loop in site.loops)
-        for node, conditions in _slow_parts(site.statement.value, site.conditions):
+        for node, conditions in _parts(site.statement.value, site.conditions):
             found = known.get((ranges, forms.of(node)))
             held = frozenset(map(forms.of, conditions))
             if found is None or found.site.number == site.number or not found.conditions <= held:
@@ -173,9 +173,9 @@ def _forms(site: _Site) -> _Forms:
     return _Forms({index: Read(f"#{number}", (), "int") for number, index in enumerate(site.indices)})
 
 
-def _slow_parts(root: Expr, conditions: Sequence[Expr]) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
+def _parts(root: Expr, conditions: Sequence[Expr]) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
     """The parts of a value in which something is slow, outermost first, with the conditions under which each stands."""
-    slow = _slow(root)
+    slow = slow_parts(root)
     stack = [(root, tuple(conditions))]
     seen: set[tuple[Expr, tuple[Expr, ...]]] = set()
     while stack:
@@ -197,7 +197,7 @@ def _certain_parts(root: Expr, conditions: Sequence[Expr]) -> Iterator[tuple[Exp
     """The slow parts that are computed wherever the statement is: each, what holds its value, and the conditions under
     which it does.  ``e if c else 0`` holds the value of ``e`` under ``c``.
     """
-    slow, stack = _slow(root), [root]
+    slow, stack = slow_parts(root), [root]
     while stack:
         node = stack.pop()
         if node not in slow:
@@ -212,7 +212,7 @@ def _certain_parts(root: Expr, conditions: Sequence[Expr]) -> Iterator[tuple[Exp
             stack.extend(node.children)
 
 
-def _slow(root: Expr) -> Set[Expr]:
+def slow_parts(root: Expr) -> Set[Expr]:
     """The nodes with a slow operator in them."""
     result: set[Expr] = set()
     for node in walk(root):

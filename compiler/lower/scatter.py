@@ -48,7 +48,7 @@ def places(equation: Equation, value: Reduce) -> dict[Index, Expr]:
         return {}
     found: dict[Index, Expr] = {}
     for cond in guarded(value)[0]:
-        for index, place in _sides(cond):
+        for index, place in sides(cond):
             free = set(free_indices(place))
             apart = not free & {*found, index} and not any(index in free_indices(other) for other in found.values())
             if index in equation.indices and index not in found and free & set(value.indices) and apart:
@@ -57,7 +57,8 @@ def places(equation: Equation, value: Reduce) -> dict[Index, Expr]:
     return found
 
 
-def _sides(cond: Expr) -> Iterator[tuple[Index, Expr]]:
+def sides(cond: Expr) -> Iterator[tuple[Index, Expr]]:
+    """Each index that a condition sets, and to what."""
     if isinstance(cond, Op) and cond.name == "eq" and cond.args[0].type == cond.args[1].type == "int":
         left, right = cond.args
         if isinstance(left, Index):
@@ -74,7 +75,7 @@ def nest(
     rows = {index: refresh(index) for index in inside if index not in places}
     replaced: dict[Expr, Expr] = {**places, **rows}
     conditions, body = guarded(value)
-    kept = [c for c in conditions if not any(index in places and places[index] is e for index, e in _sides(c))]
+    kept = [c for c in conditions if not any(index in places and places[index] is e for index, e in sides(c))]
     checks = [substitute(c, replaced) for c in kept]
     for index, place in places.items():
         if not within(place, index.size, facts(place)):

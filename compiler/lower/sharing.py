@@ -4,6 +4,8 @@ Expressions are graphs: a node that is used twice is one object.  Written as tex
 twice as often with every level.  Here such a node becomes a ``Let`` before the statement, provided that it may be
 computed there: it is computed anyway (not only in a branch), or computing it in vain does no harm because what it
 reads is read anyway.  What repeats within one branch of a choice is bound in that branch: the choice becomes an ``If``.
+
+What takes long is shared by the statements of a body too: a derivative has the exponential of its value.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from dlc.compiler.ir.expr import Const, Expr, Op, Read, Select, op, reads, walk
 from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, System, Update, Var
 from dlc.compiler.ir.ops import RANDOM
-from dlc.compiler.lower.fusion import Body
+from dlc.compiler.lower.fusion import Body, writes
+from dlc.compiler.lower.rows import slow_parts
 
 _FREE = frozenset({"neg", "real", "stop"})  # not worth a name
 _NOTHING = Const(0.0)
@@ -24,7 +28,7 @@ _NOTHING = Const(0.0)
 def shared(body: Body, names: Callable[[str], str]) -> Body:
     """The body with repeated sub-expressions bound once."""
     result: list[Statement] = []
-    for statement in body:
+    for statement in _shared_among(body, names):
         if isinstance(statement, For | If):
             result.append(replace(statement, body=shared(statement.body, names)))
         elif isinstance(statement, Matmul | System):
@@ -34,6 +38,56 @@ def shared(body: Body, names: Callable[[str], str]) -> Body:
             bound = _Sharing(label, names).of(statement.value, frozenset())
             result += [*bound.before, replace(statement, value=bound.value)]
     return tuple(result)
+
+
+# -- among statements ------------------------------------------------------------------------------------------------
+
+
+def _shared_among(body: Body, names: Callable[[str], str]) -> Body:
+    """The body with what takes long and stands in several of its statements bound before the first of them."""
+    result: list[Statement] = []
+    known: dict[Expr, Expr] = {}
+    for number, statement in enumerate(body):
+        if isinstance(statement, Let | Var | Update | Store):
+            wanted = _needed_again(body, number) - known.keys()
+            for node in walk(statement.value) if wanted else ():
+                if node in wanted:
+                    local = Read(names(_label(statement)), (), node.type)
+                    result.append(Let(local.tensor, _replaced(node, known)))
+                    known[node] = local
+            statement = replace(statement, value=_replaced(statement.value, known))
+        result.append(statement)
+        written = writes((statement,))
+        known = {node: local for node, local in known.items() if written.isdisjoint(r.tensor for r in reads(node))}
+    return tuple(result)
+
+
+def _needed_again(body: Body, number: int) -> set[Expr]:
+    """What takes long in a statement and is computed by a later one of the body too, as large as it can be."""
+    statement = body[number]
+    assert isinstance(statement, Let | Var | Update | Store)
+    offered = slow_parts(statement.value) & _certain(statement.value, {})
+    found: set[Expr] = set()
+    for earlier, later in pairwise(body[number:]):
+        written = writes((earlier,))
+        offered = {node for node in offered if written.isdisjoint(read.tensor for read in reads(node))}
+        if not offered:
+            break
+        stack = [later.value] if isinstance(later, Let | Var | Update | Store) else []
+        while stack:
+            node = stack.pop()
+            if node in offered:
+                found.add(node)
+            else:
+                stack.extend(node.children)
+    return found
+
+
+def _label(statement: Let | Var | Update | Store) -> str:
+    return statement.buffer if isinstance(statement, Store) else statement.name.rpartition(".v")[0] or statement.name
+
+
+# -- in one statement ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from dlc.runtime.kernels.primitives import (
     power,
     relu,
     rint,
+    rounded,
     sign,
     sqrt,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "floor",
     "ceil",
     "rint",
+    "rounded",
     "sign",
     "absolute",
     "copysign",

@@ -132,25 +132,46 @@ def fma(typing_context, x, y, z):
     return x(x, y, z), codegen
 
 
+def opaque(builder, real: Any, value) -> Any:
+    """The real number as LLVM cannot take it apart: it passes through an integer `or` with a zero that is not known.
+
+    LLVM looks at the flags of the outer one of two operations only, where it regroups them.
+    """
+    integer = LAYOUT[real][0]
+    with builder.goto_entry_block():
+        zero = builder.asm(ir.FunctionType(integer, [integer]), "", "=r,0", [integer(0)], side_effect=False)
+    return builder.bitcast(builder.or_(builder.bitcast(value, integer), zero), value.type)
+
+
 @intrinsic
 def difference(typing_context, x, y):
     """x - y, rounded before anything is added to it, although kernels may regroup sums.
 
     The distance of a score from the greatest is exact where scores are large. m + log s is not, and LLVM would take
-    that out of a loop over x - m - log s: it looks at the flags of the outer operation only. So the difference passes
-    through an integer `or` with a zero that LLVM does not know.
+    that out of a loop over x - m - log s.
     """
     if not is_real(x, y):
         return None
-    integer = LAYOUT[x][0]
 
     def codegen(context, builder, sig, args):
-        with builder.goto_entry_block():
-            zero = builder.asm(ir.FunctionType(integer, [integer]), "", "=r,0", [integer(0)], side_effect=False)
-        bits = builder.bitcast(builder.fsub(*args), integer)
-        return builder.bitcast(builder.or_(bits, zero), args[0].type)
+        return opaque(builder, x, builder.fsub(*args))
 
     return x(x, y), codegen
+
+
+@intrinsic
+def rounded(typing_context, x):
+    """x, a number that is computed as it stands, before the loop that it is used in.
+
+    LLVM would make x*(1/y) one division, and so put the division that stood before a loop into the loop.
+    """
+    if not is_real(x):
+        return None
+
+    def codegen(context, builder, sig, args):
+        return opaque(builder, x, args[0])
+
+    return x(x), codegen
 
 
 @intrinsic

@@ -119,7 +119,7 @@ def between(*middle: object, value: Expr | None = None) -> tuple[object, ...]:
 def slow(body: tuple[object, ...]) -> int:
     return sum(
         isinstance(s, Let) or "exp" in repr(s)
-        for s in statements(body)
+        for s in statements(body)  # type: ignore[arg-type]
         if not isinstance(s, For)  # type: ignore[arg-type]
     )
 

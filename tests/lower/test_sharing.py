@@ -118,3 +118,27 @@ def test_the_value_is_the_same(name: str) -> None:
     program = lower({"forward": made})
     found = loops_reference.run(program, "forward", {"x": x}, {"I": 7}, 2)
     np.testing.assert_allclose(found["loss"], evaluate(made, {"x": x})["loss"], 1e-12)
+
+
+def among(*body: Statement) -> tuple[Statement, ...]:
+    numbers = itertools.count(1)
+    return shared(body, lambda _: f"e{next(numbers)}")
+
+
+def test_statements_share_what_takes_long() -> None:
+    e = op("exp", HERE)
+    body = among(Update("s", add(Const(1.0), e)), Store("y", (I,), mul(e, HERE)), Store("z", (I,), op("sin", e)))
+    assert [type(statement) for statement in body] == [Let, Update, Store, Store]
+    assert occurrences(body, "exp") == 1
+
+
+def test_statements_do_not_share_what_changes_between_them() -> None:
+    e = op("exp", HERE)
+    body = among(Store("y", (I,), e), Store("x", (I,), Const(1.0)), Store("z", (I,), e))
+    assert occurrences(body, "exp") == 2
+
+
+def test_statements_do_not_share_what_one_computes_in_a_branch_only() -> None:
+    e = op("exp", BEFORE)
+    body = among(Store("y", (I,), when(INSIDE, e)), Store("z", (I,), when(INSIDE, mul(e, HERE))))
+    assert occurrences(body, "exp") == 2

@@ -20,6 +20,7 @@ from dlc.runtime.kernels import (
     maximum,
     minimum,
     power,
+    rounded,
     size,
     wide,
 )
@@ -131,6 +132,21 @@ def test_a_difference_is_not_regrouped() -> None:
     x = np.array([10000, 10000.25, 9999], np.float32)
     shift(x, np.float32(10000), np.float32(-0.1234567))
     assert np.array_equal(x, np.array([0, 0.25, -1], np.float32) + np.float32(-0.1234567))
+
+
+@numba.njit(**FLAGS)
+def scale(x, y):
+    inverse = rounded(np.float32(1) / y)
+    for n in range(len(x)):
+        x[n] = x[n] * inverse
+
+
+def test_a_quotient_before_a_loop_stays_before_it() -> None:
+    """LLVM would divide every element, which is rounded once less."""
+    x, y = np.arange(1, 100, dtype=np.float32), np.float32(3)
+    found = x.copy()
+    scale(found, y)
+    assert np.array_equal(found, x * (np.float32(1) / y)) and not np.array_equal(found, x / y)
 
 
 @numba.njit(**FLAGS)
