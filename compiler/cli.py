@@ -354,6 +354,25 @@ def profile(spec: str, **options: Any) -> None:
     _show_costs(performance.profile, spec, **options)
 
 
+@commands.command()
+@click.option("--show", is_flag=True, help="Measure nothing, and tell what was measured before.")
+@click.option("--reset", is_flag=True, help="Go back to the defaults.")
+def tune(show: bool, reset: bool) -> None:
+    """Measure this machine: its speeds, and from where on one implementation is faster than another.
+
+    What is compiled from then on goes by it; results may be rounded differently than before.
+    """
+    from dlc.compiler import performance
+    from dlc.runtime import host
+
+    if show and reset:
+        raise click.UsageError("--show and --reset exclude each other")
+    if reset:
+        host.forget()
+    else:
+        click.echo(performance.tuning() if show else performance.tune(), nl=False)
+
+
 def _show_costs(
     find: Callable[..., Any],
     spec: str,

@@ -22,6 +22,7 @@ from dlc.compiler import files, sources, store
 from dlc.compiler.diagnostics import CompileError, Diagnostic, render_all, suggestion
 from dlc.compiler.options import Number, Options
 from dlc.compiler.sources import Spec
+from dlc.runtime.host import thresholds
 from dlc.runtime.kernels_fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def compile_spec(
     pass (True: about √T of T), and computes the others again. `gemm` forces an implementation of matrix products:
     `tile`, `blas` or `loops`. Raises `CompileError`.
     """
-    options = Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm)
+    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm))
     compiled, module = _compile_and_import(sources.read(spec), out, options)
     _compile_regions(module)
     return compiled
@@ -80,9 +81,14 @@ def load(
     The module has a class for every model of the file, or for every layer of a file without models; its `__all__` names
     them.
     """
-    options = Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm)
+    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm))
     _, module = _compile_and_import(sources.read(spec), out, options)
     return module
+
+
+def tuned(options: Options) -> Options:
+    """The options with what was measured of this machine."""
+    return options.with_loops_below(thresholds().loops_below)
 
 
 def _compile_and_import(spec: Spec, out: str | Path | None, options: Options) -> tuple[CompiledFile, ModuleType]:

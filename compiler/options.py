@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity, suggestion
@@ -79,6 +79,10 @@ class Options:
             Ways(way),
         )
 
+    def with_loops_below(self, multiplications: int) -> Options:
+        """The options for a machine on which smaller products are better loops."""
+        return replace(self, ways=replace(self.ways, loops_below=multiplications))
+
     def described(self) -> dict[str, Any]:
         """As JSON can write it, for a key; the order in which names were given does not matter."""
         return {
@@ -89,6 +93,7 @@ class Options:
             "model": self.model,
             "checkpoint": self.checkpoint,
             "gemm": self.ways.gemm,
+            "loops_below": self.ways.loops_below,
         }
 
 

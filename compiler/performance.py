@@ -18,6 +18,7 @@ from dlc.compiler.ir.loops import Program, kernels_of
 from dlc.compiler.options import BadSize, Options
 
 if TYPE_CHECKING:
+    from dlc.runtime.host import Speeds, Thresholds
     from dlc.runtime.model import Model
 
 USUAL_SIZE = 64
@@ -29,6 +30,9 @@ def explain(spec: str | Path, options: Options, sizes: Mapping[str, int] | None 
 
     A size that is not given is assumed. Raises `CompileError` (DL928, DL929).
     """
+    from dlc.compiler import driver
+
+    options = driver.tuned(options)
     programs = [one for one in compilation.programs(sources.read(spec), options) if not one.is_optimizer]
     chosen = dict(sizes or {})
     check_sizes(programs, chosen)
@@ -44,7 +48,7 @@ def profile(spec: str | Path, options: Options, sizes: Mapping[str, int] | None 
     from dlc.compiler import driver
 
     predicted = explain(spec, options, sizes)
-    read = sources.read(spec)
+    read, options = sources.read(spec), driver.tuned(options)
     module = driver.kernels_apart(read, options)
     programs = {one.name: one for one in compilation.programs(read, options)}
     return [_profiled(one, programs[one.model], getattr(module, one.model)) for one in predicted]
@@ -82,8 +86,47 @@ def setting(program: Program, options: Options, given: Mapping[str, int]) -> ana
     sizes = complete(program, given)
     assumed = tuple(name for name in sizes if name not in given)
     choose = partial(reason, 4 if real == "float32" else 8)
-    threads, gemm = get_num_threads(), options.ways.gemm
-    return analysis.Setting(real, sizes, threads, shards(), machine, choose, PARALLEL_WORK, assumed, gemm)
+    threads, ways = get_num_threads(), options.ways
+    return analysis.Setting(real, sizes, threads, shards(), machine, choose, PARALLEL_WORK, assumed, ways)
+
+
+def tune() -> str:
+    """Measure this machine, keep what was found for all compilations to come, and tell of it."""
+    from dlc.runtime import host
+
+    speeds = host.measured_speeds()
+    chosen = host.measured_thresholds(speeds)
+    path = host.keep(speeds, chosen)
+    return f"{tuning_text(speeds, chosen)}kept in {path}\n"
+
+
+def tuning() -> str:
+    """What is known of this machine."""
+    from dlc.runtime import host
+
+    return tuning_text(host.known_speeds(), host.thresholds())
+
+
+def tuning_text(speeds: Speeds | None, chosen: Thresholds) -> str:
+    """The speeds, and by which thresholds implementations are chosen."""
+    from dlc.runtime.host import DEFAULTS
+
+    lines = ["nothing was measured yet"]
+    if speeds is not None:
+        lines = [f"{real}: {analysis.quantity(flops, 'FLOP/s')} by one thread" for real, flops in speeds.flops.items()]
+        memory = f"memory: {analysis.quantity(speeds.memory, 'B/s')} by one thread"
+        lines.append(f"{memory}, {analysis.quantity(speeds.memory_of_all, 'B/s')} by all")
+        lines.append(f"a thread's cache: {analysis.quantity(speeds.cached, 'B/s')}")
+        lines.append(f"{speeds.threads} threads start and join in {analysis.duration(speeds.fork)}")
+    for what, number, usual in (
+        ("products are loops below", chosen.loops_below, DEFAULTS.loops_below),
+        ("products are BLAS's from", chosen.blas_from, DEFAULTS.blas_from),
+        ("those of a large transposed factor from", chosen.blas_transposed_from, DEFAULTS.blas_transposed_from),
+    ):
+        number_text = f"{number:,} multiplications" if number < 1 << 60 else "no size on"
+        lines.append(f"{what} {number_text} (default {usual:,})")
+    work = f"{chosen.parallel_work:,} steps of work (default {DEFAULTS.parallel_work:,})"
+    return "\n".join((*lines, f"threads share regions from {work}")) + "\n"
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,6 @@ def require_kernels(expected: str, module: str) -> None:
     """
     if expected != fingerprint():
         raise StaleModuleError(
-            f"{module} was compiled by another version of dlc, Python or Numba, or for another processor: "
-            "compile its spec again"
+            f"{module} was compiled by another version of dlc, Python or Numba, for another processor, or before "
+            "`dlc tune`: compile its spec again"
         )

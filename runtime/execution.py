@@ -29,6 +29,7 @@ from dlc.runtime.declarations import (
     if_known,
     shape_of,
 )
+from dlc.runtime.host import thresholds
 from dlc.runtime.parameters import ALIGNMENT, Layout
 from dlc.runtime.spares import Spares
 from dlc.runtime.workspace import placed
@@ -36,7 +37,7 @@ from dlc.runtime.workspace import placed
 Vector = np.ndarray[Any, Any]
 
 #: A region of fewer scalar operations than this is run by one thread: waking the others takes longer.
-PARALLEL_WORK = 1 << 15
+PARALLEL_WORK = thresholds().parallel_work
 #: Results of at most so many bytes are copied out of an array that stays in place, rather than written to a new one.
 SMALL = 1 << 14
 

@@ -2,7 +2,8 @@
 
 Numba's cache sees edits of the file a function stands in, not of the files that file imports; so compiled code is kept
 in a directory named by this fingerprint: the sources of `dlc.runtime.kernels`, the versions of Python, Numba, llvmlite
-and SciPy, and the host's processor. Importing this module imports neither Numba nor NumPy.
+and SciPy, the host's processor, and the thresholds that were measured for it. Importing this module imports neither
+Numba nor NumPy.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ CPUINFO = ("vendor_id", "cpu family", "model", "model name", "flags", "CPU imple
 @cache
 def fingerprint() -> str:
     """Sixteen hexadecimal digits: equal if and only if code compiled before may be used again on this host."""
+    from dlc.runtime.host import DEFAULTS, thresholds
+
+    tuned = thresholds()
+    return machine() if tuned == DEFAULTS else hashlib.sha256(f"{machine()} {tuned}".encode()).hexdigest()[:16]
+
+
+def machine() -> str:
+    """The fingerprint of the host and of the kernels, as they are without tuning."""
     digest = hashlib.sha256()
     for part in (*_sources(), *_versions(), *_settings(), *_processor()):
         digest.update(len(part).to_bytes(8, "little"))

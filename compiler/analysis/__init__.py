@@ -9,6 +9,18 @@ from dlc.compiler.analysis.explanation import (
     explained,
     with_measured,
 )
-from dlc.compiler.analysis.presentation import as_json, as_text
+from dlc.compiler.analysis.presentation import as_json, as_text, duration, quantity
 
-__all__ = ["Explanation", "Host", "Row", "Setting", "all_sizes", "as_json", "as_text", "explained", "with_measured"]
+__all__ = [
+    "Explanation",
+    "Host",
+    "Row",
+    "Setting",
+    "all_sizes",
+    "as_json",
+    "as_text",
+    "duration",
+    "explained",
+    "quantity",
+    "with_measured",
+]

@@ -25,7 +25,7 @@ from dlc.compiler.ir.loops import (
     statements,
 )
 from dlc.compiler.ir.printer import expression_text
-from dlc.compiler.lower.contractions import SMALLEST
+from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.nests import volume
 
 #: Which implementation computes op(A).op(B), and why: of (the forced one or '', ta, tb, m, n, k, lda, ldb, ldc).
@@ -47,11 +47,11 @@ class Share:
     why: str
 
 
-def choices(kernel: Kernel, count: Count, choose: Chooser, gemm: str = "") -> tuple[Choice, ...]:
-    """The parts of a kernel: products one by one, and its loops together; ``gemm`` is what products are forced to."""
+def choices(kernel: Kernel, count: Count, choose: Chooser, ways: Ways = OPEN) -> tuple[Choice, ...]:
+    """The parts of a kernel: products one by one, and its loops together; ``ways`` are those it was lowered with."""
     found = list(dict.fromkeys(_product(product, choose) for product in count.products))
     found += [Choice("linear system", "LAPACK", "gesv") for s in statements(kernel.body) if isinstance(s, System)]
-    found += _loops(kernel, gemm)
+    found += _loops(kernel, ways)
     return tuple(found)
 
 
@@ -65,7 +65,7 @@ def _product(product: Product, choose: Chooser) -> Choice:
     return Choice(f"product {m} x {k} x {n}{times}", way, why)
 
 
-def _loops(kernel: Kernel, gemm: str) -> Iterator[Choice]:
+def _loops(kernel: Kernel, ways: Ways) -> Iterator[Choice]:
     loops = [statement for statement in statements(kernel.body) if isinstance(statement, For)]
     has_product = any(isinstance(statement, Matmul) for statement in statements(kernel.body))
     if not loops and has_product:
@@ -79,7 +79,7 @@ def _loops(kernel: Kernel, gemm: str) -> Iterator[Choice]:
     if scattered:
         yield Choice(f"scatter to {scattered[0].buffer}", "loops", "the place is data: no vectors, one shard writes")
     for indices in dict.fromkeys(_sums_of_products(kernel.body, ())):
-        yield _why_loops(indices, gemm)
+        yield _why_loops(indices, ways)
 
 
 def _scatters(store: Store) -> bool:
@@ -104,15 +104,15 @@ def _sums_of_products(body: Iterable[Statement], around: tuple[Index, ...]) -> I
                     yield tuple(index for index in around if index in free[0] | free[1])
 
 
-def _why_loops(indices: tuple[Index, ...], gemm: str) -> Choice:
+def _why_loops(indices: tuple[Index, ...], ways: Ways) -> Choice:
     multiplications = volume(indices)
     what = f"product of {multiplications:,} multiplications"
     if any(known(index.size) is None for index in indices):
         what += " (sizes that are open count as 64)"
-    if gemm == "loops":
+    if ways.gemm == "loops":
         return Choice(what, "loops", "--gemm loops")
-    if multiplications < SMALLEST:
-        return Choice(what, "loops", f"fewer than {SMALLEST:,}: a call would take longer")
+    if multiplications < ways.loops_below:
+        return Choice(what, "loops", f"fewer than {ways.loops_below:,}: a call would take longer")
     return Choice(what, "loops", "its factors or its conditions are not those of a matrix product")
 
 

@@ -302,7 +302,7 @@ class _Body:
         if product.accumulate:
             self._operand(product.c, m * n, place, False)
         if isinstance(product.c.row, Steps):
-            self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, True))
+            self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, is_tabled=True))
             return
         if divided:  # what one shard multiplies
             m, times = -(-m // self._shards), times * self._shards

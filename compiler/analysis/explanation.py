@@ -17,6 +17,7 @@ from dlc.compiler.analysis.formulas import formula
 from dlc.compiler.analysis.values import whole
 from dlc.compiler.ir.expr import Expr, Index
 from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Region, Repeat, Step
+from dlc.compiler.ir.ways import OPEN, Ways
 
 _BYTES = {"float32": 4, "float64": 8, "int": 8, "int32": 4, "bool": 1}
 
@@ -46,7 +47,7 @@ class Host:
 @dataclass(frozen=True)
 class Setting:
     """What the explanation holds for.  A region of less than ``parallel_work`` is run by one thread; ``assumed`` are
-    sizes that nobody gave, ``gemm`` the implementation of products that is forced, or ''."""
+    sizes that nobody gave, ``ways`` the choices that the program was lowered with."""
 
     real: str
     sizes: Mapping[str, int]
@@ -56,7 +57,7 @@ class Setting:
     choose: Chooser
     parallel_work: int
     assumed: tuple[str, ...] = ()
-    gemm: str = ""
+    ways: Ways = OPEN
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class _Explaining:
             read,
             written,
             cached,
-            choices(kernel, count, self._setting.choose, self._setting.gemm),
+            choices(kernel, count, self._setting.choose, self._setting.ways),
             share,
             max(compute, moving),
             max(count.flops / host.flops, (read + written) / host.bandwidth(is_small, 1)),

@@ -17,14 +17,18 @@ GEMMS: tuple[Gemm, ...] = get_args(Gemm)[1:]
 
 @dataclass(frozen=True)
 class Ways:
-    """``gemm``: how matrix products are computed; '' is open."""
+    """``gemm``: how matrix products are computed; '' is open, and then those of fewer than ``loops_below``
+    multiplications are loops.
+    """
 
     gemm: Gemm = ""
+    loops_below: int = 2048
 
     @property
     def described(self) -> str:
         """For the head of a module; '' if nothing is forced."""
-        return _WORDS[self.gemm]
+        tuned = f"loops below {self.loops_below} multiplications" if self.loops_below != OPEN.loops_below else ""
+        return ", ".join(filter(None, (_WORDS[self.gemm], tuned)))
 
 
 _WORDS: dict[str, str] = {

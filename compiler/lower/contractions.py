@@ -25,12 +25,13 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.safety import needs_more
+from dlc.compiler.ir.ways import OPEN
 from dlc.compiler.lower.layouts import Layout, layout
 from dlc.compiler.lower.nests import volume
 from dlc.compiler.lower.ranges import band, guarded
 
 #: Below this many multiplications a loop nest is at least as fast as a call.
-SMALLEST = 2048
+SMALLEST = OPEN.loops_below
 _BAND = 4  # a product does this many multiplications in the time that a loop needs for one
 
 

@@ -27,7 +27,7 @@ from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
 from dlc.compiler.lower.blocks import Product
-from dlc.compiler.lower.contractions import SMALLEST, Contraction, contraction
+from dlc.compiler.lower.contractions import Contraction, contraction
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
@@ -160,7 +160,9 @@ class _Drafting:
         """The equation as a matrix product; where its implementation is forced, however small it is."""
         if self.ways.gemm == "loops":
             return None
-        return contraction(tensor, equation, self.sizes, frozenset(over), 1 if self.ways.gemm else SMALLEST)
+        return contraction(
+            tensor, equation, self.sizes, frozenset(over), 1 if self.ways.gemm else self.ways.loops_below
+        )
 
     def run(self) -> Drafts:
         level = _Level(Packer(self.sizes, self.fresh_id, formulas=self.formulas))

@@ -11,10 +11,12 @@ TILE      everything else: the register tile of ``tile.py``
 
 from __future__ import annotations
 
+from dlc.runtime.host import thresholds
+
 NOTHING, SCALE, DOTS, ROWS, SUMS_OF_B, SUMS_OF_A, BLAS, TILE = range(8)
 INT32_MAX = 2**31 - 1
 #: Multiplications from which BLAS is faster, and those if A is transposed and has more bytes than a second cache.
-BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = 300_000_000, 30_000_000, 1 << 20
+BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = thresholds().blas_from, thresholds().blas_transposed_from, 1 << 20
 #: So few steps of k, on so many elements of C, are faster there too.
 BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
 #: Up to as many rows, a transposed B is read row by row: copying it to a panel would cost more.
