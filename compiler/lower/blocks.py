@@ -20,7 +20,7 @@ last query of the block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
@@ -36,12 +36,11 @@ from dlc.compiler.ir.expr import (
     op,
     refresh,
     substitute,
-    transform,
 )
 from dlc.compiler.ir.loops import Buffer, For, If, Let, Matmul, Operand, Statement, Store, statements
-from dlc.compiler.lower.fusion import Body, accesses, mapped, touches, writes
-from dlc.compiler.lower.products import Plan
-from dlc.compiler.lower.ranges import extreme, loops, solved_for
+from dlc.compiler.lower.fusion import Body, accesses, touches
+from dlc.compiler.lower.parts import Block, Member, Product
+from dlc.compiler.lower.ranges import loops
 
 #: Rows of a block under a mask: higher blocks multiply more that is zero, lower ones read the other factor more often.
 _MASKED_ROWS = 48
@@ -50,49 +49,13 @@ _ELEMENTS = 1 << 16  # of a block without a mask: a quarter of a megabyte
 Names = Callable[[str], str]
 
 
-@dataclass(frozen=True)
-class Product:
-    """A matrix product of a kernel; ``facts`` are not negative where it matters what an element, or a term, is."""
-
-    plan: Plan
-    facts: tuple[Polynomial, ...] = ()
-
-    @property
-    def groups(self) -> dict[str, tuple[Index, ...]]:
-        product = self.plan.product
-        return {"rows": product.rows, "columns": product.columns, "inner": self.plan.inner}
-
-    @property
-    def strides_of_batch(self) -> list[Polynomial]:
-        """How far apart the results lie."""
-        product = self.plan.product
-        return [product.result.strides[index] for index in product.batch]
-
-
-@dataclass(frozen=True)
-class _Member:
-    """A statement of a run: over its own index for the rows.  ``at`` tells the axis of each buffer on which only the
-    rows of the block are touched (None: more than these); ``role`` the group of a product that the index is.
-    """
-
-    statement: Statement
-    index: Index
-    at: Mapping[str, int | None]
-    role: str = ""
-    product: Product | None = None
-
-    @property
-    def written(self) -> set[str]:
-        return writes((self.statement,))
-
-
 @dataclass
 class _Run:
     """Neighbours that may take turns."""
 
-    members: list[_Member] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
 
-    def holds(self, member: _Member) -> bool:
+    def holds(self, member: Member) -> bool:
         """Whether no block of the member needs anything of another block of what is there already."""
         for other in self.members:
             for key in member.at.keys() & other.at.keys() & (member.written | other.written):
@@ -155,14 +118,14 @@ class _Blocking:
                 run.members.append(member)
         return (first, run) if self._is_worth(run) else None
 
-    def _member(self, run: _Run, statement: Statement, extent: Expr) -> _Member | None:
+    def _member(self, run: _Run, statement: Statement, extent: Expr) -> Member | None:
         return next((one for one in self._roles(run, statement, extent) if run.holds(one)), None)
 
-    def _roles(self, run: _Run, statement: Statement, extent: Expr) -> Iterator[_Member]:
+    def _roles(self, run: _Run, statement: Statement, extent: Expr) -> Iterator[Member]:
         product = self._product(statement)
         if isinstance(statement, For):
             if statement.start is ZERO and equal(statement.stop, extent):
-                yield _Member(statement, statement.index, _rows_of_loop(statement))
+                yield Member(statement, statement.index, _rows_of_loop(statement))
         elif product is not None and isinstance(statement, Matmul) and not statement.accumulate:
             for role in ("rows", "inner"):
                 group = product.groups[role]
@@ -170,7 +133,7 @@ class _Blocking:
                     continue
                 at = _rows_of_product(statement, product, group[0])
                 if role == "rows" or any(run.writes_rows(key) for key in (statement.a.buffer, statement.b.buffer)):
-                    yield _Member(statement, group[0], at, role, product)
+                    yield Member(statement, group[0], at, role, product)
 
     def _is_worth(self, run: _Run) -> bool:
         """Whether a product leaves something to a block, and another takes something from there."""
@@ -210,7 +173,7 @@ class _Blocking:
         number = fresh(count, f"{hint}.block")
         first = Read(self.names(f"{hint}.first"), (), "int")
         last = Read(self.names(f"{hint}.last"), (), "int")
-        block = _Block(first, last, extent, shrinking)
+        block = Block(first, last, extent, shrinking)
         body: list[Statement] = [
             Let(first.tensor, op("mul", rows, number)),
             Let(last.tensor, op("min", extent, op("add", first, rows))),
@@ -227,104 +190,6 @@ class _Blocking:
         return (*cleared, For(number, ZERO, count, tuple(body)))
 
 
-@dataclass(frozen=True)
-class _Block:
-    """The rows ``first`` .. ``last`` - 1; of the buffers in ``shrinking``, memory holds only these."""
-
-    first: Read
-    last: Read
-    extent: Expr
-    shrinking: Mapping[str, int]
-
-    def of(self, member: _Member) -> tuple[Statement, ...]:
-        """The member for the rows of the block."""
-        if isinstance(member.statement, For):
-            loop = member.statement
-            body = mapped(loop.body, self._moved)
-            return (replace(loop, start=self.first, stop=self.last, body=self._stored(body)),)
-        assert isinstance(member.statement, Matmul) and member.product is not None
-        return (self._product(member, member.statement, member.product),)
-
-    def _stored(self, body: Body) -> Body:
-        def one(statement: Statement) -> Statement:
-            if isinstance(statement, Store):
-                return replace(statement, subscripts=self._subscripts(statement.buffer, statement.subscripts))
-            if isinstance(statement, For | If):
-                return replace(statement, body=self._stored(statement.body))
-            return statement
-
-        return tuple(map(one, body))
-
-    def _moved(self, expression: Expr) -> Expr:
-        def change(node: Expr) -> Expr | None:
-            if isinstance(node, Read) and node.tensor in self.shrinking:
-                return Read(node.tensor, self._subscripts(node.tensor, node.subscripts), node.type)
-            return None
-
-        return transform(expression, change)
-
-    def _subscripts(self, key: str, subscripts: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        axis = self.shrinking.get(key)
-        if axis is None:
-            return subscripts
-        inside = op("add", subscripts[axis], op("neg", self.first))
-        return (*subscripts[:axis], inside, *subscripts[axis + 1 :])
-
-    # -- products -----------------------------------------------------------------------------------------------------
-
-    def _product(self, member: _Member, call: Matmul, product: Product) -> Matmul:
-        ranges = {role: self._range(member, role, group, product.facts) for role, group in product.groups.items()}
-        (m0, m1), (n0, n1), (k0, k1) = (
-            ranges[role] or (ZERO, whole) for role, whole in (("rows", call.m), ("columns", call.n), ("inner", call.k))
-        )
-        return Matmul(
-            _length(m0, m1),
-            _length(n0, n1),
-            _length(k0, k1),
-            self._part(call.a, member, (m0, "rows"), (k0, "inner")),
-            self._part(call.b, member, (k0, "inner"), (n0, "columns")),
-            self._part(call.c, member, (m0, "rows"), (n0, "columns")),
-            call.accumulate or member.role == "inner",
-        )
-
-    def _part(self, operand: Operand, member: _Member, row: tuple[Expr, str], column: tuple[Expr, str]) -> Operand:
-        offset = polynomial(operand.offset)
-        for (start, role), step in ((row, operand.row), (column, operand.column)):
-            if not (role == member.role and operand.buffer in self.shrinking):
-                offset = offset + polynomial(start) * polynomial(step)
-        return replace(operand, offset=offset.expression())
-
-    def _range(
-        self, member: _Member, role: str, group: tuple[Index, ...], facts: Sequence[Polynomial]
-    ) -> tuple[Expr, Expr] | None:
-        """What has to be computed of a group of indices; None: all."""
-        if role == member.role:
-            return self.first, self.last
-        if len(group) != 1:
-            return None
-        (index,) = group
-        low, high = [Polynomial(())], [polynomial(index.size)]
-        for fact in facts:
-            bounds = solved_for(fact, index)
-            if bounds is not None:
-                low += filter(None, (self._outermost(one, member.index, least=True) for one in bounds[0]))
-                high += filter(None, (self._outermost(one, member.index, least=False) for one in bounds[1]))
-        if len(low) == len(high) == 1:
-            return None
-        first, last = polynomial(self.first), polynomial(self.last)
-        known_ = (first, last - first - 1, polynomial(self.extent) - last)
-        return extreme("max", low, known_), extreme("min", high, known_)
-
-    def _outermost(self, bound: Polynomial, index: Index, least: bool) -> Polynomial | None:
-        """The least or greatest value of a bound for a row of the block."""
-        parts = bound.split(index)
-        factor = parts[0].value if parts is not None else None
-        if parts is None or factor is None or free_indices(parts[1].expression()):
-            return None
-        at = polynomial(self.first) if (factor > 0) == least else polynomial(self.last) - 1
-        return at * factor + parts[1]
-
-
 def blocked(
     body: Body, private: set[str], products: Mapping[str, Product], buffers: dict[str, Buffer], names: Names
 ) -> Body:
@@ -337,7 +202,7 @@ def masked(run: _Run) -> bool:
     return any(member.index in free_indices(f.expression()) for member in run.members for f in _facts(member))
 
 
-def _facts(member: _Member) -> tuple[Polynomial, ...]:
+def _facts(member: Member) -> tuple[Polynomial, ...]:
     return member.product.facts if member.product is not None else ()
 
 
@@ -352,10 +217,6 @@ def _height(run: _Run, shrinking: Mapping[str, int], buffers: Mapping[str, Buffe
     fitting = op("floordiv", Const(_ELEMENTS), op("max", width.expression(), ONE))
     height = op("min", op("max", fitting, Const(_MASKED_ROWS)), op("max", extent, ONE))
     return polynomial(height).expression()
-
-
-def _length(start: Expr, stop: Expr) -> Expr:
-    return (polynomial(stop) - polynomial(start)).expression()
 
 
 def _operands(statement: Statement) -> tuple[Operand, ...]:

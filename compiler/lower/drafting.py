@@ -26,13 +26,13 @@ from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
-from dlc.compiler.lower.blocks import Product
 from dlc.compiler.lower.contractions import Contraction, contraction
 from dlc.compiler.lower.fusion import merged, touches
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.masks import EVERYWHERE, needed, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, volume, work
+from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of

@@ -33,8 +33,9 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
-from dlc.compiler.lower.blocks import Product, blocked
+from dlc.compiler.lower.blocks import blocked
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
+from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.rows import kept
 
 _BLOCK = 4096  # numbers that one local adds up
