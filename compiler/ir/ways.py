@@ -25,6 +25,12 @@ class Ways:
     loops_below: int = 2048
 
     @property
+    def packs(self) -> bool:
+        """Whether factors that do not lie evenly are packed, as a product of matrices needs them, and never read
+        through tables."""
+        return self.gemm != ""
+
+    @property
     def described(self) -> str:
         """For the head of a module; '' if nothing is forced."""
         tuned = f"loops below {self.loops_below} multiplications" if self.loops_below != OPEN.loops_below else ""

@@ -208,7 +208,7 @@ class _Drafting:
         if product is not None and level.outer is None and self._product_in_pieces(level, tensor, own, product, shown):
             return
         before = len(level.packer.tensors)
-        found = plan(product, level.packer) if product is not None else None
+        found = plan(product, level.packer, self.ways) if product is not None else None
         if product is None or found is None:
             if level.outer is not None or not self._in_pieces(level, tensor, own, shown):
                 level.place(self._nest(level, tensor, own, shown, when))
@@ -263,7 +263,7 @@ class _Drafting:
         self, level: _Level, tensor: Tensor, equation: Equation, product: Contraction, shown: tuple[Tensor, Equation]
     ) -> bool:
         """Multiply in every shard what a kernel has at hand, where copies have to be packed, which then stay small."""
-        if not equation.is_whole or not copies(product, self.sizes):
+        if not equation.is_whole or not copies(product, self.sizes, self.ways):
             return False
         for outer in product.reduced:
             if not leads(product, outer, self.sizes):
@@ -279,7 +279,7 @@ class _Drafting:
                 if not touches(item.body) & {read.tensor for read in reads(equation.value)}:
                     continue
                 packer = level.packer.among([name for name, home in level.home.items() if home == number])
-                planned = plan(within, packer)
+                planned = plan(within, packer, self.ways)
                 if planned is None:
                     continue
                 found = product_pieces(tensor, equation, planned, self.fresh_id)
