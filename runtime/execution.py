@@ -172,7 +172,7 @@ class Plan:
     def pointed(self, execution: Execution, values: Sequence[Vector], base: int) -> tuple[int, int, int]:
         """Write all addresses into the table once and for all: what regions are run with, the address of the steps,
         how many there are, and the table's."""
-        _, table, _ = execution.kept
+        table = execution.table
         for (slot, _, _, _), value in zip(self._records, values, strict=True):
             table[slot] = address(value)
         for slot, offset in self._gradient_slots:
