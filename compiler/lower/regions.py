@@ -6,7 +6,9 @@ written: both split the same extent and touch the tensor at their split index on
 the next region.  A kernel without split is run by one shard, and may follow only kernels that this shard ran alone.
 
 A recurrence is taken as one: it splits if all its kernels do so and every shard reads its own part only, in this round
-and in those before; otherwise one shard runs it alone.
+and in those before; otherwise one shard runs it alone. A recurrence that depends on another one has a region of its
+own: what only the first one needed, for all its steps, gives its memory to the second, and the wait is short beside
+both.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ class _Part:
     written: frozenset[str]
     touched: frozenset[str]
 
+    @property
+    def is_sweep(self) -> bool:
+        return isinstance(self.item, Cycle)
+
     def shares(self, other: _Part) -> frozenset[str]:
         """The buffers through which one depends on the other."""
         return self.written & other.touched | self.touched & other.written
@@ -60,7 +66,8 @@ def regions(items: Sequence[Item], name: Callable[[Draft], str], renames: Mappin
         level = 0
         for m in range(n):
             if part.shares(parts[m]):
-                level = max(level, levels[m] + (0 if parts[m].stays_in_shard(part) else 1))
+                waits = not parts[m].stays_in_shard(part) or (parts[m].is_sweep and part.is_sweep)
+                level = max(level, levels[m] + (1 if waits else 0))
         levels.append(level)
     return tuple(
         _region([part for part, own in zip(parts, levels, strict=True) if own == level], name)

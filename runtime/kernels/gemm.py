@@ -41,6 +41,8 @@ from dlc.runtime.kernels.tile import (
 )
 
 NO, YES = ord("N"), ord("T")
+#: Up to as many tiles, B is read in place if its rows do not lie a multiple of so many bytes apart.
+FEW_TILES, CROWDED = 8, 512
 #: Bytes of A that are used panel after panel: half of a second cache.
 SECOND_CACHE = 1 << 18
 
@@ -219,7 +221,8 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tb, b, ldb, beta, c, 
     one, size = like(1.0, alpha), itemsize(alpha)
     panels = panel_memory(alpha)
     group = PANELS * width(alpha)
-    together = not tb and m > 2 * height(alpha)
+    lies_well = m <= FEW_TILES * height(alpha) and size * ldb % CROWDED != 0
+    together = not tb and m > 2 * height(alpha) and not lies_well
     for first in range(0, n, group):
         if together:
             pack_panels(depth, min(group, n - first), b + size * first, ldb, panels, one)
