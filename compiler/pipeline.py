@@ -38,6 +38,7 @@ from dlc.compiler.passes import (
     factor,
     fuse,
     guard,
+    hold,
     invert,
     narrow,
     optimizer,
@@ -110,6 +111,7 @@ FINISH = (
     Pass("factor", factor.run),  # after deltas, which change what depends on a summed index
     Pass("extract.2", extract.run, optional=False),  # factoring, adjoints of products: sums inside sums
     Pass("narrow.2", narrow.run),  # adjoints of slices and recurrences are guarded
+    Pass("hold", hold.run),  # before cse, which reads what is held
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
