@@ -8,16 +8,19 @@ condition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import (
+    Const,
     Expr,
     Index,
     Op,
     Read,
+    Reduce,
+    Select,
     Size,
     free_indices,
     fresh,
@@ -27,7 +30,9 @@ from dlc.compiler.ir.expr import (
     substitute,
     transform,
 )
+from dlc.compiler.ir.graph import Equation
 from dlc.compiler.lower.nests import volume
+from dlc.compiler.lower.ranges import guarded
 
 _COMPARISONS = ("lt", "le", "eq", "ne")
 
@@ -122,3 +127,25 @@ def _comparison(node: Op, axes: Mapping[Expr, _Axis], over: frozenset[Index]) ->
                 end = (-(axis.low + rest * sign)).expression()
                 return op(node.name, *((end, axis.index) if sign > 0 else (axis.index, end)))
     return node
+
+
+def guarded_factors(equation: Equation) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
+    """Of a sum of products under a guard of indices, each factor that is read, under the guard, and the others."""
+    value = equation.value
+    if not isinstance(value, Reduce) or value.op != "sum" or value.type != "real":
+        return
+    conditions, body = guarded(value)
+    if reads(*conditions):
+        return
+    factors = body.args if isinstance(body, Op) and body.name == "mul" else (body,)
+    for number, factor in enumerate(factors if conditions else ()):
+        if isinstance(factor, Read):
+            under = Select(op("and", *conditions), factor, Const(0.0))
+            yield under, (*factors[:number], *factors[number + 1 :])
+
+
+def with_factors(equation: Equation, factors: Sequence[Expr]) -> Equation:
+    """The sum of these products, without a guard."""
+    assert isinstance(equation.value, Reduce)
+    body = op("mul", *factors) if len(factors) > 1 else factors[0]
+    return replace(equation, value=Reduce("sum", equation.value.indices, body))

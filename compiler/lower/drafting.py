@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, equal, polynomial
+from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.expr import (
     Const,
@@ -26,10 +26,12 @@ from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
+from dlc.compiler.lower.borders import guarded_factors, with_factors
 from dlc.compiler.lower.contractions import Contraction, contraction
-from dlc.compiler.lower.fusion import merged, touches
-from dlc.compiler.lower.kernels import Cycle, Draft, Item, can_split
+from dlc.compiler.lower.fusion import touches
+from dlc.compiler.lower.kernels import Cycle, Draft, Item
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
+from dlc.compiler.lower.levels import Level
 from dlc.compiler.lower.masks import EVERYWHERE, needed, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, volume, work
 from dlc.compiler.lower.parts import Product
@@ -39,7 +41,6 @@ from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.windows import is_written_out, read_early
 
-_MOST_EQUATIONS = 24  # in one kernel: compile time grows faster than a function's length
 _LONG = 32  # elements of a sum that are worth a visit of all its results
 
 Facts = Callable[[Expr], list[Polynomial]]
@@ -68,56 +69,6 @@ def drafts(
     proved of ``plain``.
     """
     return _Drafting(graph, plain, formulas, names, fresh_id, ways).run()
-
-
-@dataclass
-class _Level:
-    """The kernels that run one after the other, in every round of the loops ``over``, which set ``members``."""
-
-    packer: Packer
-    over: tuple[Index, ...] = ()
-    members: frozenset[str] = frozenset()
-    outer: _Level | None = None
-    items: list[Item] = field(default_factory=list)
-    home: dict[str, int] = field(default_factory=dict)  # tensor -> number of the last item that computes a part of it
-
-    def append(self, item: Item, computed: Iterable[str]) -> None:
-        self.items.append(item)
-        self.home.update(dict.fromkeys(computed, len(self.items) - 1))
-
-    def place(self, new: Draft) -> None:
-        """Fuse the new equation into the first kernel that may hold it, or make it a kernel of its own."""
-        if not self._fuse_anywhere(new):
-            self.append(new, new.computes)
-
-    def place_early(self, new: Draft) -> None:
-        """Likewise, but a kernel of its own stands as early as it can: what needs it may be fused into those behind."""
-        if self._fuse_anywhere(new):
-            return
-        ((_, equation),) = new.equations
-        number = max(self._producers(equation), default=-1) + 1
-        self.items.insert(number, new)
-        self.home = {name: home + 1 if home >= number else home for name, home in self.home.items()}
-        self.home.update(dict.fromkeys(new.computes, number))
-
-    def _fuse_anywhere(self, new: Draft) -> bool:
-        ((tensor, equation),) = new.equations
-        return any(self.fuse(number, new) for number in self.candidates(tensor, equation))
-
-    def candidates(self, tensor: Tensor, equation: Equation) -> range:
-        """The numbers of the items behind all that the equation needs."""
-        return range(max([*self._producers(equation), self.home.get(tensor.id, 0)], default=0), len(self.items))
-
-    def _producers(self, equation: Equation) -> list[int]:
-        return [self.home[r.tensor] for r in reads(equation.value, *equation.subscripts) if r.tensor in self.home]
-
-    def fuse(self, number: int, new: Draft) -> bool:
-        """Put the new equation into the kernel with that number, if it may hold it."""
-        fused = _fused(self.items[number], new)
-        if fused is not None:
-            self.items[number] = fused
-            self.home.update(dict.fromkeys(new.computes, number))
-        return fused is not None
 
 
 class _Drafting:
@@ -165,7 +116,7 @@ class _Drafting:
         )
 
     def run(self) -> Drafts:
-        level = _Level(Packer(self.sizes, self.fresh_id, formulas=self.formulas))
+        level = Level(Packer(self.sizes, self.fresh_id, formulas=self.formulas))
         for component, steps in self.orders.items():
             equations = {
                 Place(name, number): equation
@@ -178,7 +129,7 @@ class _Drafting:
         return Drafts(level.items, [*self.stored.values(), *self.added])
 
     def _step(
-        self, level: _Level, step: Loop | Place, equations: Equations, when: Mapping[Place, tuple[Expr, ...]]
+        self, level: Level, step: Loop | Place, equations: Equations, when: Mapping[Place, tuple[Expr, ...]]
     ) -> None:
         if isinstance(step, Place):
             self._equation(level, step, equations[step], when.get(step, ()))
@@ -188,13 +139,13 @@ class _Drafting:
         members = level.members | own
         over = (*level.over, rounds.index)
         packer = Packer(self.sizes, self.fresh_id, frozenset(over), members, self.formulas)
-        inner = _Level(packer, over, members, level)
+        inner = Level(packer, over, members, level)
         conditions = {place: (*when.get(place, ()), *found) for place, found in rounds.conditions.items()}
         for one in step.body:
             self._step(inner, one, rounds.equations, conditions)
         level.append(Cycle(rounds.index, inner.items), own)
 
-    def _equation(self, level: _Level, place: Place, equation: Equation, when: tuple[Expr, ...]) -> None:
+    def _equation(self, level: Level, place: Place, equation: Equation, when: tuple[Expr, ...]) -> None:
         tensor = self.stored[place.tensor]
         shown = self.graph.tensors[place.tensor], self.graph.tensors[place.tensor].equations[place.number]
         own = _with_own_indices(on_rings(equation, place.tensor, self.rings))
@@ -235,7 +186,7 @@ class _Drafting:
     def _needed(self, tensor: Tensor, equation: Equation) -> list[Polynomial]:
         return self.needed.get(tensor.id, EVERYWHERE).at(equation.subscripts)
 
-    def _in_pieces(self, level: _Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
+    def _in_pieces(self, level: Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
         """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""
         for outer in outer_indices(equation):
             for number in level.candidates(tensor, equation):
@@ -245,8 +196,11 @@ class _Drafting:
                 rows = rows_of(outer, equation) if equation.indices else touches(item.body)
                 if not rows & touches(item.body):
                     continue
-                found = pieces(tensor, equation, outer, self.names, self.fresh_id, self.facts)
-                if found is not None and level.fuse(number, found.draft):
+                packer = level.packer.among([name for name, home in level.home.items() if home == number])
+                bare = self._bordered(packer, tensor, equation)
+                found = pieces(tensor, bare, outer, self.names, self.fresh_id, self.facts)
+                if found is not None and self._fuse_all(level, number, [*self._copies(level, packer), found.draft]):
+                    self.added.extend(packer.tensors)
                     self._combine(level, tensor, found)
                     return True
         if equation.indices:
@@ -260,7 +214,7 @@ class _Drafting:
         return False
 
     def _product_in_pieces(
-        self, level: _Level, tensor: Tensor, equation: Equation, product: Contraction, shown: tuple[Tensor, Equation]
+        self, level: Level, tensor: Tensor, equation: Equation, product: Contraction, shown: tuple[Tensor, Equation]
     ) -> bool:
         """Multiply in every shard what a kernel has at hand, where copies have to be packed, which then stay small."""
         if not equation.is_whole or not copies(product, self.sizes, self.ways):
@@ -283,16 +237,24 @@ class _Drafting:
                 if planned is None:
                     continue
                 found = product_pieces(tensor, equation, planned, self.fresh_id)
-                copied = [
-                    self._nest(level, one, one.equations[0], (one, one.equations[0]), ()) for one in packer.tensors
-                ]
-                if self._fuse_all(level, number, [*copied, found.draft]):
+                if self._fuse_all(level, number, [*self._copies(level, packer), found.draft]):
                     self.added.extend(packer.tensors)
                     self._combine(level, tensor, found)
                     return True
         return False
 
-    def _fuse_all(self, level: _Level, number: int, drafts: list[Draft]) -> bool:
+    def _copies(self, level: Level, packer: Packer) -> list[Draft]:
+        return [self._nest(level, one, one.equations[0], (one, one.equations[0]), ()) for one in packer.tensors]
+
+    def _bordered(self, packer: Packer, tensor: Tensor, equation: Equation) -> Equation:
+        """A guarded sum over an image as one over an image with a border: all its rows have one length."""
+        for guarded, others in guarded_factors(equation):
+            border = packer.bordered(guarded)
+            if border is not None:
+                return with_factors(equation, (*others, packer.copied(border, guarded, tensor, equation).read))
+        return equation
+
+    def _fuse_all(self, level: Level, number: int, drafts: list[Draft]) -> bool:
         """Fuse all of them into one kernel, or none."""
         before, home = level.items[number], dict(level.home)
         if all(level.fuse(number, draft) for draft in drafts):
@@ -300,11 +262,11 @@ class _Drafting:
         level.items[number], level.home = before, home
         return False
 
-    def _combine(self, level: _Level, tensor: Tensor, found: Pieces) -> None:
+    def _combine(self, level: Level, tensor: Tensor, found: Pieces) -> None:
         self.added.extend(found.scratch)
         level.place(self._nest(level, tensor, found.combining, (tensor, found.combining), ()))
 
-    def _pack(self, level: _Level, packed: Tensor, when: tuple[Expr, ...]) -> None:
+    def _pack(self, level: Level, packed: Tensor, when: tuple[Expr, ...]) -> None:
         """A packed copy is made where it is used, or before the loop if it is the same in every round."""
         (equation,) = packed.equations
         self.added.append(packed)
@@ -315,7 +277,7 @@ class _Drafting:
 
     def _nest(
         self,
-        level: _Level,
+        level: Level,
         tensor: Tensor,
         equation: Equation,
         shown: tuple[Tensor, Equation],
@@ -348,7 +310,7 @@ def _kept(steps: Iterable[Loop | Place], graph: Graph) -> Iterator[Loop | Place]
             yield step
 
 
-def _changes(equation: Equation, level: _Level) -> bool:
+def _changes(equation: Equation, level: Level) -> bool:
     """Whether the equation has other values in other rounds of the level's innermost loop."""
     if level.over[-1] in free_indices(equation.value):
         return True
@@ -398,31 +360,3 @@ def _facts(graph: Graph) -> Facts:
         return found
 
     return facts
-
-
-def _fused(item: Item, new: Draft) -> Draft | None:
-    if not isinstance(item, Draft) or item.when != new.when or len(item.equations) >= _MOST_EQUATIONS:
-        return None
-    first, second = item.outermost, new.outermost
-    if first is None or second is None:
-        return None
-    if not equal(first.stop, second.stop) or not touches(item.body) & (touches(new.body) | new.beside):
-        return None
-    loop = merged(first, second)
-    if loop is None:
-        return None
-    fused = Draft(
-        [*item.equations, *new.equations],
-        (loop,),
-        work=[*item.work, *new.work],
-        formulas=[*item.formulas, *new.formulas],
-        over=item.over,
-        when=item.when,
-        before=(*item.before, *new.before),
-        after=(*item.after, *new.after),
-        before_block=(*item.before_block, *new.before_block),
-        after_block=(*item.after_block, *new.after_block),
-        products={**item.products, **new.products},
-    )
-    in_pieces = fused.before or fused.after
-    return fused if not in_pieces or can_split(fused) else None

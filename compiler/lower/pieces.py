@@ -11,10 +11,10 @@ shards and not on which thread runs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.affine import equal, known
 from dlc.compiler.ir.expr import (
     ZERO,
     Const,
@@ -38,6 +38,8 @@ from dlc.compiler.lower.products import Plan, product_body, seen
 from dlc.compiler.lower.ranges import combined, loops
 from dlc.compiler.lower.scatter import Facts
 from dlc.compiler.lower.tables import Tabled
+
+_WINDOW = 8  # elements along an axis
 
 Names = Callable[[str], str]
 
@@ -68,11 +70,18 @@ def outer_indices(equation: Equation) -> Iterator[Index]:
 
 
 def _leads(index: Index, equation: Equation, read: Read) -> bool:
-    """Whether the read moves along with all free indices, on axes behind that of ``index``."""
+    """Whether the read moves along with all free indices, on axes behind that of ``index``; a few places of a window
+    may share an axis with what is summed.
+    """
     if index not in read.subscripts:
         return False
     behind = read.subscripts[read.subscripts.index(index) + 1 :]
-    return all(free in behind for free in equation.indices)
+    return all(free in behind or _is_of_window(free, behind) for free in equation.indices)
+
+
+def _is_of_window(free: Index, subscripts: Sequence[Expr]) -> bool:
+    extent = known(free.size)
+    return extent is not None and extent <= _WINDOW and any(free in free_indices(one) for one in subscripts)
 
 
 def rows_of(index: Index, equation: Equation) -> set[str]:

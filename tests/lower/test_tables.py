@@ -1,0 +1,82 @@
+"""Products through tables, and images with borders: values are those of the graph, and windows are not copied."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numeric.harness import graph_of
+
+from dlc.compiler import pipeline
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.expr import Const, Size
+from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.loops import Matmul, Program, Steps, statements
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.lower import lower
+
+FIXED = {"C": 4, "O": 5, "P": 3, "Q": 2, "G": 2, "M": 3, "E": 2}
+FULL = "k[O,C,P,Q]"
+LAYERS = {
+    "plain": (FULL, "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]"),
+    "bordered": (FULL, "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]"),
+    "in steps": (FULL, "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,pad(2*u+p-1),pad(2*v+q-1)]"),
+    "dilated": (FULL, "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+2*p-2),pad(w+2*q-2)]"),
+    "turned": (FULL, "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+2-p,v+2-q]"),
+    "channels last": (FULL, "y[N,U,V,O]", "y[n,u,v,o] = k[o,c,p,q]*x[n,c,u+p,v+q]"),
+    "groups": ("k[G,M,E,P,Q]", "y[N,G,M,H,W]", "y[n,g,m,h,w] = k[g,m,e,p,q]*x[n,(g,e),pad(h+p-1),pad(w+q-1)]"),
+    "depthwise": ("k[C,P,Q]", "y[N,C,H,W]", "y[n,c,h,w] = k[c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]"),
+    "depthwise in steps": ("k[C,P,Q]", "y[N,C,U,V]", "y[n,c,u,v] = k[c,p,q]*x[n,c,pad(2*u+p-1),pad(2*v+q-1)]"),
+}
+IN_TABLES = [name for name in LAYERS if not name.startswith("depthwise") and name != "in steps"]
+
+
+@cache
+def entry(name: str) -> tuple[Graph, Program]:
+    weights, result, equation = LAYERS[name]
+    fewer = {"in steps": 2, "depthwise in steps": 2}.get(name, 1)
+    extents = f"    index U = (|H| - 3) // {fewer} + 1, V = (|W| - 3) // {fewer} + 1\n" if "U" in result else ""
+    text = f"layer Convolved(x[N,C,H,W], {weights}) -> {result}:\n{extents}    {equation}\n"
+    graph = graph_of(text, sizes=tuple((size, n) for size, n in FIXED.items() if f"{size}" in f"C,{weights}"))
+    graph = pipeline.entries(graph, wrt="*")["vjp"]
+    return graph, lower({"vjp": graph})
+
+
+def extent(size: object, sizes: dict[str, int]) -> int:
+    if isinstance(size, Const):
+        return int(size.value)
+    assert isinstance(size, Size)
+    return sizes[size.name]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("plane", [(3, 9, 10), (1, 40, 5), (2, 3, 3), (0, 5, 5)])
+@pytest.mark.parametrize("name", LAYERS)
+def test_values_and_gradients(name: str, plane: tuple[int, int, int], shards: int) -> None:
+    graph, program = entry(name)
+    sizes = dict(zip("NHW", plane, strict=True))
+    random = np.random.default_rng(plane[1])
+    shapes = {t.id: [extent(size, sizes) for size in t.sizes] for t in graph.of_kind("input")}
+    fewer = 2 if "steps" in name else 1
+    plane_of_y = [(n - 3) // fewer + 1 for n in plane[1:]] if "U" in LAYERS[name][1] else list(plane[1:])
+    letters = dict(zip(("UV" if "U" in LAYERS[name][1] else "HW"), plane_of_y, strict=True))
+    for cotangent in graph.of_kind("cotangent"):
+        axes = LAYERS[name][1][2:-1].split(",")
+        shapes[cotangent.id] = [letters[a] if a in letters else {**FIXED, **sizes}[a] for a in axes]
+    given = {key: random.normal(size=shape) for key, shape in shapes.items()}
+    expected = evaluate(graph, given, sizes)
+    found = loops_reference.run(program, "vjp", given, sizes, shards)
+    for key in graph.roots:
+        np.testing.assert_allclose(found[key], expected[key], 1e-11, 1e-11, err_msg=key)
+
+
+@pytest.mark.parametrize("name", IN_TABLES)
+def test_windows_are_not_copied(name: str) -> None:
+    """A copy has at most the axes of the image."""
+    _, program = entry(name)
+    products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
+    assert any(isinstance(product.c.row, Steps) for product in products)
+    copies = [buffer for key, buffer in program.buffers.items() if "padded" in key]
+    assert all(len(buffer.sizes) <= 4 for buffer in copies)
+    assert not [key for key in program.buffers if "packed" in key]
