@@ -45,7 +45,7 @@ class _Inversion:
     """``made`` holds inverses; ``first`` says of each the tensor that it stands in front of."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.tensors = dict(graph.tensors)
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
         self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
         self.bounds = bounds_of(graph)
@@ -80,7 +80,7 @@ class _Inversion:
         """What an element of a tensor is computed from, one step back."""
         if not isinstance(node, Read):
             return node
-        equations = self.graph.tensors[node.tensor].equations
+        equations = self.tensors[node.tensor].equations
         return inlined(equations[0], node.subscripts) if len(equations) == 1 and equations[0].is_whole else node
 
     def _is_repeated(self, over: Expr, under: Expr, loops: tuple[Index, ...]) -> bool:
@@ -94,7 +94,7 @@ class _Inversion:
 
     def _is_row_sum(self, read: Read) -> bool:
         """Whether a whole row is looked at for the element."""
-        equations = self.graph.tensors[read.tensor].equations
+        equations = self.tensors[read.tensor].equations
         return any(is_reduction(equation) and not is_contraction(equation) for equation in equations)
 
     def _inverse(self, tensor: Tensor, equation: Equation, under: Expr) -> Expr | None:
@@ -110,8 +110,10 @@ class _Inversion:
             axes = [index for index in equation.indices if index in free]
             axes += [index for index in free if index not in axes]
             label = under.tensor if isinstance(under, Read) else tensor.id
-            name = unique(f"{label}.inverse", {**self.sizes, **self.made})
-            self.made[name] = whole(name, tuple(axes), op("div", _ONE, under), equation.span)
+            name = unique(f"{label}.inverse", self.tensors)
+            made = whole(name, tuple(axes), op("div", _ONE, under), equation.span)
+            self.made[name] = self.tensors[name] = made
+            self.sizes[name] = made.sizes
             self.first[name] = tensor.id
             self.known[pattern] = name, tuple(free.index(axis) for axis in axes)
         name, places = self.known[pattern]

@@ -88,3 +88,14 @@ def test_an_inverse_is_shared() -> None:
     z = whole("z", (b, d), op("div", op("sin", at(X, b, d)), op("sqrt", at(S, b))))
     found = invert.run(graph(X, S, y, z, outputs=["y", "z"], sizes=["B", "D"]))
     assert [name for name in found.tensors if name.endswith("inverse")] == ["y.inverse"]
+
+
+def test_quotients_of_quotients() -> None:
+    """What is divided has an inverse in it already."""
+    inner = op("div", op("sin", at(X, B, D)), ROOT)
+    y = whole("y", (B, D), op("div", add(inner, at(X, B, D)), op("sqrt", add(at(S, B), Const(1.0)))))
+    made = graph(X, S, y, outputs=["y"], sizes=["B", "D"])
+    found = invert.run(made)
+    assert divisions(found, "y") == 0
+    arrays = {"x": np.random.default_rng(0).normal(size=(3, 5)), "s": np.array([2.0, 0.5, 7.0])}
+    np.testing.assert_allclose(evaluate(found, arrays)["y"], evaluate(made, arrays)["y"], 1e-14)
