@@ -17,6 +17,15 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 class _KernelLibrary(JITCodeLibrary):
     """A module that others link: optimised, and not made executable."""
 
+    def _optimize_final_module(self) -> None:
+        """As Numba does, and straight-line code becomes vectors too: that is what short loops have become by then."""
+        first, options = self._codegen._module_pass_manager(
+            loop_vectorize=False, slp_vectorize=False, opt=self._codegen._opt_level, cost="cheap"
+        )
+        first.run(self._final_module, options)
+        second, options = self._codegen._module_pass_manager(slp_vectorize=True)
+        second.run(self._final_module, options)
+
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
