@@ -38,6 +38,7 @@ from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
+from dlc.compiler.lower.spacing import spaced
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.windows import is_written_out, read_early
 
@@ -88,7 +89,11 @@ class _Drafting:
         self.orders = {component: tuple(_kept(steps, graph)) for component, steps in self.orders.items()}
         outermost = [step for steps in self.orders.values() for step in steps if isinstance(step, Loop)]
         self.rings: Mapping[str, Ring] = rings(without_ties(plain), outermost)
-        self.stored = {key: ring_sized(tensor, self.rings.get(key)) for key, tensor in graph.tensors.items()}
+        room = spaced(graph)
+        self.stored = {
+            key: ring_sized(replace(tensor, sizes=room[key]), self.rings.get(key))
+            for key, tensor in graph.tensors.items()
+        }
         for name in steady_factors(self.graph):
             self.stored[name] = replace(self.stored[name], sizes=spread(self.stored[name].sizes))
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import equal, polynomial
+from dlc.compiler.ir.affine import Polynomial, equal, polynomial
+from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import compared_choice, is_choice, is_comparison
-from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads, substitute, transform, walk
+from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, op, reads, substitute, transform, walk
 from dlc.compiler.ir.loops import (
     For,
     If,
@@ -180,39 +181,57 @@ def _independent_across(first: For, second: For) -> bool:
     """Whether iteration i of the second loop depends on no iteration of the first but i (and the reverse)."""
     mine, theirs = accesses(first.body), accesses(second.body)
     written_first, written_second = writes(first.body), writes(second.body)
+    within = _loops_in(first.body) & _loops_in(second.body)  # other values in the one than in the other
     for name in (*mine, *theirs):
         if name not in mine or name not in theirs or not (name in written_first or name in written_second):
             continue
-        if not _common_axis(mine[name], first.index, theirs[name], second.index):
+        if not _common_axis(mine[name], first.index, theirs[name], second.index, within):
             return False
     return True
 
 
-def _common_axis(mine: list[tuple[Expr, ...]], i: Index, theirs: list[tuple[Expr, ...]], j: Index) -> bool:
+def _loops_in(body: Body) -> set[Index]:
+    return {statement.index for statement in statements(body) if isinstance(statement, For)}
+
+
+def _common_axis(
+    mine: list[tuple[Expr, ...]], i: Index, theirs: list[tuple[Expr, ...]], j: Index, within: set[Index]
+) -> bool:
     return any(
-        _stay_apart([subscripts[axis] for subscripts in mine], i, [subscripts[axis] for subscripts in theirs], j)
+        _stay_apart([s[axis] for s in mine], i, [s[axis] for s in theirs], j, within)
         for axis in _axes((*mine, *theirs))
     )
 
 
-def _stay_apart(mine: Sequence[Expr], i: Index, theirs: Sequence[Expr], j: Index) -> bool:
-    """Whether subscripts of different iterations are different: ``i`` and ``j``, or ``2*i`` and ``2*j + 1``."""
+def _stay_apart(mine: Sequence[Expr], i: Index, theirs: Sequence[Expr], j: Index, within: set[Index]) -> bool:
+    """Whether subscripts of different iterations are different: ``i`` and ``j``, ``2*i`` and ``2*j + 1``, or
+    ``4*i + k`` and ``4*j + l`` where ``k`` and ``l`` are less than 4 apart."""
     if all(one is i for one in mine) and all(one is j for one in theirs):
         return True
-    steps = {_step(one, i) for one in mine} | {_step(one, j) for one in theirs}
-    factors = {step[0] if step is not None else None for step in steps}
-    if len(factors) != 1 or None in factors:
+    if not within.isdisjoint(free_indices(op("add", *mine, *theirs))):
+        return False
+    left, right = [_step(one, i) for one in mine], [_step(one, j) for one in theirs]
+    known = [step for step in (*left, *right) if step is not None]
+    factors = {factor for factor, _ in known}
+    if len(known) != len(mine) + len(theirs) or len(factors) != 1:
         return False
     (factor,) = factors
-    apart = {left[1] - right[1] for left in steps if left is not None for right in steps if right is not None}
-    return all(one == 0 or one % factor for one in apart) if factor else False
+    apart = {one[1] - other[1] for one in left for other in right if one is not None and other is not None}
+    return all(_never_a_multiple(one, abs(factor)) for one in apart)
 
 
-def _step(subscript: Expr, index: Index) -> tuple[int, int] | None:
-    """``(a, b)`` for a subscript ``a*index + b`` where both are numbers."""
-    parts = polynomial(subscript).split(index) if index in free_indices(subscript) else None
-    factor, rest = (parts[0].value, parts[1].value) if parts is not None else (None, None)
-    return (factor, rest) if factor is not None and rest is not None else None
+def _step(subscript: Expr, index: Index) -> tuple[int, Polynomial] | None:
+    """``(a, b)`` for a subscript ``a*index + b`` where ``a`` is a number other than 0."""
+    parts = polynomial(subscript).split(index)
+    factor = parts[0].value if parts is not None else None
+    return (factor, parts[1]) if parts is not None and factor else None
+
+
+def _never_a_multiple(distance: Polynomial, factor: int) -> bool:
+    """Whether the distance is no multiple of the factor but 0."""
+    if distance.value is not None:
+        return distance.value == 0 or distance.value % factor != 0
+    return nonnegative(distance + factor - 1) and nonnegative(-distance + factor - 1)
 
 
 # -- storage ---------------------------------------------------------------------------------------------------------
