@@ -180,6 +180,7 @@ class _CompileCommand(click.Command):
     help="Keep only every state of that number (default: about √T) of a recurrence for the backward pass.",
 )
 @gemm_option
+@click.option("--winograd", is_flag=True, help="Let convolutions with three taps multiply less, where that is faster.")
 @model_option
 def compile_command(
     spec: str,
@@ -191,6 +192,7 @@ def compile_command(
     print_after: tuple[str, ...],
     checkpoint: int | None,
     gemm: str | None,
+    winograd: bool,
     model: str | None,
 ) -> None:
     """Compile SPEC to one Python module and print its path."""
@@ -201,6 +203,8 @@ def compile_command(
         options["checkpoint"] = checkpoint
     if gemm is not None:
         options["gemm"] = gemm
+    if winograd:
+        options["winograd"] = True
     if stop_after or print_after:
         wanted = _pass_names(
             [*print_after, *([stop_after] if stop_after else [])],

@@ -50,6 +50,7 @@ def compile_spec(
     model: str | None = None,
     checkpoint: bool | int | None = None,
     gemm: str | None = None,
+    winograd: bool = False,
 ) -> CompiledFile:
     """Compile a spec to a Python module in the folder `out`, or in the cache, with machine code beside it.
 
@@ -57,9 +58,10 @@ def compile_spec(
     sets and hyper-parameters; `wrt` names inputs to differentiate by besides the parameters (`*`: all); `model` is the
     only definition to compile. With `checkpoint`, a recurrence keeps only every state of that number for the backward
     pass (True: about √T of T), and computes the others again. `gemm` forces an implementation of matrix products:
-    `tile`, `blas` or `loops`. Raises `CompileError`.
+    `tile`, `blas` or `loops`; with `winograd`, convolutions with three taps multiply less where that is
+    faster, and take longer to compile. Raises `CompileError`.
     """
-    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm))
+    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm, winograd))
     compiled, module = _compile_and_import(sources.read(spec), out, options)
     _compile_regions(module)
     return compiled
@@ -75,13 +77,14 @@ def load(
     model: str | None = None,
     checkpoint: bool | int | None = None,
     gemm: str | None = None,
+    winograd: bool = False,
 ) -> ModuleType:
     """Compile a spec, or find what was compiled before, and import it; see `compile_spec`.
 
     The module has a class for every model of the file, or for every layer of a file without models; its `__all__` names
     them.
     """
-    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm))
+    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm, winograd))
     _, module = _compile_and_import(sources.read(spec), out, options)
     return module
 

@@ -26,7 +26,8 @@ REALS: tuple[Real, ...] = ("float32", "float64")
 class Options:
     """`wrt` names inputs to differentiate by (`*`: all); `model` is the one definition that is meant, if it is one;
     `checkpoint`: how many steps a recurrence goes from one state that is kept to the next (0: about the root of how
-    many there are), None: all are kept; `ways` are the implementations that are forced."""
+    many there are), None: all are kept; `ways` are the implementations that are forced;
+    `winograd`: convolutions are taken apart where that is faster."""
 
     dtype: Real = "float32"
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Options:
     model: str | None = None
     checkpoint: int | None = None
     ways: Ways = OPEN
+    winograd: bool = False
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Options:
         model: str | None = None,
         checkpoint: bool | int | None = None,
         gemm: str | None = None,
+        winograd: bool = False,
     ) -> Options:
         """From arguments in Python; raises `CompileError` (DL910, DL911, DL924, DL925, DL932) for what no spec could
         take. Without `gemm`, DLC_GEMM may force an implementation.
@@ -77,11 +80,17 @@ class Options:
             model,
             None if checkpoint is None or checkpoint is False else 0 if checkpoint is True else int(checkpoint),
             Ways(way),
+            bool(winograd),
         )
 
     def with_loops_below(self, multiplications: int) -> Options:
         """The options for a machine on which smaller products are better loops."""
         return replace(self, ways=replace(self.ways, loops_below=multiplications))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The passes that run only where they are asked for."""
+        return () if self.winograd else ("winograd",)
 
     def described(self) -> dict[str, Any]:
         """As JSON can write it, for a key; the order in which names were given does not matter."""
@@ -94,6 +103,7 @@ class Options:
             "checkpoint": self.checkpoint,
             "gemm": self.ways.gemm,
             "loops_below": self.ways.loops_below,
+            "winograd": self.winograd,
         }
 
 
