@@ -208,7 +208,7 @@ def compile_command(
     if stop_after or print_after:
         wanted = _pass_names(
             [*print_after, *([stop_after] if stop_after else [])],
-            driver.pass_names(**({} if checkpoint is None else {"checkpoint": True})),
+            driver.pass_names(checkpoint is not None, winograd),
         )
         for name, text in driver.trace_passes(spec, stop_after=stop_after, **options):
             if name in wanted:

@@ -258,14 +258,16 @@ def check_names(specs: Iterable[Spec], options: Options) -> None:
         raise CompileError(problems)
 
 
-def pass_names(checkpoint: bool = False) -> tuple[str, ...]:
+def pass_names(checkpoint: bool = False, winograd: bool = False) -> tuple[str, ...]:
     """Every stage that `trace_passes` gives, in order."""
     from dlc.compiler import pipeline
 
+    left_out = Options(winograd=winograd).left_out
+    stages = tuple(stage for stage in pipeline.STAGES if stage not in left_out)
     if not checkpoint:
-        return pipeline.STAGES
-    place = pipeline.STAGES.index(pipeline.LOWER)
-    return (*pipeline.STAGES[:place], pipeline.CHECKPOINT, *pipeline.STAGES[place:])
+        return stages
+    place = stages.index(pipeline.LOWER)
+    return (*stages[:place], pipeline.CHECKPOINT, *stages[place:])
 
 
 def trace_passes(spec: str | Path, stop_after: str | None = None, **options: Any) -> Iterator[tuple[str, str]]:

@@ -57,6 +57,7 @@ A: Matrix = ((1, 0), (1, 1), (1, -1), (0, -1))
 
 _COLUMNS = 64  # tiles of a block: enough for the columns of a product, and few enough for the cache
 _ADDITION = 6  # multiplications of a matrix product that take as long as one addition of a transformation
+_ADDITION_IN_MEMORY = 18  # likewise, where tiles of the whole batch are kept, as the derivative by a kernel does
 
 
 def run(graph: Graph) -> Graph:
@@ -88,13 +89,14 @@ def _worth(equation: Equation, found: Correlation) -> bool:
     sliding = {slide.free for slide in found.slides}
     others = found.other if found.has_short_kernel else [i for i in equation.indices if i in data - kernel - sliding]
     extents = [known(index.size) for index in (*rows, *others, *(slide.long for slide in found.slides))]
-    if not rows or not others or any(extent is None or extent < 1 for extent in extents):
+    if not rows or not others or not all(extents):
         return False
     one, other = _volume(rows), _volume(others)
     lengths = [_volume((slide.long,)) for slide in found.slides]
     tiles = prod(-(-length // TILE) for length in lengths)
     saved = (prod(lengths) * SHORT ** len(lengths) - tiles * WIDE ** len(lengths)) * one * other
-    return saved > _ADDITION * tiles * WIDE ** len(lengths) * len(lengths) * (one + other)
+    addition = _ADDITION if found.has_short_kernel else _ADDITION_IN_MEMORY
+    return saved > addition * tiles * WIDE ** len(lengths) * len(lengths) * (one + other)
 
 
 def _volume(indices: Sequence[Index]) -> int:

@@ -20,6 +20,7 @@ from dlc.compiler.syntax.parse import parse
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small sums are taken apart too, and few tiles make a block."""
     monkeypatch.setattr(winograd, "_ADDITION", 0)
+    monkeypatch.setattr(winograd, "_ADDITION_IN_MEMORY", 0)
     monkeypatch.setattr(winograd, "_COLUMNS", 6)
 
 
