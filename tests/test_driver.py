@@ -80,9 +80,9 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     real = compilation.module_text
 
-    def noted(spec: sources.Spec, *arguments: Any) -> compilation.ModuleText:
+    def noted(spec: sources.Spec, *arguments: Any, **options: Any) -> compilation.ModuleText:
         found.append(spec.path.name)
-        return real(spec, *arguments)
+        return real(spec, *arguments, **options)
 
     monkeypatch.setattr(compilation, "module_text", noted)
     return found
@@ -262,7 +262,7 @@ import sys, time, types
 import dlc.compiler
 from dlc.compiler import driver, options, sources
 
-def slow(spec, *rest):
+def slow(spec, *rest, **options):
     with open(sys.argv[2], "a") as log:
         log.write("compiled\\n")
     time.sleep(0.3)

@@ -41,6 +41,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique
+from dlc.compiler.ir.recurrence import Conflict, order
 
 NAME = "stack"
 
@@ -48,13 +49,26 @@ _HOLE = "#"  # stands for the tensor that differs; no tensor of a spec can be ca
 
 
 def run(graph: Graph) -> Graph:
+    found = _side_by_side(graph)
+    for name in sorted(graph.tensors, key=lambda name: found.home[name] not in found.circles):
+        found.sums(name)
+    if not found.parts or _has_orders(found.graph()):
+        return found.graph()
+    # Parts that need each other, such as the stages of a method of Runge and Kutta, may have no order as one tensor.
+    return _side_by_side(graph).graph()
+
+
+def _side_by_side(graph: Graph) -> _Stacking:
     found = _Stacking(graph)
     for component in components(graph):
         if is_recurrent(graph, component):
             found.side_by_side(component)
-    for name in sorted(graph.tensors, key=lambda name: found.home[name] not in found.circles):
-        found.sums(name)
-    return found.graph() if found.added else graph
+    return found
+
+
+def _has_orders(graph: Graph) -> bool:
+    circles = (component for component in components(graph) if is_recurrent(graph, component))
+    return not any(isinstance(order(graph, component), Conflict) for component in circles)
 
 
 class _Product(NamedTuple):
@@ -121,7 +135,8 @@ class _Place(NamedTuple):
 @dataclass
 class _Stacking:
     """``places``: the tensors that are parts of a stack; ``added``: what is new; ``gone``: what nothing reads now;
-    ``totals``: what stands in the place of the first of some terms, of which the others are ``dropped``."""
+    ``totals``: what stands in the place of the first of some terms, of which the others are ``dropped``; ``parts``: how
+    many tensors have become parts of one with their equations."""
 
     before: Graph
 
@@ -132,6 +147,7 @@ class _Stacking:
         self.gone: set[str] = set()
         self.totals: dict[Expr, Read] = {}
         self.dropped: set[Expr] = set()
+        self.parts = 0
         self.kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients), *graph.held}
         self.home = {name: number for number, one in enumerate(components(graph)) for name in one}
         self.circles = {self.home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
@@ -285,6 +301,7 @@ class _Stacking:
 
     def stack_parts(self, names: Sequence[str], axis: int) -> None:
         """Make parts of one tensor of these, with the new axis in front of ``axis``."""
+        self.parts += len(names)
         first = self.before.tensors[names[0]]
         name = self.fresh_id(f"{names[0]}.stack")
         for number, part in enumerate(names):
@@ -301,6 +318,8 @@ class _Stacking:
     # -- the result -------------------------------------------------------------------------------------------------
 
     def graph(self) -> Graph:
+        if not self.added:
+            return self.before
         old = [tensor for name, tensor in self.before.tensors.items() if name not in self.gone]
         return self.before.with_tensors(self.changed(tensor) for tensor in (*old, *self.added.values()))
 

@@ -66,7 +66,24 @@ def test_the_adjoint_is_one_product_with_a_longer_sum() -> None:
     assert line == "d_h.sum.3.stack[b,t,d] = sum[g,d'] d_h.sum.stack[b,t,g,d']*u.stack.2[g,d',d]"
 
 
-@pytest.mark.parametrize("model", recurrences.models(), ids=lambda model: model.name)
+def stages() -> Model:
+    """h[t+1] = h + x*(p + q) with p = u.h and q = v.h + w.p: the second stage needs the first."""
+    x, h = given("x", "B", "T", 3), itself("h", 3)
+    u, v, w = (given(name, 3, 3, kind="parameter") for name in "uvw")
+    b, t, d = index("b", "B"), index("t", "T"), index("d", 3)
+    e, f, g = (index(name, 3) for name in "efg")
+    first = whole("p", (b, t, d), total(e, of=mul(at(u, d, e), at(h, b, t, e))))
+    q_of_h = total(f, of=mul(at(v, d, f), at(h, b, t, f)))
+    second = whole("q", (b, t, d), add(q_of_h, total(g, of=mul(at(w, d, g), at(first, b, t, g)))))
+    b0, d0 = index("b", "B"), index("d", 3)
+    moved = add(at(h, b, t, d), mul(at(x, b, t, d), add(at(first, b, t, d), at(second, b, t, d))))
+    step = (b, t, d), (b, add(t, Const(1)), d), moved
+    h = parts("h", ["B", plus("T", 1), 3], ((b0, d0), (b0, Const(0), d0), Const(1.0)), step)
+    made = with_loss(x, u, v, w, first, second, h, sizes=("B", "T"))
+    return Model("stages", made, {"x": reals(2, 3, 3), **{n: reals(3, 3, seed=i) for i, n in enumerate("uvw")}})
+
+
+@pytest.mark.parametrize("model", [*recurrences.models(), stages()], ids=lambda model: model.name)
 def test_recurrences_keep_their_meaning(model: Model) -> None:
     forward = through(model, simplify, extract)
     through(forward, stack)
