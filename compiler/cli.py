@@ -138,6 +138,11 @@ model_option = click.option("--model", metavar="NAME", help="The model or layer,
 gemm_option = click.option(
     "--gemm", type=click.Choice(["tile", "blas", "loops"]), help="Compute every matrix product by this implementation."
 )
+conv_option = click.option(
+    "--conv",
+    type=click.Choice(["direct", "winograd", "gemm"]),
+    help="Compute convolutions in place, by Winograd's products where that is faster, or by packed windows.",
+)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ class _CompileCommand(click.Command):
     help="Keep only every state of that number (default: about √T) of a recurrence for the backward pass.",
 )
 @gemm_option
-@click.option("--winograd", is_flag=True, help="Let convolutions with three taps multiply less, where that is faster.")
+@conv_option
 @model_option
 def compile_command(
     spec: str,
@@ -192,7 +197,7 @@ def compile_command(
     print_after: tuple[str, ...],
     checkpoint: int | None,
     gemm: str | None,
-    winograd: bool,
+    conv: str | None,
     model: str | None,
 ) -> None:
     """Compile SPEC to one Python module and print its path."""
@@ -203,12 +208,12 @@ def compile_command(
         options["checkpoint"] = checkpoint
     if gemm is not None:
         options["gemm"] = gemm
-    if winograd:
-        options["winograd"] = True
+    if conv is not None:
+        options["conv"] = conv
     if stop_after or print_after:
         wanted = _pass_names(
             [*print_after, *([stop_after] if stop_after else [])],
-            driver.pass_names(checkpoint is not None, winograd),
+            driver.pass_names(checkpoint is not None, conv),
         )
         for name, text in driver.trace_passes(spec, stop_after=stop_after, **options):
             if name in wanted:
@@ -333,6 +338,7 @@ def _of_costs(command: Callable[..., None]) -> Callable[..., None]:
             define_option,
             dtype_option,
             gemm_option,
+            conv_option,
             model_option,
         )
     ):
@@ -387,13 +393,14 @@ def _show_costs(
     definitions: tuple[tuple[str, Any], ...],
     dtype: str,
     gemm: str | None,
+    conv: str | None,
     model: str | None,
 ) -> None:
     from dlc.compiler import analysis
     from dlc.compiler.options import Options
 
     fixed = _split(definitions)
-    options = Options.of(dtype, fixed["sizes"], wrt, fixed["hyper"], model, gemm=gemm)
+    options = Options.of(dtype, fixed["sizes"], wrt, fixed["hyper"], model, gemm=gemm, conv=conv)
     found = find(spec, options, dict(sizes))
     text = analysis.as_json(found) if as_json else "\n".join(analysis.as_text(one, not brief) for one in found)
     click.echo(text, nl=False)

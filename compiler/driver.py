@@ -50,7 +50,7 @@ def compile_spec(
     model: str | None = None,
     checkpoint: bool | int | None = None,
     gemm: str | None = None,
-    winograd: bool = False,
+    conv: str | None = None,
 ) -> CompiledFile:
     """Compile a spec to a Python module in the folder `out`, or in the cache, with machine code beside it.
 
@@ -58,10 +58,10 @@ def compile_spec(
     sets and hyper-parameters; `wrt` names inputs to differentiate by besides the parameters (`*`: all); `model` is the
     only definition to compile. With `checkpoint`, a recurrence keeps only every state of that number for the backward
     pass (True: about √T of T), and computes the others again. `gemm` forces an implementation of matrix products:
-    `tile`, `blas` or `loops`; with `winograd`, convolutions with three taps multiply less where that is
-    faster, and take longer to compile. Raises `CompileError`.
+    `tile`, `blas` or `loops`; `conv` one of convolutions: `direct`, `gemm`, or `winograd`, which multiplies less where
+    that is faster, and takes longer to compile. Raises `CompileError`.
     """
-    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm, winograd))
+    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm, conv))
     compiled, module = _compile_and_import(sources.read(spec), out, options)
     _compile_regions(module)
     return compiled
@@ -77,14 +77,14 @@ def load(
     model: str | None = None,
     checkpoint: bool | int | None = None,
     gemm: str | None = None,
-    winograd: bool = False,
+    conv: str | None = None,
 ) -> ModuleType:
     """Compile a spec, or find what was compiled before, and import it; see `compile_spec`.
 
     The module has a class for every model of the file, or for every layer of a file without models; its `__all__` names
     them.
     """
-    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm, winograd))
+    options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm, conv))
     _, module = _compile_and_import(sources.read(spec), out, options)
     return module
 
@@ -258,11 +258,11 @@ def check_names(specs: Iterable[Spec], options: Options) -> None:
         raise CompileError(problems)
 
 
-def pass_names(checkpoint: bool = False, winograd: bool = False) -> tuple[str, ...]:
+def pass_names(checkpoint: bool = False, conv: str | None = None) -> tuple[str, ...]:
     """Every stage that `trace_passes` gives, in order."""
     from dlc.compiler import pipeline
 
-    left_out = Options(winograd=winograd).left_out
+    left_out = Options.of(conv=conv).left_out
     stages = tuple(stage for stage in pipeline.STAGES if stage not in left_out)
     if not checkpoint:
         return stages

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity, suggestion
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.ways import GEMMS, OPEN, Gemm, Ways
+from dlc.compiler.ir.ways import CONVS, GEMMS, OPEN, Ways
 from dlc.compiler.syntax import ast
 
 Number = int | float | bool
 Real = Literal["float32", "float64"]
-GEMM_VARIABLE = "DLC_GEMM"
+GEMM_VARIABLE, CONV_VARIABLE = "DLC_GEMM", "DLC_CONV"
 REALS: tuple[Real, ...] = ("float32", "float64")
 
 
@@ -26,8 +26,7 @@ REALS: tuple[Real, ...] = ("float32", "float64")
 class Options:
     """`wrt` names inputs to differentiate by (`*`: all); `model` is the one definition that is meant, if it is one;
     `checkpoint`: how many steps a recurrence goes from one state that is kept to the next (0: about the root of how
-    many there are), None: all are kept; `ways` are the implementations that are forced;
-    `winograd`: convolutions are taken apart where that is faster."""
+    many there are), None: all are kept; `ways` are the implementations that are forced."""
 
     dtype: Real = "float32"
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -36,7 +35,6 @@ class Options:
     model: str | None = None
     checkpoint: int | None = None
     ways: Ways = OPEN
-    winograd: bool = False
 
     @classmethod
     def of(
@@ -48,10 +46,10 @@ class Options:
         model: str | None = None,
         checkpoint: bool | int | None = None,
         gemm: str | None = None,
-        winograd: bool = False,
+        conv: str | None = None,
     ) -> Options:
         """From arguments in Python; raises `CompileError` (DL910, DL911, DL924, DL925, DL932) for what no spec could
-        take. Without `gemm`, DLC_GEMM may force an implementation.
+        take. Without `gemm` and `conv`, DLC_GEMM and DLC_CONV may force implementations.
         """
         problems: list[Diagnostic] = []
         wanted = str(getattr(dtype, "__name__", dtype))  # np.float64 is meant as it reads
@@ -67,10 +65,14 @@ class Options:
         if checkpoint is not None and (not hasattr(checkpoint, "__index__") or checkpoint < 0):
             problems.append(BadCheckpoint(None, repr(checkpoint)))
         forced = os.environ.get(GEMM_VARIABLE, "") if gemm is None else gemm
-        way: Gemm | None = next((known for known in ("", *GEMMS) if known == forced), None)
+        way = next((known for known in ("", *GEMMS) if known == forced), None)
         if way is None:
-            problems.append(UnknownGemm(None, forced))
-        if problems or real is None or way is None:
+            problems.append(UnknownWay(None, "matrix products", forced, GEMMS, "--gemm", GEMM_VARIABLE))
+        wished = os.environ.get(CONV_VARIABLE, "") if conv is None else conv
+        windows = next((known for known in ("", *CONVS) if known == wished), None)
+        if windows is None:
+            problems.append(UnknownWay(None, "convolutions", wished, CONVS, "--conv", CONV_VARIABLE))
+        if problems or real is None or way is None or windows is None:
             raise CompileError(problems)
         return cls(
             real,
@@ -79,8 +81,7 @@ class Options:
             (wrt,) if isinstance(wrt, str) else tuple(wrt or ()),
             model,
             None if checkpoint is None or checkpoint is False else 0 if checkpoint is True else int(checkpoint),
-            Ways(way),
-            bool(winograd),
+            Ways(way, windows),
         )
 
     def with_loops_below(self, multiplications: int) -> Options:
@@ -90,7 +91,7 @@ class Options:
     @property
     def left_out(self) -> tuple[str, ...]:
         """The passes that run only where they are asked for."""
-        return () if self.winograd else ("winograd",)
+        return () if self.ways.conv == "winograd" else ("winograd",)
 
     def described(self) -> dict[str, Any]:
         """As JSON can write it, for a key; the order in which names were given does not matter."""
@@ -103,7 +104,7 @@ class Options:
             "checkpoint": self.checkpoint,
             "gemm": self.ways.gemm,
             "loops_below": self.ways.loops_below,
-            "winograd": self.winograd,
+            "conv": self.ways.conv,
         }
 
 
@@ -233,20 +234,24 @@ class BadHyper(Diagnostic):
 
 
 @dataclass(frozen=True)
-class UnknownGemm(Diagnostic):
-    """Matrix products are to be computed by an implementation that there is not."""
+class UnknownWay(Diagnostic):
+    """Matrix products or convolutions are to be computed by an implementation that there is not."""
 
     code = "DL932"
     title = "unknown implementation"
+    what: str
     name: str
+    known: tuple[str, ...]
+    option: str
+    variable: str
 
     @property
     def message(self) -> str:
-        return f"matrix products are computed by {', '.join(GEMMS[:-1])} or {GEMMS[-1]}, not `{self.name}`"
+        return f"{self.what} are computed by {', '.join(self.known[:-1])} or {self.known[-1]}, not `{self.name}`"
 
     @property
     def help(self) -> str | None:
-        return suggestion(self.name, GEMMS) or f"without --gemm and {GEMM_VARIABLE}, the best is chosen for each"
+        return suggestion(self.name, self.known) or f"without {self.option} and {self.variable}, the best is chosen"
 
 
 @dataclass(frozen=True)

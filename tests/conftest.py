@@ -16,14 +16,18 @@ if str(ROOT) not in sys.path:  # for `benchmarks`; behind all else, for the root
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
     parser.addoption("--gemm", choices=("tile", "blas", "loops"), help="compute matrix products by this implementation")
+    parser.addoption(
+        "--conv", choices=("direct", "winograd", "gemm"), help="compute convolutions by this implementation"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any fixture compiles."""
-    os.environ.pop("DLC_GEMM", None)
-    forced = config.getoption("--gemm")
-    if forced:
-        os.environ["DLC_GEMM"] = str(forced)
+    for option, variable in (("--gemm", "DLC_GEMM"), ("--conv", "DLC_CONV")):
+        os.environ.pop(variable, None)
+        forced = config.getoption(option)
+        if forced:
+            os.environ[variable] = str(forced)
 
 
 @pytest.fixture

@@ -238,9 +238,7 @@ class _Writing:
             if axis.sticks_out()
         ]
 
-    def _factor(
-        self, value: Expr, sides: Sequence[_Side], within: Sequence[Expr], blocks: tuple[Index, ...]
-    ) -> Expr:
+    def _factor(self, value: Expr, sides: Sequence[_Side], within: Sequence[Expr], blocks: tuple[Index, ...]) -> Expr:
         """The factor transformed along every axis, element by element of what is multiplied."""
         largest = max(reads(value), key=lambda read: len(read.subscripts), default=None)
         base = self.tensor.id if largest is None else largest.tensor
@@ -287,9 +285,7 @@ class _Writing:
         value = Reduce("sum", summed, op("mul", kernel, data))
         return self._tensor(f"{self.tensor.id}.products", axes, [axes], [value], axes), lead, rest
 
-    def _results(
-        self, value: Expr, lead: tuple[Index, ...], rest: tuple[Index, ...]
-    ) -> tuple[Expr, tuple[Index, ...]]:
+    def _results(self, value: Expr, lead: tuple[Index, ...], rest: tuple[Index, ...]) -> tuple[Expr, tuple[Index, ...]]:
         """An element of the results, from one of the products; and the indices of which each value stands alone."""
         matrix = _transposed(A if self.found.has_short_kernel else G)
         done: tuple[Index, ...] = ()

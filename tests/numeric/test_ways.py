@@ -1,5 +1,5 @@
-"""Every implementation of matrix products, forced in turn, computes what PyTorch computes; `pytest tests/numeric --gemm
-blas` runs all numeric tests with one of them."""
+"""Every implementation of matrix products and of convolutions, forced in turn, computes what PyTorch computes; `pytest
+tests/numeric --gemm blas --conv gemm` runs all numeric tests with one of each."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import dlc
 from dlc.compiler.diagnostics import CompileError
 
 WAYS = ("tile", "blas", "loops")
+CONVOLUTIONS = {"direct": "in place", "winograd": "Winograd's products", "gemm": "packed windows"}
 #: A product by itself, one in a recurrence, one under a mask, and those of convolutions.
 QUICK = ("Linear", "CausalAttention")
 SLOW = ("Conv2d-strided", "LSTM", "MultiHeadAttention", "LeNet")
@@ -49,6 +50,17 @@ def test_forced(case, way: str, tmp_path: Path) -> None:
     assert_all_agree(case, getattr(module, name), tolerance)
 
 
+@pytest.mark.parametrize("way", CONVOLUTIONS)
+@pytest.mark.parametrize("name", ["Conv2d", pytest.param("LeNet", marks=pytest.mark.slow)])
+def test_forced_convolutions(name: str, way: str, tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.name == name)
+    (tmp_path / "case.dl").write_text(case.text, encoding="utf-8")
+    definition = case.definition or "Case"
+    module = dlc.compile(tmp_path / "case.dl", dtype="float64", wrt="*", model=definition, conv=way)
+    assert module.__doc__ is not None and CONVOLUTIONS[way] in module.__doc__
+    assert_all_agree(case, getattr(module, definition), EXACT)
+
+
 DENSE = """
 layer Dense(x[B,J]; w[I,J] ~ xavier_uniform, c[I] = 0) -> y[B,I]:
     y[b,i] = relu(w[i,j]*x[b,j] + c[i])
@@ -73,12 +85,18 @@ def test_the_environment_forces_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DLC_GEMM", "blas")
     assert "by BLAS" in str(dlc.compile(tmp_path / "dense.dl").__doc__)
     assert "by the tile" in str(dlc.compile(tmp_path / "dense.dl", gemm="tile").__doc__)
-    monkeypatch.setenv("DLC_GEMM", "mkl")
-    with pytest.raises(CompileError, match="DL932"):
-        dlc.compile(tmp_path / "dense.dl")
+    monkeypatch.setenv("DLC_CONV", "direct")
+    assert "in place" in str(dlc.compile(tmp_path / "dense.dl").__doc__)
+    for variable in ("DLC_GEMM", "DLC_CONV"):
+        monkeypatch.setenv(variable, "mkl")
+        with pytest.raises(CompileError, match="DL932"):
+            dlc.compile(tmp_path / "dense.dl")
+        monkeypatch.delenv(variable)
 
 
 def test_an_implementation_that_there_is_not(tmp_path: Path) -> None:
     (tmp_path / "dense.dl").write_text(DENSE, encoding="utf-8")
     with pytest.raises(CompileError, match="did you mean `blas`"):
         dlc.compile(tmp_path / "dense.dl", gemm="bals")
+    with pytest.raises(CompileError, match="did you mean `winograd`"):
+        dlc.compile(tmp_path / "dense.dl", conv="vinograd")
