@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity, suggestion
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.ways import CONVS, GEMMS, OPEN, Ways
+from dlc.compiler.ir.ways import CONVS, GEMMS, OPEN, Conv, Gemm, Ways
 from dlc.compiler.syntax import ast
 
 Number = int | float | bool
@@ -65,11 +65,11 @@ class Options:
         if checkpoint is not None and (not hasattr(checkpoint, "__index__") or checkpoint < 0):
             problems.append(BadCheckpoint(None, repr(checkpoint)))
         forced = os.environ.get(GEMM_VARIABLE, "") if gemm is None else gemm
-        way = next((known for known in ("", *GEMMS) if known == forced), None)
+        way: Gemm | None = next((known for known in ("", *GEMMS) if known == forced), None)
         if way is None:
             problems.append(UnknownWay(None, "matrix products", forced, GEMMS, "--gemm", GEMM_VARIABLE))
         wished = os.environ.get(CONV_VARIABLE, "") if conv is None else conv
-        windows = next((known for known in ("", *CONVS) if known == wished), None)
+        windows: Conv | None = next((known for known in ("", *CONVS) if known == wished), None)
         if windows is None:
             problems.append(UnknownWay(None, "convolutions", wished, CONVS, "--conv", CONV_VARIABLE))
         if problems or real is None or way is None or windows is None:
