@@ -95,7 +95,7 @@ class _Drafting:
             for key, tensor in graph.tensors.items()
         }
         for name in steady_factors(self.graph):
-            self.stored[name] = replace(self.stored[name], sizes=spread(self.stored[name].sizes))
+            self.stored[name] = replace(self.stored[name], sizes=spread(graph.tensors[name].sizes))
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.facts = _facts(graph)
         self.added: list[Tensor] = []

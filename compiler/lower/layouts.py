@@ -155,13 +155,16 @@ class Packer:
             found.append(layout(Read(tensor, tuple(free[n] for n in order), "real"), self._sizes[tensor]))
         return [place for place in found if place is not None]
 
-    def pack(self, value: Expr, order: Sequence[Index], owner: Tensor, equation: Equation) -> Layout:
-        """A new tensor that holds the elements of ``value`` with its axes in this order."""
+    def pack(
+        self, value: Expr, order: Sequence[Index], owner: Tensor, equation: Equation, row: Sequence[Index]
+    ) -> Layout:
+        """A new tensor that holds the elements of ``value`` with its axes in this order, the last ones, which lie side
+        by side, being those of ``row``."""
         own = tuple(refresh(index) for index in order)
         name = self._fresh_id(f"{value.tensor if isinstance(value, Read) else owner.id}.packed")
         copied = substitute(rename_bound(value), dict(zip(order, own, strict=True)))
         packed = whole(name, own, copied, equation.span)
-        if self.is_steady(value):
+        if self.is_steady(value) and len(row) == 1:
             packed = replace(packed, sizes=spread(packed.sizes))
         self.tensors.append(packed)
         self._sizes[name] = packed.sizes

@@ -87,9 +87,8 @@ def _steadied(found: Plan, packer: Packer) -> Plan:
     axes = (*leading, *found.outer, *found.inner, *product.columns)
     if any(len(run) > 1 for run in (found.inner, product.columns)):
         return found
-    place = evenly_placed(
-        packer.pack(product.right.value, axes, product.tensor, product.equation), product.columns, found.inner
-    )
+    packed = packer.pack(product.right.value, axes, product.tensor, product.equation, product.columns)
+    place = evenly_placed(packed, product.columns, found.inner)
     return replace(found, right=place) if place is not None else found
 
 
@@ -214,12 +213,9 @@ def _pack(
     leading = tuple(i for i in free_indices(factor.value) if i not in group and i in product.equation.indices)
     leading = tuple(sorted(leading, key=product.equation.indices.index))
     outer = order[: len(order) - len(inner)]
-    axes = (
-        (*leading, *outer, *inner, *own)
-        if _copies_along(factor.value, own, inner)
-        else (*leading, *outer, *own, *inner)
-    )
-    found = evenly_placed(packer.pack(factor.value, axes, product.tensor, product.equation), own, inner)
+    column, row = (inner, own) if _copies_along(factor.value, own, inner) else (own, inner)
+    axes = (*leading, *outer, *column, *row)
+    found = evenly_placed(packer.pack(factor.value, axes, product.tensor, product.equation, row), own, inner)
     assert found is not None
     return found
 
