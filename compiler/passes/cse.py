@@ -23,6 +23,7 @@ from dlc.compiler.ir.forms import is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, ordered
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.products import factors_of, quotient
+from dlc.compiler.ir.recurrence import Conflict, order
 
 NAME = "cse"
 
@@ -33,7 +34,17 @@ _CHEAP = frozenset(
 
 
 def run(graph: Graph) -> Graph:
-    return _reusing(_merged(graph))
+    merged = _merged(graph)
+    reusing = _reusing(merged)
+    return reusing if _keeps_orders(merged, reusing) else merged
+
+
+def _keeps_orders(before: Graph, after: Graph) -> bool:
+    """Whether the recurrences that have changed still have an order: a first step that reads that of another tensor
+    may leave none that the search finds."""
+    circles = (one for one in components(after) if is_recurrent(after, one))
+    changed = (one for one in circles if any(before.tensors.get(name) != after.tensors[name] for name in one))
+    return not any(isinstance(order(after, one), Conflict) for one in changed)
 
 
 def _with_values(tensor: Tensor, change: Callable[[Expr], Expr]) -> Tensor:

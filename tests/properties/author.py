@@ -179,7 +179,7 @@ class Author(Expressions):
         joint = "f[b,b',j,j']" if self.draw(st.booleans()) else "g[b,j]*g[b,j']"
         channel = "b'" if "b'" in joint else "b"
         product = Node(f"{joint}*{image}[{channel},{places}]/3".replace("jp", "j'"))
-        shift = Node("0.5*{0}", (self.value(["b"], 1),))
+        shift = Node("0.5*{0}", (self.value(["b", "d"] if down else ["b", "t", "d"], 1),))
         summed = "sum[b',j,j'] " if channel == "b'" else "sum[j,j'] "
         self.line(at(name, axes.lower()), Node(f"({summed}{{0}}) + {{1}}", (product, shift)))
         self.output(name, axes, "BTD", f"{name}[{{0}},{{1}}{'//2' if down else ''},{{2}}]")
