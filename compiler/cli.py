@@ -19,6 +19,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 import dlc
+from dlc.compiler.arguments import (
+    conv_option,
+    cost_options,
+    define_option,
+    dtype_option,
+    gemm_option,
+    model_option,
+    spec_argument,
+    specs_argument,
+    split_definitions,
+)
 
 if TYPE_CHECKING:
     from dlc.compiler.diagnostics import Diagnostic
@@ -83,71 +94,6 @@ def _fail() -> NoReturn:
     raise click.exceptions.Exit(DIAGNOSTICS)
 
 
-# --- parameters -------------------------------------------------------------------------------------------------------
-
-
-class Definition(click.ParamType):
-    """`-D I=784`: a size (the name starts with a capital) or a hyper-parameter."""
-
-    name = "NAME=VALUE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int | float | bool]:
-        name, equals, text = str(value).partition("=")
-        name, text = name.strip(), text.strip()
-        if not equals or not name.replace("'", "").isidentifier():
-            self.fail(f"{value!r} is not of the form NAME=VALUE, such as I=784 or beta=0.5", param, ctx)
-        number = _number(text)
-        if number is None:
-            self.fail(f"the value of {name} must be a number, true or false, not {text!r}", param, ctx)
-        if name[0].isupper() and (type(number) is not int or number < 1):
-            self.fail(f"{name} is an index set: its size must be a positive integer, not {text}", param, ctx)
-        return name, number
-
-
-def _number(text: str) -> int | float | bool | None:
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None
-
-
-def _split(definitions: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The -D options as the arguments `sizes` and `hyper` of the driver."""
-    chosen = dict(definitions)
-    return {
-        "sizes": {name: value for name, value in chosen.items() if name[0].isupper()},
-        "hyper": {name: value for name, value in chosen.items() if not name[0].isupper()},
-    }
-
-
-spec_argument = click.argument("spec", metavar="SPEC")
-specs_argument = click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
-define_option = click.option(
-    "-D", "definitions", type=Definition(), multiple=True, help="Fix a size (I=784) or a hyper-parameter (beta=0.5)."
-)
-dtype_option = click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="The real type."
-)
-model_option = click.option("--model", metavar="NAME", help="The model or layer, if the file has several.")
-gemm_option = click.option(
-    "--gemm", type=click.Choice(["tile", "blas", "loops"]), help="Compute every matrix product by this implementation."
-)
-conv_option = click.option(
-    "--conv",
-    type=click.Choice(["direct", "winograd", "gemm"]),
-    help="Compute convolutions in place, by Winograd's products where that is faster, or by packed windows.",
-)
-
-
-# --- commands ---------------------------------------------------------------------------------------------------------
-
-
 @click.group(
     name="dlc",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -203,7 +149,7 @@ def compile_command(
     """Compile SPEC to one Python module and print its path."""
     from dlc.compiler import driver
 
-    options = {"dtype": dtype, "wrt": wrt, "model": model, **_split(definitions)}
+    options = {"dtype": dtype, "wrt": wrt, "model": model, **split_definitions(definitions)}
     if checkpoint is not None:
         options["checkpoint"] = checkpoint
     if gemm is not None:
@@ -311,43 +257,11 @@ def show(spec: str, sums: bool, stage: str | None, definitions: tuple[tuple[str,
     if sums and stage:
         raise click.UsageError("--sums and --stage exclude each other")
     stage = "sums" if sums else stage or "graph"
-    click.echo(driver.print_stages(spec, stage, dtype=dtype, **_split(definitions)).rstrip("\n"))
-
-
-class Size(click.ParamType):
-    """`--size B=64`: an open index set."""
-
-    name = "SET=SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        name, equals, text = str(value).partition("=")
-        if not equals or not name.strip() or not text.strip().isdecimal() or int(text) < 1:
-            self.fail(f"{value!r} is not of the form SET=SIZE with a positive integer, such as B=64", param, ctx)
-        return name.strip(), int(text)
-
-
-def _of_costs(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of commands that tell what kernels cost."""
-    for option in reversed(
-        (
-            spec_argument,
-            click.option("--size", "sizes", type=Size(), multiple=True, help="Of an open index set, such as B=64."),
-            click.option("--json", "as_json", is_flag=True, help="Print JSON in SI units."),
-            click.option("--brief", is_flag=True, help="Leave out the formulas, and how each kernel is computed."),
-            click.option("--wrt", multiple=True, metavar="NAME", help="Differentiate by this input too; '*': by all."),
-            define_option,
-            dtype_option,
-            gemm_option,
-            conv_option,
-            model_option,
-        )
-    ):
-        command = option(command)
-    return command
+    click.echo(driver.print_stages(spec, stage, dtype=dtype, **split_definitions(definitions)).rstrip("\n"))
 
 
 @commands.command()
-@_of_costs
+@cost_options
 def explain(spec: str, **options: Any) -> None:
     """Tell of every kernel of SPEC what it computes, what that costs, how it is done and why, and predict its time."""
     from dlc.compiler import performance
@@ -356,7 +270,7 @@ def explain(spec: str, **options: Any) -> None:
 
 
 @commands.command()
-@_of_costs
+@cost_options
 def profile(spec: str, **options: Any) -> None:
     """Run SPEC on seeded inputs, and tell of every kernel how long it takes, beside what `dlc explain` tells."""
     from dlc.compiler import performance
@@ -399,7 +313,7 @@ def _show_costs(
     from dlc.compiler import analysis
     from dlc.compiler.options import Options
 
-    fixed = _split(definitions)
+    fixed = split_definitions(definitions)
     options = Options.of(dtype, fixed["sizes"], wrt, fixed["hyper"], model, gemm=gemm, conv=conv)
     found = find(spec, options, dict(sizes))
     text = analysis.as_json(found) if as_json else "\n".join(analysis.as_text(one, not brief) for one in found)
@@ -432,7 +346,7 @@ def verify(specs: tuple[str, ...], points: int, seed: int, definitions: tuple[tu
     from dlc.compiler.options import Options
     from dlc.compiler.verification import listed, summary
 
-    fixed = _split(definitions)
+    fixed = split_definitions(definitions)
     options = Options.of("float64", sizes=fixed["sizes"], hyper=fixed["hyper"])
     found = [spec for argument in specs or (".",) for spec in sources.below(argument)]
     driver.check_names(found, options)
@@ -471,7 +385,7 @@ def train(spec: str, definitions: tuple[tuple[str, Any], ...], dtype: str, model
     """Train the model of SPEC."""
     from dlc.compiler import driver
 
-    driver.train(spec, dtype=dtype, model=model, **_split(definitions), **options)
+    driver.train(spec, dtype=dtype, model=model, **split_definitions(definitions), **options)
 
 
 @commands.command()
