@@ -19,7 +19,7 @@ from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Size, canonical, free_indices, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
-from dlc.compiler.ir.recurrence import Time
+from dlc.compiler.ir.timings import Time
 
 _POSITIONS = ("argmax", "argmin")
 

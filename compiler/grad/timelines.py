@@ -21,7 +21,8 @@ from typing import NamedTuple
 from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
-from dlc.compiler.ir.recurrence import Time, clocks
+from dlc.compiler.ir.recurrence import clocks
+from dlc.compiler.ir.timings import Time
 
 _USUAL_SIZE = 64
 _FEWEST_STEPS = 4  # of a recurrence that is worth cutting into segments

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from dlc.compiler.ir.expr import Expr, Read, op, reads, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, dependencies, is_recurrent
-from dlc.compiler.ir.recurrence import Loop, Time, order
+from dlc.compiler.ir.recurrence import Loop, order
+from dlc.compiler.ir.timings import Time
 
 
 class _Lead(NamedTuple):

@@ -21,7 +21,8 @@ from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.dependences import Place, guarded_reads
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, substitute, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
-from dlc.compiler.ir.recurrence import Loop, Time
+from dlc.compiler.ir.recurrence import Loop
+from dlc.compiler.ir.timings import Time
 from dlc.compiler.lower.sizes import shortened
 
 Equations = Mapping[Place, Equation]
