@@ -350,6 +350,24 @@ def substitute(root: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
     return transform(root, mapping.get)
 
 
+def replaced(root: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
+    """Replace nodes as they stand in ``root``, outermost first: what is inside of one that is replaced is not looked
+    at, where ``substitute`` changes it before."""
+    if not mapping:
+        return root
+    done: dict[Expr, Expr] = {}
+
+    def visit(node: Expr) -> Expr:
+        if node in mapping:
+            return mapping[node]
+        if node not in done:
+            children = tuple(visit(child) for child in node.children)
+            done[node] = node if children == node.children else node.rebuild(children)
+        return done[node]
+
+    return visit(root)
+
+
 def rename_bound(root: Expr) -> Expr:
     """The same expression with fresh bound indices: needed where a copy of it will stand beside or inside itself."""
 

@@ -92,9 +92,9 @@ def _in_common(readers: Sequence[Sequence[Polynomial]]) -> list[Polynomial]:
 
 def _of_axes(read: Read, facts: Iterable[Polynomial], axes: tuple[Index, ...]) -> list[Polynomial]:
     """The facts that speak of nothing but the subscripts of the read, in terms of its axes."""
-    names = {s: axis for s, axis in zip(read.subscripts, axes, strict=True) if isinstance(s, Index)}
+    names: dict[Expr, Expr] = {s: axis for s, axis in zip(read.subscripts, axes, strict=True) if isinstance(s, Index)}
     kept = _about(facts, names)
-    return [polynomial(substitute(fact.expression(), names)) for fact in kept]  # type: ignore[arg-type]
+    return [polynomial(substitute(fact.expression(), names)) for fact in kept]
 
 
 def _about(facts: Iterable[Polynomial], indices: Iterable[Expr]) -> list[Polynomial]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.conditions import conjuncts, negation
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, replaced, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, expressions
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.lower.fusion import Body, touches, writes
@@ -314,22 +314,7 @@ class _Changes:
         for node in list(walk(statement.value)):
             if node in kept:
                 local = Read(self._names(kept[node][0]), (), node.type)
-                yield Let(local.tensor, _replaced(node, mapping))
+                yield Let(local.tensor, replaced(node, mapping))
                 yield Store(*kept[node], local)
                 mapping = {**mapping, node: local}
-        yield replace(statement, value=_replaced(statement.value, mapping))
-
-
-def _replaced(root: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
-    """Replace nodes, outermost first."""
-    done: dict[Expr, Expr] = {}
-
-    def visit(node: Expr) -> Expr:
-        if node in mapping:
-            return mapping[node]
-        if node not in done:
-            children = tuple(visit(child) for child in node.children)
-            done[node] = node if children == node.children else node.rebuild(children)
-        return done[node]
-
-    return visit(root)
+        yield replace(statement, value=replaced(statement.value, mapping))

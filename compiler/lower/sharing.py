@@ -15,7 +15,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from dlc.compiler.ir.expr import Const, Expr, Op, Read, Select, op, reads, walk
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Select, op, reads, replaced, walk
 from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, System, Update, Var
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.lower.fusion import Body, writes
@@ -53,9 +53,9 @@ def _shared_among(body: Body, names: Callable[[str], str]) -> Body:
             for node in walk(statement.value) if wanted else ():
                 if node in wanted:
                     local = Read(names(_label(statement)), (), node.type)
-                    result.append(Let(local.tensor, _replaced(node, known)))
+                    result.append(Let(local.tensor, replaced(node, known)))
                     known[node] = local
-            statement = replace(statement, value=_replaced(statement.value, known))
+            statement = replace(statement, value=replaced(statement.value, known))
         result.append(statement)
         written = writes((statement,))
         known = {node: local for node, local in known.items() if written.isdisjoint(r.tensor for r in reads(node))}
@@ -117,20 +117,20 @@ class _Sharing:
             made = self._choice(node, mapping, known) if isinstance(node, Select) and node in certain else None
             if made is None and node in repeated:
                 local = Read(self.names(self.label), (), node.type)
-                made = _Bound((Let(local.tensor, _replaced(node, mapping)),), local)
+                made = _Bound((Let(local.tensor, replaced(node, mapping)),), local)
             if made is not None:
                 before += made.before
                 mapping[node] = made.value
-        return _Bound(tuple(before), _replaced(root, mapping))
+        return _Bound(tuple(before), replaced(root, mapping))
 
     def _choice(self, node: Select, mapping: dict[Expr, Expr], known: Set[Expr]) -> _Bound | None:
         """The choice as statements, if there is anything to bind in a branch of it."""
         if node.type != "real":
             return None
-        yes, no = (self.of(_replaced(branch, mapping), known) for branch in (node.yes, node.no))
+        yes, no = (self.of(replaced(branch, mapping), known) for branch in (node.yes, node.no))
         if not yes.before and not no.before:
             return None
-        cond = _replaced(node.cond, mapping)
+        cond = replaced(node.cond, mapping)
         local = Read(self.names(self.label), (), node.type)
         if _is_simple(no):
             return _Bound((Var(local.tensor, no.value), _when(cond, local, yes)), local)
@@ -148,23 +148,6 @@ def _is_simple(branch: _Bound) -> bool:
 
 def _when(cond: Expr, local: Read, branch: _Bound) -> If:
     return If(cond, (*branch.before, Update(local.tensor, branch.value)))
-
-
-def _replaced(root: Expr, mapping: dict[Expr, Expr]) -> Expr:
-    """Replace original nodes, outermost first."""
-    if not mapping:
-        return root
-    done: dict[Expr, Expr] = {}
-
-    def visit(node: Expr) -> Expr:
-        if node in mapping:
-            return mapping[node]
-        if node not in done:
-            children = tuple(visit(child) for child in node.children)
-            done[node] = node if children == node.children else node.rebuild(children)
-        return done[node]
-
-    return visit(root)
 
 
 def _repeated(root: Expr, certain: Set[Expr], known: Set[Expr]) -> set[Expr]:
