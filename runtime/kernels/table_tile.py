@@ -13,14 +13,14 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from dlc.runtime.kernels.compilation import intrinsic, native, prefer_wide_vectors, types
+from dlc.runtime.kernels.compilation import intrinsic, native, types
 from dlc.runtime.kernels.primitives import call, is_real, suffix
 from dlc.runtime.kernels.tile import (
     WORD,
     TileShape,
     constant,
-    multiply_add,
-    splat,
+    of_any_height,
+    sums_of_products,
     tile_shape,
     transposed,
     vectors_from,
@@ -43,30 +43,20 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
         builder.inttoptr(table, WORD.as_pointer()) for table in (rows_a, steps_a, steps_b, rows_c)
     )
     rows = [builder.gep(a, [entry(builder, rows_a, constant(i))]) for i in range(height)]
-    before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("store")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    step = builder.phi(WORD)
-    step.add_incoming(constant(0), before)
-    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
-    row_of_b = builder.bitcast(builder.gep(b, [entry(builder, steps_b, step)]), element.as_pointer())
-    loaded = [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row_of_b, vector, vectors)]
-    offset = entry(builder, steps_a, step)
-    for row, accumulators in zip(rows, sums, strict=True):
-        number = builder.load(builder.bitcast(builder.gep(row, [offset]), element.as_pointer()), align=shape.bytes)
-        spread = splat(builder, number, shape.lanes)
-        for accumulator, part in zip(accumulators, loaded, strict=True):
-            accumulator.add_incoming(ir.Constant(vector, [0.0] * shape.lanes), before)
-            accumulator.add_incoming(multiply_add(builder, spread, part, accumulator), loop)
-    following = builder.add(step, constant(1))
-    step.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
-    builder.position_at_end(done)
+
+    def numbers_at(step: Any) -> list[Any]:
+        offset = entry(builder, steps_a, step)
+        return [builder.bitcast(builder.gep(row, [offset]), element.as_pointer()) for row in rows]
+
+    def vectors_at(step: Any) -> Any:
+        return builder.bitcast(builder.gep(b, [entry(builder, steps_b, step)]), element.as_pointer())
+
+    sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
     pairs: list[tuple[Any, Any]] = []
-    for i, accumulators in enumerate(sums):
+    for i, totals in enumerate(sums):
         row = builder.bitcast(builder.gep(c, [entry(builder, rows_c, constant(i))]), element.as_pointer())
         spots = vectors_from(builder, row, vector, vectors)
-        pairs += [(total.incomings[1][0], spot) for total, spot in zip(accumulators, spots, strict=True)]
+        pairs += zip(totals, spots, strict=True)
     with builder.if_else(builder.icmp_signed("!=", accumulate, constant(0))) as (add, overwrite):
         with add:
             for value, spot in pairs:
@@ -87,16 +77,12 @@ def tile_product(vectors: int) -> Any:
         shape = tile_shape(like)
 
         def codegen(context, builder, sig, args):
-            prefer_wide_vectors(builder.function)
-            end = builder.append_basic_block("tile.end")
-            blocks = [builder.append_basic_block(f"tile.{rows}") for rows in range(1, shape.height + 1)]
-            switch = builder.switch(args[0], end)
-            for rows, block in enumerate(blocks, start=1):
-                switch.add_case(constant(rows), block)
-                builder.position_at_end(block)
-                tile_body(builder, shape, args[-1].type, rows, vectors, args[1:-1])
-                builder.branch(end)
-            builder.position_at_end(end)
+            of_any_height(
+                builder,
+                shape,
+                args[0],
+                lambda rows: tile_body(builder, shape, args[-1].type, rows, vectors, args[1:-1]),
+            )
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 10, like), codegen

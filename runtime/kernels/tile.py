@@ -92,6 +92,55 @@ def vectors_from(builder, pointer: Any, vector: ir.VectorType, count: int) -> li
     return [builder.bitcast(each, vector.as_pointer()) for each in pointers]
 
 
+def sums_of_products(
+    builder,
+    shape: TileShape,
+    element: Any,
+    height: int,
+    vectors: int,
+    k: Any,
+    numbers_at: Callable[[Any], list[Any]],
+    vectors_at: Callable[[Any], Any],
+) -> list[list[Any]]:
+    """The sums over the steps below k (at least one) of `height` numbers of A, each times `vectors` of B, as the
+    registers that hold them.  ``numbers_at`` gives the pointers to the numbers of a step, ``vectors_at`` the one to the
+    first of its vectors, which stand one after the other.
+    """
+    vector = ir.VectorType(element, shape.lanes)
+    before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("store")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(WORD)
+    step.add_incoming(constant(0), before)
+    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
+    spots = vectors_from(builder, vectors_at(step), vector, vectors)
+    loaded = [builder.load(spot, align=shape.bytes) for spot in spots]
+    for number, accumulators in zip(numbers_at(step), sums, strict=True):
+        spread = splat(builder, builder.load(number, align=shape.bytes), shape.lanes)
+        for accumulator, part in zip(accumulators, loaded, strict=True):
+            accumulator.add_incoming(ir.Constant(vector, [0.0] * shape.lanes), before)
+            accumulator.add_incoming(multiply_add(builder, spread, part, accumulator), loop)
+    following = builder.add(step, constant(1))
+    step.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
+    builder.position_at_end(done)
+    return [[accumulator.incomings[1][0] for accumulator in row] for row in sums]
+
+
+def of_any_height(builder, shape: TileShape, height: Any, body: Callable[[int], None]) -> None:
+    """The tile of each height up to the shape's, of which the one is run that `height` tells."""
+    prefer_wide_vectors(builder.function)
+    end = builder.append_basic_block("tile.end")
+    blocks = [builder.append_basic_block(f"tile.{rows}") for rows in range(1, shape.height + 1)]
+    switch = builder.switch(height, end)
+    for rows, block in enumerate(blocks, start=1):
+        switch.add_case(constant(rows), block)
+        builder.position_at_end(block)
+        body(rows)
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
 def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -> None:
     """C[height, vectors*lanes] = beta*C + alpha * A.B at the builder's position; C is not read where beta is 0."""
     a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta = arguments
@@ -100,25 +149,16 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
     rows = [builder.gep(a, [builder.mul(row_a, constant(i))]) for i in range(height)]
     rows_of_c = [builder.gep(c, [builder.mul(row_c, constant(i))]) for i in range(height)]
     spots = [vectors_from(builder, row, vector, vectors) for row in rows_of_c]
-    before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("store")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    step = builder.phi(WORD)
-    step.add_incoming(constant(0), before)
-    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
-    row_of_b = builder.gep(b, [builder.mul(step, row_b)])
-    loaded = [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row_of_b, vector, vectors)]
-    offset = builder.mul(step, column_a)
-    for row, accumulators in zip(rows, sums, strict=True):
-        number = splat(builder, builder.load(builder.gep(row, [offset])), shape.lanes)
-        for accumulator, part in zip(accumulators, loaded, strict=True):
-            accumulator.add_incoming(ir.Constant(vector, [0.0] * shape.lanes), before)
-            accumulator.add_incoming(multiply_add(builder, number, part, accumulator), loop)
-    following = builder.add(step, constant(1))
-    step.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
-    builder.position_at_end(done)
-    results = [[accumulator.incomings[1][0] for accumulator in row] for row in sums]
+    results = sums_of_products(
+        builder,
+        shape,
+        alpha.type,
+        height,
+        vectors,
+        k,
+        lambda step: [builder.gep(row, [builder.mul(step, column_a)]) for row in rows],
+        lambda step: builder.gep(b, [builder.mul(step, row_b)]),
+    )
     wide_alpha, wide_beta = splat(builder, alpha, shape.lanes), splat(builder, beta, shape.lanes)
     scaled = [[builder.fmul(wide_alpha, result, flags=("contract",)) for result in row] for row in results]
     overwrites = builder.fcmp_ordered("==", beta, ir.Constant(beta.type, 0.0))
@@ -143,16 +183,7 @@ def tile_product(vectors: int) -> Any:
         shape = tile_shape(alpha)
 
         def codegen(context, builder, sig, args):
-            prefer_wide_vectors(builder.function)
-            end = builder.append_basic_block("tile.end")
-            blocks = [builder.append_basic_block(f"tile.{rows}") for rows in range(1, shape.height + 1)]
-            switch = builder.switch(args[0], end)
-            for rows, block in enumerate(blocks, start=1):
-                switch.add_case(constant(rows), block)
-                builder.position_at_end(block)
-                tile_body(builder, shape, rows, vectors, args[1:])
-                builder.branch(end)
-            builder.position_at_end(end)
+            of_any_height(builder, shape, args[0], lambda rows: tile_body(builder, shape, rows, vectors, args[1:]))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9, alpha, alpha), codegen
