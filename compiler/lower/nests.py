@@ -6,6 +6,7 @@ A map becomes loops over its indices around one store; single elements with one 
 - *register*: loops over the free indices, an accumulator, loops over the reduced ones (row sums, dot products);
 - *row*: the innermost loop runs over the last free index, so that a whole row accumulates at once (column sums,
   small windows): chosen where that index, not a reduced one, walks through memory one by one;
+- *taps*: few results that read the same elements have an accumulator each, see ``taps.py``;
 - *window*: few terms that lie side by side are written out, see ``windows.py``;
 - *omission*: ``prod[j : j != i] ..`` with ``i`` free, see ``omission.py``;
 - *scatter*: ``sum[k] [v == z[k]] * e`` with ``v`` free visits each ``k`` once, see ``scatter.py``.
@@ -36,7 +37,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, statements
-from dlc.compiler.lower import omission, scatter, spikes
+from dlc.compiler.lower import omission, scatter, spikes, taps
 from dlc.compiler.lower.fusion import renamed
 from dlc.compiler.lower.ranges import better, bounded_loops, combined, extreme, guarded, loops, under
 from dlc.compiler.lower.scatter import Facts
@@ -68,6 +69,9 @@ def nest(
         return written_out
     if value.op in ("argmax", "argmin"):
         return _position(tensor, equation, value, names)
+    side_by_side = taps.nest(tensor, equation, value, names)
+    if side_by_side:
+        return side_by_side
     if _rows_are_contiguous(equation, value):
         return _row_form(tensor, equation, value)
     return _register_form(tensor, equation, value, names)

@@ -29,7 +29,19 @@ from dlc.compiler.ir.expr import (
     substitute,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import SHARD, SHARDS, For, Matmul, Statement, Store, Update, Var
+from dlc.compiler.ir.loops import (
+    SHARD,
+    SHARDS,
+    For,
+    If,
+    Matmul,
+    Statement,
+    Store,
+    Update,
+    Var,
+    expressions,
+    statements,
+)
 from dlc.compiler.lower import omission, scatter
 from dlc.compiler.lower.fusion import Body, joined, renamed
 from dlc.compiler.lower.kernels import Draft, a_piece_each
@@ -112,14 +124,17 @@ def pieces(
         draft = _in_memory(piece, lead, equation, value.op, neutral, element)
     else:
         draft = _in_a_local(piece, lead, names, value.op, neutral, element)
+    kept = False
     if rest:
         loop, *others = nest(row, inner, names, facts)
         if others or not isinstance(loop, For):
             return None
-        draft.body = joined(loop.body, draft.body)
+        straight = _added_straight(loop.body, row.id, piece, lead, value.op) if equation.indices else ()
+        draft.body = straight or joined(loop.body, draft.body)
+        kept = not straight
     draft.body = loops((outer,), draft.body)
     draft.equations, draft.work, draft.formulas = [(row, inner)], [work(equation)], [(tensor, equation)]
-    return Pieces(draft, _combining(equation, value, piece, lead), (row, piece) if rest else (piece,))
+    return Pieces(draft, _combining(equation, value, piece, lead), (row, piece) if kept else (piece,))
 
 
 def _in_memory(
@@ -132,6 +147,23 @@ def _in_memory(
         _over_own(equation.indices, Store(piece.id, place, total)),
         before=_over_own(equation.indices, Store(piece.id, place, neutral)),
     )
+
+
+def _added_straight(body: Body, row: str, piece: Tensor, lead: tuple[Expr, ...], operation: str) -> Body:
+    """The body with what it stores in a row added to the piece at once; nothing where it reads the row again."""
+    if any(read.tensor == row for one in statements(body) for e in expressions(one) for read in reads(e)):
+        return ()
+
+    def one(statement: Statement) -> Statement:
+        if isinstance(statement, For | If):
+            return replace(statement, body=tuple(map(one, statement.body)))
+        if not isinstance(statement, Store) or statement.buffer != row:
+            return statement
+        place = (*lead, *statement.subscripts[1:])
+        total = combined(operation, Read(piece.id, place, piece.type), statement.value)
+        return Store(piece.id, place, total)
+
+    return tuple(map(one, body))
 
 
 def _over_own(indices: tuple[Index, ...], store: Store) -> Body:

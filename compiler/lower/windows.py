@@ -60,7 +60,12 @@ def _terms(equation: Equation, value: Reduce) -> list[Expr]:
 
 def _element(value: Reduce, place: Sequence[int]) -> Expr:
     numbers: dict[Expr, Expr] = {index: Const(n) for index, n in zip(value.indices, place, strict=True)}
-    return transform(substitute(value.body, numbers), _settled)
+    return settled(value.body, numbers)
+
+
+def settled(body: Expr, numbers: Mapping[Expr, Expr]) -> Expr:
+    """The body with numbers in the place of indices."""
+    return transform(substitute(body, numbers), _settled)
 
 
 def _settled(node: Expr) -> Expr | None:

@@ -1,0 +1,67 @@
+"""Sums of which a few results read the same elements: side by side in locals, with the results of a loop for each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from building import add, at, given, graph, index, mul, total, when
+
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.expr import Const, Expr, op
+from dlc.compiler.ir.graph import Graph, whole
+from dlc.compiler.ir.loops import Program, Var, statements
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.lower import lower
+
+N, C, H, W = index("n", "N"), index("c", 3), index("h", "H"), index("w", "W")
+D = given("d", "N", 3, "H", "W")
+
+
+def kernels_gradient(height: int, width: int, step: int = 1, beside: bool = False, guard: bool = False) -> Graph:
+    """The gradient by the kernels of a convolution of each channel; ``beside`` a map that shards divide by samples."""
+    p, q = index("p", height), index("q", width)
+    x = given("x", "N", 3, "X", "Y")
+    rows, columns = add(mul(Const(step), H), p), add(mul(Const(step), W), q)
+    body: Expr = mul(at(D, N, C, H, W), at(x, N, C, rows, columns))
+    if guard:
+        body = when(op("lt", columns, index("w", "Y").size), body)
+    made = [x, D, whole("k", (C, p, q), total(N, H, W, of=body))]
+    if beside:
+        axes = index("n", "N"), index("c", 3), index("r", "X"), index("s", "Y")
+        made.insert(2, whole("y", axes, op("sin", at(x, *axes))))
+    return graph(*made, outputs=[t.id for t in made[2:]], sizes=["N", "H", "W", "X", "Y"])
+
+
+def check(made: Graph, height: int, width: int, step: int, shards: int) -> Program:
+    draw = np.random.default_rng(1).normal
+    sizes = {"N": 4, "H": 4, "W": 5, "X": 3 * step + height, "Y": 4 * step + width}
+    arrays = {"x": draw(size=(4, 3, sizes["X"], sizes["Y"])), "d": draw(size=(4, 3, 4, 5))}
+    program = lower({"forward": made})
+    found, wanted = loops_reference.run(program, "forward", arrays, sizes, shards), evaluate(made, arrays, sizes)
+    for output in made.outputs:
+        np.testing.assert_allclose(found[output.tensor], wanted[output.tensor], rtol=1e-12)
+    return program
+
+
+def locals_of(program: Program) -> int:
+    return sum(isinstance(one, Var) for kernel in program.kernels.values() for one in statements(kernel.body))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize(("height", "width", "expected"), [(3, 3, 9), (2, 5, 10), (5, 5, 5), (1, 4, 4), (13, 1, 1)])
+def test_every_tap_has_a_local(height: int, width: int, expected: int, step: int, beside: bool) -> None:
+    made = kernels_gradient(height, width, step, beside)
+    program = check(made, height, width, step, shards=3)
+    combining = int(beside and height < 13 and width < 4)  # the sum of the pieces; of longer rows one after the other
+    assert locals_of(program) == expected + combining
+
+
+def test_bounds_that_differ_for_each_tap_stay_bounds() -> None:
+    assert locals_of(check(kernels_gradient(3, 3, guard=True), 3, 3, 1, shards=2)) == 3
+
+
+def test_what_moves_no_window_stays_a_loop() -> None:
+    x, i = given("x", 4, "N"), index("i", 4)
+    made = graph(x, whole("y", (i,), total(N, of=at(x, i, N))), outputs=["y"], sizes=["N"])
+    assert locals_of(lower({"forward": made})) == 1
