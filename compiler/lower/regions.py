@@ -19,8 +19,8 @@ from itertools import combinations
 
 from dlc.compiler.ir.affine import Polynomial, equal
 from dlc.compiler.ir.expr import Expr, op
-from dlc.compiler.ir.loops import Let, Region, Repeat, Step, Var, When, statements
-from dlc.compiler.lower.fusion import touches, writes
+from dlc.compiler.ir.loops import SHARD, Let, Region, Repeat, Step, Var, When, statements
+from dlc.compiler.lower.fusion import accesses, touches, writes
 from dlc.compiler.lower.kernels import Cycle, Draft, Item, leaves, split_axes
 
 Axes = Mapping[str, frozenset[int]]
@@ -54,6 +54,7 @@ class _Part:
 
 
 _NONE: frozenset[int] = frozenset()
+_FIRST = frozenset({0})  # of a buffer of which every shard has a piece
 
 
 def regions(items: Sequence[Item], name: Callable[[Draft], str], renames: Mapping[str, str]) -> tuple[Region, ...]:
@@ -79,6 +80,8 @@ def _part(item: Item, renames: Mapping[str, str]) -> _Part:
     if isinstance(item, Cycle):
         return _cycle(item, renames)
     axes = {renames.get(key, key): at for key, at in split_axes(item).items()}
+    places = accesses(item.body).items()
+    axes |= {key: _FIRST for key, found in places if all(place[:1] == (SHARD,) for place in found)}
     own = {statement.name for statement in statements(item.body) if isinstance(statement, Let | Var)}
     return _Part(item, item.split, axes, frozenset(writes(item.body) - own), frozenset(touches(item.body) - own))
 

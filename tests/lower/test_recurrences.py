@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import recurrences
 from building import add, at, index
+from numeric.harness import graph_of
 
+from dlc.compiler import pipeline
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir import loops_reference, loops_verify
 from dlc.compiler.ir.expr import Const
 from dlc.compiler.ir.graph import Graph, Output, whole
-from dlc.compiler.ir.loops import Program, Repeat, kernels_of
+from dlc.compiler.ir.loops import SHARDS, Program, Repeat, kernels_of
 from dlc.compiler.ir.reference import bind_sizes, evaluate
 from dlc.compiler.lower import lower
 from dlc.compiler.passes import extract
@@ -87,6 +89,23 @@ def test_a_batch_is_shared_out_and_a_single_sequence_is_not() -> None:
     for batch, alone in ((3, False), (None, True)):
         program = lower({"forward": extract.run(recurrences.rnn(batch).graph)})
         assert [repeat.alone for repeat in repeats(program)] == [alone]
+
+
+LAYERS = """
+layer Mixed(x[B,T,S]; w[L,S,S] ~ normal(0, 1)) -> y[B,T,S]:
+    h[0,b,t,s] = x[b,t,s]
+    r[l,b,t,s] = sum[s'] w[l,s,s']*h[l,b,t,s']
+    h[l+1,b,t,s] = [s <= t]*exp(r[l,b,t,s]) / sum[s' : s' <= t] exp(r[l,b,t,s'])
+    y[b,t,s] = h[|L|,b,t,s]
+"""
+
+
+def test_rows_that_shards_keep_for_themselves_do_not_tie_them_together() -> None:
+    """The exponentials of a softmax are kept in a row that a round of the recurrence uses and forgets."""
+    graph = pipeline.entries(graph_of(LAYERS), wrt="*")["forward"]
+    program = lower({"forward": graph})
+    assert any(SHARDS in buffer.sizes for buffer in program.buffers.values())
+    assert [repeat.alone for repeat in repeats(program)] == [False]
 
 
 def test_what_does_not_depend_on_the_step_before_stands_outside_the_loop() -> None:
