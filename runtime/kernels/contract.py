@@ -20,8 +20,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils
 
-from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
-from dlc.runtime.kernels.gemm import internal
+from dlc.runtime.kernels.compilation import compact, intrinsic, native, part, types
 from dlc.runtime.kernels.primitives import call, like, suffix
 from dlc.runtime.kernels.table_tile import copy_vectors, full_tile, load_table_tiles, narrow_tile, turn_vectors
 from dlc.runtime.kernels.tile import WORD, block_memory, constant, flat, height, itemsize, lanes, scratch, width
@@ -55,7 +54,7 @@ def integers(typing_context, address):
     return view(types.int64), codegen
 
 
-@internal
+@part
 def extent(indices, count):
     """How many values the indices have together."""
     x = integers(indices)
@@ -65,7 +64,7 @@ def extent(indices, count):
     return total
 
 
-@internal
+@part
 def offsets(first, number, indices, count, one, other, scale, here, into_one, into_other):
     """The offsets of `number` places from the first on, in row-major order, by the strides `one` and `other`."""
     compact()
@@ -102,7 +101,7 @@ def offsets(first, number, indices, count, one, other, scale, here, into_one, in
             g -= 1
 
 
-@internal
+@part
 def consecutive(table, number, size):
     """Whether so many offsets are those of neighbours."""
     x = integers(table)
@@ -112,7 +111,7 @@ def consecutive(table, number, size):
     return True
 
 
-@internal
+@part
 def pack(columns, depth, b, in_b, steps_b, panel, one):
     """panel[l,j] = b[column j, step l], and 0 beyond the last column; a vector of columns at a time"""
     compact()
@@ -140,7 +139,7 @@ def pack(columns, depth, b, in_b, steps_b, panel, one):
                 target[l * width(one) + j] = zero
 
 
-@internal
+@part
 def scatter(rows, columns, block, c, in_c, columns_of_c, accumulate, one):
     """c[row, column] (+)= block[row, column], number by number"""
     compact()
@@ -156,7 +155,7 @@ def scatter(rows, columns, block, c, in_c, columns_of_c, accumulate, one):
                 target[0] = value
 
 
-@internal
+@part
 def column_of_tiles(rows, columns, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, one):
     """One panel of columns: tiles of nearly equal height, from the first row to the last."""
     compact()
@@ -182,7 +181,7 @@ def column_of_tiles(rows, columns, depth, a, in_a, steps_a, b, steps_b, c, in_c,
         i += tall
 
 
-@internal
+@part
 def crowded(steps, count, of_b, size):
     """Whether the steps of B fall on few lines of the cache."""
     x = integers(steps)
@@ -192,7 +191,7 @@ def crowded(steps, count, of_b, size):
     return False
 
 
-@internal
+@part
 def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, one):
     """The product with the roles as they are given."""
     compact()
@@ -229,7 +228,7 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
                 )  # fmt: skip
 
 
-@internal
+@part
 def cost(rows, row_count, columns, column_count, steps, step_count, of_b, one):
     """Estimated cycles with the columns in the lanes."""
     y, z = integers(columns), integers(steps)
@@ -254,7 +253,7 @@ def cost(rows, row_count, columns, column_count, steps, step_count, of_b, one):
     return total + (2 * m * n * ((k + DEPTH - 1) // DEPTH) if scattered else 0)
 
 
-@internal
+@part
 def clear(rows, row_count, columns, column_count, c, one):
     """What an empty sum gives."""
     compact()

@@ -13,15 +13,13 @@ from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
-from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, compact, intrinsic, native, types, wide
-from dlc.runtime.kernels.libraries import KernelCompiler
+from dlc.runtime.kernels.compilation import compact, intrinsic, native, part, types, wide
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
     PANELS,
@@ -51,10 +49,6 @@ def gemm_symbol(real: Any, kind: str = "gemm") -> str:
     return f"dlc_{kind}_{suffix(real)}"
 
 
-def internal(function) -> Any:
-    return numba.njit(**FLAGS, **INTERNAL, pipeline_class=KernelCompiler)(function)
-
-
 @intrinsic
 def blas_product(typing_context, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     """BLAS's own gemm: column-major, every argument passed by address; operands are given as addresses here."""
@@ -79,7 +73,7 @@ def blas_product(typing_context, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c
     return types.void(*[types.int64] * 5, alpha, *operand, *operand, alpha, *operand), codegen
 
 
-@internal
+@part
 def scale(m, n, beta, c, ldc):
     """c = beta*c"""
     compact()
@@ -89,7 +83,7 @@ def scale(m, n, beta, c, ldc):
             x[i * ldc + j] = zero if beta == zero else beta * x[i * ldc + j]
 
 
-@internal
+@part
 def dots(m, k, alpha, a, lda, b, step_b, beta, c, step_c):
     """c[i] = beta*c[i] + alpha * sum_l a[i,l]*b[l], the rows of a contiguous"""
     wide()
@@ -106,7 +100,7 @@ def dots(m, k, alpha, a, lda, b, step_b, beta, c, step_c):
         z[i * step_c] = before + alpha * s
 
 
-@internal
+@part
 def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
     """c[j] += alpha * sum_l a[l]*b[l,j], the rows of b contiguous, as c is; four rows at a time"""
     wide()
@@ -124,7 +118,7 @@ def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
             z[j] += p * y[l * ldb + j]
 
 
-@internal
+@part
 def pack_rows(depth, columns, b, ldb, panel, one):
     """panel[l,j] = b[l,j], and 0 beyond the last column"""
     compact()
@@ -140,7 +134,7 @@ def pack_rows(depth, columns, b, ldb, panel, one):
             target[l * width(one) + j] = like(0.0, one)
 
 
-@internal
+@part
 def pack_panels(depth, columns, b, ldb, panels, one):
     """The whole panels among the columns, one after the other: rows of b are read once"""
     compact()
@@ -152,7 +146,7 @@ def pack_panels(depth, columns, b, ldb, panels, one):
             copy_row(row + step * p, target + step * depth * p, one)
 
 
-@internal
+@part
 def pack_columns(depth, columns, b, ldb, panel, one):
     """panel[l,j] = b[j,l], and 0 beyond the last column"""
     compact()
@@ -172,7 +166,7 @@ def pack_columns(depth, columns, b, ldb, panel, one):
             target[l * width(one) + j] = like(0.0, one)
 
 
-@internal
+@part
 def add_block(rows, columns, alpha, block, beta, c, ldc):
     """c = beta*c + alpha*block, for a tile that sticks out"""
     compact()
@@ -183,7 +177,7 @@ def add_block(rows, columns, alpha, block, beta, c, ldc):
             target[i * ldc + j] = before + alpha * source[i * width(alpha) + j]
 
 
-@internal
+@part
 def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta, c, ldc):
     """One panel of columns: tiles of nearly equal height, from the first row to the last."""
     compact()
@@ -207,14 +201,14 @@ def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta
         i += rows
 
 
-@internal
+@part
 def evenly(extent, most):
     """The length of equal parts, of which none is longer than that"""
     parts = (extent + most - 1) // most
     return (extent + parts - 1) // parts
 
 
-@internal
+@part
 def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time."""
     compact()
@@ -240,7 +234,7 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tb, b, ldb, beta, c, 
             column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, operand, row_b, beta, c + size * j, ldc)
 
 
-@internal
+@part
 def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
@@ -255,18 +249,18 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
             block_of_tiles(height, n, depth, alpha, first_a, row_a, column_a, tb, first_b, ldb, kept, first_c, ldc)
 
 
-implementation = internal(choice.implementation)
-tile_alone, blas_alone = internal(choice.tile_alone), internal(choice.blas_alone)
+implementation = part(choice.implementation)
+tile_alone, blas_alone = part(choice.tile_alone), part(choice.blas_alone)
 
 
-@internal
+@part
 def rows_of_dots(m, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc):
     """Few rows against a transposed b: row by row, without a panel"""
     for i in range(m):
         dots(n, k, alpha, b, ldb, a + itemsize(alpha) * i * row_a, column_a, beta, c + itemsize(alpha) * i * ldc, 1)
 
 
-@internal
+@part
 def computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     """By one of the implementations of `choice.py`"""
     compact()

@@ -1,8 +1,9 @@
-"""What Numba's compiler does once for every kernel, and once for every region.
+"""What Numba's compiler does once for every kernel, once for every region, and once for every C function of ours.
 
 Left to itself it optimises each kernel and writes machine code for it, and then does both again for the region into
 which the kernel is linked, though only the region is ever called. Here a kernel is optimised, and no more; a region
-links kernels that are done, adds a few calls, and becomes machine code as it is.
+links kernels that are done, adds a few calls, and becomes machine code as it is. A C function is optimised once, with
+all its parts, instead of each part again wherever it is linked. Passes that find nothing in our functions are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
 
-class _KernelLibrary(JITCodeLibrary):
+class _Library(JITCodeLibrary):
+    """A module that is optimised as a whole, or not at all: Numba optimises every function by itself too."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class _KernelLibrary(_Library):
     """A module that others link: optimised, and not made executable."""
 
     def _optimize_final_module(self) -> None:
@@ -31,42 +39,82 @@ class _KernelLibrary(JITCodeLibrary):
         self._finalized = True
 
 
-class _RegionLibrary(JITCodeLibrary):
-    """A module of calls to functions that are optimised already."""
+class _PartLibrary(_KernelLibrary):
+    """A module that is optimised where it is linked, and not before."""
 
     def _optimize_final_module(self) -> None:
         pass
 
 
+class _RegionLibrary(JITCodeLibrary):
+    """A module of calls to functions that are optimised already: its own function is, too, and no more."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+
+#: Passes over Python's side of a function that find nothing in ours: no closures, contexts, exceptions, list
+#: comprehensions, functions that Numba inlines, arrays or code that depends on the types of its arguments.
+_NEEDLESS = {
+    "WithLifting",
+    "InlineClosureLikes",
+    "DeadBranchPrune",
+    "RewriteDynamicRaises",
+    "MakeFunctionToJitFunction",
+    "InlineInlinables",
+    "FindLiterallyCalls",
+    "LiteralUnroll",
+    "LiteralPropagationSubPipelinePass",
+    "InlineOverloads",
+    "NopythonRewrites",
+    "NoPythonSupportedFeatureValidation",
+    "DumpParforDiagnostics",
+}
+
+
 class _Compiler(CompilerBase):
-    library: type[JITCodeLibrary]
+    library: type[JITCodeLibrary] = _Library
 
     def define_pipelines(self) -> list[Any]:
         codegen = self.state.targetctx.codegen()
         self.state.library = self.library(codegen, self.state.func_id.func_qualname)
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [each for each in passes.passes if each[0].__name__ not in _NEEDLESS]
+        return [passes]
 
 
-class KernelCompiler(_Compiler):
-    """How a kernel is compiled."""
-
-    library = _KernelLibrary
-
+class _WithoutCode(_Compiler):
     def define_pipelines(self) -> list[Any]:
         # a context of this compilation alone
         self.state.targetctx.get_executable = _without_code
         return super().define_pipelines()
 
 
-class RegionCompiler(_Compiler):
-    """How a region is compiled; its machine code may be cached."""
+class KernelCompiler(_WithoutCode):
+    """How a kernel is compiled."""
 
-    library = _RegionLibrary
+    library = _KernelLibrary
+
+
+class PartCompiler(_WithoutCode):
+    """How a part of a C function is compiled: it is optimised with the function that it is a part of."""
+
+    library = _PartLibrary
+
+
+class CodeCompiler(_Compiler):
+    """How a function is compiled that becomes machine code with all its parts; it may be cached."""
 
     def define_pipelines(self) -> list[Any]:
         pipelines = super().define_pipelines()
         self.state.library.enable_object_caching()
         return pipelines
+
+
+class RegionCompiler(CodeCompiler):
+    """How a region is compiled."""
+
+    library = _RegionLibrary
 
 
 def _without_code(library: JITCodeLibrary, description: Any, environment: Any) -> Any:
