@@ -20,8 +20,9 @@
                 | When(cond, steps)                    the steps in those rounds of a Repeat in which cond holds
 
 Scalars are the expressions of the graph language without ``Reduce``.  A ``Read`` with subscripts is an element of a
-buffer; a ``Read`` without subscripts whose name is bound by Let or Var is that local (so ids of buffers and names of
-locals are distinct), and a ``Read`` of a rank-0 buffer is its element.
+buffer, and so is the place of a ``Store``: with fewer subscripts than axes, the last one counts through all that are
+left, in row-major order.  A ``Read`` without subscripts whose name is bound by Let or Var is that local (so ids of
+buffers and names of locals are distinct), and a ``Read`` of a rank-0 buffer is its element.
 
 A kernel that stands in Repeats may use their indices (``over``).  A kernel with a ``split`` runs over any part of
 0 .. split-1: its locals ``start`` and ``stop`` bound its outermost loop, so that shards may run parts of it side by

@@ -114,8 +114,14 @@ class _Run:
 
     def place(self, buffer: str, subscripts: tuple[Expr, ...], scope: dict[Any, Any]) -> tuple[int, ...]:
         place = tuple(int(self.value(s, scope)) for s in subscripts)
-        if any(not 0 <= p < n for p, n in zip(place, self.buffers[buffer].shape, strict=True)):
-            raise IndexError(f"{buffer}[{place}] of {self.buffers[buffer].shape}")
+        shape = self.buffers[buffer].shape
+        if 0 < len(place) < len(shape):  # the last subscript counts through the axes that are left
+            last = len(place) - 1
+            if not 0 <= place[last] < prod(shape[last:]):
+                raise IndexError(f"{buffer}[{place}] of {shape}")
+            place = (*place[:last], *map(int, np.unravel_index(place[last], shape[last:])))
+        if any(not 0 <= p < n for p, n in zip(place, shape, strict=True)):
+            raise IndexError(f"{buffer}[{place}] of {shape}")
         return place
 
     def matmul(self, statement: Matmul, scope: dict[Any, Any]) -> None:

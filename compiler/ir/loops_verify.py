@@ -8,7 +8,7 @@ Whether shards keep out of each other's way, and whether subscripts stay in rang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, Size, walk
 from dlc.compiler.ir.loops import (
@@ -16,6 +16,7 @@ from dlc.compiler.ir.loops import (
     SHARDS,
     START,
     STOP,
+    Buffer,
     Entry,
     For,
     If,
@@ -144,7 +145,7 @@ class _Scope:
             return
         if buffer.role in READ_ONLY:
             yield f"{statement.buffer} is written and is the caller's"
-        if len(statement.subscripts) != len(buffer.sizes):
+        if not _reaches(statement.subscripts, buffer):
             yield f"{statement.buffer} is written with {len(statement.subscripts)} subscripts"
         if statement.value.type != buffer.type:
             yield f"{statement.buffer} is {buffer.type} and gets {statement.value!r}, which is {statement.value.type}"
@@ -189,10 +190,15 @@ class _Scope:
         buffer = self.program.buffers.get(node.tensor)
         if buffer is None:
             yield f"{node.tensor} is read and is neither a buffer nor a local here"
-        elif len(node.subscripts) != len(buffer.sizes):
+        elif not _reaches(node.subscripts, buffer):
             yield f"{node!r} has {len(node.subscripts)} subscripts; {buffer.id} has {len(buffer.sizes)} axes"
         elif buffer.type != node.type:
             yield f"{node!r} is read as {node.type}; it is {buffer.type}"
+
+
+def _reaches(subscripts: Sequence[Expr], buffer: Buffer) -> bool:
+    """Whether there is a subscript for each axis, or the last one counts through those that are left."""
+    return len(subscripts) == len(buffer.sizes) or 0 < len(subscripts) < len(buffer.sizes)
 
 
 # -- entries --------------------------------------------------------------------------------------------------------

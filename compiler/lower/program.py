@@ -32,6 +32,7 @@ from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.invariants import hoisted
 from dlc.compiler.lower.kernels import Draft, finish, leaves
 from dlc.compiler.lower.regions import regions
+from dlc.compiler.lower.runs import in_runs
 from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
 
@@ -133,7 +134,7 @@ def _entry(
         finish(draft, private, own, local, fresh)
     renames = _merge_buffers(own, buffers, elsewhere)
     for draft in everything:
-        draft.body = _multiplied(with_buffers_renamed(draft.body, renames), ways)
+        draft.body = in_runs(_multiplied(with_buffers_renamed(draft.body, renames), ways), buffers)
     finished = {id(draft): _kernel(draft, kernels, local).name for draft in everything}
     loss = graph.objectives[0].loss if graph.objectives else None
     return Entry(

@@ -3,7 +3,8 @@
 A view is an address with a dtype and extents, contiguous in row-major order. An extent that is a literal belongs to the
 type, so strides become constants; the others travel with the address. Compared with Numba's arrays there is no
 reference count, no negative index that wraps around, and no packing of strides: kernels compile in half the time, and
-loops over `range(lo, hi)` vectorise whatever the bounds are. An index outside the extents is undefined behaviour.
+loops over `range(lo, hi)` vectorise whatever the bounds are. With fewer subscripts than axes, the last one counts
+through all the axes that are left. An index outside the extents is undefined behaviour.
 
 A *table* is an int64 vector; `f32(table, slot, *extents)` is the view at the address in that slot, `size(table, slot)`
 the integer in it. Views are made and used inside compiled code only; they can be passed to kernels.
@@ -59,20 +60,23 @@ def extents_of(context, builder, view, value) -> list[Any]:
 
 def element_pointer(context, builder, view, value, subscripts) -> Any:
     """The address of an element, by Horner's rule over the extents."""
-    offset = ir.Constant(WORD, 0)
-    for axis, (extent, subscript) in enumerate(zip(extents_of(context, builder, view, value), subscripts, strict=True)):
-        if axis:
+    *leading, last = subscripts
+    offset = None
+    for axis, extent in enumerate(extents_of(context, builder, view, value)):
+        if offset is not None:
             offset = builder.mul(offset, extent, flags=("nsw",))
-        offset = builder.add(offset, subscript, flags=("nsw",)) if axis else subscript
+        if axis < len(leading):
+            offset = leading[axis] if offset is None else builder.add(offset, leading[axis], flags=("nsw",))
+    offset = last if offset is None else builder.add(offset, last, flags=("nsw",))
     data = cgutils.create_struct_proxy(view)(context, builder, value).data
     return builder.gep(data, [offset], inbounds=True)
 
 
 def subscripts_type(view: View, index: Any) -> Any:
-    """The type that an index is converted to, None if it does not fit the view: as many integers as axes."""
+    """The type that an index is converted to, None if it does not fit the view: at most as many integers as axes."""
     if isinstance(index, types.Integer):
-        return types.int64 if len(view.extents) == 1 else None
-    if not isinstance(index, types.BaseTuple) or len(index) != len(view.extents):
+        return types.int64
+    if not isinstance(index, types.BaseTuple) or not 0 < len(index) <= len(view.extents):
         return None
     if not all(isinstance(part, types.Integer) for part in index):
         return None

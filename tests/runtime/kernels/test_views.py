@@ -112,10 +112,24 @@ def test_three_axes() -> None:
     assert np.array_equal(y, x.transpose(2, 1, 0))
 
 
+def test_the_last_subscript_counts_through_the_axes_that_are_left() -> None:
+    x, y = np.arange(24, dtype=np.int64).reshape(2, 3, 4), np.zeros((2, 3, 4), np.int64)
+
+    def region(table, shard, shards):
+        n = size(table, 2)
+        a, b = i64(table, 0, n, 3, 4), i64(table, 1, 2, 3, n + 2)
+        for i in range(n):
+            for jk in range(12):
+                b[i, jk] = a[12 * i + jk] + a[i, jk]
+
+    run(region, x, y, 2)
+    assert np.array_equal(y, 2 * x)
+
+
 def test_a_wrong_number_of_subscripts_does_not_compile() -> None:
     def region(table, shard, shards):
         x = f32(table, 0, 3, 4)
-        x[0] = 1
+        x[0, 1, 2] = 1
 
     with pytest.raises(numba.TypingError):
         run(region, np.zeros((3, 4), np.float32))
