@@ -2,11 +2,12 @@
 
 Two steps.  Tensors with equal definitions become one; of two that must both exist (outputs, gradients) the second
 becomes a copy.  Then a sub-expression that some map holds, ``C[i] = e(i)`` or ``h[t+1] = e(t)``, is read from there,
-which is how a backward pass comes to read the activations of the forward pass.  If C is there under a condition only,
-so is the read; a product reads the factors that C holds together.  Nothing is replaced by a read of a tensor that comes
-later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.  Within a recurrence
-that order is any one: an element of C needs what the sub-expression needs, so elements do not come to depend on
-themselves.
+which is how a backward pass comes to read the activations of the forward pass; so is a reduction whose elements stand
+in a tensor in another order, ``sum[d] z[j,d]*x[i,d]`` in that of ``sum[d] x[i,d]*z[j,d]``.  If C is there under a
+condition only, so is the read; a product reads the factors that C holds together.  Nothing is replaced by a read of a
+tensor that comes later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.
+Within a recurrence that order is any one: an element of C needs what the sub-expression needs, so elements do not come
+to depend on themselves.
 
 Left out: sub-expressions that no tensor holds.  Within one kernel they are shared anyway.
 """
@@ -18,8 +19,8 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.alike import form, key, shape
 from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, substitute, transform, walk
-from dlc.compiler.ir.forms import is_map
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, substitute, transform, walk
+from dlc.compiler.ir.forms import is_map, is_reduction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, ordered
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.products import factors_of, quotient
@@ -193,7 +194,8 @@ class _Held:
 
     def add(self, name: str, equation: Equation) -> None:
         cond, value = guard_of(equation.value)
-        if not is_map(equation) or not _is_worth_reading(value):
+        is_sum = equation.is_whole and is_reduction(equation)
+        if not is_sum and (not is_map(equation) or not _is_worth_reading(value)):
             return
         self._add_to(self._holders, name, equation, value, value, conjuncts(cond))
         anchor = next((factor for factor in factors_of(value)[0] if _is_costly(factor)), None)
@@ -221,7 +223,7 @@ class _Held:
 
     def element(self, node: Expr, known: frozenset[Expr]) -> Expr | None:
         """The element of a tensor that holds this expression."""
-        if not isinstance(node, Op | Select) or shape(node) not in self._shapes:
+        if not isinstance(node, Op | Select | Reduce) or shape(node) not in self._shapes:
             return None
         pattern, free = key(node)
         found = (holder.at(free, known) for holder in self._holders.get(pattern, ()))

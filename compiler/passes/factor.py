@@ -283,8 +283,9 @@ class _Place:
                 return None
             if _grows(left, right, merged) and 2 * volumes[-1] > full:
                 return None
+            summed = (left.indices | right.indices) - merged.indices
             is_product = is_product or (
-                _is_matrix_product((left, right), bound) and 2 * _volume(merged.indices) <= full
+                _is_matrix_product((left, right), summed) and 2 * _volume(merged.indices) <= full
             )
             alive = [term for place, term in enumerate(alive) if place not in pair] + [merged]
         if len(alive) != 2:
@@ -393,10 +394,10 @@ def _grows(left: _Term, right: _Term, merged: _Term) -> bool:
     return _volume(merged.indices) > max(_volume(left.indices), _volume(right.indices))
 
 
-def _is_matrix_product(pair: Sequence[_Term], bound: Sequence[Index]) -> bool:
+def _is_matrix_product(pair: Sequence[_Term], summed: Iterable[Index]) -> bool:
     """Whether rows, columns and a common sum are left: each factor has an index of its own that is not summed."""
     left, right = (term.indices for term in pair)
-    free = (left | right) - set(bound)
+    free = (left | right) - set(summed)
     return bool((left & right) - free) and bool((left - right) & free) and bool((right - left) & free)
 
 

@@ -181,6 +181,15 @@ def test_a_transposed_use_reads_the_transposed_element() -> None:
     assert lines(made)[-1] == "y[b,c] = h[c,b] + 1"
 
 
+def test_a_product_of_matrices_is_read_transposed() -> None:
+    x, z = given("x", "I", "K"), given("z", "J", "K")
+    first = whole("first", (ROW, COLUMN), total(INNER, of=mul(at(x, ROW, INNER), at(z, COLUMN, INNER))))
+    second = whole("second", (COLUMN, ROW), total(INNER, of=mul(at(z, COLUMN, INNER), at(x, ROW, INNER))))
+    y = whole("y", (COLUMN,), total(ROW, of=mul(at(second, COLUMN, ROW), at(second, COLUMN, ROW))))
+    made = cse.run(graph(x, z, first, second, y, outputs=["first", "y"], sizes=["I", "J", "K"]))
+    assert lines(made)[1:] == ["second[j,i] = first[i,j]", "y[j] = sum[i] second[j,i]*second[j,i]"]
+
+
 def test_cheap_things_are_computed_again() -> None:
     x = given("x", "B")
     h = whole("h", (B,), mul(Const(2.0), at(x, B)))
@@ -274,6 +283,17 @@ def test_a_bilinear_form_becomes_products_of_two() -> None:
     model = through(derivative(through(bilinear(), simplify, extract)), simplify, deltas, simplify, factor, extract)
     made = [e for t in model.graph.tensors.values() for e in t.equations if t.id in ("r", "d_w", "d_x", "d_y")]
     assert len(made) == 4 and all(is_contraction(equation) for equation in made)
+
+
+def test_what_multiplies_the_elements_of_a_product_of_matrices_waits_for_it() -> None:
+    """The gradient of a divisor of each row, ``y[i,j] = (sum[k] x[i,k]*z[j,k])/n[i]``."""
+    value = total(COLUMN, INNER, of=mul(r("d", ROW, COLUMN), r("x", ROW, INNER), r("z", COLUMN, INNER), r("g", COLUMN)))
+    made = factored(value, ("d", "I", "J"), ("x", "I", "K"), ("z", "J", "K"), ("g", "J"), axes=(ROW,))
+    assert made == [
+        "y.factor[i,j] = d[i,j]*g[j]",
+        "y.sum[i,j] = sum[k] x[i,k]*z[j,k]",
+        "y[i] = sum[j] y.factor[i,j]*y.sum[i,j]",
+    ]
 
 
 def test_an_element_wise_product_of_three_is_left_alone() -> None:
