@@ -31,6 +31,7 @@ from dlc.compiler.ir.expr import (
     transform,
 )
 from dlc.compiler.ir.graph import Equation
+from dlc.compiler.ir.safety import Sizes, reads_in_range
 from dlc.compiler.lower.nests import volume
 from dlc.compiler.lower.ranges import guarded
 
@@ -129,8 +130,12 @@ def _comparison(node: Op, axes: Mapping[Expr, _Axis], over: frozenset[Index]) ->
     return node
 
 
-def guarded_factors(equation: Equation) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
-    """Of a sum of products under a guard of indices, each factor that is read, under the guard, and the others."""
+def guarded_factors(
+    equation: Equation, sizes: Sizes, facts: Sequence[Polynomial] = ()
+) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
+    """Of a sum of products under a guard of indices, each factor that is read, under the guard, and the others, where
+    these stay in range without it.
+    """
     value = equation.value
     if not isinstance(value, Reduce) or value.op != "sum" or value.type != "real":
         return
@@ -139,9 +144,9 @@ def guarded_factors(equation: Equation) -> Iterator[tuple[Expr, tuple[Expr, ...]
         return
     factors = body.args if isinstance(body, Op) and body.name == "mul" else (body,)
     for number, factor in enumerate(factors if conditions else ()):
-        if isinstance(factor, Read):
-            under = Select(op("and", *conditions), factor, Const(0.0))
-            yield under, (*factors[:number], *factors[number + 1 :])
+        others = (*factors[:number], *factors[number + 1 :])
+        if isinstance(factor, Read) and all(reads_in_range(other, sizes, (), facts) for other in others):
+            yield Select(op("and", *conditions), factor, Const(0.0)), others
 
 
 def with_factors(equation: Equation, factors: Sequence[Expr]) -> Equation:

@@ -253,7 +253,7 @@ class _Drafting:
 
     def _bordered(self, packer: Packer, tensor: Tensor, equation: Equation) -> Equation:
         """A guarded sum over an image as one over an image with a border: all its rows have one length."""
-        for guarded, others in guarded_factors(equation):
+        for guarded, others in guarded_factors(equation, self.sizes, self.facts(equation.value)):
             border = packer.bordered(guarded)
             if border is not None:
                 return with_factors(equation, (*others, packer.copied(border, guarded, tensor, equation).read))
