@@ -181,8 +181,8 @@ class _Blocking:
         cleared: list[Statement] = []
         for member in run.members:
             if member.role == "inner":
-                assert isinstance(member.statement, Matmul) and member.product is not None
-                cleared += _cleared(member.statement, member.product, around)
+                assert member.product is not None
+                cleared += _cleared(member.product, around)
             body += block.of(member)
         for key, axis in shrinking.items():
             sizes = self.buffers[key].sizes
@@ -197,7 +197,7 @@ def blocked(
     return _Blocking(body, private, products, buffers, names).body(body) if products else body
 
 
-def masked(run: _Run) -> bool:
+def _masked(run: _Run) -> bool:
     """Whether the rows of a block tell what has to be multiplied."""
     return any(member.index in free_indices(f.expression()) for member in run.members for f in _facts(member))
 
@@ -208,7 +208,7 @@ def _facts(member: Member) -> tuple[Polynomial, ...]:
 
 def _height(run: _Run, shrinking: Mapping[str, int], buffers: Mapping[str, Buffer], extent: Expr) -> Expr:
     """The number of rows of a block: few under a mask, else as many as stay in the cache."""
-    if masked(run):
+    if _masked(run):
         return Const(_MASKED_ROWS)
     width = max(
         (polynomial(op("mul", ONE, *buffers[key].sizes[axis + 1 :])) for key, axis in shrinking.items()),
@@ -246,23 +246,12 @@ def _rows_of_product(call: Matmul, product: Product, index: Index) -> dict[str, 
     return found
 
 
-def _cleared(call: Matmul, product: Product, around: tuple[Index, ...]) -> Body:
-    """The result of a product set to 0."""
+def _cleared(product: Product, around: tuple[Index, ...]) -> Body:
+    """The result of a product set to 0, for the values of the indices of the loops around it."""
     found = product.plan.product
     own = (*found.rows, *found.columns)
-    names: dict[Expr, Expr] = {index: refresh(index) for index in own}
-    offset = polynomial(call.c.offset)
-    for axis, subscript in enumerate(found.equation.subscripts):
-        if not isinstance(subscript, Index) or subscript in own:
-            continue
-        if axis < len(call.c.piece):
-            names[subscript] = call.c.piece[axis]
-            continue
-        stride = found.result.strides[subscript]
-        for index in around:
-            parts = offset.split(index)
-            if parts is not None and parts[0] == stride:
-                names[subscript] = index
+    cleared = tuple(refresh(index) for index in own)
+    names: dict[Expr, Expr] = dict(zip(own, cleared, strict=True))
+    names.update(zip(found.batch, around, strict=True))  # loops that became one with others keep their places
     target = tuple(substitute(subscript, names) for subscript in found.equation.subscripts)
-    cleared = [index for index in names.values() if isinstance(index, Index) and index not in around]
     return loops(cleared, (Store(found.tensor.id, target, Const(0.0)),))
