@@ -23,7 +23,7 @@ BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
 FEW_ROWS = 3
 
 
-def implementation(ta, tb, m, n, k, size, lda, ldb, ldc):
+def implementation(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
     """The implementation of op(A).op(B) for numbers of so many bytes; ta and tb are 0 or 1."""
     if m <= 0 or n <= 0:
         return NOTHING
@@ -45,14 +45,14 @@ def implementation(ta, tb, m, n, k, size, lda, ldb, ldc):
     return TILE
 
 
-def tile_alone(ta, tb, m, n, k, size, lda, ldb, ldc):
+def tile_alone(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
     """The tile, whatever the sizes."""
     if m <= 0 or n <= 0:
         return NOTHING
     return TILE if k > 0 else SCALE
 
 
-def blas_alone(ta, tb, m, n, k, size, lda, ldb, ldc):
+def blas_alone(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
     """BLAS, whatever the sizes, or the tile where BLAS cannot say it."""
     if m <= 0 or n <= 0:
         return NOTHING

@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba.core.codegen import get_host_cpu_features
 
 from dlc.runtime.folders import cache_folder
-from dlc.runtime.kernels.libraries import CodeCompiler, KernelCompiler, PartCompiler, RegionCompiler
+from dlc.runtime.kernels.libraries import CodeCompiler, KernelCompiler, RegionCompiler
 from dlc.runtime.kernels.loading import c_function
 from dlc.runtime.kernels_fingerprint import fingerprint
 
@@ -57,11 +57,6 @@ HOST_FEATURES = _features()
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile `function` when a region that calls it is compiled, once for every different type of its views."""
     return numba.njit(**FLAGS, **INTERNAL, pipeline_class=KernelCompiler)(function)
-
-
-def part(function: Callable[..., Any]) -> Any:
-    """Compile `function` with the C function of this package that it is a part of."""
-    return numba.njit(**FLAGS, **INTERNAL, pipeline_class=PartCompiler)(function)
 
 
 class Region:

@@ -20,7 +20,8 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils
 
-from dlc.runtime.kernels.compilation import compact, intrinsic, native, part, types
+from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
+from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
 from dlc.runtime.kernels.table_tile import copy_vectors, full_tile, load_table_tiles, narrow_tile, turn_vectors
 from dlc.runtime.kernels.tile import WORD, block_memory, constant, flat, height, itemsize, lanes, scratch, width
@@ -55,7 +56,7 @@ def integers(typing_context, address):
 
 
 @part
-def extent(indices, count):
+def extent(indices, count) -> int:
     """How many values the indices have together."""
     x = integers(indices)
     total = 1
@@ -102,7 +103,7 @@ def offsets(first, number, indices, count, one, other, scale, here, into_one, in
 
 
 @part
-def consecutive(table, number, size):
+def consecutive(table, number, size) -> bool:
     """Whether so many offsets are those of neighbours."""
     x = integers(table)
     for i in range(1, number):  # noqa: SIM110  # compiled code has no generators
@@ -182,7 +183,7 @@ def column_of_tiles(rows, columns, depth, a, in_a, steps_a, b, steps_b, c, in_c,
 
 
 @part
-def crowded(steps, count, of_b, size):
+def crowded(steps, count, of_b, size) -> bool:
     """Whether the steps of B fall on few lines of the cache."""
     x = integers(steps)
     for g in range(count):  # noqa: SIM110  # compiled code has no generators
@@ -229,7 +230,7 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
 
 
 @part
-def cost(rows, row_count, columns, column_count, steps, step_count, of_b, one):
+def cost(rows, row_count, columns, column_count, steps, step_count, of_b, one) -> int:
     """Estimated cycles with the columns in the lanes."""
     y, z = integers(columns), integers(steps)
     m, n, k = extent(rows, row_count), extent(columns, column_count), extent(steps, step_count)

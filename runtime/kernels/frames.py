@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numba
 import numpy as np
 
-from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, intrinsic, own_cache, types
+from dlc.runtime.kernels.compilation import FLAGS, intrinsic, own_cache, types
 from dlc.runtime.kernels.loading import python_function
 from dlc.runtime.kernels.parallel import run_steps
+from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.views import WORD
 from dlc.runtime.kernels.views import size as word
 
@@ -52,8 +52,8 @@ def put(typing_context, address, place, value):
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@numba.njit(**INTERNAL, **FLAGS)
-def _taken(array, record, table):
+@part
+def _taken(array, record, table) -> int:
     """Write the address of an array into the table, if it is as its record says."""
     shape, rank = word(array + _SHAPE, 0), word(record, RANK)
     if word(array + _DTYPE, 0) != word(record, DTYPE) or word(array + _RANK, 0) & _HALF != rank:
@@ -68,16 +68,17 @@ def _taken(array, record, table):
         count *= length
     data, bound = word(array + _DATA, 0), word(record, BOUND)
     if bound != UNBOUNDED:
-        most = np.uint64(0)
+        least, most = 0, -1
         for place in range(count):
-            most = max(most, np.uint64(word(data, place)))  # negative ones are the greatest
-        if count and most >= np.uint64(bound):
+            least, most = min(least, word(data, place)), max(most, word(data, place))
+        if least < 0 or most >= bound:
             return OUTSIDE
     put(table, word(record, SLOT), data)
     return RAN
 
 
-def _call(frame, values, base):
+@part
+def _checked(frame, values, base) -> int:
     """Take the arrays of a tuple, put gradients into a buffer, and run the regions."""
     table, record = word(frame, TABLE), frame + 8 * HEAD
     for number in range(word(frame, GIVEN_COUNT)):
@@ -92,6 +93,10 @@ def _call(frame, values, base):
         put(table, word(record, 2 * number), base + word(record, 2 * number + 1))
     run_steps(word(frame, STEPS), word(frame, STEP_COUNT), table)
     return RAN
+
+
+def _call(frame, values, base):
+    return _checked(frame, values, base)
 
 
 with own_cache():

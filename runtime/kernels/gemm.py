@@ -19,7 +19,8 @@ from numba.core import cgutils
 from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
-from dlc.runtime.kernels.compilation import compact, intrinsic, native, part, types, wide
+from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
+from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
     PANELS,
@@ -202,7 +203,7 @@ def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta
 
 
 @part
-def evenly(extent, most):
+def evenly(extent, most) -> int:
     """The length of equal parts, of which none is longer than that"""
     parts = (extent + most - 1) // most
     return (extent + parts - 1) // parts

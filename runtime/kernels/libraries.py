@@ -2,8 +2,8 @@
 
 Left to itself it optimises each kernel and writes machine code for it, and then does both again for the region into
 which the kernel is linked, though only the region is ever called. Here a kernel is optimised, and no more; a region
-links kernels that are done, adds a few calls, and becomes machine code as it is. A C function is optimised once, with
-all its parts, instead of each part again wherever it is linked. Passes that find nothing in our functions are left out.
+links kernels that are done, adds a few calls, and becomes machine code as it is. A C function is optimised once too,
+with the parts that its module holds (`parts.py`). Passes that find nothing in our functions are left out.
 """
 
 from __future__ import annotations
@@ -37,13 +37,6 @@ class _KernelLibrary(_Library):
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
-
-
-class _PartLibrary(_KernelLibrary):
-    """A module that is optimised where it is linked, and not before."""
-
-    def _optimize_final_module(self) -> None:
-        pass
 
 
 class _RegionLibrary(JITCodeLibrary):
@@ -83,27 +76,19 @@ class _Compiler(CompilerBase):
         return [passes]
 
 
-class _WithoutCode(_Compiler):
+class KernelCompiler(_Compiler):
+    """How a kernel is compiled."""
+
+    library = _KernelLibrary
+
     def define_pipelines(self) -> list[Any]:
         # a context of this compilation alone
         self.state.targetctx.get_executable = _without_code
         return super().define_pipelines()
 
 
-class KernelCompiler(_WithoutCode):
-    """How a kernel is compiled."""
-
-    library = _KernelLibrary
-
-
-class PartCompiler(_WithoutCode):
-    """How a part of a C function is compiled: it is optimised with the function that it is a part of."""
-
-    library = _PartLibrary
-
-
 class CodeCompiler(_Compiler):
-    """How a function is compiled that becomes machine code with all its parts; it may be cached."""
+    """How a function is compiled that becomes machine code; it may be cached."""
 
     def define_pipelines(self) -> list[Any]:
         pipelines = super().define_pipelines()

@@ -14,7 +14,8 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.blas import GET_THREADS_SYMBOL, SET_THREADS_SYMBOL
-from dlc.runtime.kernels.compilation import FLAGS, INTERNAL, intrinsic, native, types
+from dlc.runtime.kernels.compilation import intrinsic, native, types
+from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call
 from dlc.runtime.kernels.views import size as word
 
@@ -104,7 +105,7 @@ def run_shards(typing_context, region, table, shards):
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@numba.njit(**INTERNAL, **FLAGS)
+@part
 def run_steps(steps, count, table):
     """Run the rows (region, shards) at an address in order, with BLAS at one thread."""
     before = blas_threads()

@@ -6,7 +6,8 @@ function, compiled once for a host, follows a script once for every step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,11 @@ def _follow(script, count, order, batch, steps, number):
                     return
 
 
-with own_cache():
-    _run = python_function("void(int64, int64, int64, int64, int64, int64)", _follow, **FLAGS)
+@cache
+def _run() -> Callable[..., Any]:
+    """Compiled or loaded when a script is first run: most processes have none."""
+    with own_cache():
+        return python_function("void(int64, int64, int64, int64, int64, int64)", _follow, **FLAGS)
 
 
 class Script:
@@ -92,4 +96,4 @@ class Script:
 
     def run(self, order: np.ndarray[Any, Any], batch: int, steps: int, number: int) -> None:
         """Make steps on samples `order`, until a loss is not finite; `number` is that of the first step."""
-        _run(self._words.ctypes.data, len(self._words), order.ctypes.data, batch, steps, number)
+        _run()(self._words.ctypes.data, len(self._words), order.ctypes.data, batch, steps, number)
