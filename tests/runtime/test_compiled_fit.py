@@ -149,6 +149,9 @@ def test_an_interruption_leaves_whole_steps(
     one, other = module.Net(seed=4), module.Net(seed=4)
     mine, its = (optimizers["Adam"](model) for model in (one, other))
     order = np.tile(ORDER, (20_000, 1))
+    compiled = module.Net()  # an interruption of the compiler is another matter
+    given = {"x": X, "target": TARGET}
+    compiled.fit_compiled(optimizers["Adam"](compiled), given, batch=1, order=order[:1], constants={"weight": WEIGHT})
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
