@@ -75,7 +75,7 @@ gemm_option = click.option(
 conv_option = click.option(
     "--conv",
     type=click.Choice(["direct", "winograd", "gemm"]),
-    help="Compute convolutions in place, by Winograd's products where that is faster, or by packed windows.",
+    help="Compute convolutions in place, by Winograd's products, or by packed windows.",
 )
 
 

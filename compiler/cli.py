@@ -159,7 +159,7 @@ def compile_command(
     if stop_after or print_after:
         wanted = _pass_names(
             [*print_after, *([stop_after] if stop_after else [])],
-            driver.pass_names(checkpoint is not None, conv),
+            driver.pass_names(checkpoint is not None),
         )
         for name, text in driver.trace_passes(spec, stop_after=stop_after, **options):
             if name in wanted:

@@ -79,7 +79,7 @@ def _programs(
 ) -> Iterator[tuple[Program, tuple[Diagnostic, ...]]]:
     """The loops of every definition, with remarks on it."""
     for graph in graphs(spec, chosen):
-        entries = pipeline.entries(graph, chosen.wrt, (*off, *chosen.left_out))
+        entries = pipeline.entries(graph, chosen.wrt, off)
         remarks: tuple[Diagnostic, ...] = ()
         if chosen.checkpoint is not None and not graph.is_optimizer:
             remarks = tuple(_on_checkpoints(graph, entries))

@@ -58,8 +58,8 @@ def compile_spec(
     sets and hyper-parameters; `wrt` names inputs to differentiate by besides the parameters (`*`: all); `model` is the
     only definition to compile. With `checkpoint`, a recurrence keeps only every state of that number for the backward
     pass (True: about √T of T), and computes the others again. `gemm` forces an implementation of matrix products:
-    `tile`, `blas` or `loops`; `conv` one of convolutions: `direct`, `gemm`, or `winograd`, which multiplies less where
-    that is faster, and takes longer to compile. Raises `CompileError`.
+    `tile`, `blas` or `loops`; `conv` one of convolutions: `direct`, `gemm`, or `winograd`, which multiplies less.
+    Raises `CompileError`.
     """
     options = tuned(Options.of(dtype, sizes, wrt, hyper, model, checkpoint, gemm, conv))
     compiled, module = _compile_and_import(sources.read(spec), out, options)
@@ -258,16 +258,14 @@ def check_names(specs: Iterable[Spec], options: Options) -> None:
         raise CompileError(problems)
 
 
-def pass_names(checkpoint: bool = False, conv: str | None = None) -> tuple[str, ...]:
+def pass_names(checkpoint: bool = False) -> tuple[str, ...]:
     """Every stage that `trace_passes` gives, in order."""
     from dlc.compiler import pipeline
 
-    left_out = Options.of(conv=conv).left_out
-    stages = tuple(stage for stage in pipeline.STAGES if stage not in left_out)
     if not checkpoint:
-        return stages
-    place = stages.index(pipeline.LOWER)
-    return (*stages[:place], pipeline.CHECKPOINT, *stages[place:])
+        return pipeline.STAGES
+    place = pipeline.STAGES.index(pipeline.LOWER)
+    return (*pipeline.STAGES[:place], pipeline.CHECKPOINT, *pipeline.STAGES[place:])
 
 
 def trace_passes(spec: str | Path, stop_after: str | None = None, **options: Any) -> Iterator[tuple[str, str]]:

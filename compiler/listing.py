@@ -61,13 +61,13 @@ def _graph(graph: Graph, chosen: Options) -> str:
 
 
 def _grad(graph: Graph, chosen: Options) -> str:
-    entries = pipeline.checkpointed(pipeline.entries(graph, chosen.wrt, chosen.left_out), chosen.checkpoint)
+    entries = pipeline.checkpointed(pipeline.entries(graph, chosen.wrt), chosen.checkpoint)
     derived = [printer.text(entry) for name, entry in entries.items() if not name.startswith(pipeline.FORWARD)]
     return "\n".join(derived) if derived else f"# {graph.name} has no derivative\n"
 
 
 def _loops(graph: Graph, chosen: Options) -> str:
-    return loops_printer.text(pipeline.program(graph, chosen.wrt, chosen.left_out, chosen.checkpoint, chosen.ways))
+    return loops_printer.text(pipeline.program(graph, chosen.wrt, (), chosen.checkpoint, chosen.ways))
 
 
 def _python(spec: Spec, chosen: Options) -> str:
@@ -98,7 +98,7 @@ def passes(spec: Spec, chosen: Options, stop_after: str | None = None) -> Iterat
 
 
 def _passes(graph: Graph, chosen: Options) -> Iterator[tuple[str, str]]:
-    for name, after in pipeline.stages(graph, chosen.wrt, chosen.left_out, chosen.checkpoint):
+    for name, after in pipeline.stages(graph, chosen.wrt, (), chosen.checkpoint):
         yield name, printer.text(after)
     yield pipeline.LOWER, _loops(graph, chosen)
 

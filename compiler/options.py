@@ -88,11 +88,6 @@ class Options:
         """The options for a machine on which smaller products are better loops."""
         return replace(self, ways=replace(self.ways, loops_below=multiplications))
 
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """The passes that run only where they are asked for."""
-        return () if self.ways.conv == "winograd" else ("winograd",)
-
     def described(self) -> dict[str, Any]:
         """As JSON can write it, for a key; the order in which names were given does not matter."""
         return {

@@ -47,7 +47,6 @@ from dlc.compiler.passes import (
     stabilise,
     stack,
     timewise,
-    winograd,
 )
 
 
@@ -123,7 +122,6 @@ FINISH = (
     # after fuse, which would write an inverse into its only reader; not a change of meaning, but of rounding
     Pass("invert", invert.run),
     Pass("guard", guard.run),  # late: of a draw that fuse has written into its only reader nothing is left to guard
-    Pass("winograd", winograd.run),  # after fuse, which would write its additions into each other
 )
 DIFFERENTIATE, CHECKPOINT, LOWER, EMIT = "differentiate", "checkpoint", "lower", "emit"
 FORWARD, VALUE_AND_GRAD, VJP = "forward", "value_and_grad", "vjp"
@@ -172,7 +170,7 @@ def derived(graph: Graph) -> Graph:
 def simplified(graph: Graph) -> Graph:
     """The graph after every pass but those that change how much is computed or rounded: of two that mean the same,
     what is compared."""
-    steps = [step for step in (*PREPARE, *FINISH) if step.stage not in ("fuse", "invert", "winograd")]
+    steps = [step for step in (*PREPARE, *FINISH) if step.stage not in ("fuse", "invert")]
     return _last(_through(steps, graph, ()))
 
 

@@ -113,7 +113,7 @@ def test_training_options(driver: Driver) -> None:
 def test_passes_are_printed_in_order_and_misspelt_ones_named(
     driver: Driver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    driver.pass_names = lambda checkpoint=False, conv=None: ("simplify", "fuse")
+    driver.pass_names = lambda checkpoint=False: ("simplify", "fuse")
     driver.trace_passes = lambda spec, stop_after, **options: iter([("simplify", "one"), ("fuse", "two")])
     assert cli.main(["compile", "net.dl", "--print-after", "all"]) == 0
     assert capsys.readouterr().out == "# after simplify\none\n# after fuse\ntwo\nout/net.py\n"

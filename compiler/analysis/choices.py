@@ -57,7 +57,9 @@ def choices(kernel: Kernel, count: Count, choose: Chooser, ways: Ways = OPEN) ->
 
 def _product(product: Product, choose: Chooser) -> Choice:
     m, n, k = product.m, product.n, product.k
-    if product.is_tabled:
+    if product.is_in_tiles:
+        way, why = "Winograd's products", "3x3 taps, and enough channels: 16 multiplications in the place of 36"
+    elif product.is_tabled:
         way, why = "tile", "factors are read where they lie, through tables of offsets"
     else:
         way, why = choose(product.way, *product.transposed, m, n, k, *product.steps)

@@ -73,6 +73,7 @@ class Product:
     times: float
     way: str = ""  # the implementation, if it is forced
     is_tabled: bool = False
+    is_in_tiles: bool = False
 
 
 @dataclass
@@ -295,14 +296,15 @@ class _Body:
         place = _Place(place.scope, place.trips, place.times, place.is_divided or divided)
         m, n, k = (whole(extent, place.scope) for extent in (product.m, product.n, product.k))
         times = self._times(place)
-        self._count.flops += 2.0 * m * n * k * times
+        self._count.flops += (product.tiles.operations if product.tiles is not None else 2.0 * m * n * k) * times
         self._operand(product.a, m * k, place, False)
         self._operand(product.b, k * n, place, False)
         self._operand(product.c, m * n, place, True)
         if product.accumulate:
             self._operand(product.c, m * n, place, False)
         if isinstance(product.c.row, Steps):
-            self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, is_tabled=True))
+            in_tiles = product.tiles is not None
+            self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, "", True, in_tiles))
             return
         if divided:  # what one shard multiplies
             m, times = -(-m // self._shards), times * self._shards

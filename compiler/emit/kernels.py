@@ -37,6 +37,7 @@ from dlc.compiler.ir.loops import (
     Var,
     expressions,
     in_place,
+    room,
     statements,
     written,
 )
@@ -72,9 +73,7 @@ def signature(kernel: Kernel, buffers: Mapping[str, Buffer]) -> Signature:
             elif isinstance(node, Read) and node.tensor not in locals_:
                 names[node.tensor] = None
         names.update(dict.fromkeys(in_place(statement)))
-        output = written(statement)
-        if output is not None:
-            outputs[output] = None
+        outputs.update((name, None) for name in (written(statement), room(statement)) if name is not None)
     running = tuple(name for name in _RUNNING if name in names)
     reads = [name for name in names if name not in outputs and name not in _RUNNING]
     scalars = frozenset(name for name in reads if not buffers[name].sizes)
@@ -97,6 +96,8 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
             yield from (part for index in row for part in index)
         for operand in (statement.a, statement.b, statement.c):
             yield from _start(operand, buffers)
+        if statement.tiles is not None:
+            yield SHARD
         return
     yield from (statement.m, statement.n, statement.k, statement.c.row)
     yield _leading(statement.a, statement.m, statement.k)[1]
@@ -212,13 +213,21 @@ class _Body:
         return call(gemm, a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2])
 
     def _contraction(self, product: Matmul) -> str:
-        """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides."""
-        contract = {"float32": "contract_f32", "float64": "contract_f64"}[self.spelling.real]
+        """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides.
+
+        In tiles: ``winograd(.., rows of tiles, room)``.
+        """
+        suffix = {"float32": "f32", "float64": "f64"}[self.spelling.real]
+        function = f"{'contract' if product.tiles is None else 'winograd'}_{suffix}"
         lists = [[f"({', '.join(map(self.spelling.text, index))})" for index in part] for part in _steps(product)]
         a, b, c = (self._address(operand) for operand in (product.a, product.b, product.c))
         accumulate = "True" if product.accumulate else "False"
         written = (f"({', '.join(part)}{',' * (len(part) == 1)})" for part in lists)
-        return self.spelling.call(contract, *written, a, b, c, accumulate)
+        if product.tiles is None:
+            return self.spelling.call(function, *written, a, b, c, accumulate)
+        shard = self.spelling.text(SHARD)
+        room = self.spelling.call("address", self._names(product.tiles.room), shard, "0")
+        return self.spelling.call(function, *written, a, b, c, accumulate, str(product.tiles.rows), room)
 
     def _system(self, system: System) -> str:
         """``gesv(n, count, matrix, sides)``: the right sides become the solutions."""

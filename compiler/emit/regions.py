@@ -32,6 +32,7 @@ from dlc.compiler.ir.loops import (
     When,
     expressions,
     in_place,
+    room,
     statements,
     written,
 )
@@ -61,9 +62,7 @@ def touched(kernel: Kernel) -> dict[str, bool]:
         names += in_place(statement)
         for name in names:
             found.setdefault(name, False)
-        output = written(statement)
-        if output is not None:
-            found[output] = True
+        found.update((name, True) for name in (written(statement), room(statement)) if name is not None)
     return found
 
 

@@ -11,7 +11,7 @@
                 | Update(name, value)                  the accumulator's next value
                 | Store(buffer, subscripts, value)     buffer[subscripts] = value
                 | If(cond, body)
-                | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands
+                | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands, or by Winograd's products
                 | System(n, count, matrix, sides, piece) sides = the solutions of the system, through LAPACK
     entry     ::= name, regions, arguments, updates    forward | value_and_grad | vjp
     region    ::= steps that run one after the other in every shard; regions run one after the other
@@ -137,6 +137,17 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class Tiles:
+    """A convolution is taken apart into tiles, so many ``rows`` of them at a time, which takes so many ``operations``;
+    what is between lies in ``room[#shard]``.
+    """
+
+    rows: int
+    operations: int
+    room: str
+
+
+@dataclass(frozen=True)
 class Matmul:
     """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1.  Either all operands have ``Steps`` for rows
     and columns, or none has.  ``way``: by which implementation, if it is forced.
@@ -150,6 +161,7 @@ class Matmul:
     c: Operand
     accumulate: bool
     way: Gemm = ""
+    tiles: Tiles | None = None
 
 
 @dataclass(frozen=True)
@@ -314,8 +326,9 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (*statement.subscripts, statement.value)
         case If():
             return (statement.cond,)
-        case Matmul(m=m, n=n, k=k, a=a, b=b, c=c):
-            return (m, n, k, *a.expressions, *b.expressions, *c.expressions)
+        case Matmul(m=m, n=n, k=k, a=a, b=b, c=c, tiles=tiles):
+            found = (m, n, k, *a.expressions, *b.expressions, *c.expressions)
+            return (*found, SHARD) if tiles is not None else found
         case System(n=n, count=count, piece=piece):
             return (n, count, *piece)
     raise TypeError(type(statement).__name__)
@@ -331,6 +344,11 @@ def written(statement: Statement) -> str | None:
         case System():
             return statement.sides
     return None
+
+
+def room(statement: Statement) -> str | None:
+    """The buffer in which the statement keeps what nobody else sees."""
+    return statement.tiles.room if isinstance(statement, Matmul) and statement.tiles is not None else None
 
 
 def in_place(statement: Statement) -> tuple[str, ...]:

@@ -158,6 +158,8 @@ class _Lines:
                 a, b, c = (self._operand(o, spelled) for o in (statement.a, statement.b, statement.c))
                 sign = "+=" if statement.accumulate else "="
                 way = f" by {statement.way}" if statement.way else ""
+                if statement.tiles is not None:
+                    way += f" in {statement.tiles.rows} rows of tiles in {statement.tiles.room}"
                 yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
 
             case System(n=n, count=count):

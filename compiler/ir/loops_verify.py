@@ -36,6 +36,7 @@ from dlc.compiler.ir.loops import (
     expressions,
     in_place,
     kernels_of,
+    room,
     statements,
     written,
 )
@@ -160,6 +161,9 @@ class _Scope:
         steps = [step for o in (statement.a, statement.b, statement.c) for step in (o.row, o.column)]
         if len({isinstance(step, Steps) for step in steps}) > 1:
             yield f"{statement.c.buffer} is a product of which some operands have steps and others have not"
+        place = self.program.buffers.get(room(statement) or "")
+        if statement.tiles is not None and (place is None or place.role != "workspace" or len(place.sizes) != 2):
+            yield f"{statement.c.buffer} is a product in tiles without a room of its own for every shard"
         output = self.program.buffers.get(statement.c.buffer)
         if output is not None and output.role in GIVEN:
             yield f"{output.id} is written and is the caller's"
@@ -213,7 +217,7 @@ def touched(kernel: Kernel) -> tuple[set[str], set[str]]:
             node.tensor for expression in expressions(statement) for node in walk(expression) if isinstance(node, Read)
         )
         read.update(in_place(statement))
-        output.update(filter(None, (written(statement),)))
+        output.update(filter(None, (written(statement), room(statement))))
     return read, output
 
 

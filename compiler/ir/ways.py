@@ -14,8 +14,8 @@ from typing import Literal, get_args
 Gemm = Literal["", "tile", "blas", "loops"]
 GEMMS: tuple[Gemm, ...] = get_args(Gemm)[1:]
 #: Of products whose factors do not lie evenly, as the windows of a convolution: `direct` reads them in place, through
-#: tables of offsets; `gemm` packs them for a product of matrices; `winograd` takes convolutions with three taps apart
-#: where that is faster, and leaves the others open.
+#: tables of offsets; `gemm` packs them for a product of matrices; `winograd` takes convolutions with 3x3 taps apart,
+#: which otherwise are where that is faster, and reads the others in place.
 Conv = Literal["", "direct", "winograd", "gemm"]
 CONVS: tuple[Conv, ...] = get_args(Conv)[1:]
 
@@ -34,7 +34,7 @@ class Ways:
     def packs(self) -> bool:
         """Whether factors that do not lie evenly are packed, as a product of matrices needs them, and never read
         through tables."""
-        return self.conv == "gemm" or (self.gemm != "" and self.conv != "direct")
+        return self.conv == "gemm" or (self.gemm != "" and self.conv not in ("direct", "winograd"))
 
     @property
     def described(self) -> str:

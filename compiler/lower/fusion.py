@@ -55,9 +55,9 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
                 return Update(name, change(value))
             case Store(buffer, subscripts, value):
                 return Store(buffer, tuple(map(change, subscripts)), change(value))
-            case Matmul(m, n, k, a, b, c, accumulate, way):
+            case Matmul(m, n, k, a, b, c):
                 a, b, c = (_changed(operand, change) for operand in (a, b, c))
-                return Matmul(change(m), change(n), change(k), a, b, c, accumulate, way)
+                return replace(statement, m=change(m), n=change(n), k=change(k), a=a, b=b, c=c)
             case System(n, count, matrix, sides, piece):
                 return System(change(n), change(count), matrix, sides, tuple(map(change, piece)))
         raise TypeError(type(statement).__name__)

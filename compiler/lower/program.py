@@ -35,6 +35,7 @@ from dlc.compiler.lower.regions import regions
 from dlc.compiler.lower.runs import in_runs
 from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
+from dlc.compiler.lower.tiles import in_tiles
 
 
 def lower(graphs: Mapping[str, Graph], ways: Ways = OPEN) -> Program:
@@ -54,7 +55,7 @@ def lower(graphs: Mapping[str, Graph], ways: Ways = OPEN) -> Program:
     requirements: dict[tuple[object, ...], Requirement] = {}
     for graph in graphs.values():
         requirements.update({(r.value, r.message): r for r in graph.requirements})
-    return Program(
+    program = Program(
         first.name,
         first.sizes,
         tuple(values.values()),
@@ -66,6 +67,7 @@ def lower(graphs: Mapping[str, Graph], ways: Ways = OPEN) -> Program:
         derived.formulas,
         first.is_optimizer,
     )
+    return in_tiles(program, ways)
 
 
 def _multiplied(body: tuple[Statement, ...], ways: Ways) -> tuple[Statement, ...]:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     gemm_tile_f64: Any
     gesv_f32: Any
     gesv_f64: Any
+    winograd_f32: Any
+    winograd_f64: Any
 
 __all__ = [
     "FLAGS",
@@ -115,6 +117,8 @@ __all__ = [
     "gemm_tile_f64",
     "gesv_f32",
     "gesv_f64",
+    "winograd_f32",
+    "winograd_f64",
     "Program",
     "set_num_threads",
     "get_num_threads",
@@ -131,6 +135,11 @@ def __getattr__(name: str) -> Any:
         from dlc.runtime.kernels.contract import contract_of
 
         globals()[name] = found = contract_of(name)
+        return found
+    if name in ("winograd_f32", "winograd_f64"):
+        from dlc.runtime.kernels.winograd import winograd_of
+
+        globals()[name] = found = winograd_of(name)
         return found
     if name in ("gesv_f32", "gesv_f64"):
         from dlc.runtime.kernels import lapack

@@ -1,0 +1,241 @@
+"""Convolutions with 3x3 taps that multiply less, by Winograd's F(2,3): which products are such, and which gain by it.
+
+Among products whose factors are read through tables, one is a convolution if its image is read at the sum of a place
+and a tap along two axes; that shows from strides alone::
+
+    y[o,u,v]   = sum[c,p,q] k[o,c,p,q]*x[c,u+p,v+q]     height and width are columns, and so strides of x; taps reduced
+    d_k[o,c,p,q] = sum[u,v] d_y[o,u,v]*x[c,u+p,v+q]     the reverse: taps are columns
+
+A tile is 2x2 results, for which 4x4 elements of the image take 16 products in the place of 36; additions make those
+and the results.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks for, and one
+room is made for what is between, which all products of the program use in turn.
+
+Left out: other numbers of taps, strides, and extents that are not known; and sums over few channels, whose additions
+would take longer than the multiplications that are saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.expr import Const, Expr
+from dlc.compiler.ir.graph import unique
+from dlc.compiler.ir.loops import (
+    SHARDS,
+    Buffer,
+    For,
+    If,
+    Kernel,
+    Matmul,
+    Operand,
+    Program,
+    Statement,
+    Steps,
+    Tiles,
+    statements,
+)
+from dlc.compiler.ir.ways import Ways
+
+TAPS, TILE = 3, 2
+_COLUMNS = 64  # tiles of a block: enough for the columns of a product, and few enough for the cache
+_PLANES, _GAP = 16, 16
+
+# What additions take, in multiplications of a product: of one tile of one channel or map, and of the taps of a pair.
+_OF_IMAGE, _OF_RESULT, _OF_TAPS = 200, 160, 200
+
+
+@dataclass(frozen=True)
+class _Step:
+    """An index: its extent, and its strides in two operands."""
+
+    extent: int
+    one: int
+    other: int
+
+    @property
+    def turned(self) -> _Step:
+        """Counted from the end."""
+        return replace(self, one=-self.one, other=-self.other)
+
+
+@dataclass(frozen=True)
+class _Sliding:
+    """A product in order: ``rows`` in a and c, ``columns`` in b and c, ``reduced`` in a and b; b is the image.
+
+    ``back``: how far the operands begin further on, because a tap is counted from its end.
+    """
+
+    product: Matmul
+    rows: tuple[_Step, ...]
+    columns: tuple[_Step, ...]
+    reduced: tuple[_Step, ...]
+    back: tuple[int, int, int]
+
+    @property
+    def has_taps(self) -> bool:
+        """Whether taps are reduced, and not what is computed."""
+        return len(self.columns) == 2
+
+    @property
+    def geometry(self) -> tuple[int, int, int, int]:
+        """Maps, channels, height and width of the results."""
+        one, other = (self.columns, self.reduced) if self.has_taps else (self.reduced, self.columns)
+        return self.rows[0].extent, other[0].extent, one[0].extent, one[1].extent
+
+
+def in_tiles(program: Program, ways: Ways) -> Program:
+    """The program with convolutions by Winograd's products, where that is faster or asked for."""
+    if ways.conv not in ("", "winograd"):
+        return program
+    room = unique("tiles", program.buffers)
+    kernels = {name: _with_tiles(kernel, room, ways) for name, kernel in program.kernels.items()}
+    sizes = [numbers(*found.geometry) for kernel in kernels.values() for found in _in_tiles(kernel)]
+    if not sizes:
+        return program
+    buffer = Buffer(room, (SHARDS, Const(max(sizes))), "real", "workspace")
+    return replace(program, kernels=kernels, buffers={**program.buffers, room: buffer})
+
+
+def _in_tiles(kernel: Kernel) -> Iterator[_Sliding]:
+    for statement in statements(kernel.body):
+        if isinstance(statement, Matmul) and statement.tiles is not None:
+            found = sliding(statement)
+            assert found is not None
+            yield found
+
+
+def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
+    """The kernel with products in tiles."""
+
+    def one(statement: Statement) -> Statement:
+        if isinstance(statement, For | If):
+            return replace(statement, body=tuple(map(one, statement.body)))
+        found = sliding(statement) if isinstance(statement, Matmul) else None
+        if found is None or not (ways.conv == "winograd" or is_faster(*found.geometry, found.has_taps)):
+            return statement
+        return _in_order(found, room)
+
+    return replace(kernel, body=tuple(map(one, kernel.body)))
+
+
+def is_faster(maps: int, channels: int, height: int, width: int, has_taps: bool) -> bool:
+    """Whether the multiplications that are saved take longer than the additions."""
+    tiles = -(-height // TILE) * -(-width // TILE)
+    saved = maps * channels * (TAPS * TAPS * height * width - _PLANES * tiles)
+    of_maps = _OF_RESULT if has_taps else _OF_IMAGE
+    return saved > tiles * (_OF_IMAGE * channels + of_maps * maps) + _OF_TAPS * maps * channels
+
+
+def block(height: int, width: int) -> int:
+    """Rows of tiles that are computed together: as many in each block, as far as they go."""
+    rows, along = -(-height // TILE), -(-width // TILE)
+    blocks = -(-rows // max(_COLUMNS // along, 1))
+    return -(-rows // blocks)
+
+
+def numbers(maps: int, channels: int, height: int, width: int) -> int:
+    """How many there is room for, of ``runtime/kernels/winograd.py``."""
+    along = -(-width // TILE)
+    tiles = block(height, width) * along
+    planes = maps * channels + channels * tiles + maps * tiles + 3 * _GAP
+    return _PLANES * planes + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
+
+
+def operations(maps: int, channels: int, height: int, width: int) -> int:
+    """Multiplications and additions of the products, and additions of the transformations."""
+    tiles = -(-height // TILE) * -(-width // TILE)
+    return 2 * _PLANES * maps * channels * tiles + tiles * (32 * channels + 24 * maps) + 28 * maps * channels
+
+
+# -- which products ----------------------------------------------------------------------------------------------------
+
+
+def sliding(product: Matmul) -> _Sliding | None:
+    """The product as a convolution with 3x3 taps, or the derivative of one by its taps."""
+    a, b, c = product.a, product.b, product.c
+    rows, columns, reduced = _steps(a.row, c.row), _steps(b.column, c.column), _steps(a.column, b.row)
+    if rows is None or columns is None or reduced is None:
+        return None
+    swapped = replace(product, m=product.n, n=product.m, a=b, b=a)
+    turned = tuple(_Step(one.extent, one.other, one.one) for one in reduced)
+    return _sliding(product, rows, columns, reduced) or _sliding(swapped, columns, rows, turned)
+
+
+def _steps(one: Expr | Steps, other: Expr | Steps) -> tuple[_Step, ...] | None:
+    if not isinstance(one, Steps) or not isinstance(other, Steps):
+        return None
+    parts = [tuple(map(known, part)) for part in zip(one.extents, one.strides, other.strides, strict=True)]
+    found = [_Step(*part) for part in parts if None not in part]  # type: ignore[arg-type]  # not None
+    return tuple(found) if len(found) == len(parts) else None
+
+
+def _sliding(
+    product: Matmul, rows: tuple[_Step, ...], columns: tuple[_Step, ...], reduced: tuple[_Step, ...]
+) -> _Sliding | None:
+    if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2)):
+        return None
+    if any(step.extent == 0 for step in (*rows, *columns, *reduced)):
+        return None
+    places, taps = (columns, reduced) if len(columns) == 2 else (reduced, columns)
+    in_image: Callable[[_Step], int] = (lambda s: s.one) if len(columns) == 2 else (lambda s: s.other)
+    of_taps: Callable[[_Step], int] = (lambda s: s.other) if len(columns) == 2 else (lambda s: s.one)
+    pairs = _pairs([in_image(place) for place in places], taps, of_taps)
+    if pairs is None:
+        return None
+    back, found = [0, 0, 0], []
+    for tap in pairs:
+        if of_taps(tap) < 0:
+            for operand, stride in zip((0, 1) if len(columns) == 2 else (1, 2), (tap.one, tap.other), strict=True):
+                back[operand] += (TAPS - 1) * stride
+            tap = tap.turned
+        found.append(tap)
+    others = [tap for tap in taps if tap not in pairs]
+    ordered = (*others, *found)
+    if len(ordered) != 3:
+        return None
+    one, other = (places, ordered) if len(columns) == 2 else (ordered, places)
+    return _Sliding(product, rows, one, other, (back[0], back[1], back[2]))
+
+
+def _pairs(places: Sequence[int], taps: Sequence[_Step], stride: Callable[[_Step], int]) -> list[_Step] | None:
+    """For each place, the taps along it: three, at the same distance in the image, in one direction or the other."""
+    found: list[_Step] = []
+    for place in places:
+        tap = next((t for t in taps if t.extent == TAPS and abs(stride(t)) == place > 0 and t not in found), None)
+        if tap is None:
+            return None
+        found.append(tap)
+    return found
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+
+
+def _in_order(found: _Sliding, room: str) -> Matmul:
+    a, b, c = (
+        _moved(operand, distance) for operand, distance in zip(_operands(found.product), found.back, strict=True)
+    )
+    rows, columns, reduced = found.rows, found.columns, found.reduced
+    maps, channels, height, width = found.geometry
+    return replace(
+        found.product,
+        a=replace(a, row=_of(rows, 0), column=_of(reduced, 0)),
+        b=replace(b, row=_of(reduced, 1), column=_of(columns, 0)),
+        c=replace(c, row=_of(rows, 1), column=_of(columns, 1)),
+        tiles=Tiles(block(height, width), operations(maps, channels, height, width), room),
+    )
+
+
+def _operands(product: Matmul) -> tuple[Operand, Operand, Operand]:
+    return product.a, product.b, product.c
+
+
+def _moved(operand: Operand, distance: int) -> Operand:
+    return replace(operand, offset=(polynomial(operand.offset) + distance).expression()) if distance else operand
+
+
+def _of(steps: Sequence[_Step], number: int) -> Steps:
+    strides = tuple(Const((step.one, step.other)[number]) for step in steps)
+    return Steps(tuple(Const(step.extent) for step in steps), strides)

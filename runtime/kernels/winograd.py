@@ -1,0 +1,344 @@
+"""Convolutions with 3x3 taps that multiply less: 16 products in the place of 36, by Winograd's F(2,3) on both axes.
+
+`winograd` computes what `contract` does, of operands in this order:
+
+    rows (maps); columns (height, width); reduced (channels, 3, 3)          results: a has the taps, b the image
+    rows (maps); columns (channels, 3, 3); reduced (height, width)          taps: b has the image
+
+where the image is read at the sum of a place and a tap. Image and taps are transformed into 16 planes of sums, each a
+matrix; of these there are 16 products, of which the results are sums again. That goes block by block: some rows of
+tiles at a time, so that what is between stays in the second cache. A tile that sticks out of the image reads zeros,
+and of its results nothing is kept.
+
+An infinity or a nan makes nan of all results of its tiles, and so does a sum that overflows: where the sum of all
+results is not finite, `contract` computes them instead. So what is not finite is what it is there.
+
+`room` has place for what is between, as many numbers as `numbers` says.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
+from dlc.runtime.kernels.contract import address_of, contract_symbol, integers, is_list_of_indices, load_contract
+from dlc.runtime.kernels.gemm import gemm_symbol, internal, load_gemm
+from dlc.runtime.kernels.primitives import absolute, call, is_real, like, suffix
+from dlc.runtime.kernels.tile import WORD, constant, flat, itemsize
+from dlc.runtime.kernels.transforms import (
+    data_across,
+    data_along,
+    results_across,
+    results_along,
+    results_spread_across,
+    results_spread_along,
+    taps,
+    taps_spread,
+)
+
+PLANES = 16
+#: Numbers between two planes, so that they do not fall on the same lines of the cache.
+GAP = 16
+
+
+def numbers(maps: int, channels: int, height: int, width: int, tile_rows: int) -> int:
+    """How many there is room for: the planes of taps, image and results of a block, and rows."""
+    along = (width + 1) // 2
+    tiles = min(tile_rows, (height + 1) // 2) * along
+    planes = maps * channels + channels * tiles + maps * tiles + 3 * GAP
+    return PLANES * planes + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
+
+
+def winograd_symbol(real: Any) -> str:
+    return f"dlc_winograd_{suffix(real)}"
+
+
+@intrinsic
+def multiplied(typing_context, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):
+    """c = beta*c + a.op(b), by the product that is chosen for these sizes"""
+    if not is_real(beta):
+        return None
+
+    def codegen(context, builder, sig, args):
+        tb, m, n, k, a, lda, b, ldb, beta, c, ldc = args
+        one = ir.Constant(beta.type, 1.0)
+        call(
+            builder, gemm_symbol(sig.args[8]), ir.VoidType(),
+            [constant(0), tb, m, n, k, one, a, lda, b, ldb, beta, c, ldc],
+        )  # fmt: skip
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8, beta, types.int64, types.int64), codegen
+
+
+@intrinsic
+def contracted(typing_context, rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, one):
+    """The same, as it was written."""
+    if not is_real(one):
+        return None
+
+    def codegen(context, builder, sig, args):
+        call(builder, contract_symbol(sig.args[-1]), ir.VoidType(), args)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 10, one), codegen
+
+
+@internal
+def fetched(source, step, count, target, one):
+    """The address of a row whose numbers lie side by side: the row itself, or a copy."""
+    compact()
+    if step == 1:
+        return source
+    x, y = flat(source, one), flat(target, one)
+    for i in range(count):
+        y[i] = x[i * step]
+    return target
+
+
+@internal
+def tiles_of(
+    is_image, depth, height, width, first, tile_rows, along, x, in_depth, in_height, in_width, planes, plane, rows, one
+):
+    """The planes of some rows of tiles: of an image, by B, or of what has the size of the results, by A."""
+    compact()
+    size, zero = itemsize(one), like(0.0, one)
+    reach = 2 * along + (2 if is_image else 0)
+    have = min(reach, width)
+    step = size * (2 * along + 4)
+    zeros, copies, sums = rows, rows + step, rows + 5 * step
+    empty = flat(zeros, one)
+    for i in range(reach):
+        empty[i] = zero
+    for c in range(depth):
+        for u in range(tile_rows):
+            top = 2 * (first + u)
+            at = x + size * (c * in_depth + top * in_height)
+            row = size * in_height
+            x0 = fetched(at, in_width, have, copies, one)
+            x1 = fetched(at + row, in_width, have, copies + step, one) if top + 1 < height else zeros
+            if is_image:
+                x2 = fetched(at + 2 * row, in_width, have, copies + 2 * step, one)
+                x3 = fetched(at + 3 * row, in_width, have, copies + 3 * step, one) if top + 3 < height else zeros
+                data_across(
+                    flat(x0, one), flat(x1, one), flat(x2, one), flat(x3, one), flat(sums, one),
+                    flat(sums + step, one), flat(sums + 2 * step, one), flat(sums + 3 * step, one), have,
+                )  # fmt: skip
+            else:
+                results_spread_across(
+                    flat(x0, one), flat(x1, one), flat(sums, one), flat(sums + step, one),
+                    flat(sums + 2 * step, one), flat(sums + 3 * step, one), have,
+                )  # fmt: skip
+            target = planes + size * (c * tile_rows + u) * along
+            for p in range(4):
+                t = flat(sums + p * step, one)
+                for i in range(have, reach):
+                    t[i] = zero
+                t0 = flat(target + size * plane * (4 * p), one)
+                t1 = flat(target + size * plane * (4 * p + 1), one)
+                t2 = flat(target + size * plane * (4 * p + 2), one)
+                t3 = flat(target + size * plane * (4 * p + 3), one)
+                if is_image:
+                    data_along(t, t0, t1, t2, t3, along)
+                else:
+                    results_spread_along(t, t0, t1, t2, t3, along)
+
+
+@internal
+def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, planes, plane, rows, one):
+    """The planes of all taps, each a matrix of maps by channels, by G."""
+    compact()
+    size, half = itemsize(one), like(0.5, one)
+    step = size * channels
+    for o in range(maps):
+        for q in range(3):
+            at = k + size * (o * in_maps + q * in_width)
+            taps_spread(
+                flat(at, one), flat(at + size * in_height, one), flat(at + 2 * size * in_height, one), in_channels,
+                flat(rows + step * q, one), flat(rows + step * (3 + q), one), flat(rows + step * (6 + q), one),
+                flat(rows + step * (9 + q), one), channels, half,
+            )  # fmt: skip
+        for p in range(4):
+            of_taps, target = rows + step * 3 * p, planes + size * (4 * p * plane + o * channels)
+            taps_spread(
+                flat(of_taps, one), flat(of_taps + step, one), flat(of_taps + 2 * step, one), 1, flat(target, one),
+                flat(target + size * plane, one), flat(target + 2 * size * plane, one),
+                flat(target + 3 * size * plane, one), channels, half,
+            )  # fmt: skip
+
+
+@internal
+def results_of(maps, height, width, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, rows, one):
+    """The results of some rows of tiles, by A', and their sum."""
+    compact()
+    size, total = itemsize(one), like(0.0, one)
+    tiles = tile_rows * along
+    step, line = size * tiles, rows + 8 * size * tiles
+    for o in range(maps):
+        for q in range(4):
+            m = planes + size * (q * plane + o * tiles)
+            results_across(
+                flat(m, one), flat(m + 4 * size * plane, one), flat(m + 8 * size * plane, one),
+                flat(m + 12 * size * plane, one), flat(rows + q * step, one), flat(rows + (4 + q) * step, one), tiles,
+            )  # fmt: skip
+        for u in range(2 * tile_rows):
+            place = 2 * first + u
+            if place >= height:
+                continue
+            target = y + size * (o * in_maps + place * in_height)
+            m = rows + (u % 2) * 4 * step + size * (u // 2) * along
+            written = target if in_width == 1 else line
+            total += results_along(
+                flat(m, one), flat(m + step, one), flat(m + 2 * step, one), flat(m + 3 * step, one),
+                flat(written, one), width, one,
+            )  # fmt: skip
+            if in_width != 1:
+                of_line, of_y = flat(line, one), flat(target, one)
+                for v in range(width):
+                    of_y[v * in_width] = of_line[v]
+    return total
+
+
+@internal
+def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, one):
+    """The taps, by G', if they are finite; whether they are."""
+    compact()
+    size, half, total, count = itemsize(one), like(0.5, one), like(0.0, one), maps * channels
+    step = size * plane
+    for q in range(4):
+        m = planes + q * step
+        taps(flat(m, one), flat(m + 4 * step, one), flat(m + 8 * step, one), flat(m + 12 * step, one), count, half)
+    for p in range(3):
+        m = planes + 4 * p * step
+        total += taps(flat(m, one), flat(m + step, one), flat(m + 2 * step, one), flat(m + 3 * step, one), count, half)
+    if not absolute(total) < like(float("inf"), one):
+        return False
+    for o in range(maps):
+        for p in range(3):
+            for q in range(3):
+                target = flat(k + size * (o * in_maps + p * in_height + q * in_width), one)
+                found = flat(planes + (4 * p + q) * step + size * o * channels, one)
+                for c in range(channels):
+                    target[c * in_channels] = found[c] + (target[c * in_channels] if accumulate else like(0.0, one))
+    return True
+
+
+@internal
+def results(x, y, z, a, b, c, tile_rows, room, one):
+    """Whether the results are finite and written; lists as in `contract`."""
+    compact()
+    size, zero = itemsize(one), like(0.0, one)
+    maps, height, width, channels = x[0], y[0], y[3], z[0]
+    along, all_rows = (width + 1) // 2, (height + 1) // 2
+    most = min(tile_rows, all_rows) * along
+    of_taps, of_image, of_results = maps * channels + GAP, channels * most + GAP, maps * most + GAP
+    image = room + size * PLANES * of_taps
+    found = image + size * PLANES * of_image
+    rows = found + size * PLANES * of_results
+    tiles_of_taps(maps, channels, a, x[1], z[1], z[4], z[7], room, of_taps, rows, one)
+    total = zero
+    for first in range(0, all_rows, tile_rows):
+        number = min(tile_rows, all_rows - first)
+        tiles = number * along
+        tiles_of(
+            True, channels, height + 2, width + 2, first, number, along, b, z[2], y[1], y[4], image, of_image, rows, one
+        )
+        for plane in range(PLANES):
+            multiplied(
+                0, maps, tiles, channels, room + size * plane * of_taps, channels, image + size * plane * of_image,
+                tiles, zero, found + size * plane * of_results, tiles,
+            )  # fmt: skip
+        total += results_of(
+            maps, height, width, first, number, along, found, of_results, c, x[2], y[2], y[5], rows, one
+        )
+    return absolute(total) < like(float("inf"), one)
+
+
+@internal
+def derivatives(x, y, z, a, b, c, accumulate, tile_rows, room, one):
+    """Whether the derivatives by taps are finite and written; lists as in `contract`."""
+    compact()
+    size = itemsize(one)
+    maps, channels, height, width = x[0], y[0], z[0], z[3]
+    along, all_rows = (width + 1) // 2, (height + 1) // 2
+    most = min(tile_rows, all_rows) * along
+    of_taps, of_image, of_results = maps * channels + GAP, channels * most + GAP, maps * most + GAP
+    image = room + size * PLANES * of_taps
+    other = image + size * PLANES * of_image
+    rows = other + size * PLANES * of_results
+    for first in range(0, all_rows, tile_rows):
+        number = min(tile_rows, all_rows - first)
+        tiles = number * along
+        tiles_of(
+            True, channels, height + 2, width + 2, first, number, along, b, y[1], z[2], z[5], image, of_image, rows, one
+        )
+        tiles_of(False, maps, height, width, first, number, along, a, x[1], z[1], z[4], other, of_results, rows, one)
+        for plane in range(PLANES):
+            multiplied(
+                1, maps, channels, tiles, other + size * plane * of_results, tiles, image + size * plane * of_image,
+                tiles, like(0.0 if first == 0 else 1.0, one), room + size * plane * of_taps, channels,
+            )  # fmt: skip
+    return taps_of(maps, channels, room, of_taps, c, x[2], y[2], y[5], y[8], accumulate, one)
+
+
+def product(
+    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, tile_rows, room, one
+):  # fmt: skip
+    """The C function behind `winograd`."""
+    compact()
+    x, y, z = integers(rows), integers(columns), integers(steps)
+    if column_count == 2:
+        done = results(x, y, z, a, b, c, tile_rows, room, one)
+    else:
+        done = derivatives(x, y, z, a, b, c, accumulate, tile_rows, room, one)
+    if not done:
+        contracted(rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, one)
+
+
+@cache
+def load_winograd(real: Any) -> Any:
+    """Compile the product for one real type, or load it, and make it known by its symbol."""
+    load_gemm(real)
+    load_contract(real)
+    function = native(types.void(*[types.int64] * 12, real))(product)
+    llvm.add_symbol(winograd_symbol(real), function.address)
+    return function
+
+
+def winograd_of(name: str) -> Any:
+    """`winograd_f32` or `winograd_f64` for use in kernels, with its C function ready."""
+    real = {"winograd_f32": types.float32, "winograd_f64": types.float64}[name]
+    load_winograd(real)
+
+    @intrinsic
+    def winograd(typing_context, rows, columns, reduced, a, b, c, accumulate, tile_rows, room):
+        """What `contract` computes of the same arguments, `tile_rows` rows of tiles at a time."""
+        pointer = types.CPointer(real)
+        lists = (rows, columns, reduced)
+        if not all(operand == pointer for operand in (a, b, c, room)) or not all(map(is_list_of_indices, lists)):
+            return None
+        lists = tuple(types.UniTuple(types.UniTuple(types.int64, 3), len(each)) for each in lists)
+
+        def codegen(context, builder, sig, args):
+            words = [address_of(builder, part) for part in map(_unpacked(builder), args[:3])]
+            counts = [constant(len(each)) for each in lists]
+            described = [part for pair in zip(words, counts, strict=True) for part in pair]
+            operands = [builder.ptrtoint(operand, WORD) for operand in args[3:6]]
+            one = ir.Constant(context.get_value_type(real), 1.0)
+            adds, place = builder.zext(args[6], WORD), builder.ptrtoint(args[8], WORD)
+            call(builder, winograd_symbol(real), ir.VoidType(), [*described, *operands, adds, args[7], place, one])
+            return context.get_dummy_value()
+
+        return types.void(*lists, pointer, pointer, pointer, types.boolean, types.int64, pointer), codegen
+
+    return winograd
+
+
+def _unpacked(builder: Any) -> Any:
+    from numba.core import cgutils
+
+    return lambda part: cgutils.unpack_tuple(builder, part)

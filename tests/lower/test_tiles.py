@@ -1,0 +1,96 @@
+"""Convolutions in tiles: which products are such in every layout, and that their operands mean the same in order."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numeric.harness import graph_of
+
+from dlc.compiler import pipeline
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.expr import Const
+from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.loops import Matmul, Program, statements
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.ways import Conv, Ways
+from dlc.compiler.lower import lower
+from dlc.compiler.lower.tiles import is_faster
+
+FULL = "k[O,C,P,Q]"
+IMAGE = "x[N,C,H,W]"
+LAYERS = {
+    "plain": (IMAGE, FULL, "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]"),
+    "bordered": (IMAGE, FULL, "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]"),
+    "turned": (IMAGE, FULL, "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+2-p,v+2-q]"),
+    "turned once": (IMAGE, FULL, "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+2-p,v+q]"),
+    "channels last": ("x[N,H,W,C]", "k[P,Q,C,O]", "y[N,U,V,O]", "y[n,u,v,o] = k[p,q,c,o]*x[n,u+p,v+q,c]"),
+    "axes exchanged": (IMAGE, FULL, "y[N,O,V,U]", "y[n,o,v,u] = k[o,c,p,q]*x[n,c,u+p,v+q]"),
+    "groups": (IMAGE, "k[G,M,E,P,Q]", "y[N,G,M,H,W]", "y[n,g,m,h,w] = k[g,m,e,p,q]*x[n,(g,e),pad(h+p-1),pad(w+q-1)]"),
+    "dilated": (IMAGE, FULL, "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+2*p-2),pad(w+2*q-2)]"),
+    "dilated once": (IMAGE, FULL, "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+2*p-2),pad(w+q-1)]"),
+    "in steps": (IMAGE, FULL, "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,pad(2*u+p-1),pad(2*v+q-1)]"),
+    "depthwise": (IMAGE, "k[C,P,Q]", "y[N,C,H,W]", "y[n,c,h,w] = k[c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]"),
+}
+#: How many of the three products are such.  The sum over the batch is one product where nothing is copied of a sample;
+#: with channels last, taps and channels of the image are one index.
+IN_TILES = {
+    "bordered": 3, "plain": 2, "turned": 2, "turned once": 2, "axes exchanged": 2, "groups": 2, "channels last": 1
+}  # fmt: skip
+SIZES = {"C": 12, "O": 16, "P": 3, "Q": 3, "G": 2, "M": 16, "E": 6, "H": 9, "W": 10}
+
+
+@cache
+def graph(name: str, **other: int) -> Graph:
+    image, weights, result, equation = LAYERS[name]
+    extents = "    index U = (|H| - 3) // 2 + 1, V = (|W| - 3) // 2 + 1\n" if name == "in steps" else ""
+    extents = extents or ("    index U = |H| - 2, V = |W| - 2\n" if "U" in result else "")
+    text = f"layer Convolved({image}, {weights}) -> {result}:\n{extents}    {equation}\n"
+    sizes = {**SIZES, **other}
+    known = tuple((size, n) for size, n in sizes.items() if n and size in f"{image},{weights}")
+    return pipeline.entries(graph_of(text, sizes=known), wrt="*")["vjp"]
+
+
+def program(name: str, conv: Conv = "winograd", **other: int) -> Program:
+    return lower({"vjp": graph(name, **other)}, Ways(conv=conv))
+
+
+def in_tiles(found: Program) -> int:
+    everything = (s for kernel in found.kernels.values() for s in statements(kernel.body))
+    return sum(isinstance(s, Matmul) and s.tiles is not None for s in everything)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_which_products_are_such(name: str) -> None:
+    assert in_tiles(program(name)) == IN_TILES.get(name, 0)
+
+
+@pytest.mark.parametrize("name", ["bordered", "turned once", "channels last", "groups"])
+def test_values_and_derivatives(name: str) -> None:
+    whole, found = graph(name), program(name)
+    random = np.random.default_rng(3)
+    given = {}
+    for tensor in whole.of_kind("input", "cotangent"):
+        shape = [int(size.value) if isinstance(size, Const) else 2 for size in tensor.sizes]
+        given[tensor.id] = random.standard_normal(shape)
+    expected = evaluate(whole, given)
+    buffers = loops_reference.run(found, "vjp", given, {"N": 2}, shards=2)
+    for result in (*found.entries[0].results, *found.entries[0].gradients):
+        np.testing.assert_allclose(buffers[result.buffer], expected[result.buffer], 1e-10, 1e-10)
+
+
+def test_only_where_sizes_are_known_and_nothing_else_is_forced() -> None:
+    assert in_tiles(program("bordered", H=0)) == 0
+    assert in_tiles(program("bordered", "direct", C=64, O=64, H=32, W=32)) == 0
+    assert in_tiles(program("bordered", "gemm", C=64, O=64, H=32, W=32)) == 0
+    assert in_tiles(program("bordered", P=5, Q=5)) == 0
+
+
+def test_many_channels_gain_by_it_and_few_do_not() -> None:
+    assert in_tiles(program("bordered", "", C=64, O=64, H=32, W=32)) == 3
+    assert in_tiles(program("bordered", "", C=3, O=64, H=32, W=32)) == 0
+    for has_taps in (True, False):
+        assert is_faster(128, 128, 16, 16, has_taps)
+        assert not is_faster(16, 16, 32, 32, has_taps)
+        assert not is_faster(512, 512, 4, 4, has_taps)  # the taps are transformed for every sample

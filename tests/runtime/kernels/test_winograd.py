@@ -1,0 +1,153 @@
+"""Winograd's products against sums as written: every remainder of a tile, any layout, what is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+import pytest
+
+from dlc.compiler.lower import tiles
+from dlc.runtime.kernels.contract import load_contract
+from dlc.runtime.kernels.winograd import load_winograd, numbers
+
+TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
+#: Maps, channels, height and width of the results; the last ones have several blocks, of unequal numbers of rows.
+SIZES = [(1, 1, 1, 1), (3, 2, 2, 2), (2, 5, 3, 1), (4, 3, 1, 7), (17, 9, 7, 7), (5, 20, 8, 33), (6, 3, 26, 25)]
+Indices = Sequence[tuple[int, int, int]]
+GUARD = 77.0
+
+
+def strides(array: np.ndarray, *axes: int) -> list[int]:
+    return [array.strides[axis] // array.itemsize for axis in axes]
+
+
+def listed(extents: Sequence[int], one: Sequence[int], other: Sequence[int]) -> Indices:
+    return list(zip(extents, one, other, strict=True))
+
+
+def call(load, real: str, lists: Sequence[Indices], operands: Sequence[np.ndarray], accumulate: bool, *more) -> None:
+    words = [np.array(part, np.int64) for part in lists]
+    described = [word for part in words for word in (part.ctypes.data, len(part))]
+    load(TYPES[real]).ctypes(*described, *(each.ctypes.data for each in operands), accumulate, *more, 1.0)
+
+
+def in_tiles(real: str, lists, operands, accumulate: bool, geometry: tuple[int, int, int, int]) -> None:
+    """The product, which stays inside its room."""
+    rows = tiles.block(*geometry[2:])
+    room = np.full(numbers(*geometry, rows) + 32, GUARD, real)
+    call(load_winograd, real, lists, operands, accumulate, rows, room.ctypes.data + 16 * room.itemsize)
+    assert (room[:16] == GUARD).all() and (room[-16:] == GUARD).all()
+
+
+def laid_out(rng, real: str, order: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """Random numbers whose axes lie in memory in this order."""
+    inverse = [order.index(axis) for axis in range(len(shape))]
+    return rng.standard_normal([shape[axis] for axis in order]).astype(real).transpose(inverse)
+
+
+def windows(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.stack([[x[:, p : p + height, q : q + width] for q in range(3)] for p in range(3)]).astype(np.float64)
+
+
+def forward(k: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[Indices, Indices, Indices]:
+    maps, height, width = y.shape
+    rows = listed([maps], strides(k, 0), strides(y, 0))
+    columns = listed([height, width], strides(x, 1, 2), strides(y, 1, 2))
+    return rows, columns, listed([x.shape[0], 3, 3], strides(k, 1, 2, 3), strides(x, 0, 1, 2))
+
+
+def of_taps(y: np.ndarray, x: np.ndarray, k: np.ndarray) -> tuple[Indices, Indices, Indices]:
+    maps, height, width = y.shape
+    rows = listed([maps], strides(y, 0), strides(k, 0))
+    columns = listed([x.shape[0], 3, 3], strides(x, 0, 1, 2), strides(k, 1, 2, 3))
+    return rows, columns, listed([height, width], strides(y, 1, 2), strides(x, 1, 2))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("real", TYPES)
+def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], order: tuple[int, ...]) -> None:
+    maps, channels, height, width = sizes
+    rng = np.random.default_rng(sum(sizes))
+    x = laid_out(rng, real, order, (channels, height + 2, width + 2))
+    y, wanted = (laid_out(rng, real, order, (maps, height, width)) for _ in range(2))
+    k = laid_out(rng, real, (0, 1, 2, 3) if order[0] == 0 else (2, 3, 1, 0), (maps, channels, 3, 3))
+    seen = windows(x, height, width)
+    tolerance = 8 * np.finfo(real).eps * np.sqrt(9 * channels * height * width)
+    in_tiles(real, forward(k, x, y), (k, x, y), False, sizes)
+    np.testing.assert_allclose(y, np.einsum("ocpq,pqchw->ohw", k, seen), 0, 4 * tolerance)
+    before = k.astype(np.float64)
+    found = np.einsum("ohw,pqchw->ocpq", wanted, seen)
+    in_tiles(real, of_taps(wanted, x, k), (wanted, x, k), True, sizes)
+    np.testing.assert_allclose(k, before + found, 0, 4 * tolerance)
+    in_tiles(real, of_taps(wanted, x, k), (wanted, x, k), False, sizes)
+    np.testing.assert_allclose(k, found, 0, 4 * tolerance)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e38])
+@pytest.mark.parametrize("which", ["x", "k", "y"])
+def test_what_is_not_finite_is_as_in_the_sum_as_written(which: str, number: float) -> None:
+    rng = np.random.default_rng(1)
+    sizes = (3, 4, 5, 6)
+    x, k, y = (rng.standard_normal(shape).astype(np.float32) for shape in ((4, 7, 8), (3, 4, 3, 3), (3, 5, 6)))
+    changed = {"x": x, "k": k, "y": y}[which]
+    changed[1, 2, 2] = number
+    k[0], x[0] = 0, 0
+    for lists, (a, c) in ((forward(k, x, y), (k, y)), (of_taps(y, x, k), (y, k))):
+        plain, fast = np.zeros_like(c), np.zeros_like(c)
+        call(load_contract, "float32", lists, (a, x, plain), False)
+        in_tiles("float32", lists, (a, x, fast), False, sizes)
+        if changed is not c and abs(number) != 1e38:
+            assert not np.isfinite(plain).all()
+        same = np.isfinite(plain)
+        np.testing.assert_array_equal(np.where(same, 0, plain), np.where(np.isfinite(fast), 0, fast))
+        np.testing.assert_allclose(fast[same], plain[same], 1e-5, 1e-5 * max(1, np.abs(plain[same]).max(initial=0)))
+
+
+@pytest.mark.parametrize(("real", "bound"), [("float32", 1e-6), ("float64", 2e-15)])
+def test_the_error_that_docs_numerics_states(real: str, bound: float) -> None:
+    """And that it is not greater than that of the sum as written, but for a quarter."""
+    rng = np.random.default_rng(2)
+    sizes = (64, 64, 32, 32)
+    shapes = ((64, 34, 34), (64, 64, 3, 3), (64, 32, 32))
+    x, k, y = (rng.standard_normal(shape) for shape in shapes)
+    exact = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}[np.dtype(real)]
+    errors: dict[str, list[float]] = {"plain": [], "fast": []}
+    x, k, y = (each.astype(real) for each in (x, k, y))
+    for lists, (a, c), formula in (
+        (forward(k, x, y), (k, y), _results),
+        (of_taps(y, x, k), (y, k), _derivatives),
+    ):
+        expected = formula(a.astype(exact), x.astype(exact))
+        plain, fast = np.zeros_like(c), np.zeros_like(c)
+        call(load_contract, real, lists, (a, x, plain), False)
+        in_tiles(real, lists, (a, x, fast), False, sizes)
+        for name, found in (("plain", plain), ("fast", fast)):
+            errors[name].append(float(np.abs(found - expected).max() / np.abs(expected).max()))
+    assert max(errors["fast"]) <= bound
+    assert max(errors["fast"]) <= 1.25 * max(errors["plain"])
+
+
+def _results(k: np.ndarray, x: np.ndarray) -> np.ndarray:
+    maps, channels = k.shape[:2]
+    taps = [(p, q) for p in range(3) for q in range(3)]
+    return sum(
+        (k[:, :, p, q] @ x[:, p : p + 32, q : q + 32].reshape(channels, -1) for p, q in taps),
+        np.zeros((maps, 1024), k.dtype),
+    ).reshape(maps, 32, 32)
+
+
+def _derivatives(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    maps, channels = len(y), len(x)
+    found = np.empty((maps, channels, 3, 3), y.dtype)
+    for p in range(3):
+        for q in range(3):
+            found[:, :, p, q] = y.reshape(maps, -1) @ x[:, p : p + 32, q : q + 32].reshape(channels, -1).T
+    return found
+
+
+@pytest.mark.parametrize("sizes", [*SIZES, (64, 64, 32, 32), (3, 200, 5, 300)])
+def test_the_compiler_asks_for_as_much_room(sizes: tuple[int, int, int, int]) -> None:
+    assert tiles.numbers(*sizes) == numbers(*sizes, tiles.block(*sizes[2:]))
