@@ -66,7 +66,7 @@ def test_which_products_are_such(name: str) -> None:
     assert in_tiles(program(name)) == IN_TILES.get(name, 0)
 
 
-@pytest.mark.parametrize("name", ["bordered", "turned once", "channels last", "groups"])
+@pytest.mark.parametrize("name", ["bordered", "turned once", "channels last"])
 def test_values_and_derivatives(name: str) -> None:
     whole, found = graph(name), program(name)
     random = np.random.default_rng(3)
