@@ -43,7 +43,7 @@ _COLUMNS = 64  # tiles of a block: enough for the columns of a product, and few 
 _PLANES, _GAP = 16, 16
 
 # What additions take, in multiplications of a product: of one tile of one channel or map, and of the taps of a pair.
-_OF_IMAGE, _OF_RESULT, _OF_TAPS = 200, 160, 200
+_OF_TILE, _OF_TAPS = 200, 200
 
 
 @dataclass(frozen=True)
@@ -113,19 +113,18 @@ def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
         if isinstance(statement, For | If):
             return replace(statement, body=tuple(map(one, statement.body)))
         found = sliding(statement) if isinstance(statement, Matmul) else None
-        if found is None or not (ways.conv == "winograd" or is_faster(*found.geometry, found.has_taps)):
+        if found is None or not (ways.conv == "winograd" or is_faster(*found.geometry)):
             return statement
         return _in_order(found, room)
 
     return replace(kernel, body=tuple(map(one, kernel.body)))
 
 
-def is_faster(maps: int, channels: int, height: int, width: int, has_taps: bool) -> bool:
+def is_faster(maps: int, channels: int, height: int, width: int) -> bool:
     """Whether the multiplications that are saved take longer than the additions."""
     tiles = -(-height // TILE) * -(-width // TILE)
     saved = maps * channels * (TAPS * TAPS * height * width - _PLANES * tiles)
-    of_maps = _OF_RESULT if has_taps else _OF_IMAGE
-    return saved > tiles * (_OF_IMAGE * channels + of_maps * maps) + _OF_TAPS * maps * channels
+    return saved > _OF_TILE * tiles * (channels + maps) + _OF_TAPS * maps * channels
 
 
 def block(height: int, width: int) -> int:
