@@ -10,11 +10,11 @@ rows, element by element, or along a row, whose tiles begin at every second numb
 
 from __future__ import annotations
 
-from dlc.runtime.kernels.compilation import noalias, part
+from dlc.runtime.kernels.compilation import kernel, noalias
 from dlc.runtime.kernels.primitives import like
 
 
-@part
+@kernel
 def data_across(x0, x1, x2, x3, t0, t1, t2, t3, count):
     """t = B x, across four rows"""
     noalias()
@@ -25,7 +25,7 @@ def data_across(x0, x1, x2, x3, t0, t1, t2, t3, count):
         t3[i] = x1[i] - x3[i]
 
 
-@part
+@kernel
 def data_along(x, t0, t1, t2, t3, count):
     """t = B x, of the tiles along a row"""
     noalias()
@@ -37,7 +37,7 @@ def data_along(x, t0, t1, t2, t3, count):
         t3[i] = b - d
 
 
-@part
+@kernel
 def results_spread_across(x0, x1, t0, t1, t2, t3, count):
     """t = A x, across two rows"""
     noalias()
@@ -48,7 +48,7 @@ def results_spread_across(x0, x1, t0, t1, t2, t3, count):
         t3[i] = -x1[i]
 
 
-@part
+@kernel
 def results_spread_along(x, t0, t1, t2, t3, count):
     """t = A x, of the tiles along a row"""
     noalias()
@@ -60,7 +60,7 @@ def results_spread_along(x, t0, t1, t2, t3, count):
         t3[i] = -b
 
 
-@part
+@kernel
 def taps_spread(k0, k1, k2, step, t0, t1, t2, t3, count, half):
     """t = G k, of taps that lie `step` apart"""
     noalias()
@@ -72,7 +72,7 @@ def taps_spread(k0, k1, k2, step, t0, t1, t2, t3, count, half):
         t3[i] = c
 
 
-@part
+@kernel
 def results_across(m0, m1, m2, m3, y0, y1, count):
     """y = A' m, across four rows"""
     noalias()
@@ -81,7 +81,7 @@ def results_across(m0, m1, m2, m3, y0, y1, count):
         y1[i] = m1[i] - m2[i] - m3[i]
 
 
-@part
+@kernel
 def results_along(m0, m1, m2, m3, y, count, one):
     """y = A' m, side by side: two results of every tile, the last of which may have but one; the sum of all"""
     noalias()
@@ -98,7 +98,7 @@ def results_along(m0, m1, m2, m3, y, count, one):
     return total
 
 
-@part
+@kernel
 def taps(m0, m1, m2, m3, count, half):
     """m0, m1, m2 = G' m; the sum of all"""
     noalias()

@@ -24,7 +24,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from dlc.runtime.kernels.compilation import compact, intrinsic, native, part, types
+from dlc.runtime.kernels.compilation import compact, intrinsic, kernel, native, types
 from dlc.runtime.kernels.contract import address_of, contract_symbol, integers, is_list_of_indices, load_contract
 from dlc.runtime.kernels.gemm import gemm_symbol, load_gemm
 from dlc.runtime.kernels.primitives import absolute, call, is_real, like, suffix
@@ -88,7 +88,7 @@ def contracted(typing_context, rows, row_count, columns, column_count, steps, st
     return types.void(*[types.int64] * 10, one), codegen
 
 
-@part
+@kernel
 def fetched(source, step, count, target, one):
     """The address of a row whose numbers lie side by side: the row itself, or a copy."""
     compact()
@@ -100,7 +100,7 @@ def fetched(source, step, count, target, one):
     return target
 
 
-@part
+@kernel
 def tiles_of(
     is_image, depth, height, width, first, tile_rows, along, x, in_depth, in_height, in_width, planes, plane, rows, one
 ):
@@ -148,7 +148,7 @@ def tiles_of(
                     results_spread_along(t, t0, t1, t2, t3, along)
 
 
-@part
+@kernel
 def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, planes, plane, rows, one):
     """The planes of all taps, each a matrix of maps by channels, by G."""
     compact()
@@ -171,7 +171,7 @@ def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, 
             )  # fmt: skip
 
 
-@part
+@kernel
 def results_of(maps, height, width, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, rows, one):
     """The results of some rows of tiles, by A', and their sum."""
     compact()
@@ -203,7 +203,7 @@ def results_of(maps, height, width, first, tile_rows, along, planes, plane, y, i
     return total
 
 
-@part
+@kernel
 def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, one):
     """The taps, by G', if they are finite; whether they are."""
     compact()
@@ -227,7 +227,7 @@ def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, i
     return True
 
 
-@part
+@kernel
 def results(x, y, z, a, b, c, tile_rows, room, one):
     """Whether the results are finite and written; lists as in `contract`."""
     compact()
@@ -258,7 +258,7 @@ def results(x, y, z, a, b, c, tile_rows, room, one):
     return absolute(total) < like(float("inf"), one)
 
 
-@part
+@kernel
 def derivatives(x, y, z, a, b, c, accumulate, tile_rows, room, one):
     """Whether the derivatives by taps are finite and written; lists as in `contract`."""
     compact()
