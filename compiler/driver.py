@@ -22,6 +22,7 @@ from dlc.compiler import files, sources, store
 from dlc.compiler.diagnostics import CompileError, Diagnostic, render_all, suggestion
 from dlc.compiler.options import Number, Options
 from dlc.compiler.sources import Spec
+from dlc.runtime.collector import resting
 from dlc.runtime.host import thresholds
 from dlc.runtime.kernels_fingerprint import fingerprint
 
@@ -134,9 +135,10 @@ def _stored(spec: Spec, options: Options, key: str, apart: bool = False) -> Path
         with store.lock(key):
             folder = store.find(key)
             if folder is None:
-                from dlc.compiler import compilation  # loads the parser, which a module that is found does not need
+                with resting():
+                    from dlc.compiler import compilation  # loads the parser, which a module that is found does not need
 
-                text = compilation.module_text(spec, options, fingerprint(), apart=apart)
+                    text = compilation.module_text(spec, options, fingerprint(), apart=apart)
                 name = Path(_file_name(spec))
                 texts = {str(name): text.python, str(name.with_suffix(".pyi")): text.stub}
                 if text.remarks:

@@ -152,10 +152,12 @@ def _shifts(names: Iterable[str], leads: Sequence[_Lead]) -> dict[str, int] | No
 
 def depths(graph: Graph) -> dict[str, int]:
     """How many derivatives each is taken through, itself included; around a recurrence, once."""
-    import networkx
+    derivatives = {tensor.id: tensor.derivative for tensor in graph.of_kind("derivative") if tensor.derivative}
+    if not derivatives:
+        return {}
+    import networkx  # takes long to import
 
     known = dependencies(graph)
-    derivatives = {tensor.id: tensor.derivative for tensor in graph.of_kind("derivative") if tensor.derivative}
     above = {name: networkx.ancestors(known, name) for name in derivatives}
     found: dict[str, int] = {}
 

@@ -15,6 +15,8 @@ from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]  # written in C
 
+from dlc.runtime.collector import resting
+
 
 class _Cache(FunctionCache):
     """Numba's, that touches nothing but the file of the function."""
@@ -35,7 +37,8 @@ def c_function(signature: Any, function: Callable[..., Any], cache: bool, pipeli
     made = _CFunction(function, sigutils.normalize_signature(signature), locals={}, options=options, **more)
     if cache:
         made.enable_caching()
-    made.compile()
+    with resting():
+        made.compile()
     return made
 
 
@@ -44,7 +47,8 @@ def python_function(signature: Any, function: Callable[..., Any], **options: Any
     Numba's dispatcher."""
     dispatcher: Any = numba.njit(**options)(function)
     dispatcher._cache = _Cache(dispatcher.py_func)
-    dispatcher.compile(signature)
+    with resting():
+        dispatcher.compile(signature)
     return next(iter(dispatcher.overloads.values())).entry_point
 
 
