@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
@@ -118,6 +119,9 @@ class _Copies:
         around = {one.tensor: decisive[one] or _nothing(one) for one in outside}
         if any(around[one.tensor] is not (decisive[one] or _nothing(one)) for one in outside):
             return None
+        left_out = {cond for one in outside if decisive[one] is _NOWHERE for cond in self._bounds(one)}
+        if not left_out.issuperset(asked) and not self._are_numbers(body, {one: around[one.tensor] for one in outside}):
+            return None
         return _Free(value.rebuild((guarded(conjunction(by_data), body, neutral),)), around)
 
     def _is_inside(self, one: Read) -> bool:
@@ -139,6 +143,16 @@ class _Copies:
         if any(_asks_for(cond, one) for cond in by_data):
             return _NOWHERE
         return None
+
+    def _are_numbers(self, body: Expr, around: Mapping[Expr, Expr]) -> bool:
+        """Whether no factor is infinite or nan for what stands outside: 0 times that would not be 0."""
+        factors = body.args if isinstance(body, Op) and body.name == "mul" else ()
+        for factor in factors:
+            if not isinstance(factor, Read) and any(one in around for one in reads(factor)):
+                value = self.simplified(substitute(factor, around))
+                if not isinstance(value, Const) or not isfinite(value.value):
+                    return False
+        return True
 
     # -- copies -------------------------------------------------------------------------------------------------------
 

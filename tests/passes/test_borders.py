@@ -91,6 +91,32 @@ def test_other_conditions_stay(y: Tensor) -> None:
     assert "x.bordered" not in made.tensors
 
 
+@pytest.mark.parametrize(
+    "value, copies",
+    [
+        ("x[n+p-1]*log(z[n+p-1])", 0),  # 0*log(0)
+        ("x[n+p-1]*log(x[n+p-1])", 0),
+        ("k[p]*x[n+p-1]/z[n+p-1]", 0),
+        ("k[p]*x[n+p-1]*z[n+p-1]", 2),
+        ("k[p]*x[n+p-1]*(1 - z[n+p-1]^2)", 2),
+        ("k[p]*x[n+p-1]*tanh(z[n+p-1])", 2),
+        ("[z[n+p-1] > 0]*x[n+p-1]*log(w[n])", 2),
+    ],
+)
+def test_a_factor_beside_the_zero_around_is_a_number(value: str, copies: int) -> None:
+    text = f"""
+layer Windows(x[N], z[N], k[P], w[N]) -> y[N]:
+    y[n] = sum[p : 0 <= n+p-1 and n+p-1 < |N|] {value}
+"""
+    plain = semantics.elaborate(parse(Source("windows.dl", text)), "Windows", semantics.Loader(), {"P": 3})
+    made = pipeline.entries(plain)["forward"]
+    assert sum(name.endswith(".bordered") for name in made.tensors) == copies
+    arrays = {name: np.arange(1.0, size + 1) for name, size in (("x", 6), ("z", 6), ("k", 3), ("w", 6))}
+    wanted = evaluate(plain, arrays)["y"]
+    assert np.isfinite(wanted).all()
+    np.testing.assert_allclose(evaluate(made, arrays)["y"], wanted, rtol=1e-12)
+
+
 @pytest.mark.parametrize("geometry", [(3, 2, 1), (3, 1, 1), (2, 1, 1), (5, 3, 2)], ids=str)
 @pytest.mark.parametrize("width", [1, 3, 4, 9])
 def test_maxima_of_what_is_not_finite(geometry: tuple[int, int, int], width: int) -> None:
