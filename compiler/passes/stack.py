@@ -20,9 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dlc.compiler.ir.affine import integer
+from dlc.compiler.ir.affine import integer, polynomial
 from dlc.compiler.ir.alike import form
 from dlc.compiler.ir.conditions import guard_of
+from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import (
     Const,
     Expr,
@@ -42,6 +43,7 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique
 from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "stack"
 
@@ -148,6 +150,9 @@ class _Stacking:
         self.totals: dict[Expr, Read] = {}
         self.dropped: set[Expr] = set()
         self.parts = 0
+        self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+        self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
+        self.bounds = bounds_of(graph)
         self.kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients), *graph.held}
         self.home = {name: number for number, one in enumerate(components(graph)) for name in one}
         self.circles = {self.home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
@@ -182,8 +187,12 @@ class _Stacking:
         _, body = guard_of(equation.value.body)
         left, right = body.children
         for own, shared in ((left, right), (right, left)):
-            if isinstance(own, Read) and own is not shared:
+            if isinstance(own, Read) and own is not shared and self.is_copyable(own):
                 yield _Product(tensor, equation, shared, own)
+
+    def is_copyable(self, own: Read) -> bool:
+        """Whether all its elements are there, whatever the guard of the sum says."""
+        return reads_in_range(own, self.sizes, (), self.facts, self.bounds)
 
     def stack_products(self, products: Sequence[_Product]) -> None:
         first = products[0]

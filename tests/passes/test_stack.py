@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import recurrences
 from building import Model, add, at, given, graph, index, mul, parts, total
+from numeric.harness import graph_of
 from passes.corpus import derivative, through
 from recurrences import itself, plus, reals, with_loss
 
+from dlc.compiler import pipeline
 from dlc.compiler.ir.expr import Const, Expr, Read
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Graph, components, is_recurrent, whole
 from dlc.compiler.ir.printer import tensor_lines
+from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.passes import cse, dce, extract, factor, fuse, narrow, residues, simplify, stack
 from dlc.compiler.passes import deltas as deltas_pass
 
@@ -64,6 +68,22 @@ def test_the_adjoint_is_one_product_with_a_longer_sum() -> None:
     assert forwards == "h.sum.stack"
     (line,) = (line for line in lines(after.graph) if line.startswith(f"{backwards}["))
     assert line == "d_h.sum.3.stack[b,t,d] = sum[g,d'] d_h.sum.stack[b,t,g,d']*u.stack.2[g,d',d]"
+
+
+def test_a_factor_that_only_a_guard_keeps_in_range_is_not_copied() -> None:
+    text = """
+layer Upwards(x[B,T,D]; u[D,E], v[D,E]) -> h[B,S,D]:
+    index E = |D| - 1, S = |T| + 1
+    h[b,0,d] = 0
+    h[b,t+1,d] = (sum[d' : d' > d] u[d,d'-d-1]*h[b,t,d'])*(sum[d' : d' > d] v[d,d'-d-1]*h[b,t,d']) + x[b,t,d]
+"""
+    plain = graph_of(text)
+    arrays = {"x": reals(2, 3, 4), "u": reals(4, 3), "v": reals(4, 3, seed=1), "d_h": reals(2, 4, 4)}
+    made = pipeline.entries(plain, "*")["vjp"]
+    wanted = evaluate(pipeline.entries(plain, "*", pipeline.OPTIONAL)["vjp"], arrays)
+    found = evaluate(made, arrays)
+    for name in made.roots:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12)
 
 
 def stages() -> Model:
