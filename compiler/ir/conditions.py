@@ -1,4 +1,5 @@
-"""Conditions: conjunctions, negation, guards, and what an expression becomes where a condition is known to hold.
+"""Conditions: conjunctions, negation, guards, what is computed whatever they say, and what an expression becomes where
+one is known to hold.
 
 ``and`` looks at its arguments from left to right and stops at the first that is false, so an earlier conjunct may
 protect what a later one reads.  Everything here keeps that order.
@@ -6,7 +7,7 @@ protect what a later one reads.  Everything here keeps that order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import decide, facts_of, nonnegative
@@ -116,6 +117,34 @@ def _chosen(value: Expr, asked: Const) -> Expr:
 
 def reads_nothing(cond: Expr) -> bool:
     return not any(isinstance(node, Read | Reduce) for node in walk(cond))
+
+
+def certain(root: Expr) -> Mapping[Expr, None]:
+    """The nodes that are computed whatever the conditions below the root say, larger ones first: those of both branches
+    of a choice are.
+    """
+    return _certain(root, {})
+
+
+def _certain(root: Expr, done: dict[Expr, dict[Expr, None]]) -> dict[Expr, None]:
+    if root in done:
+        return done[root]
+    found: dict[Expr, None] = {}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node in found:
+            continue
+        found[node] = None
+        if isinstance(node, Select):
+            yes, no = _certain(node.yes, done), _certain(node.no, done)
+            stack.extend(reversed([node.cond, *(part for part in yes if part in no)]))
+        elif isinstance(node, Op) and node.name in ("and", "or"):
+            stack.append(node.args[0])
+        else:
+            stack.extend(reversed(node.children))
+    done[root] = found
+    return found
 
 
 def assumed(root: Expr, cond: Expr, holds: bool = True) -> Expr:

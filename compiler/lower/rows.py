@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.ir.conditions import conjuncts, negation
+from dlc.compiler.ir.conditions import certain, conjuncts, negation
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, replaced, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, expressions
 from dlc.compiler.ir.ops import RANDOM
@@ -173,43 +173,37 @@ def _forms(site: _Site) -> _Forms:
     return _Forms({index: Read(f"#{number}", (), "int") for number, index in enumerate(site.indices)})
 
 
-def _parts(root: Expr, conditions: Sequence[Expr]) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
-    """The parts of a value in which something is slow, outermost first, with the conditions under which each stands."""
+def _parts(root: Expr, conditions: Sequence[Expr]) -> Iterator[tuple[Expr, frozenset[Expr]]]:
+    """The parts of a value in which something is slow, outermost first, with the conditions that hold wherever each
+    stands.
+    """
     slow = slow_parts(root)
-    stack = [(root, tuple(conditions))]
-    seen: set[tuple[Expr, tuple[Expr, ...]]] = set()
-    while stack:
-        node, held = stack.pop()
-        if node not in slow or (node, held) in seen:
-            continue
-        seen.add((node, held))
-        if node.type == "real" and not isinstance(node, Read):
-            yield node, held
-        if isinstance(node, Select):
-            stack.append((node.no, (*held, *conjuncts(negation(node.cond)))))
-            stack.append((node.yes, (*held, *conjuncts(node.cond))))
-            stack.append((node.cond, held))
-        else:
-            stack.extend((child, held) for child in reversed(node.children))
+    held: dict[Expr, frozenset[Expr]] = {root: frozenset(conditions)}
+    for node in reversed(list(walk(root))):  # each node after all nodes that use it
+        if node in slow and node.type == "real" and not isinstance(node, Read):
+            yield node, held[node]
+        for child in node.children:
+            here = held[node].union(_asked(node, child))
+            held[child] = held[child] & here if child in held else here
+
+
+def _asked(node: Expr, child: Expr) -> tuple[Expr, ...]:
+    """The conditions under which a node asks for one of its children."""
+    if not isinstance(node, Select) or child is node.cond or node.yes is node.no:
+        return ()
+    return conjuncts(node.cond if child is node.yes else negation(node.cond))
 
 
 def _certain_parts(root: Expr, conditions: Sequence[Expr]) -> Iterator[tuple[Expr, Expr, tuple[Expr, ...]]]:
     """The slow parts that are computed wherever the statement is: each, what holds its value, and the conditions under
     which it does.  ``e if c else 0`` holds the value of ``e`` under ``c``.
     """
-    slow, stack = slow_parts(root), [root]
-    while stack:
-        node = stack.pop()
-        if node not in slow:
-            continue
-        if node.type == "real":
+    slow = slow_parts(root)
+    for node in certain(root):
+        if node in slow and node.type == "real":
             yield node, node, tuple(conditions)
-        if isinstance(node, Select):
-            stack.append(node.cond)
-            if node.type == "real":
+            if isinstance(node, Select):
                 yield node.yes, node, (*conditions, *conjuncts(node.cond))
-        elif not (isinstance(node, Op) and node.name in ("and", "or")):
-            stack.extend(node.children)
 
 
 def slow_parts(root: Expr) -> Set[Expr]:

@@ -9,7 +9,7 @@ import pytest
 from building import add, at, given, graph, index, mul, sub, total, when
 
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Reduce, op
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.loops import For, Let, Program, Store, Update, Var, expressions, statements
 from dlc.compiler.ir.reference import evaluate
@@ -85,6 +85,19 @@ def test_exponentials_are_computed_once(make: object, shards: int) -> None:
     (output,) = (one.tensor for one in made.outputs)
     found = loops_reference.run(program, "forward", arrays, {"B": 5, "I": 7}, shards)
     np.testing.assert_allclose(found[output], evaluate(made, arrays)[output], 1e-12)
+
+
+def test_what_is_kept_under_a_condition_is_not_read_without_it() -> None:
+    c, j, d, k = (index(hint, size) for hint, size in zip("cjdk", "BIBI", strict=True))
+    all_ = row("all", total(j, of=when(at(MASK, c, j), op("exp", at(X, c, j)))), c)
+    one = op("exp", at(X, d, k))
+    share = row("y", add(when(at(MASK, d, k), op("div", one, at(all_, d))), op("cos", one)), d, k)
+    made = graph(X, MASK, all_, share, outputs=["y"], sizes=["B", "I"])
+    choice = Select(op("lt", Const(0.0), at(X, d, k)), share.equations[0].value, Const(3.0))
+    chosen = graph(X, MASK, all_, row("y", choice, d, k), outputs=["y"], sizes=["B", "I"])
+    for each in (made, chosen):
+        found = loops_reference.run(lower({"forward": each}), "forward", ARRAYS, {"B": 5, "I": 7}, shards=2)
+        np.testing.assert_allclose(found["y"], evaluate(each, ARRAYS)["y"], 1e-12)
 
 
 def test_a_result_is_the_place_for_its_row() -> None:
