@@ -48,9 +48,13 @@ def _unchanging(loop: For) -> Iterator[tuple[str, Expr]]:
             continue
         label = one.buffer if isinstance(one, Store) else _base(one.name)
         fixed = _fixed(one.value, written, inner)
-        stack = [one.value]
+        stack: list[Expr] = [one.value]
+        seen: set[Expr] = set()
         while stack:
             node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
             if fixed.get(node):
                 yield _label(node) or label, _without_wraps(node)
             elif node not in fixed:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjuncts, is_zero
-from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, substitute
+from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, reads, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 
 
@@ -113,22 +113,29 @@ def _facts(cond: Expr) -> list[Polynomial]:
 
 def _reads(equation: Equation, facts: list[Polynomial], strict: bool) -> Iterator[tuple[Read, list[Polynomial]]]:
     """Every read, and what holds where it is done."""
-    for subscript in equation.subscripts:
-        yield from _within(subscript, [], True)
-    yield from _within(equation.value, facts, strict)
+    for read in reads(*equation.subscripts):
+        yield read, []
+    for node, conditions in _within(equation.value, strict):
+        if isinstance(node, Read):
+            yield node, [*facts, *(fact for cond in conditions for fact in _facts(cond))]
+            for read in reads(*node.subscripts):
+                yield read, []
 
 
-def _within(node: Expr, facts: list[Polynomial], strict: bool) -> Iterator[tuple[Read, list[Polynomial]]]:
-    match node:
-        case Select(cond=cond, yes=yes, no=no) if not strict:
-            yield from _within(cond, facts, strict)
-            yield from _within(yes, [*facts, *_facts(cond)], strict)
-            yield from _within(no, facts, strict)
-            return
-        case Read():
-            yield node, facts
-            for subscript in node.subscripts:
-                yield from _within(subscript, [], True)
-            return
-    for child in node.children:
-        yield from _within(child, facts, strict)
+def _within(root: Expr, strict: bool) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
+    """Every node that is no part of a subscript, and the conditions under which it stands; not those that only add to
+    others under which it stands too.
+    """
+    seen: dict[Expr, list[tuple[Expr, ...]]] = {}
+    stack: list[tuple[Expr, tuple[Expr, ...]]] = [(root, ())]
+    while stack:
+        node, held = stack.pop()
+        if any(set(less) <= set(held) for less in seen.get(node, ())):
+            continue
+        seen.setdefault(node, []).append(held)
+        yield node, held
+        if isinstance(node, Select) and not strict:
+            stack.append((node.yes, (*held, node.cond)))  # last of all: what `no` has too adds nothing
+            stack += [(node.no, held), (node.cond, held)]
+        elif not isinstance(node, Read):
+            stack.extend((child, held) for child in reversed(node.children))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from dlc.compiler.ir.conditions import certain
 from dlc.compiler.ir.expr import Const, Expr, Op, Read, Select, op, reads, replaced, walk
 from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, System, Update, Var
 from dlc.compiler.ir.ops import RANDOM
@@ -66,7 +67,7 @@ def _needed_again(body: Body, number: int) -> set[Expr]:
     """What takes long in a statement and is computed by a later one of the body too, as large as it can be."""
     statement = body[number]
     assert isinstance(statement, Let | Var | Update | Store)
-    offered = slow_parts(statement.value) & _certain(statement.value, {})
+    offered = slow_parts(statement.value) & certain(statement.value).keys()
     found: set[Expr] = set()
     for earlier, later in pairwise(body[number:]):
         written = writes((earlier,))
@@ -74,11 +75,13 @@ def _needed_again(body: Body, number: int) -> set[Expr]:
         if not offered:
             break
         stack = [later.value] if isinstance(later, Let | Var | Update | Store) else []
+        seen: set[Expr] = set()
         while stack:
             node = stack.pop()
             if node in offered:
                 found.add(node)
-            else:
+            elif node not in seen:
+                seen.add(node)
                 stack.extend(node.children)
     return found
 
@@ -107,14 +110,14 @@ class _Sharing:
 
     def of(self, root: Expr, known: Set[Expr]) -> _Bound:
         """``root`` with what repeats bound before it; ``known`` are reads that are done before."""
-        certain = _certain(root, {})
-        known = known | {node for node in certain if isinstance(node, Read)}
-        repeated = _repeated(root, certain, known)
+        sure = certain(root).keys()
+        known = known | {node for node in sure if isinstance(node, Read)}
+        repeated = _repeated(root, sure, known)
         # each local stands for its node in later bindings and in the value; larger nodes are built from smaller ones
         mapping: dict[Expr, Expr] = {}
         before: list[Statement] = []
         for node in walk(root):
-            made = self._choice(node, mapping, known) if isinstance(node, Select) and node in certain else None
+            made = self._choice(node, mapping, known) if isinstance(node, Select) and node in sure else None
             if made is None and node in repeated:
                 local = Read(self.names(self.label), (), node.type)
                 made = _Bound((Let(local.tensor, replaced(node, mapping)),), local)
@@ -150,7 +153,7 @@ def _when(cond: Expr, local: Read, branch: _Bound) -> If:
     return If(cond, (*branch.before, Update(local.tensor, branch.value)))
 
 
-def _repeated(root: Expr, certain: Set[Expr], known: Set[Expr]) -> set[Expr]:
+def _repeated(root: Expr, sure: Set[Expr], known: Set[Expr]) -> set[Expr]:
     """Nodes with more than one use that may be computed before the statement."""
     uses: Counter[Expr] = Counter((root,))
     for node in reversed(list(walk(root))):  # each node after all nodes that use it
@@ -167,32 +170,10 @@ def _repeated(root: Expr, certain: Set[Expr], known: Set[Expr]) -> set[Expr]:
         if count > 1
         and (isinstance(node, Select) or (isinstance(node, Op) and node.name not in _FREE))
         and node.type == "real"
-        and (node in certain or is_harmless(node))
+        and (node in sure or is_harmless(node))
     }
 
 
 def _is_random(root: Expr) -> bool:
     """Whether a random number is drawn: that takes too long to do it in vain."""
     return any(isinstance(node, Op) and node.name in RANDOM for node in walk(root))
-
-
-def _certain(root: Expr, done: dict[Expr, set[Expr]]) -> set[Expr]:
-    """The nodes that are evaluated whatever the conditions say: those of both branches of a choice are."""
-    if root in done:
-        return done[root]
-    found: set[Expr] = set()
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node in found:
-            continue
-        found.add(node)
-        if isinstance(node, Select):
-            stack.append(node.cond)
-            stack.extend(_certain(node.yes, done) & _certain(node.no, done))
-        elif isinstance(node, Op) and node.name in ("and", "or"):
-            stack.append(node.args[0])
-        else:
-            stack.extend(node.children)
-    done[root] = found
-    return found

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.alike import key
-from dlc.compiler.ir.expr import Binder, Expr, Index, Op, Read, Select, free_indices, reads, refresh, substitute, walk
+from dlc.compiler.ir.conditions import certain
+from dlc.compiler.ir.expr import Binder, Expr, Index, Op, Read, free_indices, reads, refresh, substitute, walk
 from dlc.compiler.ir.forms import is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique, whole
 
@@ -67,14 +68,7 @@ def _is_made_of_several(graph: Graph, node: Expr) -> bool:
 
 def _is_computed_always(equation: Equation, node: Expr) -> bool:
     """Whether the equation computes the node for all values of its indices, and has no index that the node has not."""
-    return is_map(equation) and node in _certain(equation.value) and set(free_indices(node)) == set(equation.indices)
-
-
-def _certain(value: Expr) -> Iterator[Expr]:
-    yield value
-    children = (value.cond,) if isinstance(value, Select) else value.children
-    for child in children:
-        yield from _certain(child)
+    return is_map(equation) and node in certain(equation.value) and set(free_indices(node)) == set(equation.indices)
 
 
 def _reading(tensor: Tensor, found: _Found, made: Tensor) -> Tensor:
