@@ -31,6 +31,11 @@ class Ways:
     loops_below: int = 2048
 
     @property
+    def smallest(self) -> int:
+        """The multiplications from which on a product is one: any, where its implementation is forced."""
+        return 1 if self.gemm else self.loops_below
+
+    @property
     def packs(self) -> bool:
         """Whether factors that do not lie evenly are packed, as a product of matrices needs them, and never read
         through tables."""

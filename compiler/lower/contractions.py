@@ -25,13 +25,10 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.safety import needs_more
-from dlc.compiler.ir.ways import OPEN
 from dlc.compiler.lower.layouts import Layout, layout
 from dlc.compiler.lower.nests import volume
 from dlc.compiler.lower.ranges import band, guarded
 
-#: Below this many multiplications a loop nest is at least as fast as a call.
-SMALLEST = OPEN.loops_below
 _BAND = 4  # a product does this many multiplications in the time that a loop needs for one
 
 
@@ -68,8 +65,8 @@ def contraction(
     tensor: Tensor,
     equation: Equation,
     sizes: Mapping[str, Sequence[Expr]],
-    over: frozenset[Index] = frozenset(),
-    smallest: int = SMALLEST,
+    over: frozenset[Index],
+    smallest: int,
 ) -> Contraction | None:
     """The equation as a matrix product, or None if it is none or of fewer than the ``smallest`` multiplications; in
     a recurrence at one time, which the indices ``over`` tell.  ``sizes`` are those of the tensors that it reads.

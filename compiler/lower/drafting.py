@@ -116,9 +116,7 @@ class _Drafting:
         """The equation as a matrix product; where its implementation is forced, however small it is."""
         if self.ways.gemm == "loops":
             return None
-        return contraction(
-            tensor, equation, self.sizes, frozenset(over), 1 if self.ways.gemm else self.ways.loops_below
-        )
+        return contraction(tensor, equation, self.sizes, frozenset(over), self.ways.smallest)
 
     def run(self) -> Drafts:
         level = Level(Packer(self.sizes, self.fresh_id, formulas=self.formulas))

@@ -24,7 +24,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
-from dlc.compiler.ir.ways import OPEN, Ways
+from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed, operand
 from dlc.compiler.lower.nests import is_unit, sizes_product, volume
@@ -59,7 +59,7 @@ class Plan:
         return self.product.rows[0] is self.product.equation.indices[0]
 
 
-def plan(product: Contraction, packer: Packer, ways: Ways = OPEN) -> Plan | Tabled | None:
+def plan(product: Contraction, packer: Packer, ways: Ways) -> Plan | Tabled | None:
     """Place both factors: where they lie if that is evenly, or through tables, or else packed; None if the result does
     not lie evenly and tables cannot be used.
     """
@@ -72,7 +72,7 @@ def plan(product: Contraction, packer: Packer, ways: Ways = OPEN) -> Plan | Tabl
                     best = found
     if best is not None and _worth(best):
         return _steadied(best, packer)
-    through_tables = None if ways.packs else tabled(product, packer)
+    through_tables = None if ways.packs else tabled(product, packer, ways)
     return through_tables or (_packed(product, packer) if product.is_even else None)
 
 
@@ -92,10 +92,10 @@ def _steadied(found: Plan, packer: Packer) -> Plan:
     return replace(found, right=place) if place is not None else found
 
 
-def copies(product: Contraction, sizes: dict[str, tuple[Expr, ...]], ways: Ways = OPEN) -> bool:
+def copies(product: Contraction, sizes: dict[str, tuple[Expr, ...]], ways: Ways) -> bool:
     """Whether a factor has to be copied."""
     untouched = Packer(sizes, str)
-    if not ways.packs and tabled_in_place(product, untouched):
+    if not ways.packs and tabled_in_place(product, untouched, ways):
         return False
     places = [untouched.in_place(factor.value) for factor in (product.left, product.right)]
     return not any(

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.expr import Expr, Index, op
 from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps
-from dlc.compiler.lower.contractions import SMALLEST, Contraction
+from dlc.compiler.ir.ways import Ways
+from dlc.compiler.lower.contractions import Contraction
 from dlc.compiler.lower.layouts import Layout, Packer, operand
 from dlc.compiler.lower.nests import sizes_product, volume
 from dlc.compiler.lower.ranges import loops
 
-#: Rows, columns and multiplications of a product that a loop over the first index of the result leaves.
-_MANY, _LARGE = 4, 16 * SMALLEST
+#: Rows and columns of a product that a loop over the first index of the result leaves, and how many times as many
+#: multiplications as the smallest one has.
+_MANY, _LARGE = 4, 16
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,14 @@ class Tabled:
         return self.product.equation.indices[0] not in self.looped
 
 
-def _groups(product: Contraction) -> tuple[tuple[Index, ...], ...] | None:
+def _groups(product: Contraction, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:
     """The indices looped over, the rows and the columns; None if the products are too small for a call."""
     rows, columns = product.left.own, product.right.own
     first, *others = product.equation.indices
     fewer = tuple(i for i in rows if i is not first), tuple(i for i in columns if i is not first)
-    if min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE:
+    if min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE * ways.loops_below:
         rows, columns = fewer
-    if min(map(volume, (rows, columns))) < 2 or _multiplications(product, rows, columns) < SMALLEST:
+    if min(map(volume, (rows, columns))) < 2 or _multiplications(product, rows, columns) < ways.smallest:
         return None
     return tuple(i for i in (first, *others) if i not in (*rows, *columns)), rows, columns
 
@@ -62,11 +64,11 @@ def _multiplications(product: Contraction, rows: tuple[Index, ...], columns: tup
     return volume((*rows, *columns, *product.reduced))
 
 
-def tabled(product: Contraction, packer: Packer) -> Tabled | None:
+def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
     """The product through tables, with copies of what overlaps under a condition; None if that is not possible, or
     the products are too small for it.
     """
-    groups = _groups(product)
+    groups = _groups(product, ways)
     if groups is None:
         return None
     factors = (product.left.value, product.right.value)
@@ -81,10 +83,10 @@ def tabled(product: Contraction, packer: Packer) -> Tabled | None:
     return Tabled(product, left, right, *groups)
 
 
-def tabled_in_place(product: Contraction, packer: Packer) -> bool:
+def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:
     """Whether that takes no copies."""
     factors = (product.left.value, product.right.value)
-    return _groups(product) is not None and all(packer.in_place(value) for value in factors)
+    return _groups(product, ways) is not None and all(packer.in_place(value) for value in factors)
 
 
 def tabled_body(found: Tabled) -> tuple[Statement, ...]:

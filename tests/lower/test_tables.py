@@ -14,6 +14,7 @@ from dlc.compiler.ir.expr import Const, Size
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, Steps, statements
 from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower import lower
 
 FIXED = {"C": 4, "O": 5, "P": 3, "Q": 2, "G": 2, "M": 3, "E": 2}
@@ -80,3 +81,26 @@ def test_windows_are_not_copied(name: str) -> None:
     copies = [buffer for key, buffer in program.buffers.items() if "padded" in key]
     assert all(len(buffer.sizes) <= 4 for buffer in copies)
     assert not [key for key in program.buffers if "packed" in key]
+
+
+@pytest.mark.parametrize(
+    ("ways", "products"),
+    [
+        (Ways(), 0),
+        (Ways("tile", "direct"), 2),
+        (Ways("", "direct", loops_below=100), 2),
+        (Ways(loops_below=100), 2),
+        (Ways("tile"), 2),
+    ],
+    ids=repr,
+)
+def test_small_products_are_read_in_place_too(ways: Ways, products: int) -> None:
+    text = """layer Small(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,U,V]:
+    index U = |H| - |P| + 1, V = |W| - |Q| + 1
+    y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]
+"""
+    plain = graph_of(text, sizes=tuple(zip("NCOPQHW", (1, 1, 2, 3, 3, 5, 5), strict=True)))
+    program = lower({"vjp": pipeline.entries(plain, wrt="*")["vjp"]}, ways)
+    bodies = [kernel.body for kernel in program.kernels.values()]
+    assert sum(isinstance(one, Matmul) for body in bodies for one in statements(body)) == products
+    assert any("packed" in name for name in program.buffers) == ways.packs
