@@ -231,6 +231,15 @@ def test_every_module_says_what_it_is_for() -> None:
     assert silent == []
 
 
+@pytest.mark.parametrize("folder", ["lower", "passes"])
+def test_every_step_is_named_where_all_of_them_are(folder: str) -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if line.startswith(f"| `compiler/{folder}/` |"))
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", row))))
+    steps = {path.stem for path in (ROOT / "compiler" / folder).glob("*.py")} - {"__init__"}
+    assert sorted(steps - named) == []
+
+
 def python(code: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments, "-c", code], capture_output=True, text=True, cwd=cwd)
 

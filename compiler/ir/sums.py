@@ -40,7 +40,6 @@ Leaving = Callable[[Reduce, Conditions], list[Expr]]
 """Which conditions of a reduction move out of it."""
 
 _POSITIONS = ("argmax", "argmin")
-_REPEATED = ("max", "min", "any", "all")  # reducing equal values gives that value
 
 
 def _without(node: Reduce, gone: Index, body: Expr) -> Expr:

@@ -159,12 +159,12 @@ class _Drafting:
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
         product = self._contraction(tensor, own, level.over)
-        if product is not None and level.outer is None and self._product_in_pieces(level, tensor, own, product, shown):
+        if product is not None and level.outer is None and self._product_in_pieces(level, tensor, own, product):
             return
         before = len(level.packer.tensors)
         found = plan(product, level.packer, self.ways) if product is not None else None
         if product is None or found is None:
-            if level.outer is not None or not self._in_pieces(level, tensor, own, shown):
+            if level.outer is not None or not self._in_pieces(level, tensor, own):
                 level.place(self._nest(level, tensor, own, shown, when))
             return
         for packed in level.packer.tensors[before:]:
@@ -189,7 +189,7 @@ class _Drafting:
     def _needed(self, tensor: Tensor, equation: Equation) -> list[Polynomial]:
         return self.needed.get(tensor.id, EVERYWHERE).at(equation.subscripts)
 
-    def _in_pieces(self, level: Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
+    def _in_pieces(self, level: Level, tensor: Tensor, equation: Equation) -> bool:
         """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""
         for outer in outer_indices(equation):
             for number in level.candidates(tensor, equation):
@@ -216,9 +216,7 @@ class _Drafting:
                 return True
         return False
 
-    def _product_in_pieces(
-        self, level: Level, tensor: Tensor, equation: Equation, product: Contraction, shown: tuple[Tensor, Equation]
-    ) -> bool:
+    def _product_in_pieces(self, level: Level, tensor: Tensor, equation: Equation, product: Contraction) -> bool:
         """Multiply in every shard what a kernel has at hand, where copies have to be packed, which then stay small."""
         if not equation.is_whole or not copies(product, self.sizes, self.ways):
             return False

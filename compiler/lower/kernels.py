@@ -204,10 +204,10 @@ def _split_loops(draft: Draft) -> tuple[Index, ...] | None:
         return (loop.index,)
     if len(draft.equations) != 1:
         return None
-    ((tensor, equation),) = draft.equations
+    ((_, equation),) = draft.equations
     if len(equation.indices) != 1 or not isinstance(equation.value, Reduce) or not equation.is_whole:
         return None
-    found = _loops_storing(draft.body, tensor.id)
+    found = _loops_storing(draft.body)
     return found if found and all(equal(index.size, found[0].size) for index in found) else None
 
 
@@ -254,8 +254,8 @@ def _writes_at(draft: Draft, index: Index) -> bool:
     return bool(places or draft.after) and all(any(e in (index, SHARD) for e in place) for place in places)
 
 
-def _loops_storing(body: Body, buffer: str) -> tuple[Index, ...]:
-    """The indices of the innermost loops around the stores of a rank-1 buffer, if every store stands at its loop's
+def _loops_storing(body: Body) -> tuple[Index, ...]:
+    """The indices of the innermost loops around the stores, if every store stands at its loop's
     index.
     """
     found: list[Index] = []
