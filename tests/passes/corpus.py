@@ -6,6 +6,7 @@ each tensor of a spec.  ``derivatives`` gives the same after reverse mode, with 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
@@ -14,6 +15,7 @@ import numpy as np
 import recurrences
 from building import Model, add, at, given, graph, index, mul, parts, sub, total, when, within
 
+from dlc.compiler import pipeline
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Size, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
@@ -268,6 +270,12 @@ def values(made: Graph, model: Model) -> dict[str, np.ndarray]:
     named.update((f"({objective.name})", result[objective.loss]) for objective in made.objectives)
     named.update({f"({gradient.tensor})": result[gradient.adjoint] for gradient in made.gradients})
     return named
+
+
+def finish(before: str = "") -> tuple[ModuleType, ...]:
+    """The passes that follow differentiation, in the order of the compiler: all, or those before the one named."""
+    steps = tuple(sys.modules[step.run.__module__] for step in pipeline.FINISH)
+    return steps[: [step.NAME for step in steps].index(before)] if before else steps
 
 
 def through(model: Model, *passes: ModuleType, tolerance: float = 1e-11) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
-from passes.corpus import Model, corpus, derivative, models, through
+from passes.corpus import Model, corpus, derivative, finish, models, through
 from passes.random_graphs import random_model
 
 from dlc.compiler.ir.forms import is_extracted
@@ -19,35 +19,16 @@ from dlc.compiler.passes import (
     extract,
     factor,
     fuse,
-    hold,
     narrow,
     residues,
     simplify,
     stabilise,
-    stack,
-    timewise,
 )
 
 # fuse takes extracted graphs
 ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, residues, borders)
 FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
-AFTERWARDS = (
-    simplify,
-    deltas,
-    simplify,
-    cse,
-    factor,
-    extract,
-    narrow,
-    hold,
-    cse,
-    dce,
-    fuse,
-    residues,
-    borders,
-    stack,
-    timewise,
-)
+AFTERWARDS = finish()
 
 
 @pytest.fixture(scope="module")

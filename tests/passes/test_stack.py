@@ -7,7 +7,7 @@ import pytest
 import recurrences
 from building import Model, add, at, given, graph, index, mul, parts, total
 from numeric.harness import graph_of
-from passes.corpus import derivative, through
+from passes.corpus import derivative, finish, through
 from recurrences import itself, plus, reals, with_loss
 
 from dlc.compiler import pipeline
@@ -16,10 +16,9 @@ from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Graph, components, is_recurrent, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
-from dlc.compiler.passes import cse, dce, extract, factor, fuse, narrow, residues, simplify, stack
-from dlc.compiler.passes import deltas as deltas_pass
+from dlc.compiler.passes import extract, simplify, stack
 
-FINISH = (simplify, deltas_pass, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues)
+FINISH = finish(before="stack")
 
 
 def lines(made: Graph) -> list[str]:

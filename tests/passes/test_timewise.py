@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import recurrences
 from building import Model, add, at, given, graph, index, mul, parts, total
-from passes.corpus import derivative, through
+from passes.corpus import derivative, finish, through
 from recurrences import itself, plus, reals
 
 from dlc.compiler.ir.expr import Const, op
 from dlc.compiler.ir.graph import whole
 from dlc.compiler.ir.printer import tensor_lines
-from dlc.compiler.passes import cse, dce, deltas, extract, factor, fuse, narrow, residues, simplify, stack, timewise
+from dlc.compiler.passes import extract, simplify, timewise
 
-FINISH = (simplify, deltas, simplify, cse, factor, extract, narrow, cse, dce, fuse, residues, stack)
+FINISH = finish(before="timewise")
 
 
 def cell(multiplies: bool = True) -> Model:
