@@ -7,8 +7,8 @@ that overlap are strides that do.
 
 The offsets of a block of rows, of a panel of columns as wide as the register tile and of a block of the reduced indices
 are written to tables. Numbers of A are read in place through them. B is read in place where a panel lies side by side,
-and copied to a panel on the stack where it does not. What plays A and what B is chosen by what it costs, see `cost`:
-registers that stay empty, the copying of panels, and whether C is written in vectors or number by number.
+and copied to a panel on the stack where it does not. C is written in vectors along its columns, or turned in registers
+where it is its rows that are neighbours. What plays A and what B is chosen by what it costs, see ``panels.py``.
 """
 
 from __future__ import annotations
@@ -21,48 +21,36 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
+from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_runs, integers, panel_width
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
-from dlc.runtime.kernels.table_tile import copy_vectors, full_tile, load_table_tiles, narrow_tile, turn_vectors
-from dlc.runtime.kernels.tile import WORD, block_memory, constant, flat, height, itemsize, lanes, scratch, width
-from dlc.runtime.kernels.views import View, make_view
+from dlc.runtime.kernels.table_tile import (
+    copy_vectors,
+    full_tile,
+    load_table_tiles,
+    narrow_tile,
+    spread_vectors,
+    turn_vectors,
+)
+from dlc.runtime.kernels.tile import WORD, constant, flat, height, itemsize, lanes, scratch, width
 
-#: Rows whose offsets are known at a time, and steps of the reduced indices between two visits of C.
-ROWS, DEPTH = 384, 512
+#: Rows of results that wait together to be turned.
+STRIP = 48
 #: Indices that rows, columns or reduced indices may consist of.
 INDICES = 16
 WORD_BYTES = 8
 row_table = scratch(lambda shape: 2 * ROWS * WORD_BYTES // shape.bytes, "Room for the offsets of rows in A and in C.")
 step_table = scratch(lambda shape: 3 * DEPTH * WORD_BYTES // shape.bytes, "Room for those of steps in A, B, a panel.")
 column_table = scratch(lambda shape: 2 * shape.width * WORD_BYTES // shape.bytes, "Room for the offsets of columns.")
-tile_table = scratch(lambda shape: shape.height * WORD_BYTES // shape.bytes, "Room for the offsets of a tile's rows.")
+strip_table = scratch(lambda shape: STRIP * WORD_BYTES // shape.bytes, "Room for the offsets of a strip's rows.")
+strip_memory = scratch(lambda shape: STRIP * shape.width, "Room for the results of a strip of rows.")
+turned_memory = scratch(lambda shape: shape.lanes**2, "Room for a square block of them.")
 digits = scratch(lambda shape: INDICES * WORD_BYTES // shape.bytes, "Room for the values of indices.")
 panel_memory = scratch(lambda shape: DEPTH * shape.width, "Room for a panel of B.")
 
 
 def contract_symbol(real: Any) -> str:
     return f"dlc_contract_{suffix(real)}"
-
-
-@intrinsic
-def integers(typing_context, address):
-    """The integers from an address on."""
-    view = View(types.int64, (None,))
-
-    def codegen(context, builder, sig, args):
-        return make_view(context, builder, view, args[0], [constant(2**59)])
-
-    return view(types.int64), codegen
-
-
-@part
-def extent(indices, count) -> int:
-    """How many values the indices have together."""
-    x = integers(indices)
-    total = 1
-    for g in range(count):
-        total *= x[3 * g]
-    return total
 
 
 @part
@@ -141,55 +129,59 @@ def pack(columns, depth, b, in_b, steps_b, panel, one):
 
 
 @part
-def scatter(rows, columns, block, c, in_c, columns_of_c, accumulate, one):
-    """c[row, column] (+)= block[row, column], number by number"""
+def scatter(rows, columns, strip, rows_of_strip, c, in_c, columns_of_c, accumulate, one):
+    """c[row, column] (+)= strip[row, column]: where rows are neighbours in C, a vector of rows at a time"""
     compact()
-    source, x, y = flat(block, one), integers(in_c), integers(columns_of_c)
-    for j in range(columns):
-        first = c + y[j]
-        for i in range(rows):
-            target = flat(first + x[i], one)
-            value = source[i * width(one) + j]
+    size, block, turned = itemsize(one), lanes(one), turned_memory(one)
+    source, x, y = flat(strip, one), integers(in_c), integers(columns_of_c)
+    i = 0
+    while i < rows:
+        if i + block <= rows and consecutive(in_c + 8 * i, block, size):
+            for j in range(0, columns, block):
+                turn_vectors(strip + size * j, rows_of_strip + 8 * i, turned, block * size, one)
+                number, places = min(block, columns - j), columns_of_c + 8 * j
+                spread_vectors(turned, block * size, number, c + x[i], places, accumulate, one)
+            i += block
+            continue
+        for j in range(columns):
+            target, value = flat(c + x[i] + y[j], one), source[i * width(one) + j]
             if accumulate:
                 target[0] += value
             else:
                 target[0] = value
+        i += 1
 
 
 @part
 def column_of_tiles(rows, columns, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, one):
-    """One panel of columns: tiles of nearly equal height, from the first row to the last."""
+    """One panel of columns: tiles of nearly equal height, from the first row to the last; by way of a strip where the
+    columns are no neighbours in C, or fewer than a vector has numbers.
+    """
     compact()
-    size, block, block_rows = itemsize(one), block_memory(one), tile_table(one)
-    whole = (columns == width(one) or columns == lanes(one)) and consecutive(columns_of_c, columns, size)
-    of_block = integers(block_rows)
-    for i in range(height(one)):
-        of_block[i] = i * size * width(one)
-    first_c = c + integers(columns_of_c)[0]
-    tiles = (rows + height(one) - 1) // height(one)
-    low, taller = rows // tiles, rows % tiles
-    i = 0
-    for t in range(tiles):
-        tall = low + 1 if t < taller else low
-        target, target_rows = (first_c, in_c + 8 * i) if whole else (block, block_rows)
-        adds = accumulate if whole else 0
-        if columns > lanes(one):
-            full_tile(tall, a, in_a + 8 * i, steps_a, b, steps_b, depth, target, target_rows, adds, one)
-        else:
-            narrow_tile(tall, a, in_a + 8 * i, steps_a, b, steps_b, depth, target, target_rows, adds, one)
+    strip, rows_of_strip, size = strip_memory(one), strip_table(one), itemsize(one)
+    second = size * (columns - lanes(one))
+    whole = columns >= lanes(one) and consecutive(columns_of_c, columns, size)
+    x = integers(rows_of_strip)
+    for i in range(STRIP):
+        x[i] = i * size * width(one)
+    length = rows if whole else STRIP
+    target = c + integers(columns_of_c)[0] if whole else strip
+    adds = accumulate if whole else 0
+    for first in range(0, rows, length):
+        number = min(length, rows - first)
+        tiles = (number + height(one) - 1) // height(one)
+        low, taller = number // tiles, number % tiles
+        i = 0
+        for t in range(tiles):
+            tall = low + 1 if t < taller else low
+            of_a, of_c = in_a + 8 * (first + i), in_c + 8 * i if whole else rows_of_strip + 8 * i
+            if columns > lanes(one):
+                full_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, second, adds, one)
+            else:
+                narrow_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, 0, adds, one)
+            i += tall
         if not whole:
-            scatter(tall, columns, block, c, in_c + 8 * i, columns_of_c, accumulate, one)
-        i += tall
-
-
-@part
-def crowded(steps, count, of_b, size) -> bool:
-    """Whether the steps of B fall on few lines of the cache."""
-    x = integers(steps)
-    for g in range(count):  # noqa: SIM110  # compiled code has no generators
-        if x[3 * g] > 4 and size * x[3 * g + of_b] % 1024 == 0:
-            return True
-    return False
+            scatter(number, columns, strip, rows_of_strip, c, in_c + 8 * first, columns_of_c, accumulate, one)
 
 
 @part
@@ -205,7 +197,9 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
     x = integers(steps_of_panel)
     for l in range(DEPTH):  # noqa: E741
         x[l] = l * size * width(one)
+    y, last = integers(columns), 3 * (column_count - 1)
     packs = m > 3 * height(one) and crowded(steps, step_count, of_b, size)
+    run = y[last] if in_runs(m, columns, column_count, one) else n
     chunks = (k + DEPTH - 1) // DEPTH
     for chunk in range(chunks):
         first = chunk * k // chunks
@@ -213,45 +207,20 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
         adds = 1 if chunk > 0 else accumulate
         offsets(first, depth, steps, step_count, of_a, of_b, size, here, steps_a, steps_b)
         for i in range(0, m, ROWS):
-            offsets(i, min(ROWS, m - i), rows, row_count, 1, 2, size, here, in_a, in_c)
-            for j in range(0, n, width(one)):
-                wide = min(width(one), n - j)
+            many = min(ROWS, m - i)
+            offsets(i, many, rows, row_count, 1, 2, size, here, in_a, in_c)
+            j = 0
+            while j < n:
+                wide = panel_width(run - j % run, one)
                 offsets(j, wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
-                whole = wide == width(one) or wide == lanes(one)
                 operand, steps_of_operand = b + integers(in_b)[0], steps_b
-                if packs or not whole or not consecutive(in_b, wide, size):
+                if packs or wide < lanes(one) or not consecutive(in_b, wide, size):
                     pack(wide, depth, b, in_b, steps_b, panel, one)
                     operand, steps_of_operand = panel, steps_of_panel
-                height_of_block = min(ROWS, m - i)
                 column_of_tiles(
-                    height_of_block, wide, depth, a, in_a, steps_a, operand, steps_of_operand, c, in_c, columns_of_c,
-                    adds, one,
-                )  # fmt: skip
-
-
-@part
-def cost(rows, row_count, columns, column_count, steps, step_count, of_b, one) -> int:
-    """Estimated cycles with the columns in the lanes."""
-    y, z = integers(columns), integers(steps)
-    m, n, k = extent(rows, row_count), extent(columns, column_count), extent(steps, step_count)
-    tiles, panels = (m + height(one) - 1) // height(one), n // width(one)
-    tall = (m + tiles - 1) // tiles
-    rest = n - panels * width(one)
-    full = max(tall, 4)  # multiply-adds take 4 cycles, and two run at a time
-    last = full if rest > lanes(one) else 4 if rest > 0 else 0
-    total = k * tiles * (panels * full + last)
-    inner, of_c = y[3 * (column_count - 1)], y[3 * (column_count - 1) + 2]
-    side_by_side = y[3 * (column_count - 1) + 1] == 1
-    blocks = (m + ROWS - 1) // ROWS
-    if side_by_side and (inner == n or inner % width(one) == 0):
-        copies = 0
-    elif side_by_side:
-        copies = 4 if inner >= width(one) else 8
-    else:
-        copies = 8 if z[3 * (step_count - 1) + of_b] == 1 and z[3 * (step_count - 1)] >= lanes(one) else 24
-    total += k * (panels + (1 if rest > 0 else 0)) * copies * blocks
-    scattered = of_c != 1 or inner < width(one)
-    return total + (2 * m * n * ((k + DEPTH - 1) // DEPTH) if scattered else 0)
+                    many, wide, depth, a, in_a, steps_a, operand, steps_of_operand, c, in_c, columns_of_c, adds, one
+                )
+                j += wide
 
 
 @part
@@ -277,12 +246,13 @@ def contraction(rows, row_count, columns, column_count, steps, step_count, a, b,
         if not accumulate:
             clear(rows, row_count, columns, column_count, c, one)
         return
-    as_given = cost(rows, row_count, columns, column_count, steps, step_count, 2, one)
-    swapped = cost(columns, column_count, rows, row_count, steps, step_count, 1, one)
-    if as_given <= swapped:
-        blocked(rows, row_count, columns, column_count, steps, step_count, 1, 2, a, b, c, accumulate, one)
-    else:
-        blocked(columns, column_count, rows, row_count, steps, step_count, 2, 1, b, a, c, accumulate, one)
+    as_given = cost(rows, row_count, columns, column_count, steps, step_count, 1, 2, one)
+    swapped = cost(columns, column_count, rows, row_count, steps, step_count, 2, 1, one)
+    of_a, of_b = 1, 2
+    if swapped < as_given:
+        rows, row_count, columns, column_count = columns, column_count, rows, row_count
+        a, b, of_a, of_b = b, a, of_b, of_a
+    blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, one)
 
 
 @cache

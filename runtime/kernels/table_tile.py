@@ -4,6 +4,9 @@ Like the tile of a matrix product it keeps `height` rows times one or two vector
 k. Row i of A starts at `a + rows_a[i]`, and step l of k lies `steps_a[l]` further on; the vectors of B for step l start
 at `b + steps_b[l]`, and row i of C at `c + rows_c[i]`. All offsets are bytes, so windows that overlap, strides and
 dilation cost what a plain matrix does. Numbers of A are spread one by one and need no alignment.
+
+The second vector starts `second` behind the first. Two vectors that overlap are a tile of fewer columns: none is read
+or written beyond them, and what both hold is the same sum.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import intrinsic, native, types
 from dlc.runtime.kernels.primitives import call, is_real, suffix
@@ -23,7 +27,6 @@ from dlc.runtime.kernels.tile import (
     sums_of_products,
     tile_shape,
     transposed,
-    vectors_from,
 )
 
 BYTES = ir.IntType(8).as_pointer()
@@ -35,8 +38,8 @@ def entry(builder, table: Any, position: Any) -> Any:
 
 
 def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int, arguments) -> None:
-    """C[height, vectors*lanes] (+)= A.B at the builder's position; C is not read unless it is to be added to."""
-    a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate = arguments
+    """C[height, columns] (+)= A.B at the builder's position; C is not read unless it is to be added to."""
+    a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate = arguments
     vector = ir.VectorType(element, shape.lanes)
     a, b, c = (builder.inttoptr(address, BYTES) for address in (a, b, c))
     rows_a, steps_a, steps_b, rows_c = (
@@ -48,30 +51,32 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
         offset = entry(builder, steps_a, step)
         return [builder.bitcast(builder.gep(row, [offset]), element.as_pointer()) for row in rows]
 
-    def vectors_at(step: Any) -> Any:
-        return builder.bitcast(builder.gep(b, [entry(builder, steps_b, step)]), element.as_pointer())
+    def vectors_from(row: Any) -> list[Any]:
+        starts = [row, builder.gep(row, [second])][:vectors]
+        return [builder.bitcast(start, vector.as_pointer()) for start in starts]
+
+    def vectors_at(step: Any) -> list[Any]:
+        return vectors_from(builder.gep(b, [entry(builder, steps_b, step)]))
 
     sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
-    pairs: list[tuple[Any, Any]] = []
-    for i, totals in enumerate(sums):
-        row = builder.bitcast(builder.gep(c, [entry(builder, rows_c, constant(i))]), element.as_pointer())
-        spots = vectors_from(builder, row, vector, vectors)
-        pairs += zip(totals, spots, strict=True)
+    targets = [vectors_from(builder.gep(c, [entry(builder, rows_c, constant(i))])) for i in range(height)]
     with builder.if_else(builder.icmp_signed("!=", accumulate, constant(0))) as (add, overwrite):
         with add:
-            for value, spot in pairs:
-                kept = builder.load(spot, align=shape.bytes)
-                builder.store(builder.fadd(kept, value, flags=("contract",)), spot, align=shape.bytes)
+            for totals, spots in zip(sums, targets, strict=True):
+                kept = [builder.load(spot, align=shape.bytes) for spot in spots]  # before any of them changes
+                for old, value, spot in zip(kept, totals, spots, strict=True):
+                    builder.store(builder.fadd(old, value, flags=("contract",)), spot, align=shape.bytes)
         with overwrite:
-            for value, spot in pairs:
-                builder.store(value, spot, align=shape.bytes)
+            for totals, spots in zip(sums, targets, strict=True):
+                for value, spot in zip(totals, spots, strict=True):
+                    builder.store(value, spot, align=shape.bytes)
 
 
 def tile_product(vectors: int) -> Any:
-    """``tile(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like)``: k >= 1."""
+    """``tile(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like)``: k >= 1."""
 
     @intrinsic
-    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
         if not is_real(like):
             return None
         shape = tile_shape(like)
@@ -85,7 +90,7 @@ def tile_product(vectors: int) -> Any:
             )
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 10, like), codegen
+        return types.void(*[types.int64] * 11, like), codegen
 
     return tile
 
@@ -93,14 +98,14 @@ def tile_product(vectors: int) -> Any:
 _tile_1, _tile_2 = tile_product(1), tile_product(2)
 
 
-def one_vector(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+def one_vector(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
     """A tile of one vector."""
-    _tile_1(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like)
+    _tile_1(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like)
 
 
-def two_vectors(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+def two_vectors(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
     """A tile of two vectors."""
-    _tile_2(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like)
+    _tile_2(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like)
 
 
 def tile_symbol(real: Any, vectors: int) -> str:
@@ -109,7 +114,7 @@ def tile_symbol(real: Any, vectors: int) -> str:
 
 def load_table_tiles(real: Any) -> None:
     """Compile the tiles for one type, or load them, and make them known by their symbols."""
-    signature = types.void(*[types.int64] * 10, real)
+    signature = types.void(*[types.int64] * 11, real)
     for vectors, function in ((1, one_vector), (2, two_vectors)):
         llvm.add_symbol(tile_symbol(real, vectors), native(signature)(function).address)
 
@@ -118,7 +123,7 @@ def tile_call(vectors: int) -> Any:
     """The tile of that many vectors, called by symbol."""
 
     @intrinsic
-    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, accumulate, like):
+    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
         if not is_real(like):
             return None
 
@@ -126,7 +131,7 @@ def tile_call(vectors: int) -> Any:
             call(builder, tile_symbol(like, vectors), ir.VoidType(), args)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 10, like), codegen
+        return types.void(*[types.int64] * 11, like), codegen
 
     return tile
 
@@ -188,3 +193,32 @@ def turn_vectors(typing_context, source, rows, target, distance, like):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4, like), codegen
+
+
+@intrinsic
+def spread_vectors(typing_context, source, distance, count, target, places, accumulate, like):
+    """So many vectors that stand `distance` bytes apart, added to what is at `target` + each of the places, or put
+    there."""
+    if not is_real(like):
+        return None
+    shape = tile_shape(like)
+
+    def codegen(context, builder, sig, args):
+        source, distance, count, target, places, accumulate, element = args
+        vector = ir.VectorType(element.type, shape.lanes).as_pointer()
+        source, target = (builder.inttoptr(address, BYTES) for address in (source, target))
+        places = builder.inttoptr(places, WORD.as_pointer())
+        adds = builder.icmp_signed("!=", accumulate, constant(0))
+        with cgutils.for_range(builder, count) as loop:
+            spot = builder.bitcast(builder.gep(source, [builder.mul(loop.index, distance)]), vector)
+            place = builder.bitcast(builder.gep(target, [entry(builder, places, loop.index)]), vector)
+            value = builder.load(spot, align=shape.bytes)
+            with builder.if_else(adds) as (add, overwrite):
+                with add:
+                    kept = builder.load(place, align=shape.bytes)
+                    builder.store(builder.fadd(kept, value, flags=("contract",)), place, align=shape.bytes)
+                with overwrite:
+                    builder.store(value, place, align=shape.bytes)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6, like), codegen

@@ -100,11 +100,11 @@ def sums_of_products(
     vectors: int,
     k: Any,
     numbers_at: Callable[[Any], list[Any]],
-    vectors_at: Callable[[Any], Any],
+    vectors_at: Callable[[Any], list[Any]],
 ) -> list[list[Any]]:
     """The sums over the steps below k (at least one) of `height` numbers of A, each times `vectors` of B, as the
-    registers that hold them.  ``numbers_at`` gives the pointers to the numbers of a step, ``vectors_at`` the one to the
-    first of its vectors, which stand one after the other.
+    registers that hold them.  ``numbers_at`` gives the pointers to the numbers of a step, ``vectors_at`` those to its
+    vectors.
     """
     vector = ir.VectorType(element, shape.lanes)
     before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("store")
@@ -113,8 +113,7 @@ def sums_of_products(
     step = builder.phi(WORD)
     step.add_incoming(constant(0), before)
     sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
-    spots = vectors_from(builder, vectors_at(step), vector, vectors)
-    loaded = [builder.load(spot, align=shape.bytes) for spot in spots]
+    loaded = [builder.load(spot, align=shape.bytes) for spot in vectors_at(step)]
     for number, accumulators in zip(numbers_at(step), sums, strict=True):
         spread = splat(builder, builder.load(number, align=shape.bytes), shape.lanes)
         for accumulator, part in zip(accumulators, loaded, strict=True):
@@ -157,7 +156,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
         vectors,
         k,
         lambda step: [builder.gep(row, [builder.mul(step, column_a)]) for row in rows],
-        lambda step: builder.gep(b, [builder.mul(step, row_b)]),
+        lambda step: vectors_from(builder, builder.gep(b, [builder.mul(step, row_b)]), vector, vectors),
     )
     wide_alpha, wide_beta = splat(builder, alpha, shape.lanes), splat(builder, beta, shape.lanes)
     scaled = [[builder.fmul(wide_alpha, result, flags=("contract",)) for result in row] for row in results]

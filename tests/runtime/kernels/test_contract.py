@@ -12,7 +12,7 @@ import pytest
 from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
-from dlc.runtime.kernels.contract import DEPTH, ROWS, load_contract
+from dlc.runtime.kernels.contract import DEPTH, ROWS, STRIP, load_contract
 from dlc.runtime.kernels.tile import tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
@@ -89,6 +89,28 @@ def test_every_remainder_of_the_tile_either_way_round(real: str) -> None:
             check(rng, real, [(m, 9, n)], [(n, 1, 1)], [(9, 1, n)])
             check(rng, real, [(m, 9, 1)], [(n, 9, m)], [(9, 1, 1)], accumulate=True)
             check(rng, real, [(m, 1, 2 * n)], [(n, 3, 2)], [(5, m, 3 * n)])
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_runs_of_every_length_are_read_in_place_and_nothing_beside_them_is_written(real: str, accumulate: bool) -> None:
+    rng = np.random.default_rng(8)
+    shape = tile_shape(TYPES[real])
+    for run in range(shape.lanes - 1, 3 * shape.width + 2):
+        apart = run + 3
+        rows, columns = [(2 * shape.height + 1, 5, 4 * apart)], [(4, apart, apart), (run, 1, 1)]
+        check(rng, real, rows, columns, [(5, 1, 4 * apart)], accumulate)
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_results_whose_rows_are_neighbours_are_turned(real: str, accumulate: bool) -> None:
+    rng = np.random.default_rng(9)
+    lanes = tile_shape(TYPES[real]).lanes
+    for m in (lanes - 1, lanes, lanes + 1, STRIP, 2 * STRIP + 3):
+        for n in (1, lanes, 2 * lanes - 1, 2 * lanes + 3):
+            check(rng, real, [(m, 5, 1)], [(n, 5, m + 2)], [(5, 1, 1)], accumulate)
+            check(rng, real, [(3, 5 * m, m + 1), (m, 5, 1)], [(n, 5, 4 * m + 9)], [(5, 1, 1)], accumulate)
 
 
 @pytest.mark.parametrize("real", TYPES)

@@ -1,0 +1,118 @@
+"""How a product over several indices is cut into panels of columns, and what that costs.
+
+A list of indices is an address with (extent, stride, stride) of each. Panels are as wide as the register tile where
+they may be; where the columns cease to be neighbours in B, such as at the end of a row of pixels, they go on in a copy,
+or end there and are read in place. Two vectors that overlap make a panel of any width from one vector on.
+
+The cost counts what the tile leaves empty in rows and columns, the copying of panels, and how C is written.
+"""
+
+from __future__ import annotations
+
+from dlc.runtime.kernels.compilation import intrinsic, types
+from dlc.runtime.kernels.parts import part
+from dlc.runtime.kernels.tile import constant, height, itemsize, lanes, width
+from dlc.runtime.kernels.views import View, make_view
+
+#: Rows whose offsets are known at a time, and steps of the reduced indices between two visits of C.
+ROWS, DEPTH = 384, 512
+#: Cycles of a multiply-add, of which two run at a time.
+SHORT = 4
+
+
+@intrinsic
+def integers(typing_context, address):
+    """The integers from an address on."""
+    view = View(types.int64, (None,))
+
+    def codegen(context, builder, sig, args):
+        return make_view(context, builder, view, args[0], [constant(2**59)])
+
+    return view(types.int64), codegen
+
+
+@part
+def extent(indices, count) -> int:
+    """How many values the indices have together."""
+    x = integers(indices)
+    total = 1
+    for g in range(count):
+        total *= x[3 * g]
+    return total
+
+
+@part
+def crowded(steps, count, of_b, size) -> bool:
+    """Whether the steps of B fall on few lines of the cache."""
+    x = integers(steps)
+    for g in range(count):  # noqa: SIM110  # compiled code has no generators
+        if x[3 * g] > 4 and size * x[3 * g + of_b] % 1024 == 0:
+            return True
+    return False
+
+
+@part
+def panel_width(left, one) -> int:
+    """Columns of the next panel, of so many that are left side by side: so that no later one is below a vector."""
+    if left <= width(one):
+        return left
+    return (left + 1) // 2 if left < width(one) + lanes(one) else width(one)
+
+
+@part
+def sweep(columns, full, one) -> int:
+    """Cycles that so many columns side by side take of a row of tiles, for each of the reduced indices."""
+    panels, rest = columns // width(one), columns % width(one)
+    if rest == lanes(one) or columns < lanes(one):
+        return panels * full + SHORT
+    return panels * full if rest == 0 else (panels + 1) * full
+
+
+@part
+def in_runs(m, columns, column_count, one) -> bool:
+    """Whether panels end where columns cease to be neighbours in B, and are read in place, or go on in a copy."""
+    y, last = integers(columns), 3 * (column_count - 1)
+    n, run = extent(columns, column_count), y[last]
+    if y[last + 1] != 1 or run < lanes(one):
+        return False
+    tiles = (m + height(one) - 1) // height(one)
+    full = max((m + tiles - 1) // tiles, SHORT)
+    across = tiles * sweep(n, full, one) + n // width(one) * (4 if run >= width(one) else 8)
+    return tiles * (n // run) * sweep(run, full, one) <= across
+
+
+@part
+def neighbours(indices, count, other) -> int:
+    """How many values of the indices are neighbours at least, by one of their strides."""
+    x = integers(indices)
+    total = 1
+    for g in range(count - 1, -1, -1):
+        if x[3 * g + other] != total:
+            break
+        total *= x[3 * g]
+    return total
+
+
+@part
+def cost(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, one) -> int:
+    """Estimated cycles with the columns in the lanes."""
+    y, z = integers(columns), integers(steps)
+    m, n, k = extent(rows, row_count), extent(columns, column_count), extent(steps, step_count)
+    tiles, panels = (m + height(one) - 1) // height(one), (n + width(one) - 1) // width(one)
+    full = max((m + tiles - 1) // tiles, SHORT)
+    last, step, blocks = 3 * (column_count - 1), 3 * (step_count - 1), (m + ROWS - 1) // ROWS
+    run, copies = y[last], 0
+    if in_runs(m, columns, column_count, one):
+        total = tiles * (n // run) * sweep(run, full, one)
+        copies = 4 if m > 3 * height(one) and crowded(steps, step_count, of_b, itemsize(one)) else 0
+    else:
+        total = tiles * sweep(n, full, one)
+        if y[last + 1] == 1 and run >= lanes(one):
+            copies = 4 if run >= width(one) else 8
+        else:
+            copies = 8 if z[step + of_b] == 1 and z[step] >= lanes(one) else 24
+    total = k * (total + panels * copies * blocks)
+    if neighbours(columns, column_count, 2) >= min(run, width(one)) and n >= lanes(one):
+        return total
+    turned = neighbours(rows, row_count, 2) >= lanes(one)
+    return total + (1 if turned else 2) * m * n * ((k + DEPTH - 1) // DEPTH)
