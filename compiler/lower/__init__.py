@@ -4,8 +4,8 @@
 each a file: ``nests`` (an equation as loops), ``contractions`` (which equations are matrix products), ``layouts`` and
 ``products`` (where these read, and their statements), ``tables`` (those that are read in place wherever they lie),
 ``windows`` (small reductions, written out), ``masks`` (where elements are needed), ``spacing`` (room between
-planes), ``fusion`` and ``kernels`` (equations that share loops), ``pieces`` (reductions across shards), ``blocks``
-(rows that take turns), ``rows`` (what is kept between loops), ``invariants`` (what stands before a loop), ``sharing``
+planes), ``fusion`` and ``kernels`` (equations that share loops), ``pieces`` (reductions across shards), ``shares``
+(few samples shared out among them), ``blocks`` (rows that take turns), ``rows`` (what is kept between loops), ``invariants`` (what stands before a loop), ``sharing``
 (repeated sub-expressions as locals), ``regions`` (what runs without waiting), ``in_place`` (next values that replace
 those before them).  ARCHITECTURE.md names the others.
 """

@@ -172,7 +172,7 @@ class _Drafting:
         count = sizes_product((*own.indices, *product.reduced))
         draft = Draft([(tensor, seen(found))], product_body(found), work=[count], formulas=[shown])
         products = {tensor.id: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
-        draft = replace(draft, over=level.over, when=when, products=products)
+        draft = replace(draft, over=level.over, when=when, products=products, called={tensor.id: found})
         if found.shares_rows:
             level.append(replace(draft, split=own.indices[0].size, is_finished=True), draft.computes)
         else:

@@ -36,7 +36,10 @@ from dlc.compiler.ir.loops import (
 from dlc.compiler.lower.blocks import blocked
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
 from dlc.compiler.lower.parts import Product
+from dlc.compiler.lower.products import Plan
 from dlc.compiler.lower.rows import kept
+from dlc.compiler.lower.shares import in_shares
+from dlc.compiler.lower.tables import Tabled
 
 _BLOCK = 4096  # numbers that one local adds up
 _MANY = 16  # of samples: enough for all shards
@@ -51,7 +54,7 @@ class Draft:
     ``equations`` are those that it computes, with the packed copies that it reads instead of what they were made of: in
     a recurrence at one time, the rounds around it being ``over``; it is run in those in which ``when`` holds.
     ``formulas`` are the same equations as the graph has them.  A kernel that is finished stays alone and is split as it
-    was made.  One that is split twice has its two outermost loops shared out together.
+    was made.  One that is split twice has its two outermost loops shared out together, or shares of its samples.
     ``beside`` are tensors that are read together with what it computes, a copy of what is at hand anyway.
     """
 
@@ -69,6 +72,7 @@ class Draft:
     before_block: Body = ()
     after_block: Body = ()
     products: dict[str, Product] = field(default_factory=dict)  # by what they compute
+    called: dict[str, Plan | Tabled] = field(default_factory=dict)  # likewise, those through tables among them
     is_split_twice: bool = False
 
     @property
@@ -160,6 +164,10 @@ def finish(
         draft.body = _restricted_pair(draft.body)
         draft.split = polynomial(op("mul", *(index.size for index in pair))).expression()
         draft.is_split_twice = True
+    elif split is not None and (shares := _shares(draft, buffers, names)) is not None:
+        draft.body = shares
+        draft.split = op("mul", split[0].size, SHARDS)
+        draft.is_split_twice = True
     elif split is not None:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size
@@ -228,6 +236,15 @@ def _split_pair(draft: Draft) -> tuple[Index, Index] | None:
     if free_indices(inner.stop) or not all(o.start is ZERO and equal(o.stop, o.index.size) for o in (loop, inner)):
         return None
     return pair if all(_multiplies_at(draft, index) for index in pair) else None
+
+
+def _shares(draft: Draft, buffers: Mapping[str, Buffer], names: Callable[[str], str]) -> Body | None:
+    """The kernel with its samples shared out, if they may be few."""
+    loop = draft.outermost
+    most = known(loop.index.size) if loop is not None else None
+    if loop is None or draft.over or draft.before_block or (most is not None and most >= _MANY):
+        return None
+    return in_shares(loop, draft.called, buffers, names)
 
 
 def _multiplies_at(draft: Draft, index: Index) -> bool:

@@ -88,6 +88,7 @@ def _fused(item: Item, new: Draft) -> Draft | None:
         before_block=(*item.before_block, *new.before_block),
         after_block=(*item.after_block, *new.after_block),
         products={**item.products, **new.products},
+        called={**item.called, **new.called},
     )
     in_pieces = fused.before or fused.after
     return fused if not in_pieces or can_split(fused) else None

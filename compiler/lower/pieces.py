@@ -222,6 +222,7 @@ def product_pieces(
         body,
         work=[work(equation)],
         formulas=[(tensor, equation)],
+        called={piece.id: product},
         before=_over_own(equation.indices, Store(piece.id, place, Const(0.0))),
     )
     return Pieces(draft, _combining(equation, value, piece, lead), (piece,))

@@ -23,13 +23,13 @@ from dlc.compiler.ir.expr import (
     substitute,
 )
 from dlc.compiler.ir.graph import Equation
-from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Store
+from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Steps, Store
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed, operand
 from dlc.compiler.lower.nests import is_unit, sizes_product, volume
 from dlc.compiler.lower.ranges import loops
-from dlc.compiler.lower.tables import Tabled, tabled, tabled_body, tabled_in_place
+from dlc.compiler.lower.tables import Tabled, tabled, tabled_body, tabled_in_place, with_part_of_table
 
 _CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
 _SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
@@ -50,6 +50,14 @@ class Plan:
     @property
     def layouts(self) -> tuple[Layout, Layout]:
         return self.left.layout, self.right.layout
+
+    @property
+    def rows(self) -> tuple[Index, ...]:
+        return self.product.rows
+
+    @property
+    def columns(self) -> tuple[Index, ...]:
+        return self.product.columns
 
     @property
     def shares_rows(self) -> bool:
@@ -276,6 +284,25 @@ def product_body(found: Plan | Tabled) -> tuple[Statement, ...]:
             zero = (For(loop.index, START, STOP, loop.body),)
         body = (*zero, *body)
     return loops(product.batch, body)
+
+
+def with_part(found: Plan | Tabled, call: Matmul, index: Index, start: Expr, stop: Expr) -> Matmul:
+    """The product for a part of the first index of its rows, or of its columns."""
+    if isinstance(found, Tabled):
+        return with_part_of_table(found, call, index, start, stop)
+    in_rows = index in found.rows
+    inner = sizes_product((found.rows if in_rows else found.columns)[1:])
+    count = ((polynomial(stop) - polynomial(start)) * inner).expression()
+
+    def moved(operand: Operand) -> Operand:
+        step = operand.row if in_rows else operand.column
+        assert not isinstance(step, Steps)
+        offset = polynomial(operand.offset) + polynomial(start) * inner * polynomial(step)
+        return replace(operand, offset=offset.expression())
+
+    if in_rows:
+        return replace(call, m=count, a=moved(call.a), c=moved(call.c))
+    return replace(call, n=count, b=moved(call.b), c=moved(call.c))
 
 
 def _even(place: Layout, looped: Sequence[Index], start: Polynomial, row: Polynomial, column: Polynomial) -> Operand:

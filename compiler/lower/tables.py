@@ -11,10 +11,10 @@ from a copy with a border, see ``borders.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.expr import Expr, Index, op
+from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, op
 from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction
@@ -94,12 +94,12 @@ def tabled_body(found: Tabled) -> tuple[Statement, ...]:
     product, result = found.product, found.product.result
     looped = found.looped
     split = product.equation.indices[0] if found.shares_rows else None
-    rows = _merged(found.rows, (found.left, result), split)
-    columns = _merged(found.columns, (found.right, result), split)
-    reduced = _merged(_in_memory_order(product.reduced, found.left), found.layouts, split)
-    part = polynomial(STOP) - polynomial(START)
+    part = _length(START, STOP)
+    rows = _merged(found.rows, (found.left, result), split, part)
+    columns = _merged(found.columns, (found.right, result), split, part)
+    reduced = _merged(_in_memory_order(product.reduced, found.left), found.layouts)
     m, n, k = (
-        sizes_product([i for i in group if i is not split]) * (part if split in group else Polynomial.constant(1))
+        sizes_product([i for i in group if i is not split]) * polynomial(part if split in group else ONE)
         for group in (found.rows, found.columns, product.reduced)
     )
     call = Matmul(
@@ -119,14 +119,43 @@ def _in_memory_order(indices: Sequence[Index], place: Layout) -> tuple[Index, ..
     return tuple(sorted(indices, key=order.index))
 
 
-def _merged(indices: Sequence[Index], places: tuple[Layout, Layout], split: Index | None) -> tuple[Steps, Steps]:
-    """The steps of the indices in two operands; two that lie evenly in both are one."""
+def with_part_of_table(found: Tabled, call: Matmul, index: Index, start: Expr, stop: Expr) -> Matmul:
+    """The product for a part of the first index of its rows, or of its columns."""
+    result, part = found.product.result, _length(start, stop)
+
+    def moved(operand: Operand, place: Layout) -> Operand:
+        offset = polynomial(operand.offset) + polynomial(start) * place.strides[index]
+        return replace(operand, offset=offset.expression())
+
+    if index in found.rows:
+        rows = _merged(found.rows, (found.left, result), index, part)
+        m = sizes_product([i for i in found.rows if i is not index]) * polynomial(part)
+        a, c = replace(moved(call.a, found.left), row=rows[0]), replace(moved(call.c, result), row=rows[1])
+        return replace(call, m=m.expression(), a=a, c=c)
+    columns = _merged(found.columns, (found.right, result), index, part)
+    n = sizes_product([i for i in found.columns if i is not index]) * polynomial(part)
+    b, c = replace(moved(call.b, found.right), column=columns[0]), replace(moved(call.c, result), column=columns[1])
+    return replace(call, n=n.expression(), b=b, c=c)
+
+
+def _length(start: Expr, stop: Expr) -> Expr:
+    return op("add", stop, op("neg", start))
+
+
+def _merged(
+    indices: Sequence[Index],
+    places: tuple[Layout, Layout],
+    split: Index | None = None,
+    part: Expr = ZERO,
+) -> tuple[Steps, Steps]:
+    """The steps of the indices in two operands, of which one has a part of its values; two that lie evenly in both are
+    one."""
     extents: list[Expr] = []
     strides: list[tuple[Polynomial, ...]] = []
     for index in reversed(indices):
         step = tuple(place.strides.get(index, Polynomial(())) for place in places)
         if index is split:
-            extents.insert(0, op("add", STOP, op("neg", START)))
+            extents.insert(0, part)
             strides.insert(0, step)
         elif extents and step == tuple(inner * polynomial(extents[0]) for inner in strides[0]):
             extents[0] = (polynomial(index.size) * polynomial(extents[0])).expression()
