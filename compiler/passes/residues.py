@@ -11,6 +11,9 @@ that move in steps (pooling, convolutions with a stride) are of this kind, and w
 The classes of all axes together are the parts of a tensor. One that is a matrix product is a tensor of its own, which
 the part copies: only so do its rows lie evenly in memory.
 
+Where an axis of a matrix product is read through its quotient and its remainder by one number that divides its extent,
+as in the adjoint of a convolution in groups, it is taken in blocks of so many: ``d[4*g+e]`` for all ``g`` and ``e``.
+
 An index that stands together with another one in a quotient or a remainder is taken by classes too; of the classes of a
 reduced index the conditions leave one, or none. Where more are left, where a divisor is not known, and where there
 would be many classes, the equation stays as it is; and so do recurrences.
@@ -39,6 +42,7 @@ from dlc.compiler.ir.expr import (
     fresh,
     identity_of,
     op,
+    replaced,
     substitute,
     walk,
 )
@@ -61,8 +65,8 @@ def run(graph: Graph) -> Graph:
     for name, tensor in graph.tensors.items():
         equations = tensor.equations
         if name not in recurrent:
-            equations = tuple(part for equation in equations for part in _parts(equation, simplified) or (equation,))
-        if len(equations) > len(tensor.equations):
+            equations = tuple(part for equation in equations for part in _affine(equation, simplified))
+        if equations != tensor.equations:
             taken = {**graph.tensors, **tensors}
             equations = tuple(_with_own_product(tensor, one, taken, tensors) for one in equations)
         tensors[name] = replace(tensor, equations=equations)
@@ -86,10 +90,42 @@ def _with_own_product(
 # -- one equation -----------------------------------------------------------------------------------------------------
 
 
+def _affine(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
+    """The equation with axes in blocks and in classes, as far as that is possible and worth it."""
+    if isinstance(equation.value, Solve) or not equation.is_whole:
+        return (equation,)
+    in_blocks = _in_blocks(equation)
+    return _parts(in_blocks, simplified) or (in_blocks,)
+
+
+def _in_blocks(equation: Equation) -> Equation:
+    """A matrix product with two axes for each that it reads through its quotient and its remainder by one number."""
+    found = equation
+    decided = {index for test in _comparisons(equation.value) for index in free_indices(test)}
+    for index in equation.indices:
+        if index in decided:  # classes leave out what is zero
+            continue
+        atoms = [atom for atom in _quotients(equation.value) if index in free_indices(atom)]
+        numbers = {known(atom.args[1]) if atom.args[0] is index else None for atom in atoms}
+        number, extent = numbers.pop() if len(numbers) == 1 else None, known(index.size)
+        if number is None or extent is None or number < 2 or extent % number != 0 or len({a.name for a in atoms}) < 2:
+            continue
+        block, place = fresh(Const(extent // number), index.hint), fresh(Const(number), index.hint)
+        by = Const(number)
+        joined = polynomial(op("add", op("mul", by, block), place)).expression()
+        changes: dict[Expr, Expr] = {op("floordiv", index, by): block, op("mod", index, by): place, index: joined}
+        at = found.indices.index(index)
+        found = Equation(
+            (*found.indices[:at], block, place, *found.indices[at + 1 :]),
+            tuple(replaced(subscript, changes) for subscript in found.subscripts),
+            replaced(found.value, changes),
+            found.span,
+        )
+    return found if is_contraction(found) else equation
+
+
 def _parts(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
     """The equation in classes; nothing if that is not possible, or not worth it."""
-    if isinstance(equation.value, Solve) or not equation.is_whole:
-        return ()
     moduli = _moduli(equation.value)
     free = [index for index in equation.indices if index in moduli]
     if not free or prod(moduli[index] for index in free) > _MOST_CLASSES:
@@ -187,6 +223,13 @@ def _moduli(value: Expr) -> Moduli:
                 return {}
             found[index] = lcm(found.get(index, 1), under // gcd(under, factor))
     return found
+
+
+def _comparisons(value: Expr) -> Iterator[Op]:
+    """The comparisons of remainders."""
+    for node in walk(value):
+        if isinstance(node, Op) and node.name in ("eq", "ne", "lt", "le") and any(_quotients(node)):
+            yield node
 
 
 def _quotients(value: Expr) -> Iterator[Op]:

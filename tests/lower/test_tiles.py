@@ -36,7 +36,7 @@ LAYERS = {
 #: How many of the three products are such.  The sum over the batch is one product where nothing is copied of a sample;
 #: with channels last, taps and channels of the image are one index.
 IN_TILES = {
-    "bordered": 3, "plain": 2, "turned": 2, "turned once": 2, "axes exchanged": 2, "groups": 2, "channels last": 1
+    "bordered": 3, "plain": 2, "turned": 2, "turned once": 2, "axes exchanged": 2, "groups": 3, "channels last": 1
 }  # fmt: skip
 SIZES = {"C": 12, "O": 16, "P": 3, "Q": 3, "G": 2, "M": 16, "E": 6, "H": 9, "W": 10}
 

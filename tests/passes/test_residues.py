@@ -72,6 +72,39 @@ def test_a_matrix_product_is_a_tensor_of_its_own() -> None:
     ]
 
 
+def in_groups(extent: int, number: int) -> list[str]:
+    x, k = given("x", 3, 2, 4), given("k", 3, 5, 2)
+    c, i, j = index("c", extent), index("i", 4), index("j", 2)
+    y = whole(
+        "y",
+        (c, i),
+        total(j, of=mul(at(x, quotient(c, number), j, i), at(k, quotient(c, number), remainder(c, number), j))),
+    )
+    return lines_after(y, x, k, values={"x": np.arange(24.0).reshape(3, 2, 4), "k": np.arange(30.0).reshape(3, 5, 2)})
+
+
+def test_a_matrix_product_of_groups_is_taken_in_blocks() -> None:
+    """A block is not a class: there may be many, and they are one equation."""
+    assert in_groups(15, 5) == ["y.part[c,c2,i] = sum[j] x[c,j,i]*k[c,c2,j]", "y[5*c+c2,i] = y.part[c,c2,i]"]
+    assert in_groups(14, 5)[0].startswith("y[5*c,i] =")  # no whole number of blocks: in classes
+
+
+def test_what_a_remainder_decides_is_taken_in_classes() -> None:
+    x, k = given("x", 3, 2, 4), given("k", 3, 5, 2)
+    c, i, j = index("c", 6), index("i", 4), index("j", 2)
+    factors = mul(at(x, quotient(c, 2), j, i), at(k, quotient(c, 2), remainder(c, 2), j))
+    y = whole("y", (c, i), total(j, of=when(op("eq", remainder(c, 2), Const(1)), factors)))
+    values = {"x": np.arange(24.0).reshape(3, 2, 4), "k": np.arange(30.0).reshape(3, 5, 2)}
+    lines = lines_after(y, x, k, values=values)
+    assert {"y[2*c+1,i] = sum[j] x[c,j,i]*k[c,1,j]", "y[2*c,i] = 0"} <= set(lines)
+
+
+def test_what_is_no_product_is_not_taken_in_blocks() -> None:
+    x, c = given("x", 3, 17), index("c", 34)
+    y = whole("y", (c,), at(x, quotient(c, 17), remainder(c, 17)))
+    assert lines_after(y, x, values={"x": np.arange(51.0).reshape(3, 17)}) == ["y[c] = x[c // 17,c mod 17]"]
+
+
 def test_what_has_no_quotients_stays() -> None:
     h, p = index("h", 9), index("p", 9)
     assert lines_after(whole("y", (h,), at(X, h)), X, values=VALUES) == ["y[h] = x[h]"]
@@ -127,6 +160,18 @@ def test_kernels_that_move_in_steps(geometry: tuple[int, int, int, int]) -> None
     arrays = {"x": normal(2, 3, 7, 8), "k": normal(4, 3, window, window), "b": normal(4)}
     is_as_without_passes(made(convolved(*geometry[1:]), H=7, W=8, C=3, O=4, P=window, Q=window), arrays)
     is_as_without_passes(made(convolved(*geometry[1:]), P=window, Q=window), arrays)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_kernels_in_groups(groups: int, stride: int) -> None:
+    text = f"""use nn.conv: GroupedConv2d
+
+layer Windows(x[N,C,H,W], k[G,M,E,P,Q], b[O]) -> y[N,O,U,V]:
+    y[n,O,U,V] = GroupedConv2d(x[n,C,H,W]; k, b; stride={stride}, padding=1)
+"""
+    arrays = {"x": normal(2, 6, 5, 6), "k": normal(groups, 2, 6 // groups, 3, 3), "b": normal(2 * groups)}
+    is_as_without_passes(made(text, C=6, G=groups, M=2, E=6 // groups, H=5, W=6, P=3, Q=3), arrays)
 
 
 def test_windows_of_sequences_and_of_volumes() -> None:
