@@ -296,7 +296,8 @@ class _Body:
         place = _Place(place.scope, place.trips, place.times, place.is_divided or divided)
         m, n, k = (whole(extent, place.scope) for extent in (product.m, product.n, product.k))
         times = self._times(place)
-        self._count.flops += (product.tiles.operations if product.tiles is not None else 2.0 * m * n * k) * times
+        once = 2.0 * m * n * k if product.tiles is None else float(whole(product.tiles.operations, place.scope))
+        self._count.flops += once * times
         self._operand(product.a, m * k, place, False)
         self._operand(product.b, k * n, place, False)
         self._operand(product.c, m * n, place, True)

@@ -118,7 +118,7 @@ class _Formula:
             case Matmul(m=m, n=n, k=k):
                 divided = is_divided or self._is_part(statement)
                 if statement.tiles is not None:
-                    return self._times(Polynomial.constant(statement.tiles.operations), divided)
+                    return self._times(self._extent(statement.tiles.operations), divided)
                 return self._times(self._extent(m) * self._extent(n) * self._extent(k) * 2, divided)
             case System(n=n, count=count):
                 size, sides = self._extent(n), self._extent(count)

@@ -143,7 +143,7 @@ class Tiles:
     """
 
     rows: int
-    operations: int
+    operations: Expr
     room: str
 
 

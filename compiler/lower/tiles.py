@@ -3,15 +3,15 @@
 Among products whose factors are read through tables, one is a convolution if its image is read at the sum of a place
 and a tap along two axes; that shows from strides alone::
 
-    y[o,u,v]   = sum[c,p,q] k[o,c,p,q]*x[c,u+p,v+q]     height and width are columns, and so strides of x; taps reduced
-    d_k[o,c,p,q] = sum[u,v] d_y[o,u,v]*x[c,u+p,v+q]     the reverse: taps are columns
+    y[o,u,v] = sum[c,p,q] k[o,c,p,q]*x[c,u+p,v+q]             height and width are columns, taps reduced
+    d_k[o,c,p,q] = sum[n,u,v] d_y[n,o,u,v]*x[n,c,u+p,v+q]     the reverse, perhaps of a batch
 
 A tile is 2x2 results, for which 4x4 elements of the image take 16 products in the place of 36; additions make those
 and the results.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks for, and one
 room is made for what is between, which all products of the program use in turn.
 
-Left out: other numbers of taps, strides, and extents that are not known; and sums over few channels, whose additions
-would take longer than the multiplications that are saved.
+Left out: other numbers of taps, strides, and extents that are not known, but for a batch; and sums over few channels,
+whose additions would take longer than the multiplications that are saved.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.expr import Const, Expr
 from dlc.compiler.ir.graph import unique
 from dlc.compiler.ir.loops import (
     SHARDS,
+    START,
+    STOP,
     Buffer,
     For,
     If,
@@ -43,16 +45,17 @@ _COLUMNS = 64  # tiles of a block: enough for the columns of a product, and few 
 _PLANES, _GAP = 16, 16
 
 # What additions take, in multiplications of a product: of one tile of one channel or map, and of the taps of a pair.
-_OF_TILE, _OF_TAPS = 200, 200
+_OF_TILE, _OF_TAPS = 230, 300
 
 
 @dataclass(frozen=True)
 class _Step:
-    """An index: its extent, and its strides in two operands."""
+    """An index: its extent, as far as it is known, and its strides in two operands; ``size`` is what is written."""
 
     extent: int
     one: int
     other: int
+    size: Expr
 
     @property
     def turned(self) -> _Step:
@@ -74,15 +77,20 @@ class _Sliding:
     back: tuple[int, int, int]
 
     @property
-    def has_taps(self) -> bool:
-        """Whether taps are reduced, and not what is computed."""
-        return len(self.columns) == 2
+    def geometry(self) -> tuple[int, int, int, int]:
+        """Maps, channels, height and width of the results; of maps that are shared out, all."""
+        has_taps = len(self.columns) == 2
+        one, other = (self.columns, self.reduced) if has_taps else (self.reduced, self.columns)
+        return self.rows[0].extent, other[0].extent, one[-2].extent, one[-1].extent
 
     @property
-    def geometry(self) -> tuple[int, int, int, int]:
-        """Maps, channels, height and width of the results."""
-        one, other = (self.columns, self.reduced) if self.has_taps else (self.reduced, self.columns)
-        return self.rows[0].extent, other[0].extent, one[0].extent, one[1].extent
+    def operations(self) -> Expr:
+        """Multiplications and additions of the products, and additions of the transformations."""
+        _, channels, height, width = self.geometry
+        tiles, maps = -(-height // TILE) * -(-width // TILE), polynomial(self.rows[0].size)
+        images = polynomial(self.reduced[0].size) if len(self.columns) == len(self.reduced) else Polynomial.constant(1)
+        of_tiles = maps * ((2 * _PLANES * channels + 24) * tiles) + 32 * channels * tiles
+        return (of_tiles * images + maps * (28 * channels)).expression()
 
 
 def in_tiles(program: Program, ways: Ways) -> Program:
@@ -101,7 +109,7 @@ def in_tiles(program: Program, ways: Ways) -> Program:
 def _in_tiles(kernel: Kernel) -> Iterator[_Sliding]:
     for statement in statements(kernel.body):
         if isinstance(statement, Matmul) and statement.tiles is not None:
-            found = sliding(statement)
+            found = sliding(statement, kernel.split)
             assert found is not None
             yield found
 
@@ -112,7 +120,7 @@ def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
     def one(statement: Statement) -> Statement:
         if isinstance(statement, For | If):
             return replace(statement, body=tuple(map(one, statement.body)))
-        found = sliding(statement) if isinstance(statement, Matmul) else None
+        found = sliding(statement, kernel.split) if isinstance(statement, Matmul) else None
         if found is None or not (ways.conv == "winograd" or is_faster(*found.geometry)):
             return statement
         return _in_order(found, room)
@@ -142,70 +150,79 @@ def numbers(maps: int, channels: int, height: int, width: int) -> int:
     return _PLANES * planes + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
 
 
-def operations(maps: int, channels: int, height: int, width: int) -> int:
-    """Multiplications and additions of the products, and additions of the transformations."""
-    tiles = -(-height // TILE) * -(-width // TILE)
-    return 2 * _PLANES * maps * channels * tiles + tiles * (32 * channels + 24 * maps) + 28 * maps * channels
-
-
 # -- which products ----------------------------------------------------------------------------------------------------
 
 
-def sliding(product: Matmul) -> _Sliding | None:
+def sliding(product: Matmul, split: Expr | None) -> _Sliding | None:
     """The product as a convolution with 3x3 taps, or the derivative of one by its taps."""
     a, b, c = product.a, product.b, product.c
-    rows, columns, reduced = _steps(a.row, c.row), _steps(b.column, c.column), _steps(a.column, b.row)
+    pairs = ((a.row, c.row), (b.column, c.column), (a.column, b.row))
+    rows, columns, reduced = (_steps(one, other, split) for one, other in pairs)
     if rows is None or columns is None or reduced is None:
         return None
     swapped = replace(product, m=product.n, n=product.m, a=b, b=a)
-    turned = tuple(_Step(one.extent, one.other, one.one) for one in reduced)
+    turned = tuple(replace(one, one=one.other, other=one.one) for one in reduced)
     return _sliding(product, rows, columns, reduced) or _sliding(swapped, columns, rows, turned)
 
 
-def _steps(one: Expr | Steps, other: Expr | Steps) -> tuple[_Step, ...] | None:
+def _steps(one: Expr | Steps, other: Expr | Steps, split: Expr | None) -> tuple[_Step, ...] | None:
+    """The indices; None where there are none, or their strides are not known."""
     if not isinstance(one, Steps) or not isinstance(other, Steps):
         return None
-    parts = [tuple(map(known, part)) for part in zip(one.extents, one.strides, other.strides, strict=True)]
-    found = [_Step(*part) for part in parts if None not in part]  # type: ignore[arg-type]  # not None
-    return tuple(found) if len(found) == len(parts) else None
+    found: list[_Step] = []
+    for size, *strides in zip(one.extents, one.strides, other.strides, strict=True):
+        first, second = map(known, strides)
+        if first is None or second is None:
+            return None
+        is_part = split is not None and polynomial(size) == polynomial(STOP) - polynomial(START)
+        found.append(_Step(known(split if is_part and split is not None else size) or 0, first, second, size))
+    return tuple(found)
 
 
 def _sliding(
     product: Matmul, rows: tuple[_Step, ...], columns: tuple[_Step, ...], reduced: tuple[_Step, ...]
 ) -> _Sliding | None:
-    if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2)):
+    has_taps = len(columns) == 2
+    if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2), (3, 3)):
         return None
-    if any(step.extent == 0 for step in (*rows, *columns, *reduced)):
+    places, taps = (columns, reduced) if has_taps else (reduced, columns)
+    in_image, of_tap = (_one, _other) if has_taps else (_other, _one)
+    pairs = _pairs(places[-2:], taps, in_image, of_tap)
+    others = [tap for tap in taps if all(tap is not taken for _, taken in pairs)]
+    if len(pairs) != 2 or len(others) != 1:
         return None
-    places, taps = (columns, reduced) if len(columns) == 2 else (reduced, columns)
-    in_image: Callable[[_Step], int] = (lambda s: s.one) if len(columns) == 2 else (lambda s: s.other)
-    of_taps: Callable[[_Step], int] = (lambda s: s.other) if len(columns) == 2 else (lambda s: s.one)
-    pairs = _pairs([in_image(place) for place in places], taps, of_taps)
-    if pairs is None:
-        return None
-    back, found = [0, 0, 0], []
-    for tap in pairs:
-        if of_taps(tap) < 0:
-            for operand, stride in zip((0, 1) if len(columns) == 2 else (1, 2), (tap.one, tap.other), strict=True):
+    back, turned = [0, 0, 0], []
+    for _, tap in pairs:
+        if of_tap(tap) < 0:
+            for operand, stride in zip((0, 1) if has_taps else (1, 2), (tap.one, tap.other), strict=True):
                 back[operand] += (TAPS - 1) * stride
             tap = tap.turned
-        found.append(tap)
-    others = [tap for tap in taps if tap not in pairs]
-    ordered = (*others, *found)
-    if len(ordered) != 3:
-        return None
-    one, other = (places, ordered) if len(columns) == 2 else (ordered, places)
-    return _Sliding(product, rows, one, other, (back[0], back[1], back[2]))
+        turned.append(tap)
+    ordered = (*others, *turned)
+    one, other = (places, ordered) if has_taps else (ordered, places)
+    found = _Sliding(product, rows, one, other, (back[0], back[1], back[2]))
+    return found if all(found.geometry) else None
 
 
-def _pairs(places: Sequence[int], taps: Sequence[_Step], stride: Callable[[_Step], int]) -> list[_Step] | None:
-    """For each place, the taps along it: three, at the same distance in the image, in one direction or the other."""
-    found: list[_Step] = []
+def _one(step: _Step) -> int:
+    return step.one
+
+
+def _other(step: _Step) -> int:
+    return step.other
+
+
+def _pairs(
+    places: Sequence[_Step], taps: Sequence[_Step], in_image: Callable[[_Step], int], of_tap: Callable[[_Step], int]
+) -> list[tuple[_Step, _Step]]:
+    """Places with the taps along them: three, at the same distance in the image, in one direction or the other."""
+    found: list[tuple[_Step, _Step]] = []
     for place in places:
-        tap = next((t for t in taps if t.extent == TAPS and abs(stride(t)) == place > 0 and t not in found), None)
-        if tap is None:
-            return None
-        found.append(tap)
+        for tap in taps:
+            is_free = all(tap is not taken for _, taken in found)
+            if is_free and tap.extent == TAPS and abs(of_tap(tap)) == in_image(place) > 0:
+                found.append((place, tap))
+                break
     return found
 
 
@@ -217,13 +234,13 @@ def _in_order(found: _Sliding, room: str) -> Matmul:
         _moved(operand, distance) for operand, distance in zip(_operands(found.product), found.back, strict=True)
     )
     rows, columns, reduced = found.rows, found.columns, found.reduced
-    maps, channels, height, width = found.geometry
+    _, _, height, width = found.geometry
     return replace(
         found.product,
         a=replace(a, row=_of(rows, 0), column=_of(reduced, 0)),
         b=replace(b, row=_of(reduced, 1), column=_of(columns, 0)),
         c=replace(c, row=_of(rows, 1), column=_of(columns, 1)),
-        tiles=Tiles(block(height, width), operations(maps, channels, height, width), room),
+        tiles=Tiles(block(height, width), found.operations, room),
     )
 
 
@@ -237,4 +254,4 @@ def _moved(operand: Operand, distance: int) -> Operand:
 
 def _of(steps: Sequence[_Step], number: int) -> Steps:
     strides = tuple(Const((step.one, step.other)[number]) for step in steps)
-    return Steps(tuple(Const(step.extent) for step in steps), strides)
+    return Steps(tuple(step.size for step in steps), strides)

@@ -5,10 +5,10 @@
     rows (maps); columns (height, width); reduced (channels, 3, 3)          results: a has the taps, b the image
     rows (maps); columns (channels, 3, 3); reduced (height, width)          taps: b has the image
 
-where the image is read at the sum of a place and a tap. Image and taps are transformed into 16 planes of sums, each a
-matrix; of these there are 16 products, of which the results are sums again. That goes block by block: some rows of
-tiles at a time, so that what is between stays in the second cache. A tile that sticks out of the image reads zeros,
-and of its results nothing is kept.
+where the second may have one more reduced index in front, a batch of images. The image is read at the sum of a place
+and a tap. Image and taps are transformed into 16 planes of sums, each a matrix; there are 16 products of these, and
+their sums are the results. That goes block by block: some rows of tiles at a time, so that what is between stays in the
+second cache. A tile that sticks out of the image reads zeros, and of its results nothing is kept.
 
 An infinity or a nan makes nan of all results of its tiles, and so does a sum that overflows: where the sum of all
 results is not finite, `contract` computes them instead. So what is not finite is what it is there.
@@ -25,7 +25,14 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from dlc.runtime.kernels.compilation import compact, intrinsic, kernel, native, types
-from dlc.runtime.kernels.contract import address_of, contract_symbol, integers, is_list_of_indices, load_contract
+from dlc.runtime.kernels.contract import (
+    WORD_BYTES,
+    address_of,
+    contract_symbol,
+    integers,
+    is_list_of_indices,
+    load_contract,
+)
 from dlc.runtime.kernels.gemm import gemm_symbol, load_gemm
 from dlc.runtime.kernels.primitives import absolute, call, is_real, like, suffix
 from dlc.runtime.kernels.tile import WORD, constant, flat, itemsize
@@ -259,8 +266,8 @@ def results(x, y, z, a, b, c, tile_rows, room, one):
 
 
 @kernel
-def derivatives(x, y, z, a, b, c, accumulate, tile_rows, room, one):
-    """Whether the derivatives by taps are finite and written; lists as in `contract`."""
+def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, room, one):
+    """Whether the derivatives by taps are finite and written; lists as in `contract`, images apart."""
     compact()
     size = itemsize(one)
     maps, channels, height, width = x[0], y[0], z[0], z[3]
@@ -270,18 +277,25 @@ def derivatives(x, y, z, a, b, c, accumulate, tile_rows, room, one):
     image = room + size * PLANES * of_taps
     other = image + size * PLANES * of_image
     rows = other + size * PLANES * of_results
-    for first in range(0, all_rows, tile_rows):
-        number = min(tile_rows, all_rows - first)
-        tiles = number * along
-        tiles_of(
-            True, channels, height + 2, width + 2, first, number, along, b, y[1], z[2], z[5], image, of_image, rows, one
-        )
-        tiles_of(False, maps, height, width, first, number, along, a, x[1], z[1], z[4], other, of_results, rows, one)
-        for plane in range(PLANES):
-            multiplied(
-                1, maps, channels, tiles, other + size * plane * of_results, tiles, image + size * plane * of_image,
-                tiles, like(0.0 if first == 0 else 1.0, one), room + size * plane * of_taps, channels,
+    kept = like(0.0, one)
+    for n in range(images):
+        from_a, from_b = a + size * n * in_a, b + size * n * in_b
+        for first in range(0, all_rows, tile_rows):
+            number = min(tile_rows, all_rows - first)
+            tiles = number * along
+            tiles_of(
+                True, channels, height + 2, width + 2, first, number, along, from_b, y[1], z[2], z[5], image, of_image,
+                rows, one,
             )  # fmt: skip
+            tiles_of(
+                False, maps, height, width, first, number, along, from_a, x[1], z[1], z[4], other, of_results, rows, one
+            )
+            for plane in range(PLANES):
+                multiplied(
+                    1, maps, channels, tiles, other + size * plane * of_results, tiles, image + size * plane * of_image,
+                    tiles, kept, room + size * plane * of_taps, channels,
+                )  # fmt: skip
+            kept = one
     return taps_of(maps, channels, room, of_taps, c, x[2], y[2], y[5], y[8], accumulate, one)
 
 
@@ -291,10 +305,18 @@ def product(
     """The C function behind `winograd`."""
     compact()
     x, y, z = integers(rows), integers(columns), integers(steps)
+    batch = step_count == 3 and column_count == 3
+    if x[0] <= 0:
+        return
     if column_count == 2:
         done = results(x, y, z, a, b, c, tile_rows, room, one)
+    elif batch and z[0] <= 0:
+        done = False
+    elif batch:
+        places = integers(steps + 3 * WORD_BYTES)
+        done = derivatives(x, y, places, z[0], z[1], z[2], a, b, c, accumulate, tile_rows, room, one)
     else:
-        done = derivatives(x, y, z, a, b, c, accumulate, tile_rows, room, one)
+        done = derivatives(x, y, z, 1, 0, 0, a, b, c, accumulate, tile_rows, room, one)
     if not done:
         contracted(rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, one)
 

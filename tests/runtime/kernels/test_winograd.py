@@ -75,7 +75,7 @@ def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], or
     y, wanted = (laid_out(rng, real, order, (maps, height, width)) for _ in range(2))
     k = laid_out(rng, real, (0, 1, 2, 3) if order[0] == 0 else (2, 3, 1, 0), (maps, channels, 3, 3))
     seen = windows(x, height, width)
-    tolerance = 8 * np.finfo(real).eps * np.sqrt(9 * channels * height * width)
+    tolerance = 8 * float(np.finfo(real).eps) * (9 * channels * height * width) ** 0.5
     in_tiles(real, forward(k, x, y), (k, x, y), False, sizes)
     np.testing.assert_allclose(y, np.einsum("ocpq,pqchw->ohw", k, seen), 0, 4 * tolerance)
     before = k.astype(np.float64)
@@ -84,6 +84,23 @@ def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], or
     np.testing.assert_allclose(k, before + found, 0, 4 * tolerance)
     in_tiles(real, of_taps(wanted, x, k), (wanted, x, k), False, sizes)
     np.testing.assert_allclose(k, found, 0, 4 * tolerance)
+
+
+@pytest.mark.parametrize("images", [0, 1, 3])
+@pytest.mark.parametrize("real", TYPES)
+def test_derivatives_of_a_batch(real: str, images: int) -> None:
+    rng = np.random.default_rng(images)
+    sizes = (5, 4, 7, 6)
+    x, wanted = (rng.standard_normal((images, *shape)).astype(real) for shape in ((4, 9, 8), (5, 7, 6)))
+    k = rng.standard_normal((5, 4, 3, 3)).astype(real)
+    rows, columns, (down, across) = of_taps(np.empty((5, 7, 6), real), np.empty((4, 9, 8), real), k)
+    lists = rows, columns, [(images, 5 * 42, 4 * 72), down, across]
+    seen = [np.einsum("ohw,pqchw->ocpq", w, windows(one, 7, 6)) for w, one in zip(wanted, x, strict=True)]
+    before = k.astype(np.float64)
+    for accumulate in (True, False):
+        in_tiles(real, lists, (wanted, x, k), accumulate, sizes)
+        expected = (before if accumulate else 0) + sum(seen, np.zeros_like(before))
+        np.testing.assert_allclose(k, expected, 0, 2000 * float(np.finfo(real).eps))
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e38])
