@@ -147,7 +147,7 @@ def numbers(maps: int, channels: int, height: int, width: int) -> int:
     along = -(-width // TILE)
     tiles = block(height, width) * along
     planes = maps * channels + channels * tiles + maps * tiles + 3 * _GAP
-    return _PLANES * planes + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
+    return _PLANES * planes + _GAP + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
 
 
 # -- which products ----------------------------------------------------------------------------------------------------

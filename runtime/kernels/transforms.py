@@ -5,109 +5,197 @@ Two results of three taps take four products of sums: with data x, taps k and re
     y[r] = sum[p] k[p]*x[r+p]        m[a] = (G k)[a] * (B x)[a]        y[r] = (A' m)[r]
 
 and the derivative by the taps is ``d_k = G' ((A d_y) * (B x))``. Each function here takes one step of one axis: across
-rows, element by element, or along a row, whose tiles begin at every second number. All are loops that become vectors.
+rows, element by element, or along a row, whose tiles begin at every second number. They are loops over vectors, written
+as such; rows are given by their addresses.
 """
 
 from __future__ import annotations
 
-from dlc.runtime.kernels.compilation import kernel, noalias
-from dlc.runtime.kernels.primitives import like
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from dlc.runtime.kernels.compilation import intrinsic, prefer_wide_vectors, types
+from dlc.runtime.kernels.primitives import call, is_real, suffix
+from dlc.runtime.kernels.tile import constant, tile_shape
+
+#: From the values of all rows to those of the results; `half` is 0.5 in their type.
+Formula = Callable[[Any, Sequence[Any], Any], Sequence[Any]]
 
 
-@kernel
-def data_across(x0, x1, x2, x3, t0, t1, t2, t3, count):
-    """t = B x, across four rows"""
-    noalias()
-    for i in range(count):
-        t0[i] = x0[i] - x2[i]
-        t1[i] = x1[i] + x2[i]
-        t2[i] = x2[i] - x1[i]
-        t3[i] = x1[i] - x3[i]
+@dataclass
+class _Lanes:
+    """So many numbers at a time, at a builder's position: 1 is a number, and no vector."""
+
+    builder: Any
+    element: Any
+    lanes: int
+    bytes: int
+
+    @property
+    def type(self) -> Any:
+        return self.element if self.lanes == 1 else ir.VectorType(self.element, self.lanes)
+
+    def pointer(self, row: Any, place: Any, kind: Any) -> Any:
+        start = self.builder.gep(self.builder.inttoptr(row, self.element.as_pointer()), [place])
+        return self.builder.bitcast(start, kind.as_pointer())
+
+    def load(self, row: Any, place: Any) -> Any:
+        return self.builder.load(self.pointer(row, place, self.type), align=self.bytes)
+
+    def store(self, value: Any, row: Any, place: Any) -> None:
+        self.builder.store(value, self.pointer(row, place, self.type), align=self.bytes)
+
+    def shuffled(self, one: Any, other: Any, order: Sequence[int]) -> Any:
+        places = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), [ir.IntType(32)(n) for n in order])
+        return self.builder.shuffle_vector(one, other, places)
+
+    def load_pairs(self, row: Any, place: Any) -> list[Any]:
+        """The numbers at even places from 2*place on, and those at odd ones."""
+        first = self.builder.mul(place, constant(2))
+        one, other = (self.load(row, self.builder.add(first, constant(n * self.lanes))) for n in (0, 1))
+        if self.lanes == 1:
+            return [one, other]
+        return [self.shuffled(one, other, range(n, 2 * self.lanes, 2)) for n in (0, 1)]
+
+    def store_pairs(self, even: Any, odd: Any, row: Any, place: Any) -> None:
+        first, halves = self.builder.mul(place, constant(2)), [even, odd]
+        if self.lanes > 1:
+            mixed = [n // 2 + n % 2 * self.lanes for n in range(2 * self.lanes)]
+            halves = [self.shuffled(even, odd, mixed[: self.lanes]), self.shuffled(even, odd, mixed[self.lanes :])]
+        for n, half in enumerate(halves):
+            self.store(half, row, self.builder.add(first, constant(n * self.lanes)))
+
+    def gather(self, row: Any, place: Any, step: Any) -> Any:
+        """Numbers that lie `step` apart."""
+        found = ir.Constant(self.type, ir.Undefined)
+        for n in range(self.lanes):
+            there = self.builder.mul(self.builder.add(place, constant(n)), step)
+            number = self.builder.load(self.pointer(row, there, self.element), align=self.bytes)
+            if self.lanes == 1:
+                return number
+            found = self.builder.insert_element(found, number, ir.IntType(32)(n))
+        return found
+
+    def spread(self, number: float) -> Any:
+        return ir.Constant(self.type, number if self.lanes == 1 else [number] * self.lanes)
+
+    def sum(self, value: Any) -> Any:
+        if self.lanes == 1:
+            return value
+        parts = [self.builder.extract_element(value, ir.IntType(32)(n)) for n in range(self.lanes)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.builder.fadd(total, part)
+        return total
 
 
-@kernel
-def data_along(x, t0, t1, t2, t3, count):
-    """t = B x, of the tiles along a row"""
-    noalias()
-    for i in range(count):
-        a, b, c, d = x[2 * i], x[2 * i + 1], x[2 * i + 2], x[2 * i + 3]
-        t0[i] = a - c
-        t1[i] = b + c
-        t2[i] = c - b
-        t3[i] = b - d
+def _rows(formula: Formula, sources: int, targets: int, how: str = "") -> Any:
+    """``f(*sources, *targets, count, like)``, or ``f(*sources, *targets, step, count, like)`` where `how` is `step`.
+
+    `pairs`: the one source has tiles side by side, of which each also reads the next one's first two numbers.
+    `results`: the one target has tiles side by side; it and `taps`, whose targets are the sources, take one more row,
+    to whose number the sum of all results is added.
+    """
+
+    @intrinsic
+    def function(typing_context, *given):
+        given = tuple(given[0]) if len(given) == 1 else given
+        like = given[-1]
+        if not is_real(like):
+            return None
+        shape = tile_shape(like)
+
+        def codegen(context, builder, sig, args):
+            prefer_wide_vectors(builder.function)
+            *rows, count, one = args
+            whole = builder.and_(count, constant(-shape.lanes))
+            for lanes, start, stop in ((shape.lanes, constant(0), whole), (1, whole, count)):
+                step = _Lanes(builder, one.type, lanes, shape.bytes)
+                total = None
+                if how in ("results", "taps"):
+                    total = cgutils.alloca_once_value(builder, step.spread(0.0))
+                    builder.store(step.spread(0.0), total)
+                with cgutils.for_range_slice(builder, start, stop, constant(lanes), inc=True) as (place, _):
+                    _one_step(step, formula, rows[:sources], rows[sources:], place, how, total)
+                if total is not None:
+                    cell = builder.inttoptr(rows[-1], one.type.as_pointer())
+                    builder.store(builder.fadd(builder.load(cell), step.sum(builder.load(total))), cell)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * (len(given) - 1), like), codegen
+
+    return function
 
 
-@kernel
-def results_spread_across(x0, x1, t0, t1, t2, t3, count):
-    """t = A x, across two rows"""
-    noalias()
-    for i in range(count):
-        t0[i] = x0[i]
-        t1[i] = x0[i] + x1[i]
-        t2[i] = x0[i] - x1[i]
-        t3[i] = -x1[i]
+def _one_step(
+    step: _Lanes, formula: Formula, sources: Sequence[Any], others: Sequence[Any], place: Any, how: str, total: Any
+) -> None:
+    builder = step.builder
+    if how == "pairs":
+        values = [*step.load_pairs(sources[0], place), *step.load_pairs(sources[0], builder.add(place, constant(1)))]
+    elif how == "own pairs":
+        values = step.load_pairs(sources[0], place)
+    elif how == "step":
+        values = [step.gather(row, place, others[-1]) for row in sources]
+    else:
+        values = [step.load(row, place) for row in sources]
+    found = formula(builder, values, step.spread(0.5))
+    if how == "results":
+        step.store_pairs(found[0], found[1], others[0], place)
+    else:
+        for value, row in zip(found, sources if how == "taps" else others, strict=False):
+            step.store(value, row, place)
+    if total is not None:
+        for value in found:
+            builder.store(builder.fadd(builder.load(total), value), total)
 
 
-@kernel
-def results_spread_along(x, t0, t1, t2, t3, count):
-    """t = A x, of the tiles along a row"""
-    noalias()
-    for i in range(count):
-        a, b = x[2 * i], x[2 * i + 1]
-        t0[i] = a
-        t1[i] = a + b
-        t2[i] = a - b
-        t3[i] = -b
+def _data(b: Any, x: Sequence[Any], half: Any) -> Sequence[Any]:
+    """B x"""
+    return b.fsub(x[0], x[2]), b.fadd(x[1], x[2]), b.fsub(x[2], x[1]), b.fsub(x[1], x[3])
 
 
-@kernel
-def taps_spread(k0, k1, k2, step, t0, t1, t2, t3, count, half):
-    """t = G k, of taps that lie `step` apart"""
-    noalias()
-    for i in range(count):
-        a, b, c = k0[i * step], k1[i * step], k2[i * step]
-        t0[i] = a
-        t1[i] = half * (a + b + c)
-        t2[i] = half * (a - b + c)
-        t3[i] = c
+def _spread(b: Any, y: Sequence[Any], half: Any) -> Sequence[Any]:
+    """A y"""
+    return y[0], b.fadd(y[0], y[1]), b.fsub(y[0], y[1]), b.fneg(y[1])
 
 
-@kernel
-def results_across(m0, m1, m2, m3, y0, y1, count):
-    """y = A' m, across four rows"""
-    noalias()
-    for i in range(count):
-        y0[i] = m0[i] + m1[i] + m2[i]
-        y1[i] = m1[i] - m2[i] - m3[i]
+def _taps_spread(b: Any, k: Sequence[Any], half: Any) -> Sequence[Any]:
+    """G k"""
+    ends = b.fadd(k[0], k[2])
+    return k[0], b.fmul(half, b.fadd(ends, k[1])), b.fmul(half, b.fsub(ends, k[1])), k[2]
 
 
-@kernel
-def results_along(m0, m1, m2, m3, y, count, one):
-    """y = A' m, side by side: two results of every tile, the last of which may have but one; the sum of all"""
-    noalias()
-    total = like(0.0, one)
-    for i in range(count // 2):
-        p, q = m0[i] + m1[i] + m2[i], m1[i] - m2[i] - m3[i]
-        y[2 * i] = p
-        y[2 * i + 1] = q
-        total += p + q
-    if count % 2 == 1:
-        last = count // 2
-        y[count - 1] = m0[last] + m1[last] + m2[last]
-        total += y[count - 1]
-    return total
+def _results(b: Any, m: Sequence[Any], half: Any) -> Sequence[Any]:
+    """A' m"""
+    return b.fadd(b.fadd(m[0], m[1]), m[2]), b.fsub(b.fsub(m[1], m[2]), m[3])
 
 
-@kernel
-def taps(m0, m1, m2, m3, count, half):
-    """m0, m1, m2 = G' m; the sum of all"""
-    noalias()
-    total = like(0.0, half)
-    for i in range(count):
-        a, d = half * (m1[i] + m2[i]), half * (m1[i] - m2[i])
-        p, r = m0[i] + a, m3[i] + a
-        m0[i] = p
-        m1[i] = d
-        m2[i] = r
-        total += p + d + r
-    return total
+def _taps(b: Any, m: Sequence[Any], half: Any) -> Sequence[Any]:
+    """G' m"""
+    both, apart = b.fmul(half, b.fadd(m[1], m[2])), b.fmul(half, b.fsub(m[1], m[2]))
+    return b.fadd(m[0], both), apart, b.fadd(m[3], both)
+
+
+data_across, data_along = _rows(_data, 4, 4), _rows(_data, 1, 4, "pairs")
+spread_across, spread_along = _rows(_spread, 2, 4), _rows(_spread, 1, 4, "own pairs")
+taps_spread = _rows(_taps_spread, 3, 4, "step")
+results_across, results_along = _rows(_results, 4, 2), _rows(_results, 4, 1, "results")
+taps = _rows(_taps, 4, 0, "taps")
+
+
+@intrinsic
+def finite(typing_context, x):
+    """Whether a number is neither infinite nor nan."""
+    if not is_real(x):
+        return None
+
+    def codegen(context, builder, sig, args):
+        size = call(builder, f"llvm.fabs.{suffix(x)}", args[0].type, args)
+        return builder.fcmp_ordered("<", size, ir.Constant(args[0].type, float("inf")))
+
+    return types.boolean(x), codegen

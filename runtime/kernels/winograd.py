@@ -24,7 +24,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from dlc.runtime.kernels.compilation import compact, intrinsic, kernel, native, types
+from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
 from dlc.runtime.kernels.contract import (
     WORD_BYTES,
     address_of,
@@ -34,15 +34,17 @@ from dlc.runtime.kernels.contract import (
     load_contract,
 )
 from dlc.runtime.kernels.gemm import gemm_symbol, load_gemm
-from dlc.runtime.kernels.primitives import absolute, call, is_real, like, suffix
+from dlc.runtime.kernels.parts import part
+from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import WORD, constant, flat, itemsize
 from dlc.runtime.kernels.transforms import (
     data_across,
     data_along,
+    finite,
     results_across,
     results_along,
-    results_spread_across,
-    results_spread_along,
+    spread_across,
+    spread_along,
     taps,
     taps_spread,
 )
@@ -57,7 +59,7 @@ def numbers(maps: int, channels: int, height: int, width: int, tile_rows: int) -
     along = (width + 1) // 2
     tiles = min(tile_rows, (height + 1) // 2) * along
     planes = maps * channels + channels * tiles + maps * tiles + 3 * GAP
-    return PLANES * planes + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
+    return PLANES * planes + GAP + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
 
 
 def winograd_symbol(real: Any) -> str:
@@ -95,8 +97,8 @@ def contracted(typing_context, rows, row_count, columns, column_count, steps, st
     return types.void(*[types.int64] * 10, one), codegen
 
 
-@kernel
-def fetched(source, step, count, target, one):
+@part
+def fetched(source, step, count, target, one) -> int:
     """The address of a row whose numbers lie side by side: the row itself, or a copy."""
     compact()
     if step == 1:
@@ -107,7 +109,7 @@ def fetched(source, step, count, target, one):
     return target
 
 
-@kernel
+@part
 def tiles_of(
     is_image, depth, height, width, first, tile_rows, along, x, in_depth, in_height, in_width, planes, plane, rows, one
 ):
@@ -116,126 +118,111 @@ def tiles_of(
     size, zero = itemsize(one), like(0.0, one)
     reach = 2 * along + (2 if is_image else 0)
     have = min(reach, width)
-    step = size * (2 * along + 4)
+    step, apart = size * (2 * along + 4), size * plane
     zeros, copies, sums = rows, rows + step, rows + 5 * step
     empty = flat(zeros, one)
     for i in range(reach):
         empty[i] = zero
     for c in range(depth):
         for u in range(tile_rows):
-            top = 2 * (first + u)
-            at = x + size * (c * in_depth + top * in_height)
-            row = size * in_height
+            top, row = 2 * (first + u), size * in_height
+            at = x + size * c * in_depth + top * row
             x0 = fetched(at, in_width, have, copies, one)
             x1 = fetched(at + row, in_width, have, copies + step, one) if top + 1 < height else zeros
             if is_image:
                 x2 = fetched(at + 2 * row, in_width, have, copies + 2 * step, one)
                 x3 = fetched(at + 3 * row, in_width, have, copies + 3 * step, one) if top + 3 < height else zeros
-                data_across(
-                    flat(x0, one), flat(x1, one), flat(x2, one), flat(x3, one), flat(sums, one),
-                    flat(sums + step, one), flat(sums + 2 * step, one), flat(sums + 3 * step, one), have,
-                )  # fmt: skip
+                data_across(x0, x1, x2, x3, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
             else:
-                results_spread_across(
-                    flat(x0, one), flat(x1, one), flat(sums, one), flat(sums + step, one),
-                    flat(sums + 2 * step, one), flat(sums + 3 * step, one), have,
-                )  # fmt: skip
+                spread_across(x0, x1, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
             target = planes + size * (c * tile_rows + u) * along
             for p in range(4):
-                t = flat(sums + p * step, one)
+                source, found = sums + p * step, flat(sums + p * step, one)
                 for i in range(have, reach):
-                    t[i] = zero
-                t0 = flat(target + size * plane * (4 * p), one)
-                t1 = flat(target + size * plane * (4 * p + 1), one)
-                t2 = flat(target + size * plane * (4 * p + 2), one)
-                t3 = flat(target + size * plane * (4 * p + 3), one)
+                    found[i] = zero
+                t = target + 4 * p * apart
                 if is_image:
-                    data_along(t, t0, t1, t2, t3, along)
+                    data_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, along, one)
                 else:
-                    results_spread_along(t, t0, t1, t2, t3, along)
+                    spread_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, along, one)
 
 
-@kernel
+@part
 def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, planes, plane, rows, one):
     """The planes of all taps, each a matrix of maps by channels, by G."""
     compact()
-    size, half = itemsize(one), like(0.5, one)
-    step = size * channels
+    size = itemsize(one)
+    step, apart, down = size * channels, size * plane, size * in_height
     for o in range(maps):
         for q in range(3):
-            at = k + size * (o * in_maps + q * in_width)
+            at, t = k + size * (o * in_maps + q * in_width), rows + step * q
             taps_spread(
-                flat(at, one), flat(at + size * in_height, one), flat(at + 2 * size * in_height, one), in_channels,
-                flat(rows + step * q, one), flat(rows + step * (3 + q), one), flat(rows + step * (6 + q), one),
-                flat(rows + step * (9 + q), one), channels, half,
-            )  # fmt: skip
+                at, at + down, at + 2 * down, t, t + 3 * step, t + 6 * step, t + 9 * step, in_channels, channels, one
+            )
         for p in range(4):
-            of_taps, target = rows + step * 3 * p, planes + size * (4 * p * plane + o * channels)
-            taps_spread(
-                flat(of_taps, one), flat(of_taps + step, one), flat(of_taps + 2 * step, one), 1, flat(target, one),
-                flat(target + size * plane, one), flat(target + 2 * size * plane, one),
-                flat(target + 3 * size * plane, one), channels, half,
-            )  # fmt: skip
+            at, t = rows + step * 3 * p, planes + 4 * p * apart + step * o
+            taps_spread(at, at + step, at + 2 * step, t, t + apart, t + 2 * apart, t + 3 * apart, 1, channels, one)
 
 
-@kernel
+@part
 def results_of(maps, height, width, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, rows, one):
-    """The results of some rows of tiles, by A', and their sum."""
+    """The results of some rows of tiles, by A'; their sum is added to the first number of the rows."""
     compact()
-    size, total = itemsize(one), like(0.0, one)
-    tiles = tile_rows * along
-    step, line = size * tiles, rows + 8 * size * tiles
+    size, tiles = itemsize(one), tile_rows * along
+    step, apart, pairs = size * tiles, size * plane, width // 2
+    lines = rows + size * GAP
+    line, total = lines + 8 * step, flat(rows, one)
     for o in range(maps):
         for q in range(4):
-            m = planes + size * (q * plane + o * tiles)
-            results_across(
-                flat(m, one), flat(m + 4 * size * plane, one), flat(m + 8 * size * plane, one),
-                flat(m + 12 * size * plane, one), flat(rows + q * step, one), flat(rows + (4 + q) * step, one), tiles,
-            )  # fmt: skip
-        for u in range(2 * tile_rows):
-            place = 2 * first + u
-            if place >= height:
-                continue
-            target = y + size * (o * in_maps + place * in_height)
-            m = rows + (u % 2) * 4 * step + size * (u // 2) * along
+            m, t = planes + q * apart + step * o, lines + q * step
+            results_across(m, m + 4 * apart, m + 8 * apart, m + 12 * apart, t, t + 4 * step, tiles, one)
+        for u in range(min(2 * tile_rows, height - 2 * first)):
+            target = y + size * (o * in_maps + (2 * first + u) * in_height)
+            m = lines + u % 2 * 4 * step + size * (u // 2) * along
             written = target if in_width == 1 else line
-            total += results_along(
-                flat(m, one), flat(m + step, one), flat(m + 2 * step, one), flat(m + 3 * step, one),
-                flat(written, one), width, one,
-            )  # fmt: skip
+            results_along(m, m + step, m + 2 * step, m + 3 * step, written, rows, pairs, one)
+            if width % 2 == 1:
+                m0, m1, m2 = flat(m, one), flat(m + step, one), flat(m + 2 * step, one)
+                last = m0[pairs] + m1[pairs] + m2[pairs]
+                flat(written, one)[width - 1] = last
+                total[0] += last
             if in_width != 1:
                 of_line, of_y = flat(line, one), flat(target, one)
                 for v in range(width):
                     of_y[v * in_width] = of_line[v]
-    return total
 
 
-@kernel
-def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, one):
+@part
+def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, rows, one) -> bool:
     """The taps, by G', if they are finite; whether they are."""
     compact()
-    size, half, total, count = itemsize(one), like(0.5, one), like(0.0, one), maps * channels
+    size, count, total = itemsize(one), maps * channels, flat(rows, one)
     step = size * plane
     for q in range(4):
         m = planes + q * step
-        taps(flat(m, one), flat(m + 4 * step, one), flat(m + 8 * step, one), flat(m + 12 * step, one), count, half)
+        taps(m, m + 4 * step, m + 8 * step, m + 12 * step, rows, count, one)
+    total[0] = like(0.0, one)
     for p in range(3):
         m = planes + 4 * p * step
-        total += taps(flat(m, one), flat(m + step, one), flat(m + 2 * step, one), flat(m + 3 * step, one), count, half)
-    if not absolute(total) < like(float("inf"), one):
+        taps(m, m + step, m + 2 * step, m + 3 * step, rows, count, one)
+    if not finite(total[0]):
         return False
     for o in range(maps):
         for p in range(3):
             for q in range(3):
                 target = flat(k + size * (o * in_maps + p * in_height + q * in_width), one)
                 found = flat(planes + (4 * p + q) * step + size * o * channels, one)
-                for c in range(channels):
-                    target[c * in_channels] = found[c] + (target[c * in_channels] if accumulate else like(0.0, one))
+                if accumulate:
+                    for c in range(channels):
+                        target[c * in_channels] += found[c]
+                else:
+                    for c in range(channels):
+                        target[c * in_channels] = found[c]
     return True
 
 
-@kernel
-def results(x, y, z, a, b, c, tile_rows, room, one):
+@part
+def results(x, y, z, a, b, c, tile_rows, room, one) -> bool:
     """Whether the results are finite and written; lists as in `contract`."""
     compact()
     size, zero = itemsize(one), like(0.0, one)
@@ -246,27 +233,28 @@ def results(x, y, z, a, b, c, tile_rows, room, one):
     image = room + size * PLANES * of_taps
     found = image + size * PLANES * of_image
     rows = found + size * PLANES * of_results
+    after = rows + size * GAP
     tiles_of_taps(maps, channels, a, x[1], z[1], z[4], z[7], room, of_taps, rows, one)
-    total = zero
+    total = flat(rows, one)
+    total[0] = zero
     for first in range(0, all_rows, tile_rows):
         number = min(tile_rows, all_rows - first)
         tiles = number * along
         tiles_of(
-            True, channels, height + 2, width + 2, first, number, along, b, z[2], y[1], y[4], image, of_image, rows, one
-        )
+            True, channels, height + 2, width + 2, first, number, along, b, z[2], y[1], y[4], image, of_image, after,
+            one,
+        )  # fmt: skip
         for plane in range(PLANES):
             multiplied(
                 0, maps, tiles, channels, room + size * plane * of_taps, channels, image + size * plane * of_image,
                 tiles, zero, found + size * plane * of_results, tiles,
             )  # fmt: skip
-        total += results_of(
-            maps, height, width, first, number, along, found, of_results, c, x[2], y[2], y[5], rows, one
-        )
-    return absolute(total) < like(float("inf"), one)
+        results_of(maps, height, width, first, number, along, found, of_results, c, x[2], y[2], y[5], rows, one)
+    return finite(total[0])
 
 
-@kernel
-def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, room, one):
+@part
+def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, room, one) -> bool:
     """Whether the derivatives by taps are finite and written; lists as in `contract`, images apart."""
     compact()
     size = itemsize(one)
@@ -296,7 +284,7 @@ def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, roo
                     tiles, kept, room + size * plane * of_taps, channels,
                 )  # fmt: skip
             kept = one
-    return taps_of(maps, channels, room, of_taps, c, x[2], y[2], y[5], y[8], accumulate, one)
+    return taps_of(maps, channels, room, of_taps, c, x[2], y[2], y[5], y[8], accumulate, rows, one)
 
 
 def product(
