@@ -150,7 +150,7 @@ class Tiles:
 @dataclass(frozen=True)
 class Matmul:
     """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1.  Either all operands have ``Steps`` for rows
-    and columns, or none has.  ``way``: by which implementation, if it is forced.
+    and columns, or none has.  ``way``: by which implementation, if it is forced; ``label``: which equation it computes.
     """
 
     m: Expr
@@ -162,6 +162,7 @@ class Matmul:
     accumulate: bool
     way: Gemm = ""
     tiles: Tiles | None = None
+    label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

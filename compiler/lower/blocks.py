@@ -98,7 +98,7 @@ class _Blocking:
         return list(found)
 
     def _product(self, statement: Statement) -> Product | None:
-        return self.products.get(statement.c.buffer) if isinstance(statement, Matmul) else None
+        return self.products.get(statement.label) if isinstance(statement, Matmul) else None
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -136,7 +136,11 @@ class _Blocking:
                     yield Member(statement, group[0], at, role, product)
 
     def _is_worth(self, run: _Run) -> bool:
-        """Whether a product leaves something to a block, and another takes something from there."""
+        """Whether a product leaves something to a block, and another takes it from there; or whether a mask leaves less
+        to multiply.
+        """
+        if _masked(run):
+            return True
         shrinking = self._shrinking(run)
         made = {one.statement.c.buffer for one in run.members if isinstance(one.statement, Matmul)}
         taken = {

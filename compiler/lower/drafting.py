@@ -100,7 +100,7 @@ class _Drafting:
         self.facts = _facts(graph)
         self.added: list[Tensor] = []
         self.beside = _beside_copies(graph)
-        self.needed = needed(graph, self._reads_all)
+        self.needed = needed(graph, self._reads_all, _times(self.orders.values()))
         self.zeros = {key: zeros(tensor) for key, tensor in graph.tensors.items()}
 
     def _reads_all(self, tensor: Tensor, equation: Equation) -> bool:
@@ -169,10 +169,10 @@ class _Drafting:
             return
         for packed in level.packer.tensors[before:]:
             self._pack(level, packed, when)
-        count = sizes_product((*own.indices, *product.reduced))
-        draft = Draft([(tensor, seen(found))], product_body(found), work=[count], formulas=[shown])
-        products = {tensor.id: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
-        draft = replace(draft, over=level.over, when=when, products=products, called={tensor.id: found})
+        count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
+        draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
+        products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
+        draft = replace(draft, over=level.over, when=when, products=products, called={label: found})
         if found.shares_rows:
             level.append(replace(draft, split=own.indices[0].size, is_finished=True), draft.computes)
         else:
@@ -284,7 +284,7 @@ class _Drafting:
         shown: tuple[Tensor, Equation],
         when: tuple[Expr, ...],
     ) -> Draft:
-        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation) if not level.over else ())
+        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation))
         if not equation.is_whole or is_written_out(equation):
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
@@ -298,6 +298,18 @@ def _order(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]
     found = order(graph, component)
     if isinstance(found, Conflict):
         raise InternalError(f"a recurrence without order: {', '.join(component)}")
+    return found
+
+
+def _times(orders: Iterable[Iterable[Loop | Place]]) -> Mapping[str, frozenset[int]]:
+    """The axes of tensors that recurrences run along."""
+    found: dict[str, frozenset[int]] = {}
+    for steps in orders:
+        for step in steps:
+            if isinstance(step, Loop):
+                inner = _times((step.body,))
+                for name, time in step.times.items():
+                    found[name] = found.get(name, frozenset()) | inner.get(name, frozenset()) | {time.axis}
     return found
 
 

@@ -71,7 +71,7 @@ class Draft:
     after: Body = ()
     before_block: Body = ()
     after_block: Body = ()
-    products: dict[str, Product] = field(default_factory=dict)  # by what they compute
+    products: dict[str, Product] = field(default_factory=dict)  # by their labels
     called: dict[str, Plan | Tabled] = field(default_factory=dict)  # likewise, those through tables among them
     is_split_twice: bool = False
 
@@ -255,7 +255,7 @@ def _multiplies_at(draft: Draft, index: Index) -> bool:
         if isinstance(one, Store) and not any(e in (index, SHARD) for e in one.subscripts):
             return False
         if isinstance(one, Matmul) and not any(e in (index, SHARD) for e in one.c.piece):
-            product = draft.products.get(one.c.buffer)
+            product = draft.products.get(one.label)
             parts = polynomial(one.c.offset).split(index)
             if product is None or parts is None or parts[0] not in product.strides_of_batch:
                 return False

@@ -20,6 +20,8 @@ from dlc.compiler.ir.conditions import conjuncts, is_zero
 from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, reads, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
 
+_ROUNDS = 8  # along a circle: tensors that are needed where another is
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -51,31 +53,68 @@ def zeros(tensor: Tensor) -> Mask:
     return Mask(tuple(subscripts), tuple(_about(_facts(value.cond), subscripts)))
 
 
-def needed(graph: Graph, reads_all: Callable[[Tensor, Equation], bool]) -> Mapping[str, Mask]:
+def needed(
+    graph: Graph, reads_all: Callable[[Tensor, Equation], bool], times: Mapping[str, frozenset[int]]
+) -> Mapping[str, Mask]:
     """Where the elements of each tensor are needed; those that are left out of the mapping are needed everywhere.
 
-    ``reads_all`` tells the equations whose kernels do not keep to the conditions in them.
+    ``reads_all`` tells the equations whose kernels do not keep to the conditions in them, ``times`` the axes that
+    recurrences run along, of which no facts are told.
     """
-    found: dict[str, Mask] = {}
-    wanted = set(graph.roots)
-    readers: dict[str, list[list[Polynomial]]] = {}
-    axes = {key: tuple(fresh(size, "n") for size in tensor.sizes) for key, tensor in graph.tensors.items()}
-    for component in reversed(list(components(graph))):
-        loose = is_recurrent(graph, component)
-        for name in component:
-            tensor = graph.tensors[name]
-            if not (loose or name in wanted or tensor.type != "real" or not _is_plain(tensor)):
-                facts = _in_common(readers.get(name, []))
-                if facts:
-                    found[name] = Mask(axes[name], tuple(facts))
-        for name in component:
-            tensor = graph.tensors[name]
+    return _Needs(graph, reads_all, times).found()
+
+
+class _Needs:
+    def __init__(
+        self, graph: Graph, reads_all: Callable[[Tensor, Equation], bool], times: Mapping[str, frozenset[int]]
+    ) -> None:
+        self._graph, self._reads_all, self._times = graph, reads_all, times
+        self._roots = set(graph.roots)
+        self._axes = {key: tuple(fresh(size, "n") for size in tensor.sizes) for key, tensor in graph.tensors.items()}
+        self._masks: dict[str, Mask] = {}
+        self._readers: dict[str, dict[str, list[list[Polynomial]]]] = {}  # tensor -> reader -> facts of its reads
+
+    def found(self) -> Mapping[str, Mask]:
+        for component in reversed(list(components(self._graph))):
+            if not is_recurrent(self._graph, component):
+                self._tell(component)
+                self._look(component)
+                continue
+            # At first all is needed of the tensors on a circle; what is told of one tells more of those that it reads.
+            self._look(component)
+            for _ in range(_ROUNDS):
+                before = dict(self._masks)
+                self._tell(component)
+                self._look(component)
+                if before == self._masks:
+                    break
+        return self._masks
+
+    def _tell(self, names: Iterable[str]) -> None:
+        """Where these tensors are needed, as far as it is known what their readers ask for."""
+        for name in names:
+            tensor = self._graph.tensors[name]
+            if name in self._roots or name in self._masks or tensor.type != "real" or not _is_plain(tensor):
+                continue
+            facts = _in_common([each for own in self._readers.get(name, {}).values() for each in own])
+            moving = {self._axes[name][axis] for axis in self._times.get(name, ())}
+            facts = [fact for fact in facts if moving.isdisjoint(fact.atoms)]
+            if facts:
+                self._masks[name] = Mask(self._axes[name], tuple(facts))
+
+    def _look(self, names: Iterable[str]) -> None:
+        """What these tensors read, and where."""
+        for name in names:
+            tensor = self._graph.tensors[name]
+            found: dict[str, list[list[Polynomial]]] = {}
             for equation in tensor.equations:
-                strict = loose or reads_all(tensor, equation)
-                own = found[name].at(equation.subscripts) if name in found else []
+                strict = self._reads_all(tensor, equation)
+                own = self._masks[name].at(equation.subscripts) if name in self._masks else []
                 for read, facts in _reads(equation, [] if strict else own, strict):
-                    readers.setdefault(read.tensor, []).append(_of_axes(read, facts, axes[read.tensor]))
-    return found
+                    told = _of_axes(read, facts, self._axes[read.tensor])
+                    found.setdefault(read.tensor, []).append(told)
+            for key, facts in found.items():
+                self._readers.setdefault(key, {})[name] = facts
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -111,6 +111,8 @@ class Block:
             self._part(call.b, member, (k0, "inner"), (n0, "columns")),
             self._part(call.c, member, (m0, "rows"), (n0, "columns")),
             call.accumulate or member.role == "inner",
+            way=call.way,
+            label=call.label,
         )
 
     def _part(self, operand: Operand, member: Member, row: tuple[Expr, str], column: tuple[Expr, str]) -> Operand:

@@ -215,7 +215,7 @@ def product_pieces(
                 return (replace(statement, c=c, accumulate=True),)
         return ()  # what sets the result to 0
 
-    body = tuple(one for statement in product_body(product) for one in added(statement))
+    body = tuple(one for statement in product_body(product, piece.id) for one in added(statement))
     place = (*lead, *equation.subscripts)
     draft = Draft(
         [(product.product.tensor, seen(product))],

@@ -249,10 +249,12 @@ def seen(found: Plan | Tabled) -> Equation:
     return replace(found.product.equation, value=Reduce("sum", found.product.reduced, value))
 
 
-def product_body(found: Plan | Tabled) -> tuple[Statement, ...]:
-    """The statements of a contraction's kernel.  One whose rows are shared out is restricted to a shard's part."""
+def product_body(found: Plan | Tabled, label: str = "") -> tuple[Statement, ...]:
+    """The statements of a contraction's kernel, with this label for the product.  One whose rows are shared out is
+    restricted to a shard's part.
+    """
     if isinstance(found, Tabled):
-        return tabled_body(found)
+        return tabled_body(found, label)
     product = found.product
     result = product.result
     split_rows = found.shares_rows
@@ -271,6 +273,7 @@ def product_body(found: Plan | Tabled) -> tuple[Statement, ...]:
         _even(found.right.layout, looped, Polynomial(()), found.right.inner, found.right.own),
         _even(result, looped, start * row_step, row_step, polynomial(ONE)),
         accumulate=bool(found.outer),
+        label=label,
     )
     body: tuple[Statement, ...] = loops(found.outer, (call,))
     if found.outer:

@@ -100,7 +100,7 @@ def in_shares(loop: For, called: Called, buffers: Mapping[str, Buffer], names: N
 def _part(step: _Step, called: Called, start: Read, stop: Read, all_shares: Expr) -> Body:
     if isinstance(step.statement, For):
         return (replace(step.statement, start=start, stop=stop),)
-    cut = with_part(called[step.statement.c.buffer], step.statement, step.index, start, stop)
+    cut = with_part(called[step.statement.label], step.statement, step.index, start, stop)
     if sliding(step.statement) is None:
         return (cut,)
     return If(all_shares, (step.statement,)), If(op("not", all_shares), (cut,))  # a whole sample may be taken in tiles
@@ -117,9 +117,9 @@ def _step(statement: Statement, called: Called, buffers: Mapping[str, Buffer]) -
         places = {key: found for key, found in accesses((statement,)).items() if key in buffers}
         at = {key: _axes_at(index, found) for key, found in places.items()}
         return _Step(statement, index, at, _is_own(statement, buffers))
-    if not isinstance(statement, Matmul) or statement.c.buffer not in called:
+    if not isinstance(statement, Matmul) or statement.label not in called:
         return None
-    found = called[statement.c.buffer]
+    found = called[statement.label]
     index = next((i for i in found.product.equation.indices if i in (*found.rows[:1], *found.columns[:1])), None)
     if index is None or free_indices(index.size):
         return None

@@ -89,8 +89,8 @@ def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:
     return _groups(product, ways) is not None and all(packer.in_place(value) for value in factors)
 
 
-def tabled_body(found: Tabled) -> tuple[Statement, ...]:
-    """The statements of its kernel.  One whose rows or columns are shared out is restricted to a shard's part."""
+def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
+    """The statements of its kernel, with this label for the product.  One whose rows or columns are shared out is restricted to a shard's part."""
     product, result = found.product, found.product.result
     looped = found.looped
     split = product.equation.indices[0] if found.shares_rows else None
@@ -110,6 +110,7 @@ def tabled_body(found: Tabled) -> tuple[Statement, ...]:
         _operand(found.right, looped, split, reduced[1], columns[0]),
         _operand(result, looped, split, rows[1], columns[1]),
         accumulate=False,
+        label=label,
     )
     return loops(looped, (call,))
 

@@ -68,6 +68,29 @@ layer Heads(q[B,T,H,G,D], k[B,S,H,G,D], v[B,S,H,G,E]) -> y[B,T,H,G,E]:
     a[b,h,g,t,s] = [s <= t]*exp(score[b,h,g,t,s]) / sum[s' : s' <= t] exp(score[b,h,g,t,s'])
     y[b,t,h,g,e] = a[b,h,g,t,s]*v[b,s,h,g,e]
 """
+SPECS["layers"] = """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E]:
+    index L = 3
+    h[0,b,t,d] = q[b,t,d]
+    score[l,b,t,s] = h[l,b,t,d]*k[b,s,d]
+    a[l,b,t,s] = [s <= t]*exp(score[l,b,t,s]) / sum[s' : s' <= t] exp(score[l,b,t,s'])
+    h[l+1,b,t,d] = a[l,b,t,s]*k[b,s,d]
+    y[b,t,e] = sum[s, l] a[l,b,t,s]*v[b,s,e]
+"""
+SPECS["two products in one tensor"] = """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E]:
+    score[b,t,s] = q[b,t,d]*k[b,s,d]
+    a[b,t,s] = [s <= t]*tanh(score[b,t,s])
+    c[b,t,s] = [s >= t]*sin(score[b,t,s])
+    both[b,0,t,e] = a[b,t,s]*v[b,s,e]
+    both[b,1,t,e] = c[b,t,s]*v[b,s,e]
+    y[b,t,e] = both[b,0,t,e] + sin(both[b,1,t,e])
+"""
+SPECS["mask alone"] = """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E], a[B,T,S]:
+    a[b,t,s] = [s <= t]*(sum[d] q[b,t,d]*k[b,s,d])
+    y[b,t,e] = a[b,t,s]*v[b,s,e]
+"""
 FIXED = {"one member of a group": (("H", 3), ("G", 1))}  # steps over heads and over members are equal
 SIZES = [(1, 37, 37), (2, 33, 5), (1, 5, 41), (2, 1, 1), (1, 0, 3), (0, 4, 4)]
 
@@ -113,7 +136,9 @@ def test_no_matrix_of_scores_is_kept(name: str) -> None:
     assert not squares(program)
 
 
-@pytest.mark.parametrize(("name", "count"), [("past", 6), ("window", 6), ("behind", 6), ("backwards", 6), ("all", 0)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("past", 6), ("window", 6), ("behind", 6), ("backwards", 6), ("all", 0), ("layers", 5)]
+)
 def test_products_keep_to_the_bounds_of_a_mask(name: str, count: int) -> None:
     _, program = entry(name)
     whole = (Size("S"), Size("T"), Size("D"), Size("E"))

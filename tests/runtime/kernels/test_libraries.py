@@ -80,4 +80,3 @@ def test_parts_are_optimised_with_their_function_alone(monkeypatch: pytest.Monke
     calls = [line for line in compiled._library.get_llvm_str().splitlines() if " call " in line]
     assert not [line for line in calls if "tripled" in line or "nine_times" in line]
     assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(compiled.address)(5) == 90
-
