@@ -27,7 +27,7 @@ from dlc.compiler.ir.functions import ScalarFunction
 from dlc.compiler.ir.graph import Graph, Objective, Output, Tensor, Update, whole
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.ir.ways import OPEN, Ways
-from dlc.compiler.lower import in_place, lower
+from dlc.compiler.lower import in_old_places, in_place, lower
 from dlc.compiler.passes import (
     borders,
     cse,
@@ -352,7 +352,7 @@ def program(
 
 def lowered(graphs: dict[str, Graph], ways: Ways = OPEN) -> Program:
     """The loops of the entries of one definition, with some implementations forced."""
-    result = lower(graphs, ways)
+    result = in_old_places(lower(graphs, ways))
     if optimizer.STEP in graphs:
         result = in_place(result)
     loops_verify.check(result, LOWER)

@@ -90,7 +90,9 @@ def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:
 
 
 def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
-    """The statements of its kernel, with this label for the product.  One whose rows or columns are shared out is restricted to a shard's part."""
+    """The statements of its kernel, with this label for the product.  One whose rows or columns are shared out is
+    restricted to a shard's part.
+    """
     product, result = found.product, found.product.result
     looped = found.looped
     split = product.equation.indices[0] if found.shares_rows else None

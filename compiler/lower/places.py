@@ -1,0 +1,123 @@
+"""Tensors that take the place of others, which nobody needs any more.
+
+Where the last loop that reads a tensor writes another one of the same shape, element by element, one place in memory
+does for both::
+
+    d_x[b,i] = d_y[b,i]*g(x[b,i])    ->    x[b,i] = d_y[b,i]*g(x[b,i])
+
+So the gradient of an activation lies where what it was taken of lay, of all layers at once if they are a recurrence.
+The loops hold nothing else, visit every element once, and read only the element that they are about to write.  All
+else that touches the old tensor stands in regions before, and the new one is touched by nothing that runs before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.expr import Expr, Index, free_indices, reads, walk
+from dlc.compiler.ir.loops import SHARDS, Entry, For, Kernel, Let, Program, Statement, Store, expressions
+from dlc.compiler.lower.fusion import touches, with_buffers_renamed, writes
+
+
+def in_old_places(program: Program) -> Program:
+    """The program with tensors in the places of others wherever that is right."""
+    for name in program.kernels:
+        new = _stored(program.kernels[name])
+        if new is None:
+            continue
+        for old in sorted(_candidates(program, name, new)):
+            if all(_allows(program, entry, name, old, new) for entry in program.entries):
+                program = _with_one_place(program, old, new)
+                break
+    return program
+
+
+def _with_one_place(program: Program, old: str, new: str) -> Program:
+    users = {key: kernel for key, kernel in program.kernels.items() if new in touches(kernel.body)}
+    changed = {key: replace(one, body=with_buffers_renamed(one.body, {new: old})) for key, one in users.items()}
+    buffers = {key: buffer for key, buffer in program.buffers.items() if key != new}
+    return replace(program, kernels={**program.kernels, **changed}, buffers=buffers)
+
+
+def _loops(kernel: Kernel) -> tuple[list[Index], Sequence[Statement]]:
+    """The indices of the loops that hold all of the kernel, and what stands in the innermost."""
+    indices: list[Index] = []
+    body: Sequence[Statement] = kernel.body
+    while len(body) == 1 and isinstance(body[0], For):
+        indices.append(body[0].index)
+        body = body[0].body
+    return indices, body
+
+
+def _stored(kernel: Kernel) -> str | None:
+    """The one tensor that the kernel writes, if all of it are loops around stores."""
+    indices, body = _loops(kernel)
+    found = {one.buffer for one in body if isinstance(one, Store)}
+    if not indices or len(found) != 1 or not all(isinstance(one, Let | Store) for one in body):
+        return None
+    return found.pop()
+
+
+def _candidates(program: Program, name: str, new: str) -> set[str]:
+    """The tensors of the same shape that the kernel reads nowhere but where it writes, and before that."""
+    indices, body = _loops(program.kernels[name])
+    stores = [number for number, one in enumerate(body) if isinstance(one, Store)]
+    place = next(one.subscripts for one in body if isinstance(one, Store))
+    over = program.kernels[name].over
+    if len(stores) != 1 or not _visits_once(place, [*indices, *over]) or not _is_internal(program, new):
+        return set()
+    read = [read for one in body for read in reads(*expressions(one))]
+    late = {read.tensor for one in body[stores[0] + 1 :] for read in reads(*expressions(one))}
+    buffer = program.buffers[new]
+    return {
+        one.tensor
+        for one in read
+        if one.tensor not in late | {new}
+        and _is_internal(program, one.tensor)
+        and replace(program.buffers[one.tensor], id=new) == buffer
+        and all(other.subscripts == place for other in read if other.tensor == one.tensor)
+    }
+
+
+def _is_internal(program: Program, name: str) -> bool:
+    buffer = program.buffers.get(name)
+    if buffer is None or buffer.role != "workspace" or not buffer.sizes:
+        return False
+    return SHARDS not in walk(*buffer.sizes)
+
+
+def _visits_once(place: Sequence[Expr], indices: Sequence[Index]) -> bool:
+    """Whether the subscripts are different ones for different values of the indices."""
+    left = set(indices)
+    for subscript in place:
+        found = left.intersection(free_indices(subscript))
+        if len(found) == 1:
+            (index,) = found
+            parts = polynomial(subscript).split(index)
+            if parts is None or not parts[0].value or set(indices).intersection(parts[1].atoms):
+                return False
+            left.remove(index)
+        elif found:
+            return False
+    return not left
+
+
+def _allows(program: Program, entry: Entry, name: str, old: str, new: str) -> bool:
+    """Whether in this entry all else that touches the old tensor runs in regions before, and all else that touches the
+    new one runs later and only reads it.
+    """
+    touched = [[(key, touches(program.kernels[key].body)) for key in region.kernels] for region in entry.regions]
+    if not any(new in names for region in touched for _, names in region):
+        return True
+    homes = [number for number, region in enumerate(touched) for key, _ in region if key == name]
+    if len(homes) != 1:
+        return False
+    before = [one for region in touched[: homes[0]] for one in region]
+    behind = [one for region in touched[homes[0] :] for one in region]
+    here = next(number for number, (key, _) in enumerate(behind) if key == name)
+    others = [names for number, (_, names) in enumerate(behind) if number != here]
+    if any(new in names for _, names in (*before, *behind[:here])) or any(old in names for names in others):
+        return False
+    return not any(new in writes(program.kernels[key].body) for key, _ in behind[here + 1 :])

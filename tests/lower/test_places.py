@@ -1,0 +1,74 @@
+"""Tensors that take the place of others: programs with them compute what the graph says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numeric.harness import graph_of
+
+from dlc.compiler import pipeline
+from dlc.compiler.ir import loops_reference, loops_verify
+from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.loops import Program
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.lower import in_old_places, lower
+
+LAYERS = """
+layer Deep(x[B,J]; up[L,I,J] ~ normal(0, 1), down[L,J,I] ~ normal(0, 1)) -> y[B,J]:
+    h[0,b,j] = x[b,j]
+    s[l,b,i] = up[l,i,j]*h[l,b,j]
+    h[l+1,b,j] = h[l,b,j] + down[l,j,i]*sin(s[l,b,i])
+    y[b,j] = h[|L|,b,j]
+"""
+AGAIN = """
+layer Deep(x[B,J]; up[I,J] ~ normal(0, 1), down[J,I] ~ normal(0, 1)) -> y[B,J], z[B,I]:
+    s[b,i] = up[i,j]*x[b,j]
+    y[b,j] = sum[i] down[j,i]*sin(s[b,i])
+    z[b,i] = cos(s[b,i])
+"""
+TURNED = """
+layer Turned(x[I,I]; w[I,I] ~ normal(0, 1)) -> y[I,I]:
+    s[i,i'] = sum[i''] w[i,i'']*x[i'',i']
+    y[i,i'] = sum[i''] w[i'',i]*sin(s[i',i''])
+"""
+SIZES = {"B": 5, "J": 3, "I": 4, "L": 3}
+
+
+def programs(spec: str) -> tuple[Graph, Program, Program]:
+    graph = pipeline.entries(graph_of(spec), wrt="*")["vjp"]
+    plain = lower({"vjp": graph})
+    found = in_old_places(plain)
+    loops_verify.check(found, "places")
+    return graph, plain, found
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+@pytest.mark.parametrize("spec", [LAYERS, AGAIN, TURNED])
+def test_programs_compute_what_the_graph_says(spec: str, shards: int) -> None:
+    graph, _, program = programs(spec)
+    random = np.random.default_rng(0)
+    given = {
+        tensor.id: random.normal(size=[SIZES[size.name] for size in tensor.sizes])  # type: ignore[union-attr]
+        for tensor in graph.of_kind("input", "parameter", "cotangent")
+    }
+    expected = evaluate(graph, given, SIZES)
+    found = loops_reference.run(program, "vjp", given, SIZES, shards=shards)
+    for key in graph.roots:
+        np.testing.assert_allclose(found[key], expected[key], 1e-11, 1e-11, err_msg=key)
+
+
+def test_the_gradient_of_an_activation_lies_where_its_argument_lay_for_all_layers() -> None:
+    _, plain, program = programs(LAYERS)
+    assert "d_s" in plain.buffers and "s" in plain.buffers
+    assert plain.buffers.keys() - program.buffers.keys() == {"d_s"}
+
+
+def test_what_is_returned_keeps_its_place() -> None:
+    _, plain, program = programs(AGAIN)
+    assert {"y", "z"} <= program.buffers.keys()
+    assert program.buffers["z"] == plain.buffers["z"]
+
+
+def test_what_is_read_at_another_element_keeps_its_place() -> None:
+    _, plain, program = programs(TURNED)
+    assert plain.buffers.keys() == program.buffers.keys()
