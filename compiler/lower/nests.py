@@ -45,6 +45,7 @@ from dlc.compiler.lower.windows import window
 
 Names = Callable[[str], str]  # a fresh name for a local
 
+_SHORTEST_BOUNDED = 8  # elements of a row, of which some are not computed: fewer are a loop with a condition
 _SMALL_EXTENT = 16  # a reduced loop known to be this short is no place for vector lanes
 
 
@@ -92,7 +93,7 @@ def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
     conditions = list(conjuncts(value.cond))
     before, conditions = _apart(conditions, (last,))
     around, left = bounded_loops((last,), conditions)
-    if (extent is not None and extent < _SMALL_EXTENT) or len(left) == len(conditions):
+    if (extent is not None and extent < _SHORTEST_BOUNDED) or len(left) == len(conditions):
         return ()
     inside = Select(op("and", *left), value.yes, value.no) if left else value.yes
     row = around((Store(tensor.id, equation.subscripts, inside),))

@@ -57,7 +57,7 @@ def _joined(outer: For, buffers: Mapping[str, Buffer]) -> For | None:
     if not _pays(inner) or any(isinstance(one, Matmul | System) for one in statements(inner.body)):
         return None
     length = polynomial(inner.stop)
-    index = fresh(integer(op("mul", outer.index.size, inner.stop)), f"{outer.index.hint}{inner.index.hint}")
+    index = fresh(integer(op("mul", outer.index.size, inner.stop)), f"{outer.index.hint}{inner.index.hint}".lower())
 
     def shorter(buffer: str, subscripts: tuple[Expr, ...]) -> tuple[Expr, ...]:
         is_run = subscripts[-2:] == (outer.index, inner.index) and _last_extent(buffers[buffer], subscripts) == length
