@@ -166,6 +166,8 @@ class _Drafting:
         if product is None or found is None:
             if level.outer is not None or not self._in_pieces(level, tensor, own):
                 level.place(self._nest(level, tensor, own, shown, when))
+                if not self._needed(tensor, own):  # all of it is computed
+                    level.packer.remember(tensor, own)
             return
         for packed in level.packer.tensors[before:]:
             self._pack(level, packed, when)

@@ -20,6 +20,7 @@ from dlc.compiler.ir.expr import (
     Expr,
     Index,
     Read,
+    Select,
     canonical,
     free_indices,
     reads,
@@ -174,6 +175,13 @@ class Packer:
         result = layout(Read(name, tuple(order), "real"), self._sizes[name])
         assert result is not None
         return result
+
+    def remember(self, tensor: Tensor, equation: Equation) -> None:
+        """A tensor that may be a copy of another one, with a border, which products read too."""
+        value = equation.value
+        if not self._over and equation.is_whole and isinstance(value, Select) and reads(value) == [value.yes]:
+            form = canonical(value, equation.indices), tuple(index.size for index in equation.indices)
+            self._copied.setdefault(form, tensor.id)
 
     def bordered(self, value: Expr) -> Bordered | None:
         return bordered(value, self._over, self._formulas)

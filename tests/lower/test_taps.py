@@ -65,3 +65,27 @@ def test_what_moves_no_window_stays_a_loop() -> None:
     x, i = given("x", 4, "N"), index("i", 4)
     made = graph(x, whole("y", (i,), total(N, of=at(x, i, N))), outputs=["y"], sizes=["N"])
     assert locals_of(lower({"forward": made})) == 1
+
+
+def test_a_border_that_is_there_is_read_again() -> None:
+    """A sum under a guard beside windows of the copy with a border that it would make for itself."""
+    n, c, h, w, p, q = index("n", "N"), index("c", 3), index("h", 6), index("w", 7), index("p", 3), index("q", 3)
+    x, d = given("x", "N", 3, 6, 7), given("d", "N", 3, 6, 7)
+    a, b = index("a", 8), index("b", 9)
+    bordered = whole("z", (n, c, a, b), guarded_image(at(x, n, c, add(a, Const(-1)), add(b, Const(-1))), a, b))
+    y = whole("y", (n, c, h, w), total(p, q, of=at(bordered, n, c, add(h, p), add(w, q))))
+    rows, columns = add(h, p), add(w, q)
+    pixel = at(x, n, c, add(rows, Const(-1)), add(columns, Const(-1)))
+    k = whole("k", (c, p, q), total(n, h, w, of=guarded_image(mul(at(d, n, c, h, w), pixel), rows, columns)))
+    made = graph(x, d, bordered, y, k, outputs=["y", "k"], sizes=["N"])
+    program = lower({"forward": made})
+    assert [name for name, one in program.buffers.items() if one.role == "workspace"] == ["z", "k.piece"]
+    arrays = {name: np.random.default_rng(5).normal(size=(2, 3, 6, 7)) for name in ("x", "d")}
+    found, wanted = loops_reference.run(program, "forward", arrays, {"N": 2}, 2), evaluate(made, arrays, {"N": 2})
+    for name in ("y", "k"):
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12)
+
+
+def guarded_image(value: Expr, row: Expr, column: Expr) -> Expr:
+    inside = [op("lt", Const(0), row), op("le", row, Const(6)), op("lt", Const(0), column), op("le", column, Const(7))]
+    return when(op("and", *inside), value)
