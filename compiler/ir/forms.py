@@ -56,7 +56,7 @@ def is_contraction(equation: Equation) -> bool:
     return summed <= left & right and bool((left - right) & free) and bool((right - left) & free)
 
 
-_MOST_TERMS = 32
+_MOST_TERMS = 49  # seven by seven
 _SHORTEST_ROW = 4
 _LONGEST_STEP = 4  # elements that a row may jump over: further apart, each lies in a cache line of its own
 
