@@ -44,7 +44,7 @@ class Thresholds:
     multiplications below which a product is a loop nest; work of a region below which one thread runs it."""
 
     blas_from: int = 300_000_000
-    blas_transposed_from: int = 30_000_000
+    blas_transposed_from: int = 1_000_000_000
     loops_below: int = 2048
     parallel_work: int = 1 << 15
 

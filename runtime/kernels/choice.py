@@ -4,7 +4,8 @@
 DOTS      one column: a scalar product for every row
 ROWS      few rows against a transposed B: scalar products, because a panel of B would be used too little
 SUMS      one row, or one column against a transposed A: rows of the other factor, each times a number, added up
-BLAS      what is very long or very short, if BLAS can say it: integers of 32 bits, and rows that do not overlap
+BLAS      what is very large and long in every direction, or very short, if BLAS can say it: integers of 32 bits, and
+          rows that do not overlap
 TILE      everything else: the register tile of ``tile.py``
 ========  ==========================================================================================================
 """
@@ -15,7 +16,9 @@ from dlc.runtime.host import thresholds
 
 NOTHING, SCALE, DOTS, ROWS, SUMS_OF_B, SUMS_OF_A, BLAS, TILE = range(8)
 INT32_MAX = 2**31 - 1
-#: Multiplications from which BLAS is faster, and those if A is transposed and has more bytes than a second cache.
+#: Multiplications from which BLAS is faster if m, n and k are so long, and those if A is transposed and has more bytes
+#: than a second cache.
+LONG = 256
 BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = thresholds().blas_from, thresholds().blas_transposed_from, 1 << 20
 #: So few steps of k, on so many elements of C, are faster there too.
 BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
@@ -38,7 +41,7 @@ def implementation(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
     if n == 1 and ldc == 1:
         return SUMS_OF_A
     enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
-    if m * n * k >= enough or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM):
+    if (m * n * k >= enough and min(m, n, k) >= LONG) or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM):
         wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
         if wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX:
             return BLAS
@@ -74,12 +77,14 @@ def reason(
     count = m * n * k
     enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
     if found == BLAS:
-        if count >= enough:
+        if count >= enough and min(m, n, k) >= LONG:
             return "BLAS", f"{count:,} multiplications, at least {enough:,}"
         return "BLAS", f"k is {k}, at most {BLAS_UP_TO_DEPTH}, and C has {m * n:,} elements"
     if found == TILE:
-        if count >= enough:
+        if count >= enough and min(m, n, k) >= LONG:
             return "tile", "BLAS cannot say it: rows that overlap, or more than 32 bits"
+        if count >= enough:
+            return "tile", f"{min(m, n, k)} of m, n or k, fewer than {LONG}"
         return "tile", f"{count:,} multiplications, fewer than {enough:,}"
     return _WORDS[found]
 

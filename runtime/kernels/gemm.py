@@ -4,6 +4,7 @@ Compiled once per host for float32 and float64, cached, and called by symbol, so
 code of it. Columns are taken in panels as wide as the register tile, k and the rows in blocks that stay in the caches.
 Panels of B are copied to the stack, some at a time, so that its rows are read in longer runs: a panel's own rows are
 one line of the cache each, far apart, which took 1.5 times as long. B is read in place where few tiles use a panel.
+An A that is stored as its transpose is copied tile by tile where many panels use it, for the same reason.
 Products with one row or one column are loops, and BLAS takes what it does better: the rule is in `choice.py`.
 """
 
@@ -23,8 +24,11 @@ from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, w
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
+    COPIED,
     PANELS,
     block_memory,
+    column_memory,
+    copy_column,
     copy_row,
     flat,
     full_tile,
@@ -35,6 +39,7 @@ from dlc.runtime.kernels.tile import (
     most_depth,
     narrow_tile,
     panel_memory,
+    stored_height,
     transpose_block,
     width,
 )
@@ -42,8 +47,10 @@ from dlc.runtime.kernels.tile import (
 NO, YES = ord("N"), ord("T")
 #: Up to as many tiles, B is read in place if its rows do not lie a multiple of so many bytes apart.
 FEW_TILES, CROWDED = 8, 512
+#: A that is stored as its transpose is read in place for no more than so many panels of B.
+FEW_PANELS = 9
 #: Bytes of A that are used panel after panel: half of a second cache.
-SECOND_CACHE = 1 << 18
+SECOND_CACHE = 1 << 19
 
 
 def gemm_symbol(real: Any, kind: str = "gemm") -> str:
@@ -179,8 +186,29 @@ def add_block(rows, columns, alpha, block, beta, c, ldc):
 
 
 @part
-def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta, c, ldc):
-    """One panel of columns: tiles of nearly equal height, from the first row to the last."""
+def pack_tiles(depth, rows, a, lda, tiles, one):
+    """The tiles of A, which is stored as its transpose, one after the other. A vector may end beyond the last row,
+    where the next row of memory begins: not in the last one."""
+    compact()
+    size, step = itemsize(one), itemsize(one) * stored_height(one)
+    count = (rows + height(one) - 1) // height(one)
+    low, taller = rows // count, rows % count
+    first = 0
+    for t in range(count):
+        source, target = a + size * first, tiles + step * depth * t
+        whole = depth if first + stored_height(one) <= rows else depth - 1
+        for l in range(whole):  # noqa: E741
+            copy_column(source + size * l * lda, target + step * l, one)
+        last, column = flat(source + size * (depth - 1) * lda, one), flat(target + step * (depth - 1), one)
+        for i in range(rows - first if whole < depth else 0):
+            column[i] = last[i]
+        first += low + 1 if t < taller else low
+
+
+@part
+def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, tile_a, b, row_b, beta, c, ldc):
+    """One panel of columns: tiles of nearly equal height, from the first row to the last; those of A stand `tile_a`
+    numbers apart if it is copied."""
     compact()
     one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
     block = block_memory(alpha)
@@ -189,7 +217,7 @@ def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, b, row_b, beta
     i = 0
     for t in range(tiles):
         rows = low + 1 if t < taller else low
-        first_a, first_c = a + size * i * row_a, c + size * i * ldc
+        first_a, first_c = a + size * (t * tile_a if tile_a > 0 else i * row_a), c + size * i * ldc
         whole = columns == width(alpha) or columns == lanes(alpha)
         target, step = (first_c, ldc) if whole else (block, width(alpha))
         scale_new, scale_old = (alpha, beta) if whole else (one, zero)
@@ -210,7 +238,7 @@ def evenly(extent, most) -> int:
 
 
 @part
-def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
+def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, beta, c, ldc):
     """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time."""
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
@@ -232,22 +260,31 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tb, b, ldb, beta, c, 
                 pack_rows(depth, columns, first_b, ldb, operand, one)
             elif not together:
                 operand, row_b = first_b, ldb
-            column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, operand, row_b, beta, c + size * j, ldc)
+            first_c = c + size * j
+            column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, tile_a, operand, row_b, beta, first_c, ldc)
 
 
 @part
 def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
-    steps, rows = evenly(k, most_depth(alpha)), evenly(m, SECOND_CACHE // (size * min(k, most_depth(alpha))))
+    copies = row_a == 1 and column_a > stored_height(alpha) and n > FEW_PANELS * width(alpha)
+    copied = column_memory(alpha)
+    steps = evenly(k, most_depth(alpha))
+    most = COPIED // (size * steps * stored_height(alpha)) * height(alpha) if copies else SECOND_CACHE // (size * steps)
+    rows = evenly(m, most)
     for start in range(0, k, steps):
         depth = min(steps, k - start)
         kept = beta if start == 0 else one
         first_b = b + size * (start if tb else start * ldb)
         for i in range(0, m, rows):
             first_a, first_c = a + size * (i * row_a + start * column_a), c + size * i * ldc
-            height = min(rows, m - i)
-            block_of_tiles(height, n, depth, alpha, first_a, row_a, column_a, tb, first_b, ldb, kept, first_c, ldc)
+            here = min(rows, m - i)
+            if copies:
+                pack_tiles(depth, here, first_a, column_a, copied, one)
+                first_a = copied
+            step_a, tile_a = (stored_height(alpha), depth * stored_height(alpha)) if copies else (column_a, 0)
+            block_of_tiles(here, n, depth, alpha, first_a, row_a, step_a, tile_a, tb, first_b, ldb, kept, first_c, ldc)
 
 
 implementation = part(choice.implementation)

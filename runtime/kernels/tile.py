@@ -39,9 +39,14 @@ class TileShape:
         return VECTORS * self.lanes
 
     @property
+    def stored_height(self) -> int:
+        """Numbers of a column of a tile of A, where that is copied: whole vectors."""
+        return -(-self.height // self.lanes) * self.lanes
+
+    @property
     def depth(self) -> int:
         """Steps of k between two visits of C: so many that a panel of B stays in the first cache."""
-        return min(384, 32768 // (self.width * self.bytes))
+        return min(256, 32768 // (self.width * self.bytes))
 
 
 @cache
@@ -140,6 +145,16 @@ def of_any_height(builder, shape: TileShape, height: Any, body: Callable[[int], 
     builder.position_at_end(end)
 
 
+def expect(builder, pointers: list[Any]) -> None:
+    """Fetch these lines of memory, which are written after the sums: they arrive meanwhile."""
+    word = ir.IntType(32)
+    name, kind = "llvm.prefetch.p0i8", ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[word] * 3])
+    fetch = cgutils.get_or_insert_function(builder.module, kind, name)
+    for pointer in pointers:
+        to_write, near, data = (ir.Constant(word, number) for number in (1, 3, 1))
+        builder.call(fetch, [builder.bitcast(pointer, ir.IntType(8).as_pointer()), to_write, near, data])
+
+
 def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -> None:
     """C[height, vectors*lanes] = beta*C + alpha * A.B at the builder's position; C is not read where beta is 0."""
     a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta = arguments
@@ -148,6 +163,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
     rows = [builder.gep(a, [builder.mul(row_a, constant(i))]) for i in range(height)]
     rows_of_c = [builder.gep(c, [builder.mul(row_c, constant(i))]) for i in range(height)]
     spots = [vectors_from(builder, row, vector, vectors) for row in rows_of_c]
+    expect(builder, [spot for row in spots for spot in row])
     results = sums_of_products(
         builder,
         shape,
@@ -213,22 +229,32 @@ def transpose_block(typing_context, source, row_source, target, row_target, like
     return types.void(*[types.int64] * 4, like), codegen
 
 
-@intrinsic
-def copy_row(typing_context, source, target, like):
-    """Copy as many numbers of the type of `like` as a tile is wide."""
-    if not is_real(like):
-        return None
-    shape = tile_shape(like)
+def copy_of(count: Callable[[TileShape], int], doc: str) -> Any:
+    """``copy(source, target, like)``: so many numbers of the type of `like`, in whole vectors."""
 
-    def codegen(context, builder, sig, args):
-        vector = ir.VectorType(args[2].type, shape.lanes)
-        pointers = (builder.inttoptr(address, args[2].type.as_pointer()) for address in args[:2])
-        spots, targets = (vectors_from(builder, pointer, vector, VECTORS) for pointer in pointers)
-        for spot, place in zip(spots, targets, strict=True):
-            builder.store(builder.load(spot, align=shape.bytes), place, align=shape.bytes)
-        return context.get_dummy_value()
+    @intrinsic
+    def copy(typing_context, source, target, like):
+        if not is_real(like):
+            return None
+        shape = tile_shape(like)
 
-    return types.void(*[types.int64] * 2, like), codegen
+        def codegen(context, builder, sig, args):
+            vector = ir.VectorType(args[2].type, shape.lanes)
+            pointers = (builder.inttoptr(address, args[2].type.as_pointer()) for address in args[:2])
+            vectors = count(shape) // shape.lanes
+            spots, targets = (vectors_from(builder, pointer, vector, vectors) for pointer in pointers)
+            for spot, place in zip(spots, targets, strict=True):
+                builder.store(builder.load(spot, align=shape.bytes), place, align=shape.bytes)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 2, like), codegen
+
+    copy.__doc__ = doc
+    return copy
+
+
+copy_row = copy_of(lambda shape: shape.width, "Copy as many numbers as a tile is wide.")
+copy_column = copy_of(lambda shape: shape.stored_height, "Copy as many numbers as a tile is high, in whole vectors.")
 
 
 def transposed(builder, rows: list[Any]) -> list[Any]:
@@ -265,6 +291,7 @@ itemsize = shape_number(lambda shape: shape.bytes, "Bytes of a number.")
 lanes = shape_number(lambda shape: shape.lanes, "Numbers in a vector.")
 width = shape_number(lambda shape: shape.width, "Columns of a tile.")
 height = shape_number(lambda shape: shape.height, "Rows of a tile.")
+stored_height = shape_number(lambda shape: shape.stored_height, "Numbers of a column of a copied tile of A.")
 most_depth = shape_number(lambda shape: shape.depth, "Steps of k between two visits of C, at most.")
 
 
@@ -292,6 +319,9 @@ def scratch(count: Callable[[TileShape], int], doc: str) -> Any:
 #: Panels of B that are copied together, from longer runs of its rows.
 PANELS = 4
 panel_memory = scratch(lambda shape: PANELS * shape.depth * shape.width, "The address of room for some panels of B.")
+#: Bytes of A that are copied together: a part of a second cache, and of the smallest stacks of threads.
+COPIED = 1 << 18
+column_memory = scratch(lambda shape: COPIED // shape.bytes, "The address of room for tiles of A.")
 block_memory = scratch(lambda shape: shape.height * shape.width, "The address of room for one tile.")
 
 

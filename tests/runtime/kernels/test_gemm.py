@@ -8,10 +8,10 @@ import pytest
 
 from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
-from dlc.runtime.kernels.choice import BLAS_FROM, LARGE
+from dlc.runtime.kernels.choice import BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
-from dlc.runtime.kernels.gemm import SECOND_CACHE, load_gemm
-from dlc.runtime.kernels.tile import PANELS, tile_shape
+from dlc.runtime.kernels.gemm import FEW_PANELS, SECOND_CACHE, load_gemm
+from dlc.runtime.kernels.tile import COPIED, PANELS, tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 SIDES = (1, 2, 3, 5, 7, 8, 9, 12, 13, 16, 17, 24, 25, 31, 32, 33, 48, 65)
@@ -107,11 +107,26 @@ def test_rows_in_blocks_and_panels_in_groups(real: str) -> None:
 
 
 @pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("tb", [False, True])
+def test_transposed_rows_are_copied_for_many_panels(real: str, tb: bool) -> None:
+    """Every last tile, whole blocks of tiles and one row more; memory between the rows of A is never used."""
+    rng = np.random.default_rng(13)
+    shape = tile_shape(TYPES[real])
+    n = FEW_PANELS * shape.width + 3
+    for m in range(1, 2 * shape.height + 2):
+        check(rng, real, m, n, 7, True, tb, beta=1.0, extra=m % 3)
+    block = COPIED // (shape.bytes * shape.depth * shape.stored_height) * shape.height
+    for m in (block, block + 1):
+        check(rng, real, m, n, shape.depth, True, tb, alpha=-0.5, extra=1)
+    check(rng, real, block - 1, n, 2 * shape.depth + 5, True, tb, beta=0.5)
+
+
+@pytest.mark.parametrize("real", TYPES)
 def test_products_that_blas_takes(real: str) -> None:
     """Sizes beyond the border, whatever it is on this machine; BLAS counts columns first."""
     rng = np.random.default_rng(11)
     n, k = 321, 640
-    m = max(BLAS_FROM, LARGE * n) // (n * k) + 1
+    m = max(BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE * n) // (n * k) + 1
     for ta, tb in ((False, False), (True, False), (False, True), (True, True)):
         check(rng, real, m, n, k, ta, tb, alpha=-0.5, beta=0.5, extra=3)
 
