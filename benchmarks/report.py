@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.implementations import HANDWRITTEN, PEERS
-from benchmarks.turns import Measurement, Row, Settings
+from benchmarks.turns import SLACK, TOLERANCE, Measurement, Row, Settings
 from benchmarks.workload import GROUPS, Case, load
 
 _OTHERS = (*PEERS, HANDWRITTEN)
@@ -123,7 +123,8 @@ def _details(result: Result) -> str:
     lines += [f"\n{name} failed: {why}" for name, why in measurement.problems.items()]
     if measurement.missing:
         lines.append(f"\nNot installed or without this workload: {', '.join(measurement.missing)}.")
-    return "\n".join([*lines, *(f"\n{remark}" for remark in (_doubt(measurement),) if remark)])
+    remarks = (_condition(measurement), _doubt(measurement))
+    return "\n".join([*lines, *(f"\n{remark}" for remark in remarks if remark)])
 
 
 def _measured(row: Row, result: Result) -> str:
@@ -134,6 +135,12 @@ def _measured(row: Row, result: Result) -> str:
     ratio = _times(result.ratio(row.name))
     times = (row.name, _step(row), _seconds(row.least), ratio, _memory(row), _seconds(row.ready), cold, difference)
     return _line(times)
+
+
+def _condition(measurement: Measurement) -> str:
+    if measurement.tolerance <= TOLERANCE:
+        return ""
+    return f"Ill-conditioned: rounding what is given moves exact results by {measurement.tolerance / SLACK:.0e}."
 
 
 def _doubt(measurement: Measurement) -> str:

@@ -20,13 +20,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import exact
+from benchmarks.exact import error_of
 from benchmarks.implementations import COMPILERS
 from benchmarks.worker import MARK
-from benchmarks.workload import Case
+from benchmarks.workload import Array, Case
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-3
 """Of float32 results, beside the largest element of each."""
+SLACK = 4.0
+"""How many times as far from the exact results they may be as rounding moves these, where that is more."""
 _PROBE, _MOST = 3, 5000  # steps of the first turn, which finds out how many fill a turn, and the most of any turn
 _PAUSE = 0.05  # seconds before a turn, for the threads of the one before to fall asleep
 _IDLE = 0.85  # the share of the processors that must be idle before a turn
@@ -53,18 +57,19 @@ class Row:
     cold: float | None  # from the start of the process's work to the first result, with empty caches, where known
     ready: float  # the same in the process that is measured
     memory: int | None  # bytes that the process took at most for steps, beyond the imported library
-    error: float  # the largest difference from the reference, beside the largest element
+    error: float  # the largest difference from the reference, beside the largest element of a result
     agrees: bool
     turns: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    reference: str  # whose results the others are compared with
+    reference: str  # what the results are compared with
     rows: tuple[Row, ...]
     problems: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()  # not installed
     busy: float = 0.0  # the share of the turns that began while something else was running
+    tolerance: float = TOLERANCE
 
 
 @dataclass
@@ -118,7 +123,8 @@ def measure(case: Case, who: Sequence[str], settings: Settings) -> Measurement:
         finally:
             for worker in workers:
                 worker.end()
-        return Measurement(*_compared(workers), problems, tuple(missing), busy)
+        reference, tolerance, rows = _compared(workers, _judged(case, settings, Path(folder)))
+        return Measurement(reference, rows, problems, tuple(missing), busy, tolerance)
 
 
 def _ready(case: Case, implementation: str, settings: Settings, folder: Path) -> tuple[_Worker, dict[str, Any]]:
@@ -196,13 +202,31 @@ def _processor_times() -> tuple[int, int]:
     return sum(ticks), ticks[3] + ticks[4]
 
 
-def _compared(workers: Sequence[_Worker]) -> tuple[str, tuple[Row, ...]]:
-    """The implementation that the others are compared with, and a row for each."""
+def _judged(case: Case, settings: Settings, folder: Path) -> tuple[list[Array], float] | None:
+    """The exact results, and how far rounding moves them; nothing where PyTorch is not installed."""
+    results = folder / "exact.npz"
+    pairs = [f"{size}={int(value)}" for size, value in case.sizes.items()]
+    words = [case.workload, str(settings.threads), str(results), *pairs]
+    python = settings.interpreters.get("torch", sys.executable)
+    finished = subprocess.run([python, "-m", "benchmarks.exact", *words], cwd=ROOT, capture_output=True, check=False)
+    return exact.read(str(results)) if finished.returncode == 0 else None
+
+
+def _compared(
+    workers: Sequence[_Worker], judged: tuple[list[Array], float] | None
+) -> tuple[str, float, tuple[Row, ...]]:
+    """What the results are compared with, how far they may be from it, and a row for each implementation."""
     results = {worker.name: list(np.load(worker.results).values()) for worker in workers}
-    reference = next((name for name in ("torch", "jax", "torch.compile", "dlc") if name in results), "")
+    reference, tolerance = exact.REFERENCE, TOLERANCE
+    if judged is None:
+        reference = next((name for name in ("jax", "dlc") if name in results), "")
+        wanted = results.get(reference, [])
+    else:
+        wanted, sensitivity = judged
+        tolerance = max(TOLERANCE, SLACK * sensitivity)
     rows = []
     for worker in workers:
-        errors = [error_of(*pair) for pair in zip(results[worker.name], results[reference], strict=True)]
+        error = max(error_of(*pair) for pair in zip(results[worker.name], wanted, strict=True))
         rows.append(
             Row(
                 worker.name,
@@ -211,16 +235,9 @@ def _compared(workers: Sequence[_Worker]) -> tuple[str, tuple[Row, ...]]:
                 worker.cold,
                 worker.ready,
                 worker.memory,
-                max(errors),
-                max(errors) <= TOLERANCE,
+                error,
+                error <= tolerance,
                 tuple(worker.medians),
             )
         )
-    return reference, tuple(rows)
-
-
-def error_of(found: Any, wanted: Any) -> float:
-    """The largest difference beside the largest element; infinite where shapes differ or nan stands."""
-    if found.shape != wanted.shape or not (np.isfinite(found).all() and np.isfinite(wanted).all()):
-        return float("inf")
-    return float(np.max(np.abs(found - wanted), initial=0.0) / (np.max(np.abs(wanted), initial=0.0) + 1e-30))
+    return reference, tolerance, tuple(rows)

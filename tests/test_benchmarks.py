@@ -11,11 +11,12 @@ import pytest
 
 from benchmarks import handwritten
 from benchmarks.__main__ import cases_of, main, parsed
+from benchmarks.exact import error_of, judged
 from benchmarks.growth import GROWTHS, exponent
 from benchmarks.implementations import comparable, made
 from benchmarks.report import Result, text
-from benchmarks.turns import TOLERANCE, Measurement, Row, Settings, error_of
-from benchmarks.workload import GROUPS, Case, load, names
+from benchmarks.turns import TOLERANCE, Measurement, Row, Settings
+from benchmarks.workload import GROUPS, Case, Named, Workload, load, names
 
 CASES = [case for name in names() for case in load(name).cases]
 # Sizes are made no larger than these; kernels, strides and other options stay as they are.
@@ -62,6 +63,25 @@ def test_a_kernel_that_is_written_by_hand_computes_the_formula(name: str) -> Non
     assert max(map(error_of, results("numba", case, of_blocks), results("torch", case, of_blocks))) < TOLERANCE
 
 
+def test_results_are_judged_by_exact_ones_and_by_what_rounding_does_to_them() -> None:
+    torch = pytest.importorskip("torch", reason="exact values are PyTorch's: pip install -e '.[reference]'")
+    case = load("mlp").cases[0]
+    found, sensitivity = judged(load("mlp"), small(case), threads=1)
+    assert max(map(error_of, results("torch", case), found)) < 1e-5
+    assert 1e-7 < sensitivity < 1e-4
+
+    def kinks(torch: Any, n: Named, s: Any) -> Any:
+        return 1 + torch.relu(n.x - n.c).sum()
+
+    x = np.linspace(1, 2, 50, dtype=np.float32)
+    near = {"x": x, "c": np.nextafter(x, np.float32(0))}
+    formula = Workload("kinks", "", "step", "", "", {}, lambda: near, ["x"], kinks)
+    found, sensitivity = judged(formula, {}, threads=1)
+    assert torch.get_default_dtype() == torch.float32
+    np.testing.assert_array_equal(found[1], 1)
+    assert sensitivity == 1
+
+
 def test_every_workload_has_a_group_and_labels_that_differ() -> None:
     assert {case.group for case in CASES} == set(GROUPS)
     assert len({case.title for case in CASES}) == len(CASES)
@@ -98,6 +118,13 @@ def test_the_report_has_a_line_for_each_case_and_the_mean_of_each_group() -> Non
     assert "geometric mean 1.00, dlc is the slower one in 1 of 2" in report
     assert "| torch | 500.00 ms | 500.00 ms | 0.25 | 3 MiB | 1.50 s | 9.00 s | **1e-07** |" in report
     assert report.count("Beside the fastest peer") == 1
+
+
+def test_the_report_tells_where_a_formula_is_ill_conditioned() -> None:
+    case, rows = Case("mlp", "", "step", {}), (row("dlc", 1.0), row("torch", 2.0))
+    remark = "rounding what is given moves exact results by 1e-02"
+    assert remark in text([Result(case, Measurement("float64", rows, tolerance=4e-2))], Settings())
+    assert remark not in text([Result(case, Measurement("float64", rows))], Settings())
 
 
 def test_the_plot_has_a_bar_for_each_peer(tmp_path: Path) -> None:
