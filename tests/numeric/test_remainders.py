@@ -189,13 +189,13 @@ def test_functions(compiled: Compiled) -> None:
     assert not wrong, "\n".join([f"{len(wrong)} wrong values", *wrong[:40]])
 
 
-def rows(length: int, dtype: str) -> np.ndarray:
+def rows(length: int, dtype: str, others: tuple[float, ...] = ()) -> np.ndarray:
     """Rows of that length: random ones, and some with what is special at each place, or at each two."""
     random = np.random.default_rng(length)
     found = [random.uniform(-2, 2, length) for _ in range(3)]
     found += [np.full(length, value) for value in (-np.inf, np.inf, np.nan, 1.5, 0.0)]
     for place in range(length):
-        for value in (np.nan, np.inf, -np.inf, 9.0):
+        for value in (np.nan, np.inf, -np.inf, 9.0, *others):
             found.append(random.uniform(-2, 2, length))
             found[-1][place] = value
             if value == 9.0:  # a tie: the first wins
