@@ -213,6 +213,7 @@ class _Body:
         self._count, self._lengths, self._shards = count, lengths, shards
         self._deciding = _deciding(kernel.body)
         self._locals: dict[str, frozenset[Index]] = {}  # a local, and the loops that change it
+        self._bounding: dict[Index, frozenset[Index]] = {}
         self._touched: dict[tuple[str, bool], dict[Any, float]] = {}
 
     def run(self, body: Iterable[Statement], place: _Place) -> None:
@@ -244,6 +245,7 @@ class _Body:
 
     def _loop(self, loop: For, place: _Place) -> None:
         divided = _mentions_part(loop.start, loop.stop)
+        self._bounding[loop.index] = self._loops_of((loop.start, loop.stop))
         try:
             start, stop = whole(loop.start, place.scope), whole(loop.stop, place.scope)
         except UnknownError:
@@ -265,10 +267,11 @@ class _Body:
                 self._touch(read.tensor, read.subscripts, place, False)
 
     def _loops_of(self, parts: Iterable[Expr]) -> frozenset[Index]:
-        """The loops on which the expressions depend, also by way of locals."""
+        """The loops on which the expressions depend, also by way of locals and of the bounds of loops."""
         found: set[Index] = set()
         for part in parts:
-            found.update(free_indices(part))
+            for index in free_indices(part):
+                found |= {index, *self._bounding.get(index, ())}
             for node in walk(part):
                 if isinstance(node, Read) and node.tensor in self._locals:
                     found |= self._locals[node.tensor]

@@ -27,6 +27,7 @@ from dlc.compiler.ir.loops import (
 )
 from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.ir.ways import OPEN, Ways
+from dlc.compiler.lower.crosswise import by_blocks
 from dlc.compiler.lower.drafting import drafts
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.invariants import hoisted
@@ -137,7 +138,7 @@ def _entry(
         finish(draft, private, own, local, fresh)
     renames = _merge_buffers(own, buffers, elsewhere)
     for draft in everything:
-        draft.body = in_runs(_multiplied(with_buffers_renamed(draft.body, renames), ways), buffers)
+        draft.body = by_blocks(in_runs(_multiplied(with_buffers_renamed(draft.body, renames), ways), buffers))
     finished = {id(draft): _kernel(draft, kernels, local).name for draft in everything}
     loss = graph.objectives[0].loss if graph.objectives else None
     return Entry(

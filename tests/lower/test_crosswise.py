@@ -1,0 +1,90 @@
+"""Where what is read and what is written lie crosswise, loops go on in blocks, and compute what they did without."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from building import add, at, given, graph, index, mul, total
+
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.expr import Const, Size, op, substitute
+from dlc.compiler.ir.graph import Tensor, whole
+from dlc.compiler.ir.loops import For, Program, statements
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.lower import lower
+
+SIZES = {"N": 3, "C": 70, "H": 5, "W": 20}
+NAMES = tuple(SIZES)
+N, C, H, W = (index(name.lower(), name) for name in NAMES)
+
+
+def lowered(*tensors: Tensor, shards: int = 2, **changed: int) -> Program:
+    """The program, which has been found to compute what the graph says."""
+    sizes = {**SIZES, **changed}
+    made = graph(*tensors, outputs=[t.id for t in tensors if t.kind == "computed"], sizes=NAMES)
+    draw = np.random.default_rng(3).normal
+    numbers = {Size(name): Const(value) for name, value in sizes.items()}
+    arrays = {
+        tensor.id: draw(size=[known(substitute(size, numbers)) or 0 for size in tensor.sizes])
+        for tensor in tensors
+        if tensor.kind == "input"
+    }
+    program = lower({"forward": made})
+    found, wanted = loops_reference.run(program, "forward", arrays, sizes, shards), evaluate(made, arrays, sizes)
+    for output in made.outputs:
+        np.testing.assert_allclose(found[output.tensor], wanted[output.tensor], rtol=1e-12)
+    return program
+
+
+def loops_in(program: Program) -> list[str]:
+    kernels = program.kernels.values()
+    return [one.index.hint for kernel in kernels for one in statements(kernel.body) if isinstance(one, For)]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize(("width", "channels"), [(20, 70), (64, 8), (1, 1), (7, 129), (0, 4), (4, 0)])
+def test_a_transposition_goes_in_blocks(width: int, channels: int, shards: int) -> None:
+    x = given("x", "C", "W")
+    y = whole("y", (W, C), op("tanh", at(x, C, W)))
+    assert loops_in(lowered(x, y, shards=shards, W=width, C=channels)) == ["wt", "ct", "w", "c"]
+
+
+def test_axes_between_stay_around() -> None:
+    x = given("x", *NAMES)
+    assert loops_in(lowered(x, whole("y", (N, W, H, C), at(x, N, C, H, W)))) == ["n", "wt", "h", "ct", "w", "c"]
+
+
+def test_two_results_may_share_blocks() -> None:
+    x, z = given("x", "C", "W"), given("z", "W", "C")
+    y = whole("y", (W, C), add(at(x, C, W), at(z, W, C)))
+    assert loops_in(lowered(x, z, y, whole("u", (W, C), mul(at(y, W, C), at(x, C, W))))) == ["wt", "ct", "w", "c"]
+
+
+def test_what_is_read_as_it_is_written_needs_no_blocks() -> None:
+    x, row = given("x", "W", "C"), given("row", "C")
+    assert loops_in(lowered(x, row, whole("y", (W, C), mul(at(x, W, C), at(row, C))))) == ["w", "c"]
+
+
+def test_a_column_beside_needs_no_blocks() -> None:
+    x, column = given("x", "W", "C"), given("column", "W")
+    assert loops_in(lowered(x, column, whole("y", (W, C), mul(at(x, W, C), at(column, W))))) == ["w", "c"]
+
+
+def test_sums_stay_as_they_are() -> None:
+    x = given("x", "C", "W")
+    assert loops_in(lowered(x, whole("y", (W,), total(C, of=at(x, C, W))))).count("ct") == 0
+
+
+def test_what_reads_what_other_rounds_write_stays_in_order() -> None:
+    """``y[w,c]`` and in the same loops an element of it that another round has written."""
+    x = given("x", "C", "W")
+    y = whole("y", (W, C), at(x, C, W))
+    z = whole("z", (W, C), add(at(y, W, C), at(y, W, op("max", add(C, Const(-1)), Const(0)))))
+    lowered(x, y, z)
+
+
+def test_few_columns_need_no_blocks() -> None:
+    few = index("k", 4)
+    x = given("x", 4, "W")
+    assert loops_in(lowered(x, whole("y", (W, few), at(x, few, W)))) == ["w", "k"]
