@@ -42,6 +42,7 @@ from dlc.compiler.passes import (
     invert,
     narrow,
     optimizer,
+    prefix,
     residues,
     simplify,
     stabilise,
@@ -114,6 +115,7 @@ FINISH = (
     Pass("hold", hold.run),  # before cse, which reads what is held
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),
+    Pass("prefix", prefix.run),  # after factor, which moves out of a sum what depends on its end alone
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
     Pass("borders", borders.run),  # after residues, of whose parts each has windows of its own

@@ -20,13 +20,14 @@ from dlc.compiler.passes import (
     factor,
     fuse,
     narrow,
+    prefix,
     residues,
     simplify,
     stabilise,
 )
 
 # fuse takes extracted graphs
-ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, residues, borders)
+ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, prefix, residues, borders)
 FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
 AFTERWARDS = finish()
 

@@ -1,0 +1,100 @@
+"""Sums over the beginning, or the end, of a range are added up once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from building import at, given, graph, index, mul, total, when
+
+from dlc.compiler.ir import loops_reference, verify
+from dlc.compiler.ir.expr import Const, Expr, op
+from dlc.compiler.ir.graph import Graph, Tensor, whole
+from dlc.compiler.ir.printer import tensor_lines
+from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.lower import lower
+from dlc.compiler.passes import prefix
+
+B, END, S, D = index("b", "B"), index("t", "T"), index("s", "T"), index("d", "D")
+CONDITIONS = {
+    "s <= t": op("le", S, END),
+    "s < t": op("lt", S, END),
+    "t <= s": op("le", END, S),
+    "t < s": op("lt", END, S),
+}
+
+
+def added_up(*tensors: Tensor, length: int = 11) -> Graph:
+    """The graph after the pass, which has been found to mean the same, as a graph and as loops."""
+    made = graph(*tensors, outputs=[t.id for t in tensors if t.kind == "computed"], sizes=["B", "T", "D"])
+    after = prefix.run(made)
+    verify.check(after, "prefix")
+    sizes = {"B": 3, "T": length, "D": 4}
+    draw = np.random.default_rng(1).normal
+    shapes = {t.id: [sizes[getattr(size, "name", "")] for size in t.sizes] for t in tensors if t.kind == "input"}
+    arrays = {name: draw(size=shape) for name, shape in shapes.items()}
+    wanted, found = evaluate(made, arrays, sizes), evaluate(after, arrays, sizes)
+    run = loops_reference.run(lower({"forward": after}), "forward", arrays, sizes, 2)
+    for output in made.outputs:
+        np.testing.assert_allclose(found[output.tensor], wanted[output.tensor], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(run[output.tensor], wanted[output.tensor], rtol=1e-12, atol=1e-12)
+    return after
+
+
+def has_recurrence(made: Graph) -> bool:
+    return any(name.endswith(".prefix") for name in made.tensors)
+
+
+def of_rows(cond: Expr) -> Tensor:
+    return whole("y", (B, END), total(S, of=when(cond, op("exp", at(X, B, S)))))
+
+
+X = given("x", "B", "T")
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 11])
+@pytest.mark.parametrize("cond", CONDITIONS.values(), ids=CONDITIONS)
+def test_each_direction_with_and_without_the_end(cond: Expr, length: int) -> None:
+    assert has_recurrence(added_up(X, of_rows(cond), length=length))
+
+
+def test_a_prefix_sum_is_a_recurrence_of_one_more_element() -> None:
+    made = added_up(X, whole("y", (B, END), total(S, of=when(CONDITIONS["s <= t"], at(X, B, S)))))
+    lines = [line for tensor in made.tensors.values() if tensor.kind == "computed" for line in tensor_lines(tensor)]
+    assert lines == [
+        "y.prefix[b,0] = 0",
+        "y.prefix[b,t+1] = y.prefix[b,t] + x[b,t]",
+        "y[b,t] = y.prefix[b,t+1]",
+    ]
+
+
+def test_what_is_summed_besides_is_summed_before() -> None:
+    w = given("w", "T", "D")
+    body = when(CONDITIONS["s <= t"], mul(at(X, B, S), at(w, S, D)))
+    made = added_up(X, w, whole("y", (B, END), total(S, D, of=body)))
+    assert "y.term" in made.tensors
+
+
+def test_a_condition_besides_stays() -> None:
+    even = op("eq", op("mod", S, Const(2)), Const(0))
+    assert has_recurrence(added_up(X, of_rows(op("and", CONDITIONS["s <= t"], even))))
+
+
+def test_what_depends_on_both_ends_stays_a_sum() -> None:
+    a = given("a", "T", "T")
+    made = added_up(a, whole("y", (END,), total(S, of=when(CONDITIONS["s <= t"], at(a, END, S)))))
+    assert not has_recurrence(made)
+
+
+def test_short_axes_stay_sums() -> None:
+    end, s = index("t", 4), index("s", 4)
+    x = given("x", "B", "T")
+    body = when(op("le", s, end), at(x, B, s))
+    made = prefix.run(graph(x, whole("y", (B, end), total(s, of=body)), outputs=["y"], sizes=["B", "T"]))
+    assert not has_recurrence(made)
+
+
+def test_axes_of_different_lengths_stay_sums() -> None:
+    other = index("d", "D")
+    y = whole("y", (B, other), total(S, of=when(op("le", S, other), at(X, B, S))))
+    made = prefix.run(graph(X, y, outputs=["y"], sizes=["B", "T", "D"]))
+    assert not has_recurrence(made)
