@@ -9,7 +9,7 @@
 A computed tensor has one or more equations.  The usual equation writes every element: its subscripts are its
 indices, in order.  A tensor made of parts has several, whose subscripts are affine in their indices and whose
 images together cover every element once.  Tensors name each other by id, so a graph is a dictionary and a pass gives
-a new one; ``components`` puts it in order, and ``networkx`` sees it through ``dependencies``.
+a new one; ``networkx`` sees it through ``dependencies``.
 
 Types are real, int and bool (``ops``); float32 or float64 is chosen when lowering.  A size is an integer expression
 over ``Size`` symbols and constants; what is fixed when compiling is a constant already.
@@ -24,7 +24,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from dlc.compiler.ir.connected import strongly_connected
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, fresh, reads, rename_bound, substitute
 from dlc.compiler.ir.ops import Type
 
@@ -266,7 +265,16 @@ def components(graph: Graph) -> list[tuple[str, ...]]:
     A component of several tensors, or of one that reads itself (``is_recurrent``), is a recurrence; its members stand
     in the order of definition.
     """
-    return strongly_connected({name: sorted(reads_of(tensor)) for name, tensor in graph.tensors.items()})
+    import networkx
+
+    position = {name: number for number, name in enumerate(graph.tensors)}
+    known = dependencies(graph)
+    condensed = networkx.condensation(known)
+    members = {
+        node: tuple(sorted(data["members"], key=position.__getitem__)) for node, data in condensed.nodes(data=True)
+    }
+    order = networkx.lexicographical_topological_sort(condensed, key=lambda node: position[members[node][0]])
+    return [members[node] for node in order]
 
 
 def is_recurrent(graph: Graph, component: tuple[str, ...]) -> bool:

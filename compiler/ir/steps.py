@@ -155,7 +155,7 @@ def depths(graph: Graph) -> dict[str, int]:
     derivatives = {tensor.id: tensor.derivative for tensor in graph.of_kind("derivative") if tensor.derivative}
     if not derivatives:
         return {}
-    import networkx  # takes long to import
+    import networkx
 
     known = dependencies(graph)
     above = {name: networkx.ancestors(known, name) for name in derivatives}
