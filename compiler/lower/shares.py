@@ -101,7 +101,7 @@ def _part(step: _Step, called: Called, start: Read, stop: Read, all_shares: Expr
     if isinstance(step.statement, For):
         return (replace(step.statement, start=start, stop=stop),)
     cut = with_part(called[step.statement.label], step.statement, step.index, start, stop)
-    if sliding(step.statement) is None:
+    if sliding(step.statement, None) is None:
         return (cut,)
     return If(all_shares, (step.statement,)), If(op("not", all_shares), (cut,))  # a whole sample may be taken in tiles
 
