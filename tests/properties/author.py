@@ -8,32 +8,17 @@ not of what is computed from them, so that rounding decides nothing.
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from properties.specs import INPUTS, PARAMETERS, SETS, Line, Node, Spec
+from properties.expressions import Expressions, at
+from properties.specs import SETS, Line, Node, Spec
 
-_FUNCTIONS = ("tanh", "sigmoid", "sin", "cos", "erf", "softplus", "relu", "abs", "soft")
-_CURVES = (*(f"{name}({{0}})" for name in _FUNCTIONS), "exp(tanh({0}))", "(-{0})", "sqrt(1+{0}^2)")
-_BOTH_WAYS = ("({0} + {1})", "({0} * {1})", "max({0}, {1})", "min({0}, {1})")
-_ONE_WAY = ("({0} - {1})", "({0} / (1 + {1}^2))", "(stop({0}) - {1})")
-_REDUCTIONS = ("sum", "mean", "max", "min", "logsumexp", "prod")
 _SHAPES = ("", "B", "T", "D", "BT", "TD", "BD", "TB", "BTD", "DT")
 _STEPS = (("t-1", "t > 0"), ("t+1", "t+1 < |T|"), ("t-2", "t > 1"))
 
 
-class Author:
+class Author(Expressions):
     def __init__(self, draw: st.DrawFn) -> None:
-        self.draw = draw
-        self.known: dict[str, str] = {**INPUTS, **PARAMETERS}  # what a leaf may read, and over which sets
-        self.forms: dict[str, str] = {}  # how it is read, where that is not name[place,place]
-        self.lines: list[Line] = []
+        super().__init__(draw)
         self.outputs: list[tuple[str, str]] = []
-
-    # -- choices -------------------------------------------------------------------------------------------------
-
-    def choose(self, *options: str) -> str:
-        return self.draw(st.sampled_from(options))
-
-    def one_in(self, number: int) -> bool:
-        return self.draw(st.integers(1, number)) == number
 
     # -- the whole -----------------------------------------------------------------------------------------------
 
@@ -43,7 +28,8 @@ class Author:
                 "plain": self.plain, "guarded": self.guarded, "rows": self.rows, "pair": self.pair,
                 "earlier": self.earlier, "grid": self.grid, "cell": self.cell, "depth": self.depth,
                 "decoded": self.decoded, "random": self.random, "group": self.group, "parts": self.parts,
-                "grad": self.gradient, "solve": self.solution,
+                "grad": self.gradient, "solve": self.solution, "convolved": self.convolved, "pooled": self.pooled,
+                "attention": self.attention, "gates": self.gates, "gated": self.gated,
             }  # fmt: skip
             kinds[self.choose(*["plain"] * 5, *["guarded"] * 2, *list(kinds)[2:])](f"y{number}")
         return Spec(tuple(self.lines), tuple(self.outputs))
@@ -62,7 +48,7 @@ class Author:
 
     def plain(self, name: str) -> None:
         axes = self.choose(*_SHAPES)
-        self.line(_at(name, axes.lower()), self.value(list(axes.lower()), 3))
+        self.line(at(name, axes.lower()), self.value(list(axes.lower()), 3))
         self.output(name, axes)
 
     def guarded(self, name: str) -> None:
@@ -70,39 +56,39 @@ class Author:
         axes = self.choose(*(shape for shape in _SHAPES if "T" in shape))
         scope = list(axes.lower())
         step, guard = self.draw(st.sampled_from(_STEPS))
-        before = Node(_at(name, [step if axis == "t" else axis for axis in scope]))
+        before = Node(at(name, [step if axis == "t" else axis for axis in scope]))
         if "d" in scope and self.draw(st.booleans()):
             inner = [step if axis == "t" else "d'" if axis == "d" else axis for axis in scope]
-            before = Node("(w[d,d']*{0}/|D|)", (Node(_at(name, inner)),))
+            before = Node("(w[d,d']*{0}/|D|)", (Node(at(name, inner)),))
         before = Node(self.choose("tanh({0})", "0.5*{0}", "{0}*sigmoid({1})"), (before, self.value(scope, 1)))
         form = self.choose("{0} + ({1} if GUARD else 0)", "{0} + [GUARD]*({1})").replace("GUARD", guard)
-        self.line(_at(name, scope), Node(form, (self.value(scope, 2), before)))
+        self.line(at(name, scope), Node(form, (self.value(scope, 2), before)))
         self.output(name, axes)
 
     def rows(self, name: str) -> None:
         """A first row, and each from the one before it; or a last one, and the one behind it."""
         rest = self.choose("", "B", "D", "BD").lower()
         first, here, there = self.draw(st.sampled_from([("0", "t", "t+1"), ("|T|", "t+1", "t")]))
-        before = Node(_at(name, [here, *rest]))
+        before = Node(at(name, [here, *rest]))
         if "d" in rest and self.draw(st.booleans()):
-            before = Node("(w[d,d']*{0}/|D|)", (Node(_at(name, [here, *rest]).replace("d]", "d']")),))
+            before = Node("(w[d,d']*{0}/|D|)", (Node(at(name, [here, *rest]).replace("d]", "d']")),))
         if self.one_in(3):  # under the operators that pick one
             before = Node("max({0}, {1})", (before, self.value(["t", *rest], 1)), True)
-        self.line(_at(name, [first, *rest]), self.value(list(rest), 1))
+        self.line(at(name, [first, *rest]), self.value(list(rest), 1))
         value = Node(self.choose("tanh({0} + {1})", "(0.5*{0} + {1})"), (before, self.value(["t", *rest], 2)))
-        self.line(_at(name, [there, *rest]), value)
+        self.line(at(name, [there, *rest]), value)
         self.output(name, "N" + rest.upper(), "T" + rest.upper())
 
     def pair(self, name: str) -> None:
         """Two tensors in one cycle; the second may read what the first is in the same step."""
         rest = self.choose("", "D").lower()
         other, now = f"h_{name}", self.choose("t", "t+1")
-        self.line(_at(name, ["0", *rest]), self.value(list(rest), 1))
-        self.line(_at(other, ["0", *rest]), self.value(list(rest), 1))
-        mine, its = Node(_at(name, [now, *rest])), Node(_at(other, ["t", *rest]))
-        step = (Node(_at(name, ["t", *rest])), its, self.value(["t", *rest], 1))
-        self.line(_at(name, ["t+1", *rest]), Node("sigmoid({0})*{1} + {2}", step))
-        self.line(_at(other, ["t+1", *rest]), Node("tanh({0}*{1} + {2})", (mine, its, self.value(["t", *rest], 1))))
+        self.line(at(name, ["0", *rest]), self.value(list(rest), 1))
+        self.line(at(other, ["0", *rest]), self.value(list(rest), 1))
+        mine, its = Node(at(name, [now, *rest])), Node(at(other, ["t", *rest]))
+        step = (Node(at(name, ["t", *rest])), its, self.value(["t", *rest], 1))
+        self.line(at(name, ["t+1", *rest]), Node("sigmoid({0})*{1} + {2}", step))
+        self.line(at(other, ["t+1", *rest]), Node("tanh({0}*{1} + {2})", (mine, its, self.value(["t", *rest], 1))))
         self.output(name, "N" + rest.upper(), "T" + rest.upper())
 
     def earlier(self, name: str) -> None:
@@ -110,8 +96,8 @@ class Author:
         past = self.choose(
             "(sum[t' : t' < t] m[t,t']*{0})/|T|", "(sum[t' : t' < t] tanh({0}))/|T|", "(sum[t'] [t' < t]*{0}^2)/9"
         )
-        before = Node(past, (Node("tanh({0})", (Node(_at(name, ["t'", *rest])),)),))
-        self.line(_at(name, ["t", *rest]), Node("({0} + {1})", (self.value(["t", *rest], 2), before), True))
+        before = Node(past, (Node("tanh({0})", (Node(at(name, ["t'", *rest])),)),))
+        self.line(at(name, ["t", *rest]), Node("({0} + {1})", (self.value(["t", *rest], 2), before), True))
         self.output(name, "T" + rest.upper())
 
     def grid(self, name: str) -> None:
@@ -128,17 +114,17 @@ class Author:
         """A layer with parameters of its own, step by step, for each sample or for one."""
         self.line(f"cell_{name}", Node("Cell()"))
         rest = self.choose("", "B").lower()
-        self.line(_at(name, ["0", *rest, "d"]), self.value([*rest, "d"], 1))
-        self.line(_at(name, ["t+1", *rest, "D"]), Node(f"cell_{name}(u[t,D], {_at(name, ['t', *rest, 'D'])})"))
+        self.line(at(name, ["0", *rest, "d"]), self.value([*rest, "d"], 1))
+        self.line(at(name, ["t+1", *rest, "D"]), Node(f"cell_{name}(u[t,D], {at(name, ['t', *rest, 'D'])})"))
         self.output(name, f"N{rest.upper()}D", f"T{rest.upper()}D")
 
     def depth(self, name: str) -> None:
         self.line(f"blocks_{name}[L]", Node("Block()"))
         rest = self.choose("", "T").lower()
-        self.line(_at(f"h_{name}", ["0", *rest, "d"]), self.value([*rest, "d"], 1))
-        below = _at(f"h_{name}", ["l", *rest, "D"])
-        self.line(_at(f"h_{name}", ["l+1", *rest, "D"]), Node(f"blocks_{name}[l]({below})"))
-        self.line(_at(name, [*rest, "d"]), Node(_at(f"h_{name}", ["|L|", *rest, "d"])))
+        self.line(at(f"h_{name}", ["0", *rest, "d"]), self.value([*rest, "d"], 1))
+        below = at(f"h_{name}", ["l", *rest, "D"])
+        self.line(at(f"h_{name}", ["l+1", *rest, "D"]), Node(f"blocks_{name}[l]({below})"))
+        self.line(at(name, [*rest, "d"]), Node(at(f"h_{name}", ["|L|", *rest, "d"])))
         self.output(name, rest.upper() + "D")
 
     def decoded(self, name: str) -> None:
@@ -153,8 +139,8 @@ class Author:
         axes = self.choose("T", "D", "BT", "TD").lower()
         laws = ("uniform(0, 1)", "normal(0, 1)", "normal({0}, 0.5)", "normal({0}, exp(tanh({0})))")
         law = Node(self.choose(*laws), (self.value(list(axes), 1),))
-        self.line(_at(f"r_{name}", axes), law, "~")
-        self.line(_at(f"n_{name}", "bT"), Node("Noisy(x[b,T])"))
+        self.line(at(f"r_{name}", axes), law, "~")
+        self.line(at(f"n_{name}", "bT"), Node("Noisy(x[b,T])"))
         self.known |= {f"r_{name}": axes.upper(), f"n_{name}": "BT"}
         self.plain(name)
 
@@ -168,14 +154,14 @@ class Author:
         first, second = self.draw(st.sampled_from([("t", "|T| + t"), ("2*t", "2*t + 1")]))
         rest = self.choose("", "D").lower()
         for place in (first, second):
-            self.line(_at(name, [place, *rest]), self.value(["t", *rest], 2))
-        self.output(name, f"E{rest.upper()}", f"T{rest.upper()}", _at(name, ["|T|-1+{0}", *["{1}"][: len(rest)]]))
+            self.line(at(name, [place, *rest]), self.value(["t", *rest], 2))
+        self.output(name, f"E{rest.upper()}", f"T{rest.upper()}", at(name, ["|T|-1+{0}", *["{1}"][: len(rest)]]))
 
     def gradient(self, name: str) -> None:
         by, axes = self.draw(st.sampled_from([("v", "d"), ("p", "d"), ("u", "td"), ("w", "dd'")]))
         places = ["t", "d"] if axes == "td" else ["d", "d'"] if axes == "dd'" else ["d"]
         self.line(f"e_{name}", Node("{0} + {1}", (self.value([], 2), Node(f"sum[d'',d'''] sin({_inner(by)})"))))
-        self.line(_at(name, places), Node(f"grad(e_{name}, {_at(by, places)})"))
+        self.line(at(name, places), Node(f"grad(e_{name}, {at(by, places)})"))
         self.output(name, "".join(place[0].upper() for place in places))
 
     def solution(self, name: str) -> None:
@@ -184,129 +170,74 @@ class Author:
         self.line(f"{name}[D]", Node(f"solve(a_{name}[D,D'], q_{name}[D])"))
         self.output(name, "D")
 
-    # -- expressions ---------------------------------------------------------------------------------------------
+    def convolved(self, name: str) -> None:
+        """A convolution of the channels b, or of each by itself, with steps of one or two, and maybe holes."""
+        image = self.image(name)
+        down, hole = self.draw(st.booleans()), self.choose("j - 1", "2*j - 2", "1 - j", "j")
+        row, axes = ("2*h", "BHD") if down else ("t", "BTD")
+        places = f"pad({row} + {hole}), {self.choose('pad(d + jp - 1)', 'clamp(d + jp)', 'd')}"
+        joint = "f[b,b',j,j']" if self.draw(st.booleans()) else "g[b,j]*g[b,j']"
+        channel = "b'" if "b'" in joint else "b"
+        product = Node(f"{joint}*{image}[{channel},{places}]/3".replace("jp", "j'"))
+        shift = Node("0.5*{0}", (self.value(["b", "d"] if down else ["b", "t", "d"], 1),))
+        summed = "sum[b',j,j'] " if channel == "b'" else "sum[j,j'] "
+        self.line(at(name, axes.lower()), Node(f"({summed}{{0}}) + {{1}}", (product, shift)))
+        self.output(name, axes, "BTD", f"{name}[{{0}},{{1}}{'//2' if down else ''},{{2}}]")
 
-    def value(self, scope: list[str], depth: int) -> Node:
-        """A real expression whose variables are among ``scope``."""
-        if depth == 0:
-            return self.leaf(scope)
-        kind = self.draw(st.integers(0, 9))
-        if kind <= 1:
-            return Node(self.choose(*_BOTH_WAYS), (self.value(scope, depth - 1), self.value(scope, depth - 1)), True)
-        if kind == 2:
-            return Node(self.choose(*_ONE_WAY), (self.value(scope, depth - 1), self.value(scope, depth - 1)))
-        if kind <= 4:
-            return Node(self.choose(*_CURVES), (self.value(scope, depth - 1),))
-        if kind == 5:
-            cond = self.condition(scope)
-            form = f"({{0}} if {cond} else {{1}})" if self.draw(st.booleans()) else f"([{cond}]*{{0}} + {{1}})"
-            return Node(form, (self.value(scope, depth - 1), self.value(scope, depth - 1)))
-        if kind <= 7:
-            return self.reduction(scope, depth)
-        return self.contraction(scope) if kind == 8 else self.call(scope)
+    def pooled(self, name: str) -> None:
+        """Windows of three or two by any number, in steps of two."""
+        image = self.image(name)
+        place, inside = "2*h + j - 1", "2*h + j >= 1 and 2*h + j - 1 < |T|"
+        window = self.choose(
+            f"max[j : {inside}] {image}[b,{place},d]", f"min[j] {image}[b,clamp({place}),d]",
+            f"mean[j] {image}[b,pad({place}),d]", f"max[l,j] {image}[b,clamp(2*h + l),clamp(d + j - 1)]",
+        )  # fmt: skip
+        self.line(at(name, "bhd"), Node(window))
+        self.output(name, "BHD", "BTD", f"{name}[{{0}},{{1}}//2,{{2}}]")
 
-    def leaf(self, scope: list[str]) -> Node:
-        fitting = [n for n, axes in self.known.items() if all(any(v[0] == a.lower() for v in scope) for a in axes)]
-        if not fitting or self.one_in(6):
-            numbers = ["0.5", "2", "-1.5", *(f"{v}/(1 + {v})" for v in scope)]
-            numbers += [whole for v in scope for whole in _whole(v)]
-            return Node(self.choose(*numbers))
-        return Node(self.element(self.choose(*fitting), scope))
+    def image(self, name: str) -> str:
+        self.line(at(f"i_{name}", "btd"), self.value(list("btd"), 2))
+        return f"i_{name}"
 
-    def element(self, name: str, scope: list[str]) -> str:
-        axes = self.known[name]
-        places = [self.choose(*(v for v in scope if v[0] == axis.lower())) for axis in axes]
-        if name in self.forms:
-            return self.forms[name].format(*places)
-        return _at(name, [self.place(axis, at, scope) for axis, at in zip(axes, places, strict=True)])
+    def attention(self, name: str) -> None:
+        """Scores of two sequences under a mask, their softmax or something like it, and what it weighs."""
+        rest = self.choose("", "B").lower()
+        for letter in "qkv":
+            self.line(at(f"{letter}_{name}", [*rest, "t", "d"]), self.value([*rest, "t", "d"], 1))
+        mask = self.choose(
+            "t' <= t", "t' >= t", "t' <= t and t' > t - 2", "t' - t < 2 and t - t' < 2", "t' != t or t == 0",
+            "t' <= t and (k[t'] > 0 or t' == t)", "t' < |T|",
+        )  # fmt: skip
+        query, key = (Node(at(f"{one}_{name}", [*rest, place, "d'"])) for one, place in (("q", "t"), ("k", "t'")))
+        scores, weighed = at(f"s_{name}", [*rest, "t", "t'"]), at(f"v_{name}", [*rest, "t'", "d"])
+        self.line(scores, Node("tanh((sum[d'] {0}*{1})/|D|)", (query, key)))
+        form = self.choose(f"(exp({scores}) if {mask} else 0)", f"[{mask}]*exp({scores})")
+        self.line(at(f"e_{name}", [*rest, "t", "t'"]), Node(form))
+        some, all_ = at(f"e_{name}", [*rest, "t", "t'"]), at(f"e_{name}", [*rest, "t", "t''"])
+        whole = self.choose(f"sum[t'] {some}/(sum[t''] {all_})*{weighed}", f"(sum[t'] {some}*{weighed})/(1 + |T|)")
+        self.line(at(name, [*rest, "t", "d"]), Node(whole))
+        self.output(name, f"{rest.upper()}TD")
 
-    def place(self, axis: str, variable: str, scope: list[str]) -> str:
-        if axis == "D" and self.one_in(5):
-            chosen = [f"z[{v}]" for v in scope if v[0] == "b"] + [f"(k[{v}] mod |D|)" for v in scope if v[0] == "t"]
-            new = _fresh("D", scope)
-            return self.choose(*chosen, f"argmax[{new}] v[{new}]", f"argmin[{new}] w[{variable},{new}]")
-        shifts = ("{0}", "{0}", "{0}", "pad({0}-1)", "clamp({0}+1)", "wrap({0}+2)", "|{1}|-1-{0}")
-        if axis == "T":
-            shifts = (*shifts, "pad({0} + k[{0}])", "clamp(k[{0}])")
-        return self.choose(*shifts).format(variable, axis)
+    def gates(self, name: str) -> None:
+        """Products that have a factor in common."""
+        rest = self.choose("B", "T", "BT").lower()
+        self.line(at(f"a_{name}", [*rest, "d"]), self.value([*rest, "d"], 1))
+        common = at(f"a_{name}", [*rest, "d'"])
+        products = [Node(f"({weight}[d,d']*{common}/|D|)") for weight in ("w", "w1", "w2")]
+        self.line(at(name, [*rest, "d"]), Node("sigmoid({0})*tanh({1}) + {2}", tuple(products)))
+        self.output(name, f"{rest.upper()}D")
 
-    def reduction(self, scope: list[str], depth: int) -> Node:
-        op, axis = self.choose(*_REDUCTIONS), self.choose(*SETS)
-        variable = _fresh(axis, scope)
-        guard = self.guard(op, axis, variable, scope)
-        inner = self.value([*scope, variable], depth - 1)
-        body = "tanh({0})" if op == "prod" else "({0})"
-        scale = f"/|{axis}|" if op == "sum" else ""
-        return Node(f"(({op}[{variable}{guard}] {body}){scale})", (inner,))
-
-    def guard(self, op: str, axis: str, variable: str, scope: list[str]) -> str:
-        """What leaves an element, unless nothing is a number."""
-        same = [v for v in scope if v[0] == variable[0]]
-        options = [f" : {variable} <= {same[0]}"] if same else []
-        if op in ("sum", "prod"):
-            options += [f" : {variable} {sign} {same[0]}" for sign in ("<", "!=") if same]
-            options += [f" : on[{variable}]"] if axis == "B" else []
-            options += [f" : z[{variable}] == {v}" for v in scope if axis == "B" and v[0] == "d"]
-            options += [f" : k[{variable}] > 0"] if axis == "T" else []
-        return self.choose("", *options)
-
-    def contraction(self, scope: list[str]) -> Node:
-        """A product that is summed over an index variable that nothing binds."""
-        axis = self.choose("T", "D")
-        matrix = "m" if axis == "T" else "w"
-        bound = [v for v in scope if v[0] == axis.lower()]
-        new = _fresh(axis, scope)
-        if not bound and axis == "D":
-            return Node("({0} * {1})/|D|", (Node(f"p[{new}]"), Node(f"v[{new}]")), True)
-        if not bound:
-            return Node("({0} * {1})/|T|^2", (Node(f"m[{new},{new}']"), Node(f"m[{new}',{new}]")), True)
-        right = f"v[{new}]" if axis == "D" else f"m[{new},{bound[0]}]"
-        return Node(f"({{0}} * {{1}})/|{axis}|", (Node(f"{matrix}[{bound[-1]},{new}]"), Node(right)), True)
-
-    def condition(self, scope: list[str]) -> str:
-        options = ["s > 0.25", "any[d'''] (v[d'''] > 0.5)"]
-        options += [f"{v} > 0" for v in scope] + [f"{v} mod 2 == 0" for v in scope]
-        options += [f"{a} <= {b}" for a in scope for b in scope if a != b and a[0] == b[0]]
-        options += [f"on[{v}]" for v in scope if v[0] == "b"] + [f"k[{v}] // 2 == 1" for v in scope if v[0] == "t"]
-        options += [f"z[{a}] == {b}" for a in scope for b in scope if a[0] == "b" and b[0] == "d"]
-        options += [f"all[t'''] (x[{v},t'''] < 1)" for v in scope if v[0] == "b"]
-        first = self.choose(*options)
-        return f"{first} {self.choose('and', 'or')} not s < -1" if self.one_in(4) else first
-
-    def call(self, scope: list[str]) -> Node:
-        """An element of what a layer makes of a vector."""
-        layer, capital = self.choose("Softmax", "Scan", "Norm"), self.choose("T", "D")
-        others = [v for v in scope if v[0] == capital.lower()]
-        fitting = []
-        for one in {"T": ["x", "m"], "D": ["v", "p", "w", "u"]}[capital]:
-            axes = self.known[one]
-            if axes.endswith(capital) and all(any(v[0] == a.lower() for v in scope) for a in axes[:-1]):
-                fitting.append(one)
-        if not fitting or not others:
-            return self.leaf(scope)
-        if layer == "Norm":
-            self.lines.append(Line(f"norm{len(self.lines)} =", Node("Norm()")))
-            layer = f"norm{len(self.lines) - 1}"
-        chosen = self.choose(*fitting)
-        places = [self.choose(*(v for v in scope if v[0] == a.lower())) for a in self.known[chosen][:-1]]
-        return Node(f"{layer}({_at(chosen, [*places, capital])})[{others[0]}]")
-
-
-def _at(name: str, places: list[str] | str) -> str:
-    return f"{name}[{','.join(places)}]" if places else name
-
-
-def _fresh(axis: str, scope: list[str]) -> str:
-    return axis.lower() + "'" * (1 + max((v.count("'") for v in scope if v[0] == axis.lower()), default=-1))
-
-
-def _whole(variable: str) -> list[str]:
-    """Numbers that are made of integers."""
-    return {
-        "t": [f"(k[{variable}] // 2 + {variable} mod 3)/3", f"[k[{variable}] > {variable}]", f"sign(k[{variable}])"],
-        "b": [f"z[{variable}]/|D|", f"[on[{variable}]]"],
-        "d": [f"{variable}^2/(1 + {variable}^2)"],
-    }[variable[0]]
+    def gated(self, name: str) -> None:
+        """The same, step by step."""
+        rest = self.choose("", "B").lower()
+        self.line(at(name, ["0", *rest, "d"]), self.value([*rest, "d"], 1))
+        before, same = at(name, ["t", *rest, "d'"]), at(name, ["t", *rest, "d"])
+        first, second = (f"({weight}[d,d']*{before}/|D|)" for weight in ("w1", "w2"))
+        step = Node(f"sigmoid({first} + {{0}})*{same} + tanh({second} + {{1}})", (
+            self.value(["t", *rest, "d"], 1), self.value(["t", *rest, "d"], 1)
+        ))  # fmt: skip
+        self.line(at(name, ["t+1", *rest, "d"]), step)
+        self.output(name, f"N{rest.upper()}D", f"T{rest.upper()}D")
 
 
 def _inner(name: str) -> str:

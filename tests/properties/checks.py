@@ -162,11 +162,17 @@ def problem_of_passes(numbered: Numbered) -> str:
     return ""
 
 
+def larger(known: Mapping[str, int]) -> dict[str, int]:
+    """Sizes beyond the blocks and vectors that kernels work by, not multiples of them."""
+    return {**known, "T": 9 * known["T"] + 1, "D": 4 * known["D"] + 1}
+
+
 def compiled_problem(numbered: Numbered) -> str:
     """What is wrong with the compiled spec, or nothing."""
     import dlc
 
     number, (spec, known), folder = numbered
+    known = larger(known) if number % 4 == 3 else known
     path = Path(folder) / f"random_{number}.dl"
     path.write_text(spec.text(), encoding="utf-8")
     graph = graph_of(spec.text())

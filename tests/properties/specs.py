@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 SETS = "BTD"
 #: Sets that some tensors need, with their sizes.
-DERIVED = {"N": "|T| + 1", "E": "2*|T|", "Q": "|B|*|T|", "L": "2", "M": "|L| + 1"}
+DERIVED = {"N": "|T| + 1", "E": "2*|T|", "Q": "|B|*|T|", "L": "2", "M": "|L| + 1", "J": "3", "H": "(|T| + 1)//2"}
 INPUTS: dict[str, str] = {"x": "BT", "u": "TD", "v": "D", "s": ""}
-PARAMETERS: dict[str, str] = {"w": "DD", "m": "TT", "p": "D"}
+PARAMETERS: dict[str, str] = {"w": "DD", "m": "TT", "p": "D", "w1": "DD", "w2": "DD"}
+#: The kernels of convolutions, which nothing else reads.
+KERNELS: dict[str, str] = {"f": "BBJJ", "g": "BJ"}
 WHOLE = "z[B] in D, k[T] : int, on[B] : bool"
 RENAMED = {"B": "Quantity", "T": "R", "D": "P1"}
 _HELPERS = """fn soft(x) = x / sqrt(1 + x^2)
@@ -75,7 +77,8 @@ class Spec:
 
     def text(self, exchanged: bool = False) -> str:
         data = ", ".join([*(_declared(name, axes) for name, axes in INPUTS.items()), WHOLE])
-        parameters = ", ".join(f"{_declared(name, axes)} ~ normal(0, 1)" for name, axes in PARAMETERS.items())
+        moved = (PARAMETERS | KERNELS).items()
+        parameters = ", ".join(f"{_declared(name, axes)} ~ normal(0, 1)" for name, axes in moved)
         outputs = ", ".join(_declared(name, axes) for name, axes in self.outputs)
         sizes = "index " + ", ".join(f"{name} = {size}" for name, size in DERIVED.items())
         body = "\n".join(line.text(exchanged) for line in self.lines)
