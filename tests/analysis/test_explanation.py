@@ -49,7 +49,7 @@ layer Dense(x[B,J]; w[I,J] ~ normal(0, 1), c[I] = 0) -> y[B,I]:
 """
 TRIANGLE = """
 layer Before(x[T]) -> y[T]:
-    y[t] = sum[t' : t' <= t] max(x[t'], x[t])
+    y[t] = sum[t' : t' <= t] (x[t'] + x[t])^2
 """
 RECURRENCE = """
 layer Run(x[B,T,D]; u[D,D'] ~ normal(0, 1)) -> last[B,D]:
@@ -171,8 +171,8 @@ def test_formulas_known_by_heart() -> None:
 
 def test_a_triangle_is_half_a_square() -> None:
     small, large = (entry(explained(TRIANGLE, {"T": size})).flops for size in (20, 2000))
-    assert small == 2 * 20 * 21 / 2  # a maximum and a sum
-    assert large == pytest.approx(2 * 2000 * 2001 / 2, rel=0.01)
+    assert small == 3 * 20 * 21 / 2  # two sums and a square
+    assert large == pytest.approx(3 * 2000 * 2001 / 2, rel=0.01)
 
 
 def test_a_recurrence_counts_its_rounds() -> None:
