@@ -185,6 +185,8 @@ def _sliding(
     has_taps = len(columns) == 2
     if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2), (3, 3)):
         return None
+    if has_taps and product.accumulate:
+        return None  # an image is written, and nothing added to it; derivatives by taps may be
     places, taps = (columns, reduced) if has_taps else (reduced, columns)
     in_image, of_tap = (_one, _other) if has_taps else (_other, _one)
     pairs = _pairs(places[-2:], taps, in_image, of_tap)

@@ -3,6 +3,7 @@ tests/numeric --gemm blas --conv gemm` runs all numeric tests with one of each."
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -59,6 +60,43 @@ def test_forced_convolutions(name: str, way: str, tmp_path: Path) -> None:
     module = dlc.compile(tmp_path / "case.dl", dtype="float64", wrt="*", model=definition, conv=way)
     assert module.__doc__ is not None and CONVOLUTIONS[way] in module.__doc__
     assert_all_agree(case, getattr(module, definition), EXACT)
+
+
+TAPS = {"C": 4, "O": 5, "P": 3, "Q": 3, "H": 7, "W": 6}
+TAKEN_APART = {
+    "padded": "x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,H,W]:\n    y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]",
+    "plain": "x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,U,V]:\n    index U = |H| - 2, V = |W| - 2\n"
+    "    y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]",
+    "relu behind": "x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,H,W]:\n"
+    "    y[n,o,h,w] = relu(k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)])",
+    "taps of each sample": "x[C,H,W], k[N,O,C,P,Q]) -> y[N,O,H,W]:\n"
+    "    y[n,o,h,w] = relu(k[n,o,c,p,q]*x[c,pad(h+p-1),pad(w+q-1)])",
+}
+
+
+@pytest.mark.parametrize("name", TAKEN_APART)
+def test_products_that_are_taken_apart(name: str, tmp_path: Path) -> None:
+    """Whatever the number of samples, which may be fewer than the shards, or none.  An image to which each sample adds
+    is not."""
+    body = TAKEN_APART[name]
+    (tmp_path / "conv.dl").write_text(f"layer Conv({body}\n", encoding="utf-8")
+    made = {}
+    for way in ("winograd", "direct"):
+        module = dlc.compile(tmp_path / "conv.dl", dtype="float64", wrt="*", conv=way, sizes=TAPS)
+        text = Path(str(module.__file__)).read_text(encoding="utf-8")
+        assert ("winograd_f64(" in text) == (way == "winograd" and name != "taps of each sample")
+        made[way] = module.Conv()
+    random = np.random.default_rng(5)
+    for samples in (5, 1, 3, 0):
+        sizes = {**TAPS, "N": samples}
+        shapes = {name: re.findall(r"\w+", axes) for name, axes in re.findall(r"(\w)\[([A-Z,]+)\]", body)[:2]}
+        inputs = {name: random.normal(size=[sizes[axis] for axis in axes]) for name, axes in shapes.items()}
+        y = made["direct"].forward(inputs)["y"]
+        weight = {"y": random.normal(size=y.shape)}
+        (found, by), (wanted, exact) = (made[way].vjp(weight, **inputs) for way in ("winograd", "direct"))
+        np.testing.assert_allclose(found["y"], wanted["y"], rtol=0, atol=1e-12)
+        for one in inputs:
+            np.testing.assert_allclose(by[one], exact[one], rtol=0, atol=1e-12)
 
 
 DENSE = """
