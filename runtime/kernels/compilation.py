@@ -118,27 +118,42 @@ def native(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
     """Compile a C function of this package now, or load it from this package's cache."""
 
     def compile_or_load(function: Callable[..., Any]) -> Any:
-        with own_cache():
+        with own_cache() as folder, _one_at_a_time(folder):
             return c_function(signature, function, True, CodeCompiler, **{**FLAGS, **options})
 
     return compile_or_load
 
 
 @contextmanager
-def own_cache() -> Iterator[None]:
-    """Functions decorated inside are cached under this package's fingerprint, in the user's cache directory.
+def own_cache() -> Iterator[str | None]:
+    """Functions decorated inside are cached under this package's fingerprint, in a folder of the user's cache: this.
 
     Where that cannot be written, Numba falls back to nothing at all, so the directory is tried first.
     """
-    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    root = before or os.fspath(cache_folder() / "kernels")
-    directory = os.path.join(root, fingerprint())
-    if _writable(directory):
-        numba.config.CACHE_DIR = directory  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    with _CHANGING_SETTINGS:
+        before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+        root = before or os.fspath(cache_folder() / "kernels")
+        directory = os.path.join(root, fingerprint())
+        is_there = _writable(directory)
+        if is_there:
+            numba.config.CACHE_DIR = directory  # type: ignore[attr-defined]
+        try:
+            yield directory if is_there else None
+        finally:
+            numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+
+
+#: Numba's settings belong to the process.
+_CHANGING_SETTINGS = threading.RLock()
+
+
+def _one_at_a_time(folder: str | None) -> AbstractContextManager[Any]:
+    """Held by one process that compiles functions of this package: Numba names the code of both real types from one
+    list, which it reads and writes without a lock.
+    """
+    if folder is None:
+        return nullcontext()
+    return FileLock(os.path.join(folder, "compiling.lock"), is_singleton=True)
 
 
 def _writable(directory: str) -> bool:
