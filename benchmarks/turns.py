@@ -203,13 +203,18 @@ def _processor_times() -> tuple[int, int]:
 
 
 def _judged(case: Case, settings: Settings, folder: Path) -> tuple[list[Array], float] | None:
-    """The exact results, and how far rounding moves them; nothing where PyTorch is not installed."""
+    """The exact results, and how far rounding moves them; nothing, and why, where they cannot be had."""
     results = folder / "exact.npz"
     pairs = [f"{size}={int(value)}" for size, value in case.sizes.items()]
     words = [case.workload, str(settings.threads), str(results), *pairs]
     python = settings.interpreters.get("torch", sys.executable)
-    finished = subprocess.run([python, "-m", "benchmarks.exact", *words], cwd=ROOT, capture_output=True, check=False)
-    return exact.read(str(results)) if finished.returncode == 0 else None
+    finished = subprocess.run(
+        [python, "-m", "benchmarks.exact", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if finished.returncode != 0:
+        print(f"not compared with float64: {finished.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        return None
+    return exact.read(str(results))
 
 
 def _compared(
@@ -219,7 +224,7 @@ def _compared(
     results = {worker.name: list(np.load(worker.results).values()) for worker in workers}
     reference, tolerance = exact.REFERENCE, TOLERANCE
     if judged is None:
-        reference = next((name for name in ("jax", "dlc") if name in results), "")
+        reference = next((name for name in ("torch", "jax", "dlc") if name in results), "")
         wanted = results.get(reference, [])
     else:
         wanted, sensitivity = judged

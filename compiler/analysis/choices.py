@@ -49,16 +49,17 @@ class Share:
 
 def choices(kernel: Kernel, count: Count, choose: Chooser, ways: Ways = OPEN) -> tuple[Choice, ...]:
     """The parts of a kernel: products one by one, and its loops together; ``ways`` are those it was lowered with."""
-    found = list(dict.fromkeys(_product(product, choose) for product in count.products))
+    found = list(dict.fromkeys(_product(product, choose, ways) for product in count.products))
     found += [Choice("linear system", "LAPACK", "gesv") for s in statements(kernel.body) if isinstance(s, System)]
     found += _loops(kernel, ways)
     return tuple(found)
 
 
-def _product(product: Product, choose: Chooser) -> Choice:
+def _product(product: Product, choose: Chooser, ways: Ways) -> Choice:
     m, n, k = product.m, product.n, product.k
     if product.is_in_tiles:
-        way, why = "Winograd's products", "3x3 taps, and enough channels: 16 multiplications in the place of 36"
+        enough = "--conv winograd" if ways.conv else "3x3 taps, and enough channels"
+        way, why = "Winograd's products", f"{enough}: 16 multiplications in the place of 36"
     elif product.is_tabled:
         way, why = "tile", "factors are read where they lie, through tables of offsets"
     else:
