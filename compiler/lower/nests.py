@@ -39,7 +39,7 @@ from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, statements
 from dlc.compiler.lower import omission, scatter, spikes, taps
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import better, bounded_loops, combined, extreme, guarded, loops, under
+from dlc.compiler.lower.ranges import apart, better, bounded_loops, combined, extreme, guarded, loops, under
 from dlc.compiler.lower.scatter import Facts
 from dlc.compiler.lower.windows import window
 
@@ -91,7 +91,7 @@ def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
     *outer, last = equation.indices
     extent = known(last.size)
     conditions = list(conjuncts(value.cond))
-    before, conditions = _apart(conditions, (last,))
+    before, conditions = apart(conditions, (last,))
     around, left = bounded_loops((last,), conditions)
     if (extent is not None and extent < _SHORTEST_BOUNDED) or len(left) == len(conditions):
         return ()
@@ -135,7 +135,7 @@ def _needed_rows(tensor: Tensor, equation: Equation, needed: Sequence[Polynomial
 def _register_form(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
     total = Read(names(tensor.id), (), value.type)
     conditions, body = guarded(value)
-    before, conditions = _apart(conditions, value.indices)
+    before, conditions = apart(conditions, value.indices)
     around, left = bounded_loops(value.indices, conditions)
     neutral = identity_of(value.op, value.body.type)
     inside, found = _bounds_last(value, body, total, around(())) if not before and not left else (body, total)
@@ -173,21 +173,15 @@ def _row_form(tensor: Tensor, equation: Equation, value: Reduce) -> tuple[Statem
     first = loops((last,), (Store(tensor.id, equation.subscripts, identity_of(value.op, value.body.type)),))
     again = refresh(last)
     conditions, body = guarded(value)
-    before, conditions = _apart(conditions, (last, *value.indices))
+    before, conditions = apart(conditions, (last, *value.indices))
     around, left = bounded_loops(value.indices, [c for c in conditions if last not in free_indices(c)])
-    left += [c for c in conditions if last in free_indices(c)]
+    left = [c for c in conditions if c in left or last in free_indices(c)]  # one may keep the next in range
     neutral = identity_of(value.op, value.body.type)
     if left:
         body = Select(op("and", *left), body, neutral)
     add = Store(tensor.id, equation.subscripts, combined(value.op, target, body))
     rows = renamed(loops((last,), (add,)), {last: again})
     return loops(outer, (*first, *under(before, around(rows))))
-
-
-def _apart(conditions: Sequence[Expr], indices: Sequence[Index]) -> tuple[list[Expr], list[Expr]]:
-    """The conditions that can be looked at once before the loops over the indices, and the others."""
-    before = [cond for cond in conditions if not set(indices) & set(free_indices(cond))]
-    return before, [cond for cond in conditions if cond not in before]
 
 
 def _position(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:

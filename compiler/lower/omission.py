@@ -21,6 +21,7 @@ from dlc.compiler.ir.expr import (
     Select,
     free_indices,
     op,
+    reads,
     refresh,
     substitute,
 )
@@ -39,9 +40,15 @@ def omitted(equation: Equation, value: Reduce) -> dict[Index, Index]:
     for cond in conditions:
         pairs = _differing(cond, equation, value)
         left_out = set(pairs.values())
-        others = [set(free_indices(other)) for other in conditions if other is not cond]
-        if pairs and not any(free & left_out and free & set(value.indices) for free in others):
-            return pairs if not left_out & set(free_indices(body)) else {}
+        rest = [other for other in conditions if other is not cond]
+        of_element = [other for other in rest if left_out & set(free_indices(other))]
+        if not pairs or any(set(value.indices) & set(free_indices(other)) for other in of_element):
+            continue
+        # factors are asked before it is known that there is an element, which may be what keeps this in range
+        reads_early = of_element and any(
+            r.subscripts for other in rest if other not in of_element for r in reads(other)
+        )
+        return {} if reads_early or left_out & set(free_indices(body)) else pairs
     return {}
 
 

@@ -144,3 +144,15 @@ def extreme(name: str, bounds: Sequence[Polynomial], facts: Sequence[Polynomial]
     for bound in kept[1:]:
         result = op(name, result, bound.expression())
     return result
+
+
+def apart(conditions: Sequence[Expr], indices: Sequence[Index]) -> tuple[list[Expr], list[Expr]]:
+    """The conditions that can be looked at once before the loops over the indices, and the others.  One that reads
+    elements stays behind what is asked before it, and may keep it in range."""
+    before: list[Expr] = []
+    behind: list[Expr] = []
+    for cond in conditions:
+        depends = bool(set(indices) & set(free_indices(cond)))
+        needs_others = bool(behind) and any(read.subscripts for read in reads(cond))
+        (behind if depends or needs_others else before).append(cond)
+    return before, behind

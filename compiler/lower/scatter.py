@@ -33,7 +33,7 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import If, Statement, Store
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import better, bounded_loops, combined, guarded, loops, under
+from dlc.compiler.lower.ranges import apart, better, bounded_loops, combined, guarded, loops, under
 
 Facts = Callable[[Expr], list[Polynomial]]  # what is known of the integer reads in an expression
 
@@ -76,16 +76,15 @@ def nest(
     replaced: dict[Expr, Expr] = {**places, **rows}
     conditions, body = guarded(value)
     kept = [c for c in conditions if not any(index in places and places[index] is e for index, e in sides(c))]
-    checks = [substitute(c, replaced) for c in kept]
+    checks: list[Expr] = []
     for index, place in places.items():
         if not within(place, index.size, facts(place)):
             checks += [op("le", ZERO, place), op("lt", place, index.size)]
-
+    checks += [substitute(c, replaced) for c in kept]  # which may read what stands there
     element = Read(tensor.id, equation.subscripts, value.type)
     target = Read(tensor.id, tuple(substitute(s, replaced) for s in equation.subscripts), value.type)
     first, update, last = _steps(value, element, target, substitute(body, replaced))
-    outer = [c for c in checks if not set(free_indices(c)) & set(rows.values())]
-    inner = [c for c in checks if c not in outer]
+    outer, inner = apart(checks, list(rows.values()))
     visit = loops(list(rows.values()), under(inner, update))
     over_reduced, left = bounded_loops(value.indices, outer)
     return loops(around, (*loops(inside, first), *over_reduced(under(left, visit)), *_again(inside, last)))

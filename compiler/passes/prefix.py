@@ -4,7 +4,8 @@
                                            y[b,t] = y.prefix[b,t+1]
 
 A sum over ``s <= t``, ``s < t``, ``t <= s`` or ``t < s``, in which nothing else depends on ``t``, becomes a recurrence,
-so that its time grows with |T| and no longer with |T|².  The numbers are added in the order of the range.
+so that its time grows with |T| and no longer with |T|².  The numbers are added in the order of the range.  Of ``s < t``
+the last step belongs to no sum: what would be read out of range there is not computed.
 
 Left out: sums of what depends on both ends, such as a mask of attention, tensors of a recurrence, and short axes.
 """
@@ -17,8 +18,10 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.affine import Polynomial, equal, integer, known, polynomial
 from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
+from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Reduce, free_indices, fresh, op, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique, whole
+from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "prefix"
 
@@ -36,13 +39,26 @@ class _Prefix:
     has_end: bool
     term: Expr
 
+    @property
+    def within(self) -> _Prefix:
+        """The same where the last step, that belongs to no sum, adds 0."""
+        near, far = (ZERO, self.summed) if self.descends else (integer(op("add", self.summed, ONE)), self.summed.size)
+        inner = self.term if isinstance(self.term, Reduce) else None
+        cond, value = guard_of(inner.body if inner is not None else self.term)
+        value = guarded(conjunction((op("lt", near, far), *conjuncts(cond))), value)
+        return replace(self, term=Reduce("sum", inner.indices, value) if inner is not None else value)
+
 
 def run(graph: Graph) -> Graph:
     recurrent = {name for one in components(graph) if is_recurrent(graph, one) for name in one}
     names: dict[str, object] = dict(graph.tensors)
+    sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
+    facts, bounds = [polynomial(requirement.value) for requirement in graph.requirements], bounds_of(graph)
     tensors: list[Tensor] = []
     for tensor in graph.tensors.values():
         found = _prefix(tensor.equations[0]) if len(tensor.equations) == 1 and tensor.id not in recurrent else None
+        if found is not None and not found.has_end and not reads_in_range(found.term, sizes, (), facts, bounds):
+            found = found.within
         tensors += [tensor] if found is None else _added_up(tensor, found, names)
     return graph.with_tensors(tensors)
 

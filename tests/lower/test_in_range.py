@@ -1,0 +1,51 @@
+"""What is read only where a condition holds is read only there, however the conditions become loops and bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numeric.harness import entries_of, graph_of
+
+from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.graph import Tensor
+from dlc.compiler.ir.reference import evaluate, size_value
+from dlc.compiler.lower import lower
+
+SPECS = {
+    "beginnings without their ends": "(x[S]) -> y[T]:\n    index T = |S| + 1\n    y[t] = sum[t' : t' < t] x[t']",
+    "ends without their beginnings": "(x[T]) -> y[T]:\n    y[t] = sum[t' : t' > t] x[t'-1]",
+    "products of neighbours": "(x[S]) -> y[T]:\n    index T = |S| + 1\n    y[t] = sum[t' : t' + 1 < t] x[t']*x[t'+1]",
+    "a row between bounds": "(x[I,J], u[I]) -> y[I,J]:\n    y[i,j] = (x[i,j] if j < i and u[i-1] > 0 else 3)",
+    "a number": "(w[D], v[D]) -> a[D]:\n    a[d] = max[d' : d' + 2 <= d and w[d-2] > 0] v[d']",
+    "a row, before": "(x[T,D], on[T] : bool) -> y[T,D]:\n    y[t,d] = prod[t' : t' < t and on[t-1]] x[t',d]",
+    "a row, inside": "(x[I,J], u[I]) -> s[J]:\n    s[j] = prod[i : j + 2 <= i and u[i-2] > 0] x[i,j]",
+    "a place that is data": "(z[I] : int, u[T], e[I]) -> p[T]:\n    p[t] = max[i : z[i] == t and u[t] > 0] e[i]",
+    "the choice of a minimum": "(w[D,D']) -> y[D]:\n    y[d] = min(w[d,pad(d-1)], -1.5)",
+    "attention": "(q[T,D], x[T,D], on[T] : bool) -> s[T,D]:\n"
+    "    a[t,t'] = (exp(q[t,d]*x[t',d]) if t' < t and on[t-1] else 0)\n    s[t,d] = a[t,t']*x[t',d]",
+}
+SIZES = {"S": 4, "T": 5, "I": 5, "J": 9, "D": 4}
+
+
+def drawn(tensor: Tensor, random: np.random.Generator) -> np.ndarray:
+    shape = [size_value(size, SIZES) for size in tensor.sizes]
+    if tensor.type == "int":
+        return random.integers(-2, 8, shape)  # beyond the places that there are
+    return random.random(shape) < 0.5 if tensor.type == "bool" else random.normal(size=shape)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_nothing_is_read_out_of_range(spec: str, shards: int) -> None:
+    entries = entries_of(graph_of(f"layer Layer{spec}\n"))
+    program = lower(entries)
+    for name, graph in entries.items():
+        random = np.random.default_rng(3)
+        given = {t.id: drawn(t, random) for t in graph.of_kind("input", "cotangent")}
+        values = evaluate(graph, given, SIZES)
+        run = loops_reference.run(program, name, given, SIZES, shards)
+        entry = next(one for one in program.entries if one.name == name)
+        pairs = [(result.buffer, output.tensor) for result, output in zip(entry.results, graph.outputs, strict=True)]
+        pairs += [(result.buffer, one.adjoint) for result, one in zip(entry.gradients, graph.gradients, strict=True)]
+        for found, wanted in pairs:
+            np.testing.assert_allclose(run[found], values[wanted], rtol=1e-12, atol=1e-12)
