@@ -335,7 +335,7 @@ def _changes(equation: Equation, level: Level) -> bool:
 def _with_own_indices(equation: Equation) -> Equation:
     """The equation with indices that occur in no other: its loops may come to stand inside those of another."""
     names = {index: refresh(index) for index in equation.indices}
-    changes: dict[Expr, Expr] = {old: new for old, new in names.items()}  # noqa: C416  # widens the type
+    changes: dict[Expr, Expr] = {**names}
     return Equation(
         tuple(names.values()),
         tuple(substitute(subscript, changes) for subscript in equation.subscripts),

@@ -87,7 +87,7 @@ def renamed(body: Body, names: Mapping[Index, Index]) -> Body:
             return replace(statement, body=tuple(map(loop, statement.body)))
         return statement
 
-    changes: dict[Expr, Expr] = {old: new for old, new in names.items()}  # noqa: C416  # widens the type
+    changes: dict[Expr, Expr] = {**names}
     return mapped(tuple(map(loop, body)), lambda e: substitute(e, changes))
 
 

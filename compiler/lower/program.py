@@ -27,17 +27,17 @@ from dlc.compiler.ir.loops import (
 )
 from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.ir.ways import OPEN, Ways
-from dlc.compiler.lower.crosswise import by_blocks
 from dlc.compiler.lower.drafting import drafts
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.invariants import hoisted
 from dlc.compiler.lower.kernels import Draft, finish, leaves
 from dlc.compiler.lower.regions import regions
-from dlc.compiler.lower.rests import without_rests
+from dlc.compiler.lower.remainders import without_rests
 from dlc.compiler.lower.runs import in_runs
 from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
-from dlc.compiler.lower.tiles import in_tiles
+from dlc.compiler.lower.tiling import by_blocks
+from dlc.compiler.lower.winograd import in_tiles
 
 
 def lower(graphs: Mapping[str, Graph], ways: Ways = OPEN) -> Program:

@@ -41,7 +41,7 @@ from dlc.compiler.ir.loops import (
 from dlc.compiler.lower.fusion import Body, accesses, touches, writes
 from dlc.compiler.lower.products import Plan, with_part
 from dlc.compiler.lower.tables import Tabled
-from dlc.compiler.lower.tiles import sliding
+from dlc.compiler.lower.winograd import sliding
 
 Called = Mapping[str, Plan | Tabled]
 Names = Callable[[str], str]
@@ -88,9 +88,10 @@ def in_shares(loop: For, called: Called, buffers: Mapping[str, Buffer], names: N
             continue
         size = step.index.size
         if size not in ends:
-            ends[size] = tuple(Read(names(f"{step.index.hint}.{end}"), (), "int") for end in ("start", "stop"))  # type: ignore[assignment]
-            for end, share in zip(ends[size], (first, last), strict=True):
-                bounds.append(Let(end.tensor, op("floordiv", op("mul", size, share), SHARDS)))
+            begin, end = (Read(names(f"{step.index.hint}.{which}"), (), "int") for which in ("start", "stop"))
+            ends[size] = begin, end
+            for place, share in ((begin, first), (end, last)):
+                bounds.append(Let(place.tensor, op("floordiv", op("mul", size, share), SHARDS)))
         body.extend(_part(step, called, *ends[size], op("eq", op("add", last, op("neg", first)), SHARDS)))
     start = op("floordiv", START, SHARDS)
     stop = op("floordiv", op("add", STOP, SHARDS, op("neg", ONE)), SHARDS)

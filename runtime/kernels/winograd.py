@@ -54,14 +54,6 @@ PLANES = 16
 GAP = 16
 
 
-def numbers(maps: int, channels: int, height: int, width: int, tile_rows: int) -> int:
-    """How many there is room for: the planes of taps, image and results of a block, and rows."""
-    along = (width + 1) // 2
-    tiles = min(tile_rows, (height + 1) // 2) * along
-    planes = maps * channels + channels * tiles + maps * tiles + 3 * GAP
-    return PLANES * planes + GAP + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
-
-
 def winograd_symbol(real: Any) -> str:
     return f"dlc_winograd_{suffix(real)}"
 

@@ -16,7 +16,7 @@ from dlc.compiler.ir.loops import Matmul, Program, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.ways import Conv, Ways
 from dlc.compiler.lower import lower
-from dlc.compiler.lower.tiles import is_faster
+from dlc.compiler.lower.winograd import is_faster
 
 FULL = "k[O,C,P,Q]"
 IMAGE = "x[N,C,H,W]"

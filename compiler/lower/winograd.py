@@ -143,7 +143,8 @@ def block(height: int, width: int) -> int:
 
 
 def numbers(maps: int, channels: int, height: int, width: int) -> int:
-    """How many there is room for, of ``runtime/kernels/winograd.py``."""
+    """How many there is room for: the planes of taps, image and results of a block, and rows, which lie one behind the
+    other in ``runtime/kernels/winograd.py``."""
     along = -(-width // TILE)
     tiles = block(height, width) * along
     planes = maps * channels + channels * tiles + maps * tiles + 3 * _GAP
