@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, total
+from lower.agreement import agreeing, loops_in
 
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Index, op
 from dlc.compiler.ir.graph import Tensor, whole
-from dlc.compiler.ir.loops import For, Program, statements
-from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
 
 SIZES = ("N", "C", "H", "W")
@@ -21,22 +21,7 @@ def axes() -> tuple[Index, ...]:
 
 
 def lowered(*tensors: Tensor, shards: int = 2, height: int = 3, width: int = 5) -> Program:
-    """The program, which has been found to compute what the graph says."""
-    made = graph(*tensors, outputs=[t.id for t in tensors if t.kind == "computed"], sizes=SIZES)
-    sizes = {"N": 3, "C": 2, "H": height, "W": width}
-    draw = np.random.default_rng(2).normal
-    shapes = {t.id: [sizes[getattr(size, "name", "")] for size in t.sizes] for t in tensors if t.kind == "input"}
-    arrays = {name: draw(size=shape) for name, shape in shapes.items()}
-    program = lower({"forward": made})
-    found, wanted = loops_reference.run(program, "forward", arrays, sizes, shards), evaluate(made, arrays, sizes)
-    for output in made.outputs:
-        np.testing.assert_allclose(found[output.tensor], wanted[output.tensor], rtol=1e-12)
-    return program
-
-
-def loops_in(program: Program) -> list[str]:
-    kernels = program.kernels.values()
-    return [one.index.hint for kernel in kernels for one in statements(kernel.body) if isinstance(one, For)]
+    return agreeing(*tensors, sizes={"N": 3, "C": 2, "H": height, "W": width}, shards=shards)
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 5), (1, 1), (0, 4), (4, 0)])

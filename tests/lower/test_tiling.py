@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from building import add, at, given, graph, index, mul, total
+from building import add, at, given, index, mul, total
+from lower.agreement import agreeing, loops_in
 
-from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.affine import known
-from dlc.compiler.ir.expr import Const, Size, op, substitute
+from dlc.compiler.ir.expr import Const, op
 from dlc.compiler.ir.graph import Tensor, whole
-from dlc.compiler.ir.loops import For, Program, statements
-from dlc.compiler.ir.reference import evaluate
-from dlc.compiler.lower import lower
+from dlc.compiler.ir.loops import Program
 
 SIZES = {"N": 3, "C": 70, "H": 5, "W": 20}
 NAMES = tuple(SIZES)
@@ -20,26 +16,7 @@ N, C, H, W = (index(name.lower(), name) for name in NAMES)
 
 
 def lowered(*tensors: Tensor, shards: int = 2, **changed: int) -> Program:
-    """The program, which has been found to compute what the graph says."""
-    sizes = {**SIZES, **changed}
-    made = graph(*tensors, outputs=[t.id for t in tensors if t.kind == "computed"], sizes=NAMES)
-    draw = np.random.default_rng(3).normal
-    numbers = {Size(name): Const(value) for name, value in sizes.items()}
-    arrays = {
-        tensor.id: draw(size=[known(substitute(size, numbers)) or 0 for size in tensor.sizes])
-        for tensor in tensors
-        if tensor.kind == "input"
-    }
-    program = lower({"forward": made})
-    found, wanted = loops_reference.run(program, "forward", arrays, sizes, shards), evaluate(made, arrays, sizes)
-    for output in made.outputs:
-        np.testing.assert_allclose(found[output.tensor], wanted[output.tensor], rtol=1e-12)
-    return program
-
-
-def loops_in(program: Program) -> list[str]:
-    kernels = program.kernels.values()
-    return [one.index.hint for kernel in kernels for one in statements(kernel.body) if isinstance(one, For)]
+    return agreeing(*tensors, sizes={**SIZES, **changed}, shards=shards)
 
 
 @pytest.mark.parametrize("shards", [1, 3])
