@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,3 +162,13 @@ def test_compiled_points(compiled: Any) -> None:
         outputs, gradients = compiled.Points().vjp({name: np.ones_like(x)}, x=x)
         np.testing.assert_allclose(outputs[name], value, 1e-6, 1e-37, err_msg=name)
         np.testing.assert_allclose(gradients["x"], derivative, 1e-5, 1e-6, err_msg=name)
+
+
+def test_sums_over_beginnings_add_up_their_errors_and_no_more(tmp_path: Path) -> None:
+    """In float32: of terms of one sign, each addition is wrong by half a unit in the last place of the sum at most."""
+    text = "layer Beginnings(x[T]) -> y[T]:\n    y[t] = sum[t' : t' <= t] x[t']\n"
+    (tmp_path / "beginnings.dl").write_text(text, encoding="utf-8")
+    x = np.full(100_000, 0.1, np.float32)
+    found = dlc.compile(tmp_path / "beginnings.dl").Beginnings().forward(x=x)["y"]
+    wanted = np.cumsum(x.astype(np.float64))
+    assert (abs(found - wanted) <= np.arange(1, len(x) + 1) * 2.0**-24 * wanted).all()
