@@ -38,6 +38,22 @@ def comparable(name: str, workload: Workload, found: Sequence[Any]) -> list[Any]
 
 
 def _dlc(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    """What stays is bound, as the arrays of the others that live on their device."""
+    return _dlc_step(workload, sizes, numbers, threads, binds=True)
+
+
+def _dlc_call(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> Step:
+    """Arrays are given anew to each call, which looks at them, and its gradients belong to the caller."""
+    if not _can_bind(workload, numbers):
+        raise ImportError("this workload is measured by such calls anyway")
+    return _dlc_step(workload, sizes, numbers, threads, binds=False)
+
+
+def _can_bind(workload: Workload, numbers: Numbers) -> bool:
+    return bool(workload.wrt) and COTANGENT not in numbers and not workload.trains
+
+
+def _dlc_step(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int, binds: bool) -> Step:
     import dlc
 
     dlc.set_num_threads(threads)
@@ -59,6 +75,11 @@ def _dlc(workload: Workload, sizes: Sizes, numbers: Numbers, threads: int) -> St
             return [outputs["y"], *(gradients[name] for name in workload.wrt)]
 
         return layer_step
+
+    if binds and _can_bind(workload, numbers):
+        bound = model.bind(inputs)
+        stay = [bound.gradients[name] for name in workload.wrt]
+        return lambda: [bound(), *stay]
 
     move = dlc.compile("optim.adam", model="Adam").Adam(model, lr=RATE).step if workload.trains else None
 
@@ -212,6 +233,7 @@ def _parts(workload: Workload, numbers: Numbers) -> tuple[Numbers, Numbers]:
 
 _MAKERS: Mapping[str, Maker] = {
     "dlc": _dlc,
+    "dlc.call": _dlc_call,
     "torch": _torch,
     "torch.channels_last": _torch_channels_last,
     "torch.compile": _torch_compile,
@@ -221,6 +243,7 @@ _MAKERS: Mapping[str, Maker] = {
 }
 _LIBRARIES: Mapping[str, Sequence[str]] = {
     "dlc": ("dlc.compiler.driver", "dlc.runtime.kernels"),
+    "dlc.call": ("dlc.compiler.driver", "dlc.runtime.kernels"),
     "torch": ("torch",),
     "torch.channels_last": ("torch",),
     "torch.compile": ("torch", "torch._inductor.compile_fx"),
@@ -229,7 +252,7 @@ _LIBRARIES: Mapping[str, Sequence[str]] = {
     "numba": ("dlc.runtime.kernels",),
 }
 IMPLEMENTATIONS = tuple(_MAKERS)
-OURS = ("dlc",)
+OURS = ("dlc", "dlc.call")
 HANDWRITTEN = "numba"
 """What specs are to be as fast as, but nobody's competitor."""
 PEERS = tuple(name for name in IMPLEMENTATIONS if name not in (*OURS, HANDWRITTEN))

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.implementations import HANDWRITTEN, PEERS
+from benchmarks.implementations import HANDWRITTEN, OURS, PEERS
 from benchmarks.turns import SLACK, TOLERANCE, Measurement, Row, Settings
 from benchmarks.workload import GROUPS, Case, load
 
-_OTHERS = (*PEERS, HANDWRITTEN)
+_OTHERS = (*OURS[1:], *PEERS, HANDWRITTEN)
 TITLES = {
     "table": "Kernels",
     "step": "Training steps",

@@ -23,22 +23,23 @@ class BoundStep:
     It is a training step as ``value_and_grad`` is, and what is given is checked in each call.
     """
 
-    __slots__ = ("_arguments", "_arrays", "_loss", "_modes", "_prepared", "_run", "gradients")
+    __slots__ = ("_arguments", "_arrays", "_counted", "_finish", "_loss", "_modes", "_prepared", "_run", "gradients")
 
     def __init__(self, prepared: Prepared, arrays: dict[str, Any], modes: Modes) -> None:
         self._prepared, self._arrays, self._modes = prepared, arrays, modes
         self._run, self._arguments = prepared.plan.run, prepared.arguments
+        self._counted, self._finish = modes.counted, None if prepared.plan.is_plain else prepared.finish
         self._loss = prepared.loss
         #: Overwritten by every call.
         self.gradients = prepared.gradients()
 
     def __call__(self) -> Any:
         """The loss; raises InputError where an integer is out of bounds, or an array has another shape than before."""
-        trains = self._modes.counted()
+        trains = self._counted()
         if self._run(*self._arguments):
             self._report()
-        if not self._prepared.plan.is_plain:
-            self._prepared.finish(trains)
+        if self._finish is not None:
+            self._finish(trains)
         return self._loss[()]
 
     def _report(self) -> None:

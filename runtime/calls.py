@@ -189,18 +189,24 @@ class EntryCall:
     def _finished(
         self, plan: Plan, execution: Execution, values: tuple[Any, ...], flat: Vector, is_training: bool
     ) -> dict[str, Any]:
-        """Complete the gradients, and put the next values of states in their place; other gradients are given back."""
-        for name, source in plan.copies:
-            self._layout.view(flat, name)[...] = self._found(source, plan, execution, values, flat)
-        for name in plan.absent:
-            self._layout.view(flat, name)[...] = 0
+        """Complete the step; the gradients that no parameter has are given back."""
         others = {
             name: _own(self._found(source, plan, execution, values, flat), source in plan.made)
             for name, source in plan.other_gradients.items()
         }
+        self._complete(plan, execution, values, flat, is_training)
+        return others
+
+    def _complete(
+        self, plan: Plan, execution: Execution, values: tuple[Any, ...], flat: Vector, is_training: bool
+    ) -> None:
+        """Complete the gradients of parameters, and put the next values of states in their place."""
+        for name, source in plan.copies:
+            self._layout.view(flat, name)[...] = self._found(source, plan, execution, values, flat)
+        for name in plan.absent:
+            self._layout.view(flat, name)[...] = 0
         for name, source in plan.updates if is_training else ():
             self._states[name][...] = self._found(source, plan, execution, values, flat)
-        return others
 
     def _found(
         self, source: str, plan: Plan, execution: Execution, values: tuple[Any, ...], flat: Vector | None
@@ -281,8 +287,8 @@ class Prepared:
         """The array of that name."""
         return self._call._found(source, self.plan, self.execution, self._values, self.flat)
 
-    def finish(self, is_training: bool) -> dict[str, Any]:
-        return self._call._finished(self.plan, self.execution, self._values, self.flat, is_training)
+    def finish(self, is_training: bool) -> None:
+        self._call._complete(self.plan, self.execution, self._values, self.flat, is_training)
 
     @property
     def loss(self) -> Vector:
@@ -296,8 +302,11 @@ class Prepared:
         return [*copies, *((self._call._states[name], self.found(source)) for name, source in updates)]
 
     def gradients(self) -> Gradients:
-        """Those of parameters, in the buffer itself."""
-        return Gradients(self._call._layout, self.flat, self.plan.gradient_names, {})
+        """Those of parameters and of inputs, as arrays that stay."""
+        layout = self._call._layout
+        views = {name: layout.view(self.flat, name) for name in self.plan.gradient_names}
+        others = {name: self.found(source) for name, source in self.plan.other_gradients.items()}
+        return Gradients(layout, self.flat, (), {**views, **others})
 
     def __del__(self) -> None:
         self.plan.idle.append(self.execution)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -86,9 +87,19 @@ class Layout:
             found.append(slice(start, end))
         return found
 
+    @cached_property
+    def _places(self) -> dict[str, tuple[Any, tuple[int, ...] | None]]:
+        """By what the buffer is indexed for each parameter, and the shape that is to be given to what is found."""
+        found: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
+        for name, shape in self.shapes.items():
+            start = self.offsets[name]
+            place = slice(start, start + prod(shape)) if shape else (start, ...)
+            found[name] = place, shape if len(shape) > 1 else None
+        return found
+
     def view(self, flat: Vector, name: str) -> Vector:
-        start, shape = self.offsets[name], self.shapes[name]
-        return flat[start : start + prod(shape)].reshape(shape)
+        place, shape = self._places[name]
+        return flat[place] if shape is None else flat[place].reshape(shape)
 
 
 def _with_sets(parameter: Parameter, shape: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -234,6 +235,28 @@ def test_a_bound_step_is_value_and_grad(module: ModuleType) -> None:
             assert list(step.gradients) == list(gradients)
             assert all(np.array_equal(step.gradients[name], value) for name, value in gradients.items())
             assert all(np.array_equal(one.state[name], value) for name, value in other.state.items())
+
+
+def test_a_bound_step_has_the_gradients_of_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "sums.dl"
+    path.write_text(
+        """
+model Net(x[B,I], z[B,I], n) -> loss:
+    loss = sum[b,i] (x[b,i]^2 + n)^2 + sum[b,i] z[b,i]
+""",
+        encoding="utf-8",
+    )
+    module = dlc.compile(path, wrt=["x", "z", "n"])
+    model, x, z = module.Net(), X.copy(), np.zeros_like(X)
+    step = model.bind(x=x, z=z, n=np.float32(2))
+    stay = dict(step.gradients)
+    assert list(stay) == ["x", "z", "n"]
+    for _ in range(3):
+        x *= 1.5
+        loss, gradients = model.value_and_grad(x=x, z=z, n=2)
+        assert step() == loss and len(gradients) == 3
+        for name, value in gradients.items():
+            assert np.array_equal(stay[name], value) and step.gradients[name] is stay[name], name
 
 
 def test_a_bound_step_checks_what_it_reads(module: ModuleType) -> None:
