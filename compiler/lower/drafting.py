@@ -29,6 +29,7 @@ from dlc.compiler.lower import omission, scatter, systems
 from dlc.compiler.lower.borders import guarded_factors, with_factors
 from dlc.compiler.lower.contractions import Contraction, contraction
 from dlc.compiler.lower.fusion import touches
+from dlc.compiler.lower.interchange import interchanged
 from dlc.compiler.lower.kernels import Cycle, Draft, Item
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.levels import Level
@@ -146,7 +147,12 @@ class _Drafting:
         conditions = {place: (*when.get(place, ()), *found) for place, found in rounds.conditions.items()}
         for one in step.body:
             self._step(inner, one, rounds.equations, conditions)
-        level.append(Cycle(rounds.index, inner.items), own)
+        cycle = Cycle(rounds.index, inner.items)
+        rows = interchanged(cycle, level.over)
+        if rows is not None:
+            level.place(rows)
+        else:
+            level.append(cycle, own)
 
     def _equation(self, level: Level, place: Place, equation: Equation, when: tuple[Expr, ...]) -> None:
         tensor = self.stored[place.tensor]

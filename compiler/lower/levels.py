@@ -31,7 +31,7 @@ class Level:
         self.home.update(dict.fromkeys(computed, len(self.items) - 1))
 
     def place(self, new: Draft) -> None:
-        """Fuse the new equation into the first kernel that may hold it, or make it a kernel of its own."""
+        """Fuse the new equations into the first kernel that may hold them, or make them a kernel of their own."""
         if not self._fuse_anywhere(new):
             self.append(new, new.computes)
 
@@ -46,8 +46,8 @@ class Level:
         self.home.update(dict.fromkeys(new.computes, number))
 
     def _fuse_anywhere(self, new: Draft) -> bool:
-        ((tensor, equation),) = new.equations
-        return any(self.fuse(number, new) for number in self.candidates(tensor, equation))
+        numbers = [self.candidates(tensor, equation) for tensor, equation in new.equations]
+        return any(self.fuse(number, new) for number in max(numbers, key=lambda one: one.start))
 
     def candidates(self, tensor: Tensor, equation: Equation) -> range:
         """The numbers of the items behind all that the equation needs."""
