@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.implementations import IMPLEMENTATIONS
+from benchmarks.report import GROWTH_PLOT
 from benchmarks.turns import Settings, measure
 from benchmarks.workload import Case, load
 
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from benchmarks.plot import draw_growth
 
             given.write.mkdir(parents=True, exist_ok=True)
-            draw_growth(given.write / "growth.png", results)
+            draw_growth(given.write / GROWTH_PLOT, results)
     return 0
 
 

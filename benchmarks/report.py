@@ -14,6 +14,8 @@ from benchmarks.turns import SLACK, TOLERANCE, Measurement, Row, Settings
 from benchmarks.workload import GROUPS, Case, load
 
 _OTHERS = (*OURS[1:], *PEERS, HANDWRITTEN)
+GROWTH_PLOT = "growth.png"
+"""What `python -m benchmarks.growth` draws into the same folder."""
 TITLES = {
     "table": "Kernels",
     "step": "Training steps",
@@ -58,6 +60,8 @@ def write(folder: Path, results: Sequence[Result], settings: Settings) -> None:
         plots = []
     else:
         plots = draw(folder, results)
+    if (folder / GROWTH_PLOT).exists():
+        plots.append(GROWTH_PLOT)
     (folder / "README.md").write_text(text(results, settings, plots), encoding="utf-8")
 
 

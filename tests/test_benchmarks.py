@@ -14,7 +14,7 @@ from benchmarks.__main__ import cases_of, main, parsed
 from benchmarks.exact import error_of, judged
 from benchmarks.growth import GROWTHS, exponent
 from benchmarks.implementations import comparable, made
-from benchmarks.report import Result, text
+from benchmarks.report import Result, text, write
 from benchmarks.turns import TOLERANCE, Measurement, Row, Settings
 from benchmarks.workload import GROUPS, Case, Named, Workload, load, names
 
@@ -125,6 +125,15 @@ def test_the_report_tells_where_a_formula_is_ill_conditioned() -> None:
     remark = "rounding what is given moves exact results by 1e-02"
     assert remark in text([Result(case, Measurement("float64", rows, tolerance=4e-2))], Settings())
     assert remark not in text([Result(case, Measurement("float64", rows))], Settings())
+
+
+def test_the_report_shows_how_time_grows_where_that_was_drawn(tmp_path: Path) -> None:
+    found = [result("", "table", row("dlc", 1.0))]
+    write(tmp_path, found, Settings())
+    assert "growth.png" not in (tmp_path / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "growth.png").write_bytes(b"drawn")
+    write(tmp_path, found, Settings())
+    assert "![growth](growth.png)" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_plot_has_a_bar_for_each_peer(tmp_path: Path) -> None:
