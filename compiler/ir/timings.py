@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.bounds import extreme, nonnegative
 from dlc.compiler.ir.dependences import Dependence, Facts, Place
 from dlc.compiler.ir.expr import Expr, Index, Size, free_indices
@@ -298,7 +298,9 @@ def _is_plain(subscript: Expr) -> bool:
 
 
 def reduced(distance: Polynomial, facts: Facts) -> Polynomial:
-    """The distance without index variables that an equation among the facts gives: ``j - i`` where ``i == j + 1``."""
+    """The distance without index variables that have one value or that an equation among the facts gives: ``j - i``
+    where ``i == j + 1``.
+    """
     for number, fact in enumerate(facts):
         if -fact not in facts[number + 1 :]:
             continue
@@ -307,6 +309,9 @@ def reduced(distance: Polynomial, facts: Facts) -> Polynomial:
             if mine and step in (1, -1):
                 distance = distance - fact * (mine * step)
                 break
+    for index in [atom for atom in distance.atoms if isinstance(atom, Index) and known(atom.size) == 1]:
+        parts = distance.split(index)
+        distance = distance if parts is None else parts[1]
     return distance
 
 

@@ -8,6 +8,10 @@ A reduction under a condition is needed only where that holds, and may read out 
 the parts of the condition that mention nothing but its free indices move into its body, as ``Select(condition, body,
 identity)``.  If a read is in range only because of another part, the tensor gets the axes of that part too.  So it does
 within a recurrence, where an index that a part fixes says when the reduction is computed.
+
+An element of a recurrence that is the only one along an axis, `y[1,d]`, or one over an index with a single value, may
+be the only one at its time, and reads nothing that says so.  What is taken out of it gets axes with one element, along
+which it has a time of its own.
 """
 
 from __future__ import annotations
@@ -15,13 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.affine import known, polynomial
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, negation
 from dlc.compiler.ir.elements import below, bounds_of
 from dlc.compiler.ir.expr import (
+    ONE,
     TRUE,
+    ZERO,
     Expr,
     Index,
     Op,
@@ -30,6 +36,7 @@ from dlc.compiler.ir.expr import (
     Select,
     Solve,
     free_indices,
+    fresh,
     identity_of,
     op,
     reads,
@@ -56,7 +63,8 @@ class _Extraction:
         self.graph = graph
         self.names: dict[str, object] = dict(graph.tensors)
         self.result: dict[str, list[Tensor]] = {}
-        self.known: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> the tensor and the order of its axes
+        # form -> the tensor, and for each of its axes which free index of the form runs along it, or None
+        self.known: dict[Expr, tuple[str, tuple[int | None, ...]]] = {}
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
         self.bounds = bounds_of(graph)
         self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
@@ -75,8 +83,8 @@ class _Extraction:
 
     def remember(self, name: str, axes: tuple[Index, ...], value: Expr) -> None:
         form, free = key(value)
-        if set(free) == set(axes):
-            self.known.setdefault(form, (name, tuple(free.index(axis) for axis in axes)))
+        if set(free) <= set(axes) and all(axis in free or known(axis.size) == 1 for axis in axes):
+            self.known.setdefault(form, (name, tuple(free.index(axis) if axis in free else None for axis in axes)))
 
     def is_recurrent(self, value: Reduce, owner: Tensor) -> bool:
         """Whether the reduction is part of a recurrence that its owner belongs to."""
@@ -87,17 +95,19 @@ class _Extraction:
         """A read of the tensor that holds the reduction; its axes are the free indices, in the given order."""
         form, free = key(value)
         if form not in self.known:
-            axes = tuple(index for index in order if index in free)
+            in_circle = self.is_recurrent(value, owner)
+            times = _times(equation, free) if in_circle else ()
+            axes = (*times, *(index for index in order if index in free))
             name = unique(f"{owner.id}.{value.op}", self.names)
             self.names[name] = self.sizes[name] = tuple(index.size for index in axes)
-            self.circle[name] = self.circle[owner.id] if self.is_recurrent(value, owner) else None
+            self.circle[name] = self.circle[owner.id] if in_circle else None
             bound = below(value, self.bounds)
             if bound is not None:
                 self.bounds[name] = bound
             self.result[owner.id].append(whole(name, axes, value, equation.span))
             self.remember(name, axes, value)
         name, positions = self.known[form]
-        return Read(name, tuple(free[position] for position in positions), value.type)
+        return Read(name, tuple(ZERO if at is None else free[at] for at in positions), value.type)
 
 
 class _EquationVisit:
@@ -192,6 +202,13 @@ class _EquationVisit:
             return Reduce(node.op, node.indices, op("or", negation(cond), node.body))
         body = guarded(cond, node.body, identity_of(node.op, node.body.type))
         return Reduce(node.op, node.indices, body)
+
+
+def _times(equation: Equation, free: Iterable[Index]) -> tuple[Index, ...]:
+    """An axis with one element for each subscript on the left that has one value, which the reduction cannot read."""
+    ends = [subscript for subscript in equation.subscripts if not set(free_indices(subscript)) & set(free)]
+    single = [end for end in ends if all(known(index.size) == 1 for index in free_indices(end))]
+    return tuple(fresh(ONE, next((index.hint for index in free_indices(end)), "t")) for end in single)
 
 
 def _fixes(cond: Expr, indices: tuple[Index, ...]) -> bool:

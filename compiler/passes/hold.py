@@ -67,8 +67,13 @@ def _is_made_of_several(graph: Graph, node: Expr) -> bool:
 
 
 def _is_computed_always(equation: Equation, node: Expr) -> bool:
-    """Whether the equation computes the node for all values of its indices, and has no index that the node has not."""
-    return is_map(equation) and node in certain(equation.value) and set(free_indices(node)) == set(equation.indices)
+    """Whether the equation computes the node for all values of its indices, and has no index that the node has not.
+
+    One that defines a single place of an axis, such as the first step, has nothing of all steps.
+    """
+    if not (is_map(equation) and all(map(free_indices, equation.subscripts))):
+        return False
+    return node in certain(equation.value) and set(free_indices(node)) == set(equation.indices)
 
 
 def _reading(tensor: Tensor, found: _Found, made: Tensor) -> Tensor:
