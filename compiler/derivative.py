@@ -16,7 +16,7 @@ from dlc.compiler.ir import verify
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, number, op, reads, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map
-from dlc.compiler.ir.graph import Derivative, Equation, Graph, Output, Tensor, inlined, ordered, reads_of, unique
+from dlc.compiler.ir.graph import Derivative, Equation, Graph, Output, Tensor, inlined, reads_of, unique
 from dlc.compiler.ir.printer import Naming, equation_text, expression_text
 from dlc.compiler.passes import cse, dce, deltas, simplify
 
@@ -79,7 +79,7 @@ def _needed(graph: Graph, root: str, named: Set[str]) -> list[Tensor]:
             new = {node.tensor for node in reads(equation.value)} - found - named
             found |= new
             waiting.extend(new)
-    return [graph.tensors[name] for name in ordered(graph) if name in found and graph.tensors[name].equations]
+    return [graph.tensors[name] for name in graph.ordered if name in found and graph.tensors[name].equations]
 
 
 def _tidied(graph: Graph) -> Graph:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, op, reads, refresh, transform
-from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, axes_of, components, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, axes_of, unique, whole
 
 _ONE, _NOTHING = Const(1.0), Const(0.0)
 
@@ -43,7 +43,7 @@ def jacobians(graph: Graph, of: str, wrt: Sequence[str]) -> tuple[Graph, dict[st
 def _lifted(graph: Graph, seed: Tensor) -> Graph:
     """The tensors that depend on the seed with its axes in front, the seed itself gone."""
     lifted: dict[str, Tensor] = {}
-    for component in components(graph):
+    for component in graph.components:
         members = [graph.tensors[name] for name in component]
         if any(_depends(equation, lifted, seed) for tensor in members for equation in tensor.equations):
             names = {seed.id, *lifted, *component}

@@ -53,8 +53,6 @@ from dlc.compiler.ir.graph import (
     Gradient,
     Graph,
     Tensor,
-    components,
-    is_recurrent,
     read,
     reads_of,
     unique,
@@ -137,11 +135,11 @@ class _Reverse:
     def __post_init__(self) -> None:
         self.tensors = dict(self.graph.tensors)
         self.squares = Squares(self.graph)
-        order = components(self.graph)
+        order = self.graph.components
         moving = self._moving(order)
         for component in reversed(order):
             members = self._between(component, moving)
-            if is_recurrent(self.graph, component):
+            if component[0] in self.graph.recurrence_of:
                 self._visit_together(members, moving)
             elif members:
                 (tensor,) = members

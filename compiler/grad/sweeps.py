@@ -18,7 +18,7 @@ from dlc.compiler.grad.timelines import Cycle, Timeline, Timelines
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Size, canonical, free_indices, reads
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.timings import Time
 
 _POSITIONS = ("argmax", "argmin")
@@ -124,7 +124,7 @@ class _Planning:
         self.known_full: dict[str, int] = {}
 
     def run(self) -> None:
-        for component in components(self.graph):
+        for component in self.graph.components:
             if self.graph.tensors[component[0]].kind != "computed":
                 self.ready.update(dict.fromkeys(component, -1))
             elif component[0] in self.line_of:
@@ -163,7 +163,7 @@ class _Planning:
         return free_indices(equation.subscripts[self.line_of[name].places[name].axis])
 
     def outside(self, component: Sequence[str]) -> None:
-        found = self.sum_of(component[0]) if not is_recurrent(self.graph, tuple(component)) else None
+        found = self.sum_of(component[0]) if component[0] not in self.graph.recurrence_of else None
         if found is not None:
             self.summed(found)
             return
@@ -289,7 +289,7 @@ def _windows(graph: Graph, plan: _Planning) -> dict[str, Window]:
         for one in sweep.sums:
             for name, away in _summed_reads(graph, sweep.timeline, one):
                 _widen(found, plan, name, away, Window(0, 0))
-    for component in reversed(components(graph)):
+    for component in reversed(graph.components):
         for name in component:
             if name not in plan.line_of:
                 continue

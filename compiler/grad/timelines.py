@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import clocks
 from dlc.compiler.ir.timings import Time
 
@@ -56,13 +56,12 @@ class Timelines(NamedTuple):
 
 def timelines(graph: Graph) -> Timelines:
     """The timelines on which several recurrences lie, one of them the adjoint of another perhaps."""
-    recurrent = [component for component in components(graph) if is_recurrent(graph, component)]
-    steady = {component: clock for component in recurrent if (clock := _clock(graph, component)) is not None}
-    growing = _Growing(graph, recurrent, steady)
+    steady = {component: clock for component in graph.recurrences if (clock := _clock(graph, component)) is not None}
+    growing = _Growing(graph, steady)
     found = [growing.grown(component) for component in steady if component[0] not in growing.taken]
     return Timelines(
         tuple(line for line in found if len(line.cycles) > 1),
-        tuple(component for component in recurrent if component not in steady),
+        tuple(component for component in graph.recurrences if component not in steady),
         tuple(line.cycles[0].members for line in found if len(line.cycles) == 1),
     )
 
@@ -145,11 +144,9 @@ class _Link(NamedTuple):
 
 
 class _Growing:
-    def __init__(
-        self, graph: Graph, recurrent: Sequence[tuple[str, ...]], steady: Mapping[tuple[str, ...], _Clock]
-    ) -> None:
+    def __init__(self, graph: Graph, steady: Mapping[tuple[str, ...], _Clock]) -> None:
         self.graph, self.steady = graph, steady
-        self.cycle_of = {name: component for component in recurrent for name in component}
+        self.cycle_of = graph.recurrence_of
         self.taken: set[str] = set()
         self.links = list(_links(graph))
 

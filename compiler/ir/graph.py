@@ -20,10 +20,12 @@ Left out: order of evaluation, memory, parallelism (the loop language has them) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, fresh, reads, rename_bound, substitute
 from dlc.compiler.ir.ops import Type
 
@@ -203,6 +205,39 @@ class Graph:
         derivatives = (tensor.derivative for tensor in self.tensors.values())
         return frozenset(name for one in derivatives if one is not None for name in (one.of, one.wrt))
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """The tensors that are asked for by their names: roots, and what gradients are by."""
+        return frozenset((*self.roots, *(gradient.tensor for gradient in self.gradients)))
+
+    @cached_property
+    def facts(self) -> tuple[Polynomial, ...]:
+        """What the requirements say: none of these is negative."""
+        return tuple(polynomial(requirement.value) for requirement in self.requirements)
+
+    @cached_property
+    def components(self) -> tuple[tuple[str, ...], ...]:
+        """The tensors in strongly connected components, each after all that it reads; ties, and the members of one, in
+        the order of definition."""
+        return tuple(_components(dependencies(self)))
+
+    @cached_property
+    def recurrences(self) -> tuple[tuple[str, ...], ...]:
+        """The components that depend on themselves: of several tensors, or of one that reads itself."""
+        return tuple(
+            one for one in self.components if len(one) > 1 or not reads_of(self.tensors[one[0]]).isdisjoint(one)
+        )
+
+    @cached_property
+    def recurrence_of(self) -> Mapping[str, tuple[str, ...]]:
+        """Each tensor of a recurrence, with all members of that."""
+        return {name: component for component in self.recurrences for name in component}
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The tensors, each after all that it reads, except within a recurrence; ties in the order of definition."""
+        return tuple(name for component in self.components for name in component)
+
     def with_tensors(self, tensors: Iterable[Tensor]) -> Graph:
         return replace(self, tensors={tensor.id: tensor for tensor in tensors})
 
@@ -259,28 +294,16 @@ def dependencies(graph: Graph) -> networkx.DiGraph:
     return result
 
 
-def components(graph: Graph) -> list[tuple[str, ...]]:
-    """The tensors in strongly connected components, each after all that it reads; ties in the order of definition.
-
-    A component of several tensors, or of one that reads itself (``is_recurrent``), is a recurrence; its members stand
-    in the order of definition.
-    """
+def _components(known: networkx.DiGraph) -> Iterator[tuple[str, ...]]:
     import networkx
 
-    position = {name: number for number, name in enumerate(graph.tensors)}
-    known = dependencies(graph)
+    position = {name: number for number, name in enumerate(known)}
     condensed = networkx.condensation(known)
     members = {
         node: tuple(sorted(data["members"], key=position.__getitem__)) for node, data in condensed.nodes(data=True)
     }
     order = networkx.lexicographical_topological_sort(condensed, key=lambda node: position[members[node][0]])
-    return [members[node] for node in order]
-
-
-def is_recurrent(graph: Graph, component: tuple[str, ...]) -> bool:
-    """Whether the tensors of a component depend on themselves."""
-    first = next(iter(component))
-    return len(component) > 1 or first in reads_of(graph.tensors[first])
+    return (members[node] for node in order)
 
 
 def reads_of(tensor: Tensor) -> set[str]:
@@ -289,8 +312,3 @@ def reads_of(tensor: Tensor) -> set[str]:
     if tensor.derivative is not None:
         found.update((tensor.derivative.of, tensor.derivative.wrt))
     return found
-
-
-def ordered(graph: Graph) -> list[str]:
-    """The tensors, each after all that it reads, except within a recurrence; ties in the order of definition."""
-    return [name for component in components(graph) for name in component]

@@ -61,6 +61,16 @@ def order(graph: Graph, component: Sequence[str]) -> tuple[Loop | Place, ...] | 
     return _Search(graph).arranged(dependences(graph, component), places_of(graph, component), {})
 
 
+def conflicts(
+    graph: Graph, among: Iterable[tuple[str, ...]] | None = None
+) -> Iterator[tuple[tuple[str, ...], Conflict]]:
+    """The recurrences of the graph, or those among some, that have no order, and why."""
+    for component in graph.recurrences if among is None else among:
+        found = order(graph, component)
+        if isinstance(found, Conflict):
+            yield component, found
+
+
 def clocks(graph: Graph, component: Sequence[str]) -> Iterator[tuple[Mapping[str, Time], Mapping[str, int]]]:
     """Ways to time a component in which every read looks back by a number of steps, and how far each tensor is looked
     back at; what is read at its own time may have an order along further axes.

@@ -22,7 +22,7 @@ import scipy.special
 
 from dlc.compiler.ir import philox
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, identity_of, walk
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.unfold import CircularElementsError, UnknownElementError, Work, unfold
 
 Array = np.ndarray[Any, Any]
@@ -47,11 +47,11 @@ def evaluate(
     tensors = _given(graph, inputs, values)
     needed = set(graph.tensors) if wanted is None else _needed(graph, wanted)
     with np.errstate(all="ignore"):
-        for component in components(graph):
+        for component in graph.components:
             members = [graph.tensors[name] for name in component]
             if members[0].kind != "computed" or members[0].id not in needed:
                 continue
-            if is_recurrent(graph, component):
+            if component[0] in graph.recurrence_of:
                 tensors |= _recurrence(members, tensors, values)
             else:
                 tensors[members[0].id] = _computed(members[0], tensors, values)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dlc.compiler.ir.expr import Expr, Read, op, reads, transform
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, dependencies, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, dependencies
 from dlc.compiler.ir.recurrence import Loop, order
 from dlc.compiler.ir.timings import Time
 
@@ -31,9 +31,8 @@ def recurrent_derivatives(graph: Graph) -> Iterator[Tensor]:
     """The derivatives that their own tensors depend on."""
     if not graph.of_kind("derivative"):
         return
-    for component in components(graph):
-        if is_recurrent(graph, component):
-            yield from (graph.tensors[name] for name in component if graph.tensors[name].derivative is not None)
+    for component in graph.recurrences:
+        yield from (graph.tensors[name] for name in component if graph.tensors[name].derivative is not None)
 
 
 def with_needs(graph: Graph) -> Graph:
@@ -61,7 +60,7 @@ def one_step(graph: Graph, tensor: Tensor) -> tuple[Graph, dict[str, str]] | Non
     """The graph in which the other steps are given, each tensor of them by another name, and these names; None if the
     derivative reaches over steps."""
     assert tensor.derivative is not None
-    component = next(names for names in components(graph) if tensor.id in names)
+    component = graph.recurrence_of[tensor.id]
     steps = next(_counts(graph, component, tensor), None)
     if steps is None:
         return None

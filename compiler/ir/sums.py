@@ -169,7 +169,7 @@ def _all_leaving(node: Reduce, conditions: Conditions) -> list[Expr]:
 def _leaving_of(graph: Graph) -> Leaving:
     """Those that read in range without the ones that stay."""
     sizes: Mapping[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
-    known = [polynomial(requirement.value) for requirement in graph.requirements], bounds_of(graph)
+    known = graph.facts, bounds_of(graph)
 
     def leaving(node: Reduce, conditions: Conditions) -> list[Expr]:
         found: list[Expr] = []

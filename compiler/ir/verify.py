@@ -27,9 +27,9 @@ from dlc.compiler.ir.expr import (
     text,
     walk,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Objective, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Objective, Tensor
 from dlc.compiler.ir.ops import OPERATORS
-from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.recurrence import conflicts
 from dlc.compiler.ir.steps import with_needs
 
 _SCALARS = {"hyper": "hyper-parameter", "mode": "mode"}
@@ -344,9 +344,6 @@ def _update_problems(graph: Graph) -> Iterator[str]:
 
 
 def _cycles(graph: Graph) -> Iterator[str]:
-    graph = with_needs(graph)
-    for component in components(graph):
-        found = order(graph, component) if is_recurrent(graph, component) else ()
-        if isinstance(found, Conflict):
-            circle = ", ".join(f"{edge.reader.tensor} reads {text(edge.read)}" for edge in found.circle)
-            yield f"no order of the elements of a recurrence: {circle}"
+    for _, conflict in conflicts(with_needs(graph)):
+        circle = ", ".join(f"{edge.reader.tensor} reads {text(edge.read)}" for edge in conflict.circle)
+        yield f"no order of the elements of a recurrence: {circle}"

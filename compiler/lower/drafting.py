@@ -21,7 +21,7 @@ from dlc.compiler.ir.expr import (
     rename_bound,
     substitute,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.ir.ways import OPEN, Ways
@@ -86,7 +86,7 @@ class _Drafting:
         self.ways = ways
         self.graph, self.formulas, self.names, self.fresh_id = without_ties(graph), formulas, names, fresh_id
         graph = self.graph
-        self.orders = {c: _order(plain, c) for c in components(plain) if plain.tensors[c[0]].equations}
+        self.orders = {c: _order(plain, c) for c in plain.components if plain.tensors[c[0]].equations}
         self.orders = {component: tuple(_kept(steps, graph)) for component, steps in self.orders.items()}
         outermost = [step for steps in self.orders.values() for step in steps if isinstance(step, Loop)]
         self.rings: Mapping[str, Ring] = rings(without_ties(plain), outermost)
@@ -300,7 +300,7 @@ class _Drafting:
 
 
 def _order(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]:
-    if not is_recurrent(graph, component):
+    if component[0] not in graph.recurrence_of:
         (name,) = component
         return tuple(Place(name, number) for number in range(len(graph.tensors[name].equations)))
     found = order(graph, component)
@@ -369,10 +369,9 @@ def _copies(equation: Equation) -> bool:
 
 def _facts(graph: Graph) -> Facts:
     """What the sizes are required to fulfil, and what integer tensors declare of the reads in an expression."""
-    required = [polynomial(requirement.value) for requirement in graph.requirements]
 
     def facts(expression: Expr) -> list[Polynomial]:
-        found = list(required)
+        found = list(graph.facts)
         for read in reads(expression):
             tensor = graph.tensors.get(read.tensor)
             if tensor is not None and tensor.bound is not None:

@@ -29,7 +29,7 @@ from dlc.compiler.ir.expr import (
     substitute,
 )
 from dlc.compiler.ir.forms import is_contraction
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, whole
 from dlc.compiler.ir.loops import Operand, Steps
 from dlc.compiler.lower.borders import Bordered, bordered
 
@@ -221,14 +221,13 @@ def operand(
 
 def steady_factors(graph: Graph) -> Iterator[str]:
     """What is computed before a recurrence for its products to read, and for nothing else."""
-    home = {name: number for number, component in enumerate(components(graph)) for name in component}
-    circles = {home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
+    circles = graph.recurrence_of
     readers: dict[str, list[bool]] = {}
     for tensor in graph.tensors.values():
         for equation in tensor.equations:
-            factors = is_contraction(equation) and home[tensor.id] in circles
+            factors = is_contraction(equation) and tensor.id in circles
             for read in reads(equation.value, *equation.subscripts):
-                readers.setdefault(read.tensor, []).append(factors and home[read.tensor] != home[tensor.id])
+                readers.setdefault(read.tensor, []).append(factors and circles.get(read.tensor) != circles[tensor.id])
     for tensor in graph.of_kind("computed"):
-        if tensor.id not in graph.roots and home[tensor.id] not in circles and all(readers.get(tensor.id, (False,))):
+        if tensor.id not in graph.roots and tensor.id not in circles and all(readers.get(tensor.id, (False,))):
             yield tensor.id

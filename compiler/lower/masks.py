@@ -18,7 +18,7 @@ from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjuncts, is_zero
 from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, reads, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 
 _ROUNDS = 8  # along a circle: tensors that are needed where another is
 
@@ -75,8 +75,8 @@ class _Needs:
         self._readers: dict[str, dict[str, list[list[Polynomial]]]] = {}  # tensor -> reader -> facts of its reads
 
     def found(self) -> Mapping[str, Mask]:
-        for component in reversed(list(components(self._graph))):
-            if not is_recurrent(self._graph, component):
+        for component in reversed(self._graph.components):
+            if component[0] not in self._graph.recurrence_of:
                 self._tell(component)
                 self._look(component)
                 continue

@@ -25,7 +25,7 @@ def spaced(graph: Graph) -> dict[str, tuple[Expr, ...]]:
         for axis, subscript in enumerate(subscripts[:-1]):
             if isinstance(subscript, Const):
                 used.setdefault(name, {}).setdefault(axis, set()).add(subscript)
-    kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
+    kept = graph.kept
     sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
     for name, axes in used.items():
         tensor = graph.tensors[name]

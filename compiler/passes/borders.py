@@ -42,7 +42,7 @@ from dlc.compiler.ir.expr import (
     transform,
 )
 from dlc.compiler.ir.forms import is_contraction, is_window
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, read, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "borders"
@@ -52,8 +52,8 @@ _NOWHERE = Const(-1)
 
 def run(graph: Graph) -> Graph:
     copies = _Copies(dict(graph.tensors), Simplifier(SCALAR_RULES), {}, {})
-    recurrent = {name for one in components(graph) if is_recurrent(graph, one) for name in one}
-    tensors = [tensor if name in recurrent else copies.reading(tensor) for name, tensor in graph.tensors.items()]
+    circles = graph.recurrence_of
+    tensors = [tensor if name in circles else copies.reading(tensor) for name, tensor in graph.tensors.items()]
     return graph.with_tensors(part for tensor in tensors for part in (*copies.made.get(tensor.id, ()), tensor))
 
 

@@ -21,10 +21,10 @@ from dlc.compiler.ir.alike import form, key, shape
 from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map, is_reduction
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, ordered
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.products import factors_of, quotient
-from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.recurrence import conflicts
 
 NAME = "cse"
 
@@ -43,9 +43,8 @@ def run(graph: Graph) -> Graph:
 def _keeps_orders(before: Graph, after: Graph) -> bool:
     """Whether the recurrences that have changed still have an order: a first step that reads that of another tensor
     may leave none that the search finds."""
-    circles = (one for one in components(after) if is_recurrent(after, one))
-    changed = (one for one in circles if any(before.tensors.get(name) != after.tensors[name] for name in one))
-    return not any(isinstance(order(after, one), Conflict) for one in changed)
+    changed = (one for one in after.recurrences if any(before.tensors.get(name) != after.tensors[name] for name in one))
+    return not any(conflicts(after, changed))
 
 
 def _with_values(tensor: Tensor, change: Callable[[Expr], Expr]) -> Tensor:
@@ -57,7 +56,7 @@ def _with_values(tensor: Tensor, change: Callable[[Expr], Expr]) -> Tensor:
 
 
 def _merged(graph: Graph) -> Graph:
-    kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
+    kept = graph.kept
     first = _firsts(graph)
     holder: dict[str, str] = {}  # the first of a class -> the one that stays: one that must, if there is any
     for name in graph.tensors:
@@ -77,7 +76,7 @@ def _firsts(graph: Graph) -> dict[str, str]:
     """Every tensor with the first one that is equal to it."""
     first: dict[str, str] = {}
     classes: dict[tuple[object, ...], tuple[str, ...]] = {}
-    for component in components(graph):
+    for component in graph.components:
         members = {name: graph.tensors[name] for name in component}
         if any(tensor.kind != "computed" for tensor in members.values()):
             first.update(zip(component, component, strict=True))
@@ -88,7 +87,7 @@ def _firsts(graph: Graph) -> dict[str, str]:
         definitions = tuple(_definition(members[name], names) for name in order)
         known = classes.setdefault(definitions, tuple(order))
         first.update({name: known[order.index(own[name])] for name in component})
-        if is_recurrent(graph, component):  # what equals a member and stands outside reads the member
+        if component[0] in graph.recurrence_of:  # what equals a member and stands outside reads the member
             for name in order:
                 classes.setdefault((_definition(members[name], first),), (first[name],))
     return first
@@ -175,7 +174,7 @@ class _Holder:
 def _reusing(graph: Graph) -> Graph:
     tensors = dict(graph.tensors)
     held = _Held(tensors)
-    for name in ordered(graph):
+    for name in graph.ordered:
         tensor = tensors[name] = _with_values(graph.tensors[name], held.reused)
         for before, after in zip(graph.tensors[name].equations, tensor.equations, strict=True):
             held.add(name, before)

@@ -12,7 +12,7 @@ NAME = "dce"
 
 def run(graph: Graph) -> Graph:
     needed: set[str] = set()
-    waiting = [*graph.roots, *(gradient.tensor for gradient in graph.gradients)]
+    waiting = list(graph.kept)
     while waiting:
         name = waiting.pop()
         if name in needed:

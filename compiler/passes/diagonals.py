@@ -13,7 +13,7 @@ tensors of several equations, and what is zero off several diagonals at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -21,7 +21,7 @@ from dlc.compiler.ir.affine import Polynomial, equal, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, is_comparison, is_zero
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, op, reads, substitute, transform, walk
-from dlc.compiler.ir.graph import Graph, Tensor, ordered
+from dlc.compiler.ir.graph import Graph, Tensor
 
 NAME = "diagonals"
 
@@ -35,7 +35,7 @@ def run(graph: Graph) -> Graph:
 
 def _candidates(graph: Graph) -> dict[str, Tensor]:
     """The tensors that may lose an axis."""
-    kept = {*graph.roots, *graph.held, *(gradient.tensor for gradient in graph.gradients)}
+    kept = graph.kept | graph.held
     return {
         name: tensor
         for name, tensor in graph.tensors.items()
@@ -116,7 +116,7 @@ def _read_on_diagonals(value: Expr, places: Mapping[str, Mapping[int, int]]) -> 
 def _zero_off(graph: Graph) -> dict[str, Axes]:
     """For each tensor the pairs of axes off whose diagonal it is zero."""
     found = {name: axes for name, tensor in _candidates(graph).items() if (axes := _comparable(tensor))}
-    order = [name for name in ordered(graph) if name in found]
+    order = [name for name in graph.ordered if name in found]
     waiting = True
     while waiting:
         waiting = False
@@ -215,12 +215,12 @@ def _without_unread(graph: Graph) -> Graph:
     """From the outputs inwards: what is left out of a tensor is not read from those that it is made of."""
     tensors = dict(graph.tensors)
     candidates = _candidates(graph)
-    facts = [polynomial(requirement.value) for requirement in graph.requirements]
+    facts = graph.facts
     readers: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
         for read in dict.fromkeys(node.tensor for one in tensor.equations for node in reads(one.value)):
             readers.setdefault(read, []).append(name)
-    for name in reversed(ordered(graph)):
+    for name in reversed(graph.ordered):
         if name not in candidates or name not in readers:
             continue
         places = [r for reader in readers[name] for r in _reads_of(tensors[reader], name)]
@@ -237,7 +237,7 @@ def _reads_of(tensor: Tensor, name: str) -> list[Read]:
     return [node for one in tensor.equations for node in reads(one.value) if node.tensor == name]
 
 
-def _superfluous(tensor: Tensor, places: list[Read], facts: list[Polynomial]) -> dict[int, Expr]:
+def _superfluous(tensor: Tensor, places: list[Read], facts: Sequence[Polynomial]) -> dict[int, Expr]:
     """The axes whose subscript is known wherever the tensor is read, with its value."""
     (equation,) = tensor.equations
     dropped: dict[int, Expr] = {}
@@ -257,7 +257,7 @@ def _superfluous(tensor: Tensor, places: list[Read], facts: list[Polynomial]) ->
     return dropped
 
 
-def _is_an_element(subscript: Expr, size: Expr, facts: list[Polynomial]) -> bool:
+def _is_an_element(subscript: Expr, size: Expr, facts: Sequence[Polynomial]) -> bool:
     """Whether it is the same number everywhere, and surely on the axis."""
     if any(isinstance(part, Index | Read | Reduce) for part in walk(subscript)):
         return False

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, negation
@@ -43,7 +43,7 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.forms import is_reduction
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, ordered, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
 from dlc.compiler.ir.safety import needs_more
 
 NAME = "extract"
@@ -51,7 +51,7 @@ NAME = "extract"
 
 def run(graph: Graph) -> Graph:
     extraction = _Extraction(graph)
-    for name in ordered(graph):
+    for name in graph.ordered:
         extraction.visit(graph.tensors[name])
     return graph.with_tensors(tensor for name in graph.tensors for tensor in extraction.result[name])
 
@@ -67,12 +67,8 @@ class _Extraction:
         self.known: dict[Expr, tuple[str, tuple[int | None, ...]]] = {}
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
         self.bounds = bounds_of(graph)
-        self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
-        self.circle = {  # the recurrence that a tensor is part of
-            name: component if is_recurrent(graph, component) else None
-            for component in components(graph)
-            for name in component
-        }
+        self.facts = graph.facts
+        self.circle = dict(graph.recurrence_of)
 
     def visit(self, tensor: Tensor) -> None:
         self.result[tensor.id] = []
@@ -88,8 +84,8 @@ class _Extraction:
 
     def is_recurrent(self, value: Reduce, owner: Tensor) -> bool:
         """Whether the reduction is part of a recurrence that its owner belongs to."""
-        circle = self.circle[owner.id]
-        return circle is not None and any(self.circle[read.tensor] == circle for read in reads(value))
+        circle = self.circle.get(owner.id)
+        return circle is not None and any(self.circle.get(read.tensor) == circle for read in reads(value))
 
     def tensor_of(self, value: Reduce, order: Iterable[Index], owner: Tensor, equation: Equation) -> Read:
         """A read of the tensor that holds the reduction; its axes are the free indices, in the given order."""
@@ -100,7 +96,8 @@ class _Extraction:
             axes = (*times, *(index for index in order if index in free))
             name = unique(f"{owner.id}.{value.op}", self.names)
             self.names[name] = self.sizes[name] = tuple(index.size for index in axes)
-            self.circle[name] = self.circle[owner.id] if in_circle else None
+            if in_circle:
+                self.circle[name] = self.circle[owner.id]
             bound = below(value, self.bounds)
             if bound is not None:
                 self.bounds[name] = bound

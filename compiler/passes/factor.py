@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import decide
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
@@ -47,11 +47,11 @@ from dlc.compiler.ir.expr import (
     transform,
     walk,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.precise import sums_to_nothing
 from dlc.compiler.ir.products import factors_of, quotient
-from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.recurrence import conflicts
 from dlc.compiler.ir.safety import reads_in_range
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import rules_of
@@ -67,13 +67,8 @@ _CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "sign", "real", "s
 
 def run(graph: Graph) -> Graph:
     result = _factored(graph, frozenset())
-    lost = [
-        name
-        for component in components(result)
-        if is_recurrent(result, component) and isinstance(order(result, component), Conflict)
-        for name in component
-    ]
-    return _factored(graph, frozenset(lost)) if lost else result
+    lost = frozenset(name for component, _ in conflicts(result) for name in component)
+    return _factored(graph, lost) if lost else result
 
 
 def _factored(graph: Graph, left: frozenset[str]) -> Graph:
@@ -95,12 +90,12 @@ class _Factoring:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.sizes: dict[str, Sequence[Expr]] = {name: tensor.sizes for name, tensor in graph.tensors.items()}
-        self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
+        self.facts = graph.facts
         self.bounds = bounds_of(graph)
         self.simplified = Simplifier(rules_of(graph))
         self.hoisted: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> tensor, which free index each axis is
-        circles = [set(component) for component in components(graph) if is_recurrent(graph, component)]
-        self.circles = {name: circle for circle in circles for name in circle}
+        circles = {component: set(component) for component in graph.recurrences}
+        self.circles = {name: circles[component] for name, component in graph.recurrence_of.items()}
 
     def definition(self, node: Expr) -> Expr:
         """What an element of a tensor is computed from, one step back."""

@@ -13,7 +13,7 @@ of lowering.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import polynomial
@@ -33,7 +33,7 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.forms import is_contraction, is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, reads_of
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, reads_of
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.simplifier import Simplifier
 
@@ -44,16 +44,15 @@ _MOST_NODES = 200  # of an equation: greater ones take long to compile
 
 
 def run(graph: Graph) -> Graph:
-    kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients)}
     readers = _readers(graph)
     tensors = dict(graph.tensors)
-    for component in components(graph):
-        outside = _outside(graph, component) if is_recurrent(graph, component) else set()
+    for component in graph.components:
+        outside = _outside(graph, component) if component[0] in graph.recurrence_of else set()
         for name in component:
             tensor = tensors[name]
-            equations = tuple(_fused(equation, tensors, kept, readers, outside) for equation in tensor.equations)
+            equations = tuple(_fused(equation, tensors, graph.kept, readers, outside) for equation in tensor.equations)
             tensors[name] = replace(tensor, equations=equations)
-    return _without_unread(graph.with_tensors(tensors.values()), graph, kept)
+    return _without_unread(graph.with_tensors(tensors.values()), graph, graph.kept)
 
 
 def _outside(graph: Graph, component: Sequence[str]) -> set[str]:
@@ -71,7 +70,7 @@ def _readers(graph: Graph) -> Counter[str]:
     )
 
 
-def _without_unread(graph: Graph, before: Graph, kept: set[str]) -> Graph:
+def _without_unread(graph: Graph, before: Graph, kept: Collection[str]) -> Graph:
     """Without the tensors that were read and are not any more."""
     was, still = _readers(before), _readers(graph)
     return graph.with_tensors(
@@ -82,7 +81,7 @@ def _without_unread(graph: Graph, before: Graph, kept: set[str]) -> Graph:
 
 
 def _fused(
-    equation: Equation, tensors: dict[str, Tensor], kept: set[str], readers: Counter[str], outside: set[str]
+    equation: Equation, tensors: dict[str, Tensor], kept: Collection[str], readers: Counter[str], outside: set[str]
 ) -> Equation:
     copied = _copied_reduction(equation, tensors, kept, readers)
     if copied is not None:
@@ -120,7 +119,7 @@ def _simplified(value: Expr) -> Expr:
 
 
 def _copied_reduction(
-    equation: Equation, tensors: dict[str, Tensor], kept: set[str], readers: Counter[str]
+    equation: Equation, tensors: dict[str, Tensor], kept: Collection[str], readers: Counter[str]
 ) -> Expr | None:
     """The value of a reduction that nothing but this copy reads."""
     value = equation.value

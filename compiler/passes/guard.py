@@ -31,7 +31,7 @@ from dlc.compiler.ir.expr import (
     transform,
     walk,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.ops import RANDOM
 
 NAME = "guard"
@@ -71,7 +71,7 @@ def _needed(graph: Graph) -> dict[str, Conditions]:
     What the tensors of a recurrence read of each other is needed only where one of them is.
     """
     found: dict[str, Conditions] = {root: {} for root in graph.roots}
-    for component in reversed(components(graph)):
+    for component in reversed(graph.components):
         known = [found[name] for name in component if name in found]
         common = _common(known)
         for name in component:

@@ -17,7 +17,7 @@ from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.conditions import certain
 from dlc.compiler.ir.expr import Binder, Expr, Index, Op, Read, free_indices, reads, refresh, substitute, walk
 from dlc.compiler.ir.forms import is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
 
 NAME = "hold"
 
@@ -35,18 +35,17 @@ class _Found:
 
 
 def run(graph: Graph) -> Graph:
-    home = {name: number for number, one in enumerate(components(graph)) for name in one}
-    circles = {home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
+    circles = graph.recurrence_of
     first: dict[Expr, _Found] = {}
     again: dict[Expr, None] = {}
     for tensor in graph.of_kind("computed"):
         for number, equation in enumerate(tensor.equations):
             for node in _costly(equation):
                 pattern, _ = key(node)
-                if _is_made_of_several(graph, node) and pattern not in first and home[tensor.id] in circles:
+                if _is_made_of_several(graph, node) and pattern not in first and tensor.id in circles:
                     if _is_computed_always(equation, node):
                         first[pattern] = _Found(tensor.id, number, equation, node)
-                elif pattern in first and home[first[pattern].name] != home[tensor.id]:
+                elif pattern in first and circles[first[pattern].name] != circles.get(tensor.id):
                     again[pattern] = None
     tensors = dict(graph.tensors)
     for pattern in again:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Op, Read, free_indices, op, reads, transform
 from dlc.compiler.ir.forms import is_contraction, is_reduction
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, inlined, is_recurrent, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.magnitude import never_tiny
 from dlc.compiler.ir.safety import reads_in_range
 
@@ -47,9 +47,9 @@ class _Inversion:
     def __init__(self, graph: Graph) -> None:
         self.tensors = dict(graph.tensors)
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
-        self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
+        self.facts = graph.facts
         self.bounds = bounds_of(graph)
-        self.recurrent = {n for one in components(graph) if is_recurrent(graph, one) for n in one}
+        self.recurrent = graph.recurrence_of
         self.made: dict[str, Tensor] = {}
         self.first: dict[str, str] = {}
         self.known: dict[Expr, tuple[str, tuple[int, ...]]] = {}  # form -> inverse, which free index each axis is

@@ -14,7 +14,7 @@ parts. A tensor is made shorter once, so one that reads itself is not peeled row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
@@ -83,8 +83,8 @@ class _Shorter:
 
 
 def run(graph: Graph) -> Graph:
-    facts = [polynomial(requirement.value) for requirement in graph.requirements]
-    kept = {*graph.roots, *graph.held, *(gradient.tensor for gradient in graph.gradients)}
+    facts = graph.facts
+    kept = graph.kept | graph.held
     simplified = Simplifier(SCALAR_RULES)
     graph = graph.with_tensors(_over_shorter_sums(tensor, facts, simplified) for tensor in graph.tensors.values())
     done: set[str] = set()
@@ -101,7 +101,7 @@ def run(graph: Graph) -> Graph:
         graph = graph.with_tensors(_over_shorter_sums(tensor, facts, simplified) for tensor in graph.tensors.values())
 
 
-def _with_shorter(graph: Graph, found: Mapping[str, _Shorter], kept: set[str], simplified: Simplifier) -> Graph:
+def _with_shorter(graph: Graph, found: Mapping[str, _Shorter], kept: Collection[str], simplified: Simplifier) -> Graph:
     def change(node: Expr) -> Expr | None:
         return found[node.tensor].element(node) if isinstance(node, Read) and node.tensor in found else None
 

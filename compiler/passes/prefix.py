@@ -20,7 +20,7 @@ from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
 from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Reduce, free_indices, fresh, op, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
 from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "prefix"
@@ -50,13 +50,13 @@ class _Prefix:
 
 
 def run(graph: Graph) -> Graph:
-    recurrent = {name for one in components(graph) if is_recurrent(graph, one) for name in one}
     names: dict[str, object] = dict(graph.tensors)
     sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
-    facts, bounds = [polynomial(requirement.value) for requirement in graph.requirements], bounds_of(graph)
+    facts, bounds = graph.facts, bounds_of(graph)
     tensors: list[Tensor] = []
     for tensor in graph.tensors.values():
-        found = _prefix(tensor.equations[0]) if len(tensor.equations) == 1 and tensor.id not in recurrent else None
+        is_single = len(tensor.equations) == 1 and tensor.id not in graph.recurrence_of
+        found = _prefix(tensor.equations[0]) if is_single else None
         if found is not None and not found.has_end and not reads_in_range(found.term, sizes, (), facts, bounds):
             found = found.within
         tensors += [tensor] if found is None else _added_up(tensor, found, names)

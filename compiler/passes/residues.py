@@ -47,7 +47,7 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.forms import is_contraction
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, read, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "residues"
@@ -60,11 +60,10 @@ Moduli = dict[Index, int]
 
 def run(graph: Graph) -> Graph:
     simplified = Simplifier(SCALAR_RULES)
-    recurrent = {name for one in components(graph) if is_recurrent(graph, one) for name in one}
     tensors: dict[str, Tensor] = {}
     for name, tensor in graph.tensors.items():
         equations = tensor.equations
-        if name not in recurrent:
+        if name not in graph.recurrence_of:
             equations = tuple(part for equation in equations for part in _affine(equation, simplified))
         if equations != tensor.equations:
             taken = {**graph.tensors, **tensors}

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import integer, polynomial
+from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.conditions import assuming
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, reads, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, ordered, reads_of
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, reads_of
 from dlc.compiler.ir.simplifier import Rule, Simplifier
 from dlc.compiler.ir.sums import rules_of
 
@@ -30,14 +30,14 @@ def run(graph: Graph) -> Graph:
         return equation and substitute(equation.value, dict(zip(equation.indices, node.subscripts, strict=True)))
 
     simplified = Simplifier((Rule("trivial-tensor", "read", "t[i] = a[i,0]: read a", see_through), *rules_of(graph)))
-    facts = [polynomial(requirement.value) for requirement in graph.requirements]
+    facts = graph.facts
 
     def simple(value: Expr) -> Expr:
         return simplified(assuming(simplified(value), facts))
 
-    kept = {*graph.roots, *graph.held, *(gradient.tensor for gradient in graph.gradients)}
+    kept = graph.kept | graph.held
     tensors = dict(graph.tensors)
-    for name in ordered(graph):
+    for name in graph.ordered:
         tensor = tensors[name] = _simplified(graph.tensors[name], simple)
         if name not in kept and _is_trivial(tensor) and not _leads_to(name, tensor, trivial):
             trivial[name] = tensor.equations[0]

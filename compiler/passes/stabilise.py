@@ -41,7 +41,7 @@ from dlc.compiler.ir.expr import (
     rename_bound,
     substitute,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, ordered, unique, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.linear import Linear
 from dlc.compiler.ir.precise import precise
 from dlc.compiler.ir.products import product
@@ -69,7 +69,7 @@ _MOST_NODES = 24  # of a scale or mantissa that is copied into the reader of a t
 
 def run(graph: Graph) -> Graph:
     stabiliser = _Stabiliser(graph)
-    for name in ordered(graph):
+    for name in graph.ordered:
         stabiliser.visit(graph.tensors[name])
     made, stable = stabiliser.made, stabiliser.result
     result = graph.with_tensors(tensor for name in graph.tensors for tensor in (*made[name], stable[name]))

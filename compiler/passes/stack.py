@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dlc.compiler.ir.affine import integer, polynomial
+from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.alike import form
 from dlc.compiler.ir.conditions import guard_of
 from dlc.compiler.ir.elements import bounds_of
@@ -41,8 +41,8 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.forms import is_contraction
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, unique
-from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique
+from dlc.compiler.ir.recurrence import conflicts
 from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "stack"
@@ -52,7 +52,7 @@ _HOLE = "#"  # stands for the tensor that differs; no tensor of a spec can be ca
 
 def run(graph: Graph) -> Graph:
     found = _side_by_side(graph)
-    for name in sorted(graph.tensors, key=lambda name: found.home[name] not in found.circles):
+    for name in sorted(graph.tensors, key=lambda name: name not in graph.recurrence_of):
         found.sums(name)
     if not found.parts or _has_orders(found.graph()):
         return found.graph()
@@ -62,15 +62,13 @@ def run(graph: Graph) -> Graph:
 
 def _side_by_side(graph: Graph) -> _Stacking:
     found = _Stacking(graph)
-    for component in components(graph):
-        if is_recurrent(graph, component):
-            found.side_by_side(component)
+    for component in graph.recurrences:
+        found.side_by_side(component)
     return found
 
 
 def _has_orders(graph: Graph) -> bool:
-    circles = (component for component in components(graph) if is_recurrent(graph, component))
-    return not any(isinstance(order(graph, component), Conflict) for component in circles)
+    return not any(conflicts(graph))
 
 
 class _Product(NamedTuple):
@@ -151,11 +149,9 @@ class _Stacking:
         self.dropped: set[Expr] = set()
         self.parts = 0
         self.sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
-        self.facts = [polynomial(requirement.value) for requirement in graph.requirements]
+        self.facts = graph.facts
         self.bounds = bounds_of(graph)
-        self.kept = {*graph.roots, *(gradient.tensor for gradient in graph.gradients), *graph.held}
-        self.home = {name: number for number, one in enumerate(components(graph)) for name in one}
-        self.circles = {self.home[one[0]] for one in components(graph) if is_recurrent(graph, one)}
+        self.kept = graph.kept | graph.held
         self.readers = Counter(
             read.tensor
             for tensor in graph.tensors.values()
@@ -265,8 +261,8 @@ class _Stacking:
         """Whether the factor that differs, other than a weight, is computed in a recurrence for nobody outside."""
         assert isinstance(product.shared, Read)
         name, weight = product.shared.tensor, product.own.tensor
-        home = self.home[name]
-        if name in self.kept or home not in self.circles or self.home[weight] in (home, self.home[product.tensor.id]):
+        circles = self.before.recurrence_of
+        if name in self.kept or weight in (*circles.get(name, (weight,)), *circles.get(product.tensor.id, ())):
             return False
         return self.before.tensors[name].type == "real" and (name in self.places or name not in self.gone)
 
@@ -275,7 +271,7 @@ class _Stacking:
         assert isinstance(product.shared, Read)
         name = product.shared.tensor
         place = self.places.get(name)
-        return self.home[name], place.stack if place is not None else ""
+        return self.before.recurrence_of[name], place.stack if place is not None else ""
 
     def number_of(self, product: _Product) -> int:
         assert isinstance(product.shared, Read)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.expr import Expr, Index, Read, Solve, free_indices, reads, transform
 from dlc.compiler.ir.forms import is_contraction, is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 
 NAME = "timewise"
@@ -27,10 +27,10 @@ Leads = dict[str, tuple[int, ...]]  # tensor -> its axes of time, the outermost 
 
 
 def run(graph: Graph) -> Graph:
-    kept = {*graph.roots, *graph.held, *(gradient.tensor for gradient in graph.gradients)}
+    kept = graph.kept | graph.held
     leads: Leads = {}
-    for component in components(graph):
-        if is_recurrent(graph, component) and _multiplies(graph, component):
+    for component in graph.recurrences:
+        if _multiplies(graph, component):
             steps = order(graph, component)
             leads.update(_of_loops(steps) if not isinstance(steps, Conflict) else ())
     _spread(graph, leads, frozenset(leads))

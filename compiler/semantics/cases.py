@@ -27,8 +27,8 @@ from dlc.compiler.ir.expr import (
     rename_bound,
     substitute,
 )
-from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, components, is_recurrent, unique, whole
-from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, unique, whole
+from dlc.compiler.ir.recurrence import conflicts
 from dlc.compiler.ir.steps import with_needs
 
 _MOST_CASES = 8  # of one equation
@@ -52,16 +52,14 @@ def by_cases(tensors: Mapping[str, Tensor], requirements: tuple[Requirement, ...
     """The tensors, with one for each case in those recurrences that have an order then."""
     result = dict(tensors)
     plain = with_needs(Graph("", tensors, requirements=requirements))
-    for component in components(plain):
-        if not is_recurrent(plain, component) or not isinstance(order(plain, component), Conflict):
-            continue
+    for component, _ in conflicts(plain):
         cases = {name: found for name in component if (found := _cases(result[name], result))}
         if not cases:
             continue
         changed = {name: one for tensor in component for name, one in _told_apart(result[tensor], cases).items()}
         found = with_needs(Graph("", {**result, **changed}, requirements=requirements))
-        circles = [one for one in components(found) if not changed.keys().isdisjoint(one) and is_recurrent(found, one)]
-        if not any(isinstance(order(found, one), Conflict) for one in circles):
+        circles = (one for one in found.recurrences if not changed.keys().isdisjoint(one))
+        if not any(conflicts(found, circles)):
             result |= changed
     return result
 

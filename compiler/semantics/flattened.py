@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.expr import Expr, Index, Read, fresh, op, substitute, transform
-from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor
 from dlc.compiler.ir.recurrence import Conflict, order
 from dlc.compiler.ir.steps import with_needs
 
@@ -21,8 +21,8 @@ def along_groups(tensors: Mapping[str, Tensor], requirements: tuple[Requirement,
     """The tensors, with a single index along the groups of those recurrences that have an order then."""
     result = dict(tensors)
     plain = with_needs(Graph("", tensors, requirements=requirements))
-    for component in components(plain):
-        if not is_recurrent(plain, component) or not any(_groups(tensors[name]) for name in component):
+    for component in plain.recurrences:
+        if not any(_groups(tensors[name]) for name in component):
             continue
         if not isinstance(order(plain, component), Conflict):
             continue

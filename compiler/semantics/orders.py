@@ -12,8 +12,8 @@ from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.dependences import Dependence
 from dlc.compiler.ir.expr import Expr, Size, reads, substitute, walk
-from dlc.compiler.ir.graph import Graph, Requirement, Tensor, components, is_recurrent
-from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.graph import Graph, Requirement, Tensor
+from dlc.compiler.ir.recurrence import Conflict, conflicts, order
 from dlc.compiler.ir.steps import depths, one_step, recurrent_derivatives, with_needs
 from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps, NestedDerivatives
 from dlc.compiler.semantics.errors_recurrences import Link, NoOrder, Way
@@ -40,16 +40,12 @@ def in_order(build: Elaboration, tensors: Mapping[str, Tensor], needed: Collecti
             break
     derivatives, graph = tuple(_over_steps(graph)), with_needs(graph)
     without: set[str] = set()
-    for component in components(graph):
-        if not is_recurrent(graph, component):
+    for component, found in conflicts(graph):
+        changed = sunk(result, component, needed)
+        if not isinstance(order(with_needs(graph.with_tensors(changed.values())), component), Conflict):
+            result = changed
             continue
-        found = order(graph, component)
-        if isinstance(found, Conflict):
-            changed = sunk(result, component, needed)
-            if not isinstance(order(with_needs(graph.with_tensors(changed.values())), component), Conflict):
-                result = changed
-                continue
-        if isinstance(found, Conflict) and not _required(build, graph, component, found):
+        if not _required(build, graph, component, found):
             draft = build.drafts[found.circle[0].reader.tensor]
             circle = tuple(dict.fromkeys(one.reader.tensor for one in found.circle))
             (draft.report or build.report)(_Words(build, tensors, circle).problem(found))
@@ -64,7 +60,7 @@ def _over_steps(graph: Graph) -> Iterator[tuple[Tensor, Sequence[str]]]:
     """The derivatives that reach over steps of the recurrence that they belong to, with its members."""
     for tensor in recurrent_derivatives(graph):
         if one_step(graph, tensor) is None:
-            yield tensor, next(component for component in components(graph) if tensor.id in component)
+            yield tensor, graph.recurrence_of[tensor.id]
 
 
 def _required(build: Elaboration, graph: Graph, component: Sequence[str], conflict: Conflict) -> bool:

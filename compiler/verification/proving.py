@@ -13,7 +13,7 @@ from dataclasses import replace
 from dlc.compiler import pipeline
 from dlc.compiler.ir.alike import form
 from dlc.compiler.ir.expr import Expr, Index, Read, substitute, transform, walk
-from dlc.compiler.ir.graph import Claim, Graph, Tensor, components, inlined, is_recurrent
+from dlc.compiler.ir.graph import Claim, Graph, Tensor, inlined
 from dlc.compiler.passes import dce, deltas, simplify
 from dlc.compiler.verification.normal_form import Normaliser, TooLarge
 
@@ -81,7 +81,7 @@ def _written_out(graph: Graph, claim: Claim) -> Graph | None:
     """The graph with both sides in terms of what cannot be written out; None if they become too large."""
     tensors = dict(graph.tensors)
     open_: dict[str, Tensor] = {}
-    for component in components(graph):
+    for component in graph.components:
         for name in component:
             tensor = tensors[name] = _with(graph.tensors[name], open_)
             if any(len(list(walk(equation.value))) > _LARGEST for equation in tensor.equations):
@@ -93,7 +93,7 @@ def _written_out(graph: Graph, claim: Claim) -> Graph | None:
 
 def _may_be_written(graph: Graph, component: tuple[str, ...], tensor: Tensor) -> bool:
     is_whole = len(tensor.equations) == 1 and tensor.equations[0].is_whole
-    return tensor.kind == "computed" and is_whole and not is_recurrent(graph, component)
+    return tensor.kind == "computed" and is_whole and tensor.id not in graph.recurrence_of
 
 
 def _with(tensor: Tensor, definitions: Mapping[str, Tensor]) -> Tensor:

@@ -33,7 +33,7 @@ from dlc.compiler.ir.expr import (
     refresh,
     substitute,
 )
-from dlc.compiler.ir.graph import Graph, Tensor, components, is_recurrent
+from dlc.compiler.ir.graph import Graph, Tensor
 
 UNIT = 2.0**-52
 _ZERO, _ONE, _TWO = Const(0.0), Const(1.0), Const(2.0)
@@ -54,8 +54,8 @@ def bounded(graph: Graph) -> Bounds:
     """The graph with ``T.error`` and ``T.doubt`` for every tensor that is not exact."""
     result = Bounds(graph, {}, {})
     tensors = dict(graph.tensors)
-    for component in components(graph):
-        recurrent = is_recurrent(graph, component)
+    for component in graph.components:
+        recurrent = component[0] in graph.recurrence_of
         for name in component if recurrent else ():
             _announce(result, tensors, graph.tensors[name])
         for name in component:

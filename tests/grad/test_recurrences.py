@@ -28,7 +28,7 @@ from dlc.compiler.derivative import Wanted, derivative_lines, with_derivatives
 from dlc.compiler.grad.jacobian import jacobian
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir.expr import Const, op
-from dlc.compiler.ir.graph import Graph, Objective, components, is_recurrent, whole
+from dlc.compiler.ir.graph import Graph, Objective, whole
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import check
 from dlc.compiler.passes import extract
@@ -83,8 +83,7 @@ def test_only_what_lies_between_gets_an_adjoint() -> None:
 def test_adjoints_form_one_recurrence_outside_of_which_the_weights_are() -> None:
     model = recurrences.rnn(batch=2)
     made = differentiate(extract.run(model.graph), "loss", ["wh", "x"])
-    recurrent = [component for component in components(made) if is_recurrent(made, component)]
-    assert [set(component) for component in recurrent] == [{"h", "h.sum.2"}, {"d_h", "d_h.sum.2"}]
+    assert [set(component) for component in made.recurrences] == [{"h", "h.sum.2"}, {"d_h", "d_h.sum.2"}]
 
 
 def test_jacobian() -> None:

@@ -11,7 +11,7 @@ from building import add, mul, sub, when
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.dependences import Place, guarded_reads
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, fresh, op, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, components, is_recurrent, whole
+from dlc.compiler.ir.graph import Equation, Graph, Tensor, whole
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.reference import size_value
 
@@ -118,12 +118,12 @@ GRAPHS = [
 def test_every_element_is_computed_after_those_it_reads(make, size: int) -> None:
     made = make()
     computed: set[tuple[str, tuple[int, ...]]] = set()
-    for component in components(made):
+    for component in made.components:
         if made.tensors[component[0]].kind != "computed":
             continue
         found = order(made, component)
         assert not isinstance(found, Conflict)
-        assert any(isinstance(step, Loop) for step in found) == is_recurrent(made, component)
+        assert any(isinstance(step, Loop) for step in found) == (component in made.recurrences)
         for place, point in _visits(made, found, {}, {"T": size}):
             equation = made.tensors[place.tensor].equations[place.number]
             for element in _elements_read(equation.value, point, {"T": size}):

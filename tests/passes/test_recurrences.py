@@ -13,7 +13,7 @@ from recurrences import itself
 
 from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, op
 from dlc.compiler.ir.forms import is_contraction
-from dlc.compiler.ir.graph import Graph, Output, components, is_recurrent, whole
+from dlc.compiler.ir.graph import Graph, Output, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.passes import cse, fuse, narrow, simplify, stabilise
@@ -31,7 +31,7 @@ def trained(model: Model) -> Graph:
 
 
 def members(made: Graph) -> list[set[str]]:
-    return [set(component) for component in components(made) if is_recurrent(made, component)]
+    return [set(component) for component in made.recurrences]
 
 
 def products_of(made: Graph, names: set[str]) -> list[str]:

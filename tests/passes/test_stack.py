@@ -13,7 +13,7 @@ from recurrences import itself, plus, reals, with_loss
 from dlc.compiler import pipeline
 from dlc.compiler.ir.expr import Const, Expr, Read
 from dlc.compiler.ir.forms import is_contraction
-from dlc.compiler.ir.graph import Graph, components, is_recurrent, whole
+from dlc.compiler.ir.graph import Graph, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.passes import extract, simplify, stack
@@ -27,7 +27,7 @@ def lines(made: Graph) -> list[str]:
 
 def inside(made: Graph) -> list[str]:
     """The products of matrices in recurrences."""
-    names = [name for component in components(made) if is_recurrent(made, component) for name in component]
+    names = [name for component in made.recurrences for name in component]
     return [name for name in names if any(is_contraction(one) for one in made.tensors[name].equations)]
 
 
