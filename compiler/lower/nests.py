@@ -15,6 +15,7 @@ A map becomes loops over its indices around one store; single elements with one 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
 from dlc.compiler.ir.bounds import positive
@@ -176,11 +177,16 @@ def _row_form(tensor: Tensor, equation: Equation, value: Reduce) -> tuple[Statem
     before, conditions = apart(conditions, (last, *value.indices))
     around, left = bounded_loops(value.indices, [c for c in conditions if last not in free_indices(c)])
     left = [c for c in conditions if c in left or last in free_indices(c)]  # one may keep the next in range
+    extent = known(last.size)
+    if outer and (extent is None or extent >= _SHORTEST_BOUNDED):
+        row, left = bounded_loops((last,), left)
+    else:
+        row = partial(loops, (last,))
     neutral = identity_of(value.op, value.body.type)
     if left:
         body = Select(op("and", *left), body, neutral)
     add = Store(tensor.id, equation.subscripts, combined(value.op, target, body))
-    rows = renamed(loops((last,), (add,)), {last: again})
+    rows = renamed(row((add,)), {last: again})
     return loops(outer, (*first, *under(before, around(rows))))
 
 

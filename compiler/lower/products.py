@@ -32,6 +32,7 @@ from dlc.compiler.lower.ranges import loops
 from dlc.compiler.lower.tables import Tabled, tabled, tabled_body, tabled_in_place, with_part_of_table
 
 _CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
+_SMALL, _MORE = 1 << 15, 8  # multiplications of a product, and how many times as many are worth tables of offsets
 _SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
 
 
@@ -79,9 +80,21 @@ def plan(product: Contraction, packer: Packer, ways: Ways) -> Plan | Tabled | No
                 if found is not None and (best is None or volume(found.outer) < volume(best.outer)):
                     best = found
     if best is not None and _worth(best):
-        return _steadied(best, packer)
+        return _larger(best, packer, ways) or _steadied(best, packer)
     through_tables = None if ways.packs else tabled(product, packer, ways)
     return through_tables or (_packed(product, packer) if product.is_even else None)
+
+
+def _larger(found: Plan, packer: Packer, ways: Ways) -> Tabled | None:
+    """Through tables, if so one product takes the place of many small ones, such as of two columns each."""
+    product = found.product
+    one = volume((*found.rows, *found.columns, *found.inner))
+    if ways.packs or one >= _SMALL or not tabled_in_place(product, packer, ways):
+        return None
+    larger = tabled(product, packer, ways)
+    if larger is None or volume((*larger.rows, *larger.columns, *product.reduced)) < _MORE * one:
+        return None
+    return larger
 
 
 def _steadied(found: Plan, packer: Packer) -> Plan:

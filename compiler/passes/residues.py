@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from math import gcd, lcm, prod
 
 from dlc.compiler.ir.affine import integer, known, polynomial
@@ -37,6 +37,7 @@ from dlc.compiler.ir.expr import (
     Index,
     Op,
     Reduce,
+    Select,
     Solve,
     free_indices,
     fresh,
@@ -53,6 +54,7 @@ from dlc.compiler.ir.simplifier import Simplifier
 NAME = "residues"
 
 _MOST_CLASSES = 16  # parts of one tensor: each is a loop nest to compile
+_USUAL_SIZE = 64  # stands for a size that is not known
 _BOUNDED = ("sum", "prod", "max", "min")  # what a condition leaves out has no say in them, and they ask for no position
 
 Moduli = dict[Index, int]
@@ -78,12 +80,31 @@ def _with_own_product(
     """The part, as a copy of a tensor of its own if it is a matrix product."""
     if not is_contraction(equation):
         return equation
-    renamed = {index: fresh(index.size, index.hint) for index in equation.indices}
+    axes = _by_factor(equation)
+    renamed = {index: fresh(index.size, index.hint) for index in axes}
     changes: dict[Expr, Expr] = {old: new for old, new in renamed.items()}  # noqa: C416  # widens the type
     value = substitute(equation.value, changes)
     own = whole(unique(f"{tensor.id}.part", taken), tuple(renamed.values()), value, equation.span)
     taken[own.id] = made[own.id] = own
-    return replace(equation, value=read(own, *equation.indices))
+    return replace(equation, indices=axes, value=read(own, *axes))
+
+
+def _by_factor(equation: Equation) -> tuple[Index, ...]:
+    """The axes of a matrix product, the first in its place; rows and columns that alternate are put together, those
+    that are more behind the others.
+    """
+    first, *others = equation.indices
+    assert isinstance(equation.value, Reduce)
+    body = equation.value.body
+    left, right = body.yes.children if isinstance(body, Select) else body.children
+    free = set(free_indices(left)), set(free_indices(right))
+    own = [[index for index in others if index in free[n] and index not in free[1 - n]] for n in (0, 1)]
+    both = [index for index in others if index in free[0] & free[1]]
+    alternations = sum((one in own[0]) != (next_ in own[0]) for one, next_ in pairwise(others))
+    if both or alternations < 2:
+        return equation.indices
+    own.sort(key=lambda group: prod(known(index.size) or _USUAL_SIZE for index in group))
+    return (first, *own[0], *own[1])
 
 
 # -- one equation -----------------------------------------------------------------------------------------------------

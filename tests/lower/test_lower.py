@@ -11,9 +11,9 @@ from building import add, at, extracted, given, graph, index, mul, parts, sub, t
 
 from dlc.compiler.grad.reverse import differentiate
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, Solve, identity_of, op
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, Solve, identity_of, op, walk
 from dlc.compiler.ir.graph import Graph, Tensor, whole
-from dlc.compiler.ir.loops import For, If, Matmul, Program, Statement, statements
+from dlc.compiler.ir.loops import For, If, Matmul, Program, Statement, Store, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.verify import check
 from dlc.compiler.lower import lower
@@ -335,6 +335,22 @@ def test_a_band_is_no_matrix_product() -> None:
     assert not matmuls(program)
     loops = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, For)]
     assert any("min" in repr(loop.stop) for loop in loops)
+
+
+def test_rows_of_a_sum_over_what_moves_along_them_end_at_bounds() -> None:
+    """The derivative of a convolution with many taps by a sequence: no row asks at every place what counts."""
+    g, k = given("g", "N", 9, 40), given("k", 9, 50)
+    n, w, o, p = index("n", "N"), index("w", 30), index("o", 9), index("p", 50)
+    moved = add(w, op("neg", p))
+    inside = op("and", op("le", Const(0), moved), op("lt", moved, Const(40)))
+    y = whole("y", (n, w), total(o, p, of=when(inside, mul(at(g, n, o, moved), at(k, o, p)))))
+    program = lower({"forward": graph(g, k, y, outputs=["y"], sizes=["N"])})
+    loops = [s for kernel in program.kernels.values() for s in statements(kernel.body)]
+    assert not [s for s in loops if isinstance(s, Store) and any(isinstance(e, Select) for e in walk(s.value))]
+    random = np.random.default_rng(0)
+    values = {"g": random.normal(size=(2, 9, 40)), "k": random.normal(size=(9, 50))}
+    found = loops_reference.run(program, "forward", values, {"N": 2}, 2)
+    np.testing.assert_allclose(found["y"], evaluate(graph(g, k, y, outputs=["y"], sizes=["N"]), values, {"N": 2})["y"])
 
 
 def test_what_follows_row_by_row_shares_a_loop_and_keeps_one_row() -> None:

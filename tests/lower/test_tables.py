@@ -105,3 +105,19 @@ def test_small_products_are_read_in_place_too(ways: Ways, products: int) -> None
     bodies = [kernel.body for kernel in program.kernels.values()]
     assert sum(isinstance(one, Matmul) for body in bodies for one in statements(body)) == products
     assert any("packed" in name for name in program.buffers) == ways.packs
+
+
+def test_many_small_products_become_one() -> None:
+    """Rows and columns that alternate: as a matrix product it would have two columns, 2*8*8*2 times."""
+    text = """layer Alternating(x[N,C,H,W], k[C,O,P,Q]) -> y[N,O,H,P,W,Q]:
+    y[n,o,h,p,w,q] = k[c,o,p,q]*x[n,c,h,w]
+"""
+    plain = graph_of(text, sizes=tuple(zip("COPQHW", (32, 8, 2, 2, 8, 8), strict=True)))
+    program = lower({"forward": pipeline.entries(plain)["forward"]})
+    (body,) = (kernel.body for kernel in program.kernels.values())
+    (product,) = (one for one in statements(body) if isinstance(one, Matmul))
+    assert isinstance(product.c.row, Steps) and isinstance(product.c.column, Steps)
+    random = np.random.default_rng(0)
+    x, k = random.normal(size=(3, 32, 8, 8)), random.normal(size=(32, 8, 2, 2))
+    found = loops_reference.run(program, "forward", {"x": x, "k": k}, {"N": 3}, 2)
+    np.testing.assert_allclose(found["y"], np.einsum("copq,nchw->nohpwq", k, x), 1e-11, 1e-11)

@@ -72,6 +72,19 @@ def test_a_matrix_product_is_a_tensor_of_its_own() -> None:
     ]
 
 
+def test_rows_that_alternate_with_columns_are_put_together() -> None:
+    """Only the copy has them in turns: the product is one of 4 rows and 6 columns."""
+    x, k = given("x", 3, 2, 3), given("k", 3, 2, 2)
+    n, u, v, c = index("n", 1), index("u", 4), index("v", 6), index("c", 3)
+    taps = at(k, c, remainder(u, 2), remainder(v, 2))
+    y = whole("y", (n, u, v), total(c, of=mul(at(x, add(c, n), quotient(u, 2), quotient(v, 2)), taps)))
+    values = {"x": np.arange(18.0).reshape(3, 2, 3), "k": np.arange(12.0).reshape(3, 2, 2)}
+    assert lines_after(y, x, k, values=values) == [
+        "y.part[n,u,v,u',v2] = sum[c] x[n+c,u',v2]*k[c,u,v]",
+        "y[n,2*u'+u,2*v2+v] = y.part[n,u,v,u',v2]",
+    ]
+
+
 def in_groups(extent: int, number: int) -> list[str]:
     x, k = given("x", 3, 2, 4), given("k", 3, 5, 2)
     c, i, j = index("c", extent), index("i", 4), index("j", 2)
