@@ -39,21 +39,28 @@ def is_reduction(equation: Equation) -> bool:
 
 
 def is_contraction(equation: Equation) -> bool:
-    """Whether the equation is a product of two matrices, or many: a sum of products of two factors.
+    """Whether the equation is a product of two matrices, or many: a sum of products of two factors."""
+    return matrices(equation) is not None
+
+
+def matrices(equation: Equation) -> tuple[Expr, Expr] | None:
+    """The factors of a product of two matrices, or many; None for anything else.
 
     The summed indices occur in both factors, and each factor has an index of its own on the left: rows and columns.
     """
     value = equation.value
     if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
-        return False
+        return None
     body = value.body
     if isinstance(body, Select) and isinstance(body.no, Const) and body.no.value == 0:
         body = body.yes
     if not (isinstance(body, Op) and body.name == "mul" and len(body.args) == 2):
-        return False
-    left, right = (set(free_indices(factor)) for factor in body.args)
+        return None
+    first, second = body.args
+    left, right = set(free_indices(first)), set(free_indices(second))
     summed, free = set(value.indices), set(equation.indices)
-    return summed <= left & right and bool((left - right) & free) and bool((right - left) & free)
+    is_one = summed <= left & right and bool((left - right) & free) and bool((right - left) & free)
+    return (first, second) if is_one else None
 
 
 _MOST_TERMS = 49  # seven by seven

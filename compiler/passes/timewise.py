@@ -12,14 +12,14 @@ outside keeps its axes. Loops inside loops over time: the outermost first. The l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 
 from dlc.compiler.ir.dependences import Place
-from dlc.compiler.ir.expr import Expr, Index, Read, Solve, free_indices, reads, transform
+from dlc.compiler.ir.expr import Expr, Index, Solve, free_indices, reads
 from dlc.compiler.ir.forms import is_contraction, is_map
-from dlc.compiler.ir.graph import Equation, Graph, Tensor
+from dlc.compiler.ir.graph import Equation, Graph
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
+from dlc.compiler.ir.turning import with_axes_turned
 
 NAME = "timewise"
 
@@ -41,7 +41,7 @@ def run(graph: Graph) -> Graph:
         is_last = tensor.rank - 1 in lead
         if name not in kept and tensor.kind == "computed" and not is_last and turned != tuple(range(tensor.rank)):
             axes[name] = turned
-    return graph.with_tensors(_turned(tensor, axes) for tensor in graph.tensors.values()) if axes else graph
+    return with_axes_turned(graph, axes)
 
 
 def _multiplies(graph: Graph, component: Iterable[str]) -> bool:
@@ -102,24 +102,3 @@ def _axes_of(subscripts: Sequence[Expr], times: Sequence[Index | None]) -> tuple
         return None
     axes = tuple(place[0] for place in places)
     return axes if len(set(axes)) == len(axes) else None
-
-
-def _turned(tensor: Tensor, axes: Mapping[str, tuple[int, ...]]) -> Tensor:
-    def change(node: Expr) -> Expr | None:
-        if isinstance(node, Read) and node.tensor in axes:
-            return Read(node.tensor, tuple(node.subscripts[axis] for axis in axes[node.tensor]), node.type)
-        return None
-
-    equations = [replace(equation, value=transform(equation.value, change)) for equation in tensor.equations]
-    turned = axes.get(tensor.id)
-    if turned is None:
-        return tensor if tuple(equations) == tensor.equations else replace(tensor, equations=tuple(equations))
-    sets = tuple(tensor.sets[axis] for axis in turned) if tensor.sets else ()
-    sizes = tuple(tensor.sizes[axis] for axis in turned)
-    return replace(tensor, sizes=sizes, sets=sets, equations=tuple(_with_axes(one, turned) for one in equations))
-
-
-def _with_axes(equation: Equation, axes: Sequence[int]) -> Equation:
-    subscripts = tuple(equation.subscripts[axis] for axis in axes)
-    indices = tuple(dict.fromkeys(index for subscript in subscripts for index in free_indices(subscript)))
-    return replace(equation, subscripts=subscripts, indices=indices)

@@ -1,0 +1,108 @@
+"""What products are made for one by one stands in front of their rows and columns.
+
+    s[b,t,t',h] = sum[d] q[b,t,h,d]*k[b,t',h,d]      s[b,h,t,t'], a matrix for every b and h
+
+Where the last axis of a tensor is one for whose elements products are made one by one, as for the heads of attention,
+neither its rows nor its columns lie side by side.  Such axes at the end are put in front of the rows and the columns,
+behind others for which products are made one by one; so are they of what is computed from it element by element or
+along an axis, and what that reads.  What is needed outside keeps its axes, and so do recurrences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from math import prod
+
+from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.expr import Expr, Index, Reduce, free_indices, reads
+from dlc.compiler.ir.forms import matrices
+from dlc.compiler.ir.graph import Equation, Graph
+from dlc.compiler.ir.turning import with_axes_turned
+
+NAME = "apart"
+
+_SMALLEST = 1 << 11  # multiplications of a product; fewer are loops, which like a long last axis
+_USUAL_SIZE = 64  # stands for a size that is not known
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """So many axes stay in front, and so many at the end come behind them."""
+
+    rank: int
+    front: int
+    end: int
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        behind = self.rank - self.end
+        return (*range(self.front), *range(behind, self.rank), *range(self.front, behind))
+
+
+def run(graph: Graph) -> Graph:
+    fixed = {tensor.id for tensor in graph.tensors.values() if tensor.kind != "computed"}
+    fixed |= graph.kept | graph.held | {name for component in graph.recurrences for name in component}
+    equations = [(tensor.id, equation) for tensor in graph.tensors.values() for equation in tensor.equations]
+    turns: dict[str, _Turn] = {}
+    for name, equation in equations:
+        _add(turns, _of_product(name, equation), fixed)
+    before = -1
+    while before < len(turns):
+        before = len(turns)
+        for name, equation in equations:
+            if matrices(equation) is None:
+                _add(turns, _alike(name, equation, turns), fixed)
+    return with_axes_turned(graph, {name: turn.order for name, turn in turns.items()})
+
+
+def _add(turns: dict[str, _Turn], found: Iterable[tuple[str, _Turn]], fixed: Collection[str]) -> None:
+    for name, turn in list(found):
+        if name not in fixed:
+            turns.setdefault(name, turn)
+
+
+def _of_product(name: str, equation: Equation) -> Iterator[tuple[str, _Turn]]:
+    """What a large product has at the end of its factors and its result."""
+    factors = matrices(equation)
+    if factors is None:
+        return
+    batch = set(equation.indices) & set(free_indices(factors[0])) & set(free_indices(factors[1]))
+    value = equation.value
+    assert isinstance(value, Reduce)
+    sizes = [known(index.size) for index in (*equation.indices, *value.indices) if index not in batch]
+    if prod(_USUAL_SIZE if size is None else size for size in sizes) < _SMALLEST:
+        return
+    for place, subscripts in _places(name, equation):
+        turn = _turn(subscripts, batch, batch)
+        if turn is not None:
+            yield place, turn
+
+
+def _alike(name: str, equation: Equation, turns: Mapping[str, _Turn]) -> Iterator[tuple[str, _Turn]]:
+    """What has the same indices at the end as a tensor in the equation that is turned."""
+    places = list(_places(name, equation))
+    for turned, subscripts in places:
+        own = turns.get(turned)
+        if own is None or not all(isinstance(subscript, Index) for subscript in subscripts):
+            continue
+        front, end = set(subscripts[: own.front]), set(subscripts[own.rank - own.end :])
+        for place, others in places:
+            turn = _turn(others, front, end) if place != turned else None
+            if turn is not None:
+                yield place, turn
+
+
+def _places(name: str, equation: Equation) -> Iterator[tuple[str, tuple[Expr, ...]]]:
+    """The tensors of the equation, and where it touches them."""
+    yield name, equation.subscripts
+    for read in reads(equation.value):
+        yield read.tensor, read.subscripts
+
+
+def _turn(subscripts: Sequence[Expr], front: Collection[Expr], end: Collection[Expr]) -> _Turn | None:
+    """What of ``front`` the axes begin with stays there; what of ``end`` they end with comes behind that."""
+    first = len(list(takewhile(lambda subscript: subscript in front, subscripts)))
+    last = len(list(takewhile(lambda subscript: subscript in end, reversed(subscripts[first:]))))
+    return _Turn(len(subscripts), first, last) if 0 < last < len(subscripts) - first else None
