@@ -7,7 +7,7 @@ import pytest
 from building import at, given, graph, index, mul, total, when
 
 from dlc.compiler.ir import loops_reference, verify
-from dlc.compiler.ir.expr import Const, Expr, op
+from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
@@ -38,6 +38,56 @@ def added_up(*tensors: Tensor, length: int = 11) -> Graph:
         np.testing.assert_allclose(found[output.tensor], wanted[output.tensor], rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(run[output.tensor], wanted[output.tensor], rtol=1e-12, atol=1e-12)
     return after
+
+
+REDUCTIONS = {"prod": 1.0, "max": -np.inf, "min": np.inf}
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 11])
+@pytest.mark.parametrize("cond", CONDITIONS.values(), ids=CONDITIONS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_products_and_extremes_go_on_from_the_step_before(reduction: str, cond: Expr, length: int) -> None:
+    body = Select(cond, op("exp", at(X, B, S)), Const(REDUCTIONS[reduction]))
+    assert has_recurrence(added_up(X, whole("y", (B, END), Reduce(reduction, (S,), body)), length=length))
+
+
+def places(*conditions: Expr, reduction: str = "argmax") -> Tensor:
+    body = Select(op("and", CONDITIONS["s <= t"], *conditions), at(X, B, S), Const(REDUCTIONS[reduction[3:]]))
+    return whole("y", (B, END), Reduce(reduction, (S,), body))
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 11])
+@pytest.mark.parametrize("reduction", ["argmax", "argmin"])
+def test_the_place_of_an_extreme_stays_until_a_better_one(reduction: str, length: int) -> None:
+    made = added_up(X, places(reduction=reduction), length=length)
+    assert "y.best" in made.tensors
+
+
+@pytest.mark.parametrize("reduction", ["argmax", "argmin"])
+def test_places_of_ties_infinities_and_what_is_no_number(reduction: str) -> None:
+    rows = [[1, 2, 2, 1, 3, 0, 0], [np.nan, 1, np.nan, 5, -np.inf, np.inf, 0], [3, 1, np.nan, 4, np.nan, 0, 9]]
+    rows += [[sign * np.inf] * 3 + [0.0, -0.0, sign * np.inf, 1] for sign in (1, -1)]
+    arrays, sizes = {"x": np.array(rows)}, {"B": len(rows), "T": len(rows[0]), "D": 1}
+    odd = op("eq", op("mod", S, Const(2)), Const(1))
+    for tensor in (places(reduction=reduction), places(odd, reduction=reduction)):
+        made = graph(X, tensor, outputs=["y"], sizes=["B", "T", "D"])
+        after = prefix.run(made)
+        wanted = evaluate(made, arrays, sizes)["y"]
+        assert "y.best" in after.tensors
+        assert np.array_equal(evaluate(after, arrays, sizes)["y"], wanted)
+        assert np.array_equal(loops_reference.run(lower({"forward": after}), "forward", arrays, sizes, 2)["y"], wanted)
+
+
+def test_a_place_that_is_a_subscript_stays_on_its_axis() -> None:
+    table = given("table", "T")
+    place = places()
+    added_up(X, table, place, whole("z", (B, END), at(table, at(place, B, END))))
+
+
+def test_an_extreme_and_its_place_compare_once() -> None:
+    body = Select(CONDITIONS["s <= t"], at(X, B, S), Const(-np.inf))
+    best = whole("m", (B, END), Reduce("max", (S,), body))
+    assert "y.best" not in added_up(X, best, places()).tensors
 
 
 def has_recurrence(made: Graph) -> bool:
