@@ -41,6 +41,17 @@ def test_the_value_is_the_same(place: list[int], conditions: tuple[object, ...])
     np.testing.assert_allclose(found["y"], evaluate(made, arrays)["y"], 1e-12)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("place", [[0, 4, 2, 2], [-1, 5, 7, 3]])
+def test_a_row_of_nothing_else_is_zero(place: list[int]) -> None:
+    b, d = index("b", "B"), index("d", "D")
+    y = whole("y", (b, d), when(op("eq", d, at(FREE, b)), at(C, b)))
+    made = graph(C, FREE, y, outputs=["y"], sizes=["B", "D"])
+    program, arrays, sizes = lower({"forward": made}), {"c": ARRAYS["c"] - 2, "z": np.array(place)}, {"B": 4, "D": 5}
+    assert choices(program) == 0
+    found = loops_reference.run(program, "forward", arrays, sizes, 2)
+    np.testing.assert_array_equal(found["y"], evaluate(made, arrays, sizes)["y"])
+
+
 def test_a_place_that_is_in_range_is_not_looked_at() -> None:
     assert "If" not in repr(lowered(Z)[0].kernels)
     assert "If" in repr(lowered(FREE)[0].kernels)
