@@ -171,7 +171,8 @@ class _Body:
             case Update(name=name, value=value):
                 self._assign(self._names.locals[name], Read(name, (), value.type), value)
             case Store(buffer=buffer, subscripts=subscripts, value=value):
-                self._assign(self.spelling.element(buffer, subscripts), Read(buffer, subscripts, value.type), value)
+                old = Read(buffer, subscripts, value.type)
+                self._assign(self.spelling.element(buffer, subscripts), old, _old_last(value, old))
             case Matmul():
                 line(self._matmul(statement))
             case System():
@@ -242,6 +243,15 @@ class _Body:
     def _address(self, operand: Operand) -> str:
         subscripts = [self.spelling.text(part) for part in _start(operand, self._buffers)] or ["0"]
         return self.spelling.call("address", self._names(operand.buffer), *subscripts)
+
+
+def _old_last(value: Expr, old: Expr) -> Expr:
+    """An extreme of an element and something else, the element last: if that came first and were no number, it would
+    stay, of which LLVM makes a store under a mask that takes five times as long.
+    """
+    if isinstance(value, Op) and value.name in ("max", "min") and value.args[0] is old:
+        return Op(value.name, (*value.args[1:], old))
+    return value
 
 
 def _steps(product: Matmul) -> tuple[list[tuple[Expr, Expr, Expr]], ...]:

@@ -19,6 +19,7 @@ from dlc.compiler.ir.expr import (
     reads,
     refresh,
     rename_bound,
+    replaced,
     substitute,
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
@@ -28,6 +29,7 @@ from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
 from dlc.compiler.lower.borders import guarded_factors, with_factors
 from dlc.compiler.lower.contractions import Contraction, contraction
+from dlc.compiler.lower.crosswise import turned
 from dlc.compiler.lower.fusion import touches
 from dlc.compiler.lower.interchange import interchanged
 from dlc.compiler.lower.kernels import Cycle, Draft, Item
@@ -171,7 +173,7 @@ class _Drafting:
         found = plan(product, level.packer, self.ways) if product is not None else None
         if product is None or found is None:
             if level.outer is not None or not self._in_pieces(level, tensor, own):
-                level.place(self._nest(level, tensor, own, shown, when))
+                level.place(self._nest(level, tensor, self._turned(level, tensor, own, when), shown, when))
                 if not self._needed(tensor, own):  # all of it is computed
                     level.packer.remember(tensor, own)
             return
@@ -185,6 +187,18 @@ class _Drafting:
             level.append(replace(draft, split=own.indices[0].size, is_finished=True), draft.computes)
         else:
             level.place(draft)
+
+    def _turned(self, level: Level, tensor: Tensor, equation: Equation, when: tuple[Expr, ...]) -> Equation:
+        """The equation with copies in the place of what it would go through row by row."""
+        copies_of: dict[Expr, Expr] = {}
+        for read, axes in (turned(equation) if level.outer is None else {}).items():
+            before = len(level.packer.tensors)
+            lying = [place for place in level.packer.in_place(read) if place.strides[axes[-1]].value == 1]
+            place = lying[0] if lying else level.packer.pack(read, axes, tensor, equation, axes[-1:])
+            for packed in level.packer.tensors[before:]:
+                self._pack(level, packed, when)
+            copies_of[read] = place.read
+        return replace(equation, value=replaced(equation.value, copies_of)) if copies_of else equation
 
     def _mattering(self, found: Plan) -> tuple[Polynomial, ...]:
         """What holds of the indices of a product wherever an element is needed, and a term of it differs from 0."""

@@ -191,3 +191,10 @@ def test_conditional_values_are_conditional_expressions() -> None:
     value = Select(op("lt", y, ONE), real("c", y), Const(0.0))
     kernel = Kernel("d_logits", (in_shard(b, over(y, Store("d_logits", (b, y), value))),), B)
     assert "d_logits[b, y] = c[y] if y < 1 else real(0)" in text(changed(small(), d_logits=kernel))
+
+
+def test_the_extreme_of_an_element_and_something_else_has_the_element_last() -> None:
+    b, y = axis("b", B), axis("y", CLASSES)
+    value = op("max", real("d_logits", b, y), real("c", y))
+    kernel = Kernel("d_logits", (in_shard(b, over(y, Store("d_logits", (b, y), value))),), B)
+    assert "d_logits[b, y] = maximum(c[y], d_logits[b, y])" in text(changed(small(), d_logits=kernel))
