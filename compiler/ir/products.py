@@ -1,4 +1,4 @@
-"""Products of quotients taken apart and put together."""
+"""Products of quotients taken apart and put together, and sums of them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,47 @@ def product(factors: Iterable[Expr]) -> Expr:
 def quotient(factors: Iterable[Expr], divisors: Sequence[Expr]) -> Expr:
     over = product(factors)
     return op("div", over, op("mul", *divisors)) if divisors else over
+
+
+def terms_of(node: Expr) -> tuple[Expr, ...]:
+    return node.args if isinstance(node, Op) and node.name == "add" else (node,)
+
+
+def unsigned(node: Expr) -> tuple[Expr, bool]:
+    """``(e, whether node = -e)``, where node is e or -e."""
+    if isinstance(node, Op) and node.name == "neg":
+        inner, negative = unsigned(node.args[0])
+        return inner, not negative
+    return node, False
+
+
+def with_common_factors(node: Expr) -> Expr:
+    """``a*b + a*c`` as ``a*(b + c)``: what all terms of a sum are multiplied by, or divided by, numbers aside."""
+    signed = [unsigned(term) for term in terms_of(node)]
+    parts = [factors_of(term) for term, _ in signed]
+    over, under = (_common([part[side] for part in parts]) for side in (0, 1))
+    if len(parts) < 2 or not (over or under):
+        return node
+    rests: list[Expr] = []
+    for (factors, divisors), (_, negative) in zip(parts, signed, strict=True):
+        rest = quotient(_without(factors, over), _without(divisors, under))
+        rests.append(op("neg", rest) if negative else rest)
+    return quotient((*over, op("add", *rests)), under)
+
+
+def _common(lists: Sequence[Sequence[Expr]]) -> list[Expr]:
+    rests = [list(each) for each in lists[1:]]
+    found: list[Expr] = []
+    for factor in lists[0]:
+        if not isinstance(factor, Const) and all(factor in rest for rest in rests):
+            found.append(factor)
+            for rest in rests:
+                rest.remove(factor)
+    return found
+
+
+def _without(factors: Iterable[Expr], gone: Iterable[Expr]) -> list[Expr]:
+    rest = list(factors)
+    for factor in gone:
+        rest.remove(factor)
+    return rest

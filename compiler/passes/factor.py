@@ -12,6 +12,9 @@ without it, and moves out of a sum whose condition might never hold only if it c
 Last, what is not cheap and depends on fewer indices than the loops around it, ``sqrt(v[b])`` for all (b, i), becomes
 a tensor over those it depends on; and deviations from a mean sum to nothing.
 
+Where a sum has several terms, what all of them share is taken out first: ``sum[j] (a[j]*b[i,j] + a[j]*c[i])`` is
+that of ``a[j]*(b[i,j] + c[i])``.  If nothing is, each is summed alone where that is less work for every one of them.
+
 What is made of the elements of a recurrence is read under the guard that they were read under, so that it needs no
 element before its time.  A recurrence that would lose its order all the same stays as it is.
 
@@ -50,7 +53,7 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.precise import sums_to_nothing
-from dlc.compiler.ir.products import factors_of, quotient
+from dlc.compiler.ir.products import factors_of, quotient, terms_of, unsigned, with_common_factors
 from dlc.compiler.ir.recurrence import conflicts
 from dlc.compiler.ir.safety import reads_in_range
 from dlc.compiler.ir.simplifier import Simplifier
@@ -202,6 +205,8 @@ class _Place:
         if not set(node.indices) <= set(free_indices(node.body)):
             return None  # a sum of equal terms: simplify has a rule
         cond, body = guard_of(node.body)
+        if body.type == "real" and len(terms_of(body)) > 1:
+            return self._of_several_terms(node, cond, body)
         factors, divisors = factors_of(body)
         certain = _has_a_term(node, cond)
         outside = ([], [])
@@ -221,6 +226,29 @@ class _Place:
         if isinstance(inside, Reduce) and sums_to_nothing(inside, self.shared.definition):
             return Const(0.0)
         return quotient((*outside[0], inside), outside[1])
+
+    def _of_several_terms(self, node: Reduce, cond: Expr, body: Expr) -> Expr | None:
+        """``sum[j] (a[j]*b + a[j]*c)`` as that of ``a[j]*(b + c)``; a sum for each term, if every one gains by that."""
+        together = with_common_factors(body)
+        if together is not body:
+            changed = Reduce("sum", node.indices, guarded(cond, together))
+            return self.factored(changed) or changed
+        terms = [unsigned(term) for term in terms_of(body)]
+        sums = [Reduce("sum", node.indices, guarded(cond, term)) for term, _ in terms]
+        if not all(self._gains_alone(each, node) for each in sums):
+            return None
+        alone = [self.factored(each) or each for each in sums]
+        return op("add", *(op("neg", e) if negative else e for e, (_, negative) in zip(alone, terms, strict=True)))
+
+    def _gains_alone(self, term: Reduce, node: Reduce) -> bool:
+        """Whether a term of a sum is summed with less work on its own: over fewer indices, or as a matrix product."""
+        cond, body = guard_of(term.body)
+        parts = [_Term(factor) for factor in _with_divisors(*factors_of(body))]
+        if len(parts) < 2 or not set(term.indices) <= set(free_indices(body)):
+            return False
+        if len(parts) > 2:
+            return self._order(term.indices, parts, conjuncts(cond), False) is not None
+        return set(free_indices(term.body)) < set(free_indices(node.body)) or _is_matrix_product(parts, term.indices)
 
     def _moved_out(
         self, node: Reduce, cond: Expr, factors: list[Expr], divisors: list[Expr]

@@ -303,6 +303,14 @@ def test_contractions_become_matrix_products(name: str, count: int) -> None:
     assert len(matmuls(program)) >= count
 
 
+@pytest.mark.parametrize(("size", "count"), [(4, 0), (12, 0), (16, 1)])
+def test_small_matrices_are_multiplied_by_loops_however_many_they_are(size: int, count: int) -> None:
+    b, i, j, k = index("b", "B"), index("i", size), index("j", size), index("k", size)
+    x, y = given("x", "B", size, size), given("y", "B", size, size)
+    made = whole("z", (b, i, k), Reduce("sum", (j,), mul(at(x, b, i, j), at(y, b, j, k))))
+    assert len(matmuls(lower({"forward": graph(x, y, made, outputs=["z"], sizes=["B"])}))) == count
+
+
 def test_dense_operands_are_read_in_place() -> None:
     program, _ = lowered(dense())
     assert not [name for name in program.buffers if "packed" in name]

@@ -296,6 +296,31 @@ def test_what_multiplies_the_elements_of_a_product_of_matrices_waits_for_it() ->
     ]
 
 
+def test_what_all_terms_of_a_sum_share_is_taken_out_of_them() -> None:
+    """The derivative of p(1 - p): what the terms differ in depends on no summed index, and leaves the sum."""
+    other = index("i'", "I")
+    p, form = r("p", B), mul(r("d", ROW, other), r("x", B, ROW), r("x", B, other))
+    value = total(ROW, other, of=add(mul(form, sub(Const(1.0), p)), op("neg", mul(form, p))))
+    made = factored(value, ("d", "I", "I"), ("x", "B", "I"), ("p", "B"), axes=(B,))
+    assert made == [
+        "y.sum[b,i] = sum[i'] d[i',i]*x[b,i']",
+        "y[b] = (1 - 2*p[b])*sum[i] x[b,i]*y.sum[b,i]",
+    ]
+
+
+def test_a_sum_of_two_products_of_matrices_is_summed_apart() -> None:
+    first, second = mul(r("a", ROW, INNER), r("b", INNER, COLUMN)), mul(r("c", ROW, INNER), r("d", INNER, COLUMN))
+    inputs = [("a", "I", "K"), ("b", "K", "J"), ("c", "I", "K"), ("d", "K", "J")]
+    made = factored(total(INNER, of=sub(first, second)), *inputs, axes=(ROW, COLUMN))
+    assert made == ["y[i,j] = sum[k] a[i,k]*b[k,j] - sum[k] c[i,k]*d[k,j]"]
+
+
+def test_terms_that_gain_nothing_alone_are_summed_together() -> None:
+    """Differences first: each may be exact where the sums of the two sides are rounded."""
+    value = total(COLUMN, of=sub(mul(r("a", ROW, COLUMN), r("a", ROW, COLUMN)), r("b", ROW, COLUMN)))
+    assert len(factored(value, ("a", "I", "J"), ("b", "I", "J"), axes=(ROW,))) == 1
+
+
 def test_an_element_wise_product_of_three_is_left_alone() -> None:
     value = total(COLUMN, of=mul(r("a", ROW, COLUMN), r("b", ROW, COLUMN), r("c", ROW, COLUMN)))
     sizes = ("I", "J")
