@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from dlc.compiler.analysis.values import UnknownError, value, whole
+from dlc.compiler.analysis.values import UnknownError, value, whole, widest
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, free_indices, reads, walk
 from dlc.compiler.ir.loops import (
     SHARD,
@@ -247,7 +247,7 @@ class _Body:
         divided = _mentions_part(loop.start, loop.stop)
         self._bounding[loop.index] = self._loops_of((loop.start, loop.stop))
         try:
-            start, stop = whole(loop.start, place.scope), whole(loop.stop, place.scope)
+            start, stop = widest(loop.start, place.scope), widest(loop.stop, place.scope)
         except UnknownError:
             start, stop = 0, whole(loop.index.size, place.scope)
         for part in _rounds(loop.index, start, stop, place, self._deciding, divided):
@@ -297,7 +297,7 @@ class _Body:
     def _matmul(self, product: Matmul, place: _Place) -> None:
         divided = _mentions_part(product.m, product.n, product.k)
         place = _Place(place.scope, place.trips, place.times, place.is_divided or divided)
-        m, n, k = (whole(extent, place.scope) for extent in (product.m, product.n, product.k))
+        m, n, k = (widest(extent, place.scope) for extent in (product.m, product.n, product.k))
         times = self._times(place)
         once = 2.0 * m * n * k if product.tiles is None else float(whole(product.tiles.operations, place.scope))
         self._count.flops += once * times

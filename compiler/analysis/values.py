@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, op, reads, transform
 
 Scope = Mapping[Any, int]  # sizes and locals by name, indices by themselves
 
@@ -38,6 +38,20 @@ def value(node: Expr, scope: Scope) -> Any:
 def whole(node: Expr, scope: Scope) -> int:
     """The value of an extent or of a bound."""
     return int(value(node, scope))
+
+
+def widest(node: Expr, scope: Scope) -> int:
+    """The value of an extent or of a bound where data leaves nothing out."""
+
+    def change(one: Expr) -> Expr | None:
+        if not (isinstance(one, Op) and one.name in ("min", "max")):
+            return None
+        kept = [arg for arg in one.args if not any(read.subscripts for read in reads(arg))]
+        if not 0 < len(kept) < len(one.args):
+            return None
+        return op(one.name, *kept) if len(kept) > 1 else kept[0]
+
+    return whole(transform(node, change), scope)
 
 
 _OPERATORS: Mapping[str, Any] = {

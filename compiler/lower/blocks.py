@@ -177,7 +177,7 @@ class _Blocking:
         number = fresh(count, f"{hint}.block")
         first = Read(self.names(f"{hint}.first"), (), "int")
         last = Read(self.names(f"{hint}.last"), (), "int")
-        block = Block(first, last, extent, shrinking)
+        block = Block(first, last, extent, shrinking, around)
         body: list[Statement] = [
             Let(first.tensor, op("mul", rows, number)),
             Let(last.tensor, op("min", extent, op("add", first, rows))),

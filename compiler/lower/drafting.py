@@ -35,7 +35,7 @@ from dlc.compiler.lower.interchange import interchanged
 from dlc.compiler.lower.kernels import Cycle, Draft, Item
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.levels import Level
-from dlc.compiler.lower.masks import EVERYWHERE, needed, zeros
+from dlc.compiler.lower.masks import EVERYWHERE, given, needed, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, volume, work
 from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
@@ -104,7 +104,7 @@ class _Drafting:
         self.added: list[Tensor] = []
         self.beside = _beside_copies(graph)
         self.needed = needed(graph, self._reads_all, _times(self.orders.values()))
-        self.zeros = {key: zeros(tensor) for key, tensor in graph.tensors.items()}
+        self.zeros = {key: zeros(graph, tensor) for key, tensor in graph.tensors.items()}
 
     def _reads_all(self, tensor: Tensor, equation: Equation) -> bool:
         """Whether the kernel of an equation reads more than its conditions say."""
@@ -205,11 +205,16 @@ class _Drafting:
         product = found.product
         facts = list(self._needed(product.tensor, product.equation))
         for factor in (found.left.layout.read, found.right.layout.read):
-            facts += self.zeros.get(factor.tensor, EVERYWHERE).at(factor.subscripts)
+            facts += self._told(self.zeros.get(factor.tensor, EVERYWHERE).at(factor.subscripts))
         return tuple(facts)
 
     def _needed(self, tensor: Tensor, equation: Equation) -> list[Polynomial]:
-        return self.needed.get(tensor.id, EVERYWHERE).at(equation.subscripts)
+        return self._told(self.needed.get(tensor.id, EVERYWHERE).at(equation.subscripts))
+
+    def _told(self, facts: list[Polynomial]) -> list[Polynomial]:
+        """The facts that can be looked at before anything is computed."""
+        values = [(fact, fact.expression()) for fact in facts]
+        return [fact for fact, value in values if len(given(self.graph, value)) == len(reads(value))]
 
     def _in_pieces(self, level: Level, tensor: Tensor, equation: Equation) -> bool:
         """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""
@@ -293,7 +298,7 @@ class _Drafting:
         """A packed copy is made where it is used, or before the loop if it is the same in every round."""
         (equation,) = packed.equations
         self.added.append(packed)
-        self.zeros[packed.id] = zeros(packed)
+        self.zeros[packed.id] = zeros(self.graph, packed)
         while level.outer is not None and not _changes(equation, level):
             level, when = level.outer, ()
         level.place_early(self._nest(level, packed, equation, (packed, equation), when))
@@ -306,7 +311,8 @@ class _Drafting:
         shown: tuple[Tensor, Equation],
         when: tuple[Expr, ...],
     ) -> Draft:
-        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation))
+        lengths = given(self.graph, equation.value)
+        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation), lengths)
         if not equation.is_whole or is_written_out(equation):
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)

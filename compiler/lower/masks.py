@@ -5,6 +5,8 @@
 that have it as a factor.  Both are told as polynomials, in sizes and the indices of the tensor's axes, that are not
 negative where it is needed, or may differ from zero.
 
+A length that is data tells as much, ``s < n[b]``, if it is given before anything is computed.
+
 Only reals are left out: what is computed from a number that was never set is one that nobody needs, but an integer may
 say where to read.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, equal, polynomial
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjuncts, is_zero
 from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, reads, substitute
@@ -41,8 +43,20 @@ class Mask:
 EVERYWHERE = Mask()
 
 
-def zeros(tensor: Tensor) -> Mask:
-    """Where an element of the tensor may differ from zero, as far as its equation says so in indices alone."""
+def given(graph: Graph, *expressions: Expr) -> list[Read]:
+    """What is read of integer inputs at indices that stay in range wherever they go: bounds of loops may read it."""
+    return [read for read in reads(*expressions) if _is_given(graph.tensors.get(read.tensor), read)]
+
+
+def _is_given(tensor: Tensor | None, read: Read) -> bool:
+    if tensor is None or tensor.kind != "input" or tensor.type != "int":
+        return False
+    pairs = zip(read.subscripts, tensor.sizes, strict=True)
+    return all(isinstance(subscript, Index) and equal(subscript.size, size) for subscript, size in pairs)
+
+
+def zeros(graph: Graph, tensor: Tensor) -> Mask:
+    """Where an element of the tensor may differ from zero, as far as its equation says so in indices and lengths."""
     equation = tensor.equations[0] if len(tensor.equations) == 1 else None
     if equation is None or not equation.is_whole or not isinstance(equation.value, Select):
         return EVERYWHERE
@@ -50,7 +64,7 @@ def zeros(tensor: Tensor) -> Mask:
     if not is_zero(value.no) or not all(isinstance(s, Index) for s in equation.subscripts):
         return EVERYWHERE
     subscripts = [s for s in equation.subscripts if isinstance(s, Index)]
-    return Mask(tuple(subscripts), tuple(_about(_facts(value.cond), subscripts)))
+    return Mask(tuple(subscripts), tuple(_about(graph, _facts(value.cond), subscripts)))
 
 
 def needed(
@@ -111,10 +125,17 @@ class _Needs:
                 strict = self._reads_all(tensor, equation)
                 own = self._masks[name].at(equation.subscripts) if name in self._masks else []
                 for read, facts in _reads(equation, [] if strict else own, strict):
-                    told = _of_axes(read, facts, self._axes[read.tensor])
+                    told = self._of_axes(read, facts)
                     found.setdefault(read.tensor, []).append(told)
             for key, facts in found.items():
                 self._readers.setdefault(key, {})[name] = facts
+
+    def _of_axes(self, read: Read, facts: Iterable[Polynomial]) -> list[Polynomial]:
+        """The facts that speak of nothing but the subscripts of the read, in terms of the axes of its tensor."""
+        pairs = zip(read.subscripts, self._axes[read.tensor], strict=True)
+        names: dict[Expr, Expr] = {subscript: axis for subscript, axis in pairs if isinstance(subscript, Index)}
+        kept = _about(self._graph, facts, names)
+        return [polynomial(substitute(fact.expression(), names)) for fact in kept]
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -129,21 +150,16 @@ def _in_common(readers: Sequence[Sequence[Polynomial]]) -> list[Polynomial]:
     return [fact for fact in first if all(nonnegative(fact, tuple(other)) for other in others)]
 
 
-def _of_axes(read: Read, facts: Iterable[Polynomial], axes: tuple[Index, ...]) -> list[Polynomial]:
-    """The facts that speak of nothing but the subscripts of the read, in terms of its axes."""
-    names: dict[Expr, Expr] = {s: axis for s, axis in zip(read.subscripts, axes, strict=True) if isinstance(s, Index)}
-    kept = _about(facts, names)
-    return [polynomial(substitute(fact.expression(), names)) for fact in kept]
-
-
-def _about(facts: Iterable[Polynomial], indices: Iterable[Expr]) -> list[Polynomial]:
-    """The facts about these indices and sizes alone."""
+def _about(graph: Graph, facts: Iterable[Polynomial], indices: Iterable[Expr]) -> list[Polynomial]:
+    """The facts about these indices, sizes and lengths at these indices alone."""
     allowed = set(indices)
-    return [
-        fact
-        for fact in facts
-        if all(isinstance(atom, Size) or atom in allowed for atom in fact.atoms) and allowed.intersection(fact.atoms)
-    ]
+
+    def is_told(atom: Expr) -> bool:
+        if isinstance(atom, Read):
+            return bool(given(graph, atom)) and allowed.issuperset(atom.subscripts)
+        return isinstance(atom, Size) or atom in allowed
+
+    return [fact for fact in facts if all(map(is_told, fact.atoms)) and allowed.intersection(fact.atoms)]
 
 
 def _facts(cond: Expr) -> list[Polynomial]:

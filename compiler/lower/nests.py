@@ -14,7 +14,7 @@ A map becomes loops over its indices around one store; single elements with one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
@@ -51,15 +51,20 @@ _SMALL_EXTENT = 16  # a reduced loop known to be this short is no place for vect
 
 
 def nest(
-    tensor: Tensor, equation: Equation, names: Names, facts: Facts, needed: Sequence[Polynomial] = ()
+    tensor: Tensor,
+    equation: Equation,
+    names: Names,
+    facts: Facts,
+    needed: Sequence[Polynomial] = (),
+    given: Collection[Expr] = (),
 ) -> tuple[Statement, ...]:
     """The statements that compute one equation of ``tensor``, at least where the polynomials ``needed`` are not
-    negative.
+    negative; ``given`` are the reads that may stand in the bounds of loops.
     """
     value = equation.value
     if not isinstance(value, Reduce):
         single = () if needed else spikes.nest(tensor, equation, facts)
-        return single or _bounded_rows(tensor, equation) or _needed_rows(tensor, equation, needed)
+        return single or _bounded_rows(tensor, equation, given) or _needed_rows(tensor, equation, needed)
     left_out = omission.omitted(equation, value)
     if left_out:
         return omission.nest(tensor, equation, value, left_out, names)
@@ -75,14 +80,14 @@ def nest(
     if side_by_side:
         return side_by_side
     if _rows_are_contiguous(equation, value):
-        return _row_form(tensor, equation, value)
-    return _register_form(tensor, equation, value, names)
+        return _row_form(tensor, equation, value, given)
+    return _register_form(tensor, equation, value, names, given)
 
 
 # -- maps -----------------------------------------------------------------------------------------------------------
 
 
-def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
+def _bounded_rows(tensor: Tensor, equation: Equation, given: Collection[Expr]) -> tuple[Statement, ...]:
     """``y[t,s] = e if s <= t else 0``: every row is computed between bounds, and filled with what stands outside of
     them, so that the loops hold no condition; nothing if the condition gives no bounds.
     """
@@ -93,7 +98,7 @@ def _bounded_rows(tensor: Tensor, equation: Equation) -> tuple[Statement, ...]:
     extent = known(last.size)
     conditions = list(conjuncts(value.cond))
     before, conditions = apart(conditions, (last,))
-    around, left = bounded_loops((last,), conditions)
+    around, left = bounded_loops((last,), conditions, given)
     if (extent is not None and extent < _SHORTEST_BOUNDED) or len(left) == len(conditions):
         return ()
     inside = Select(op("and", *left), value.yes, value.no) if left else value.yes
@@ -126,18 +131,21 @@ def _needed_rows(tensor: Tensor, equation: Equation, needed: Sequence[Polynomial
     if not needed or len(equation.indices) < 2:
         return loops(equation.indices, body)
     *outer, last = equation.indices
-    around, _ = bounded_loops((last,), [op("le", ZERO, fact.expression()) for fact in needed])
+    conditions = [op("le", ZERO, fact.expression()) for fact in needed]
+    around, _ = bounded_loops((last,), conditions, reads(*conditions))
     return loops(outer, around(body))
 
 
 # -- reductions -----------------------------------------------------------------------------------------------------
 
 
-def _register_form(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
+def _register_form(
+    tensor: Tensor, equation: Equation, value: Reduce, names: Names, given: Collection[Expr]
+) -> tuple[Statement, ...]:
     total = Read(names(tensor.id), (), value.type)
     conditions, body = guarded(value)
     before, conditions = apart(conditions, value.indices)
-    around, left = bounded_loops(value.indices, conditions)
+    around, left = bounded_loops(value.indices, conditions, given)
     neutral = identity_of(value.op, value.body.type)
     inside, found = _bounds_last(value, body, total, around(())) if not before and not left else (body, total)
     update: Statement = Update(total.tensor, combined(value.op, total, inside))
@@ -168,14 +176,14 @@ def _bounds_last(value: Reduce, body: Expr, total: Expr, around: Sequence[Statem
     return body, Select(op("and", *open_), result, identity_of(value.op, value.body.type)) if open_ else result
 
 
-def _row_form(tensor: Tensor, equation: Equation, value: Reduce) -> tuple[Statement, ...]:
+def _row_form(tensor: Tensor, equation: Equation, value: Reduce, given: Collection[Expr]) -> tuple[Statement, ...]:
     *outer, last = equation.indices
     target = Read(tensor.id, equation.subscripts, value.type)
     first = loops((last,), (Store(tensor.id, equation.subscripts, identity_of(value.op, value.body.type)),))
     again = refresh(last)
     conditions, body = guarded(value)
     before, conditions = apart(conditions, (last, *value.indices))
-    around, left = bounded_loops(value.indices, [c for c in conditions if last not in free_indices(c)])
+    around, left = bounded_loops(value.indices, [c for c in conditions if last not in free_indices(c)], given)
     left = [c for c in conditions if c in left or last in free_indices(c)]  # one may keep the next in range
     extent = known(last.size)
     if outer and (extent is None or extent >= _SHORTEST_BOUNDED):

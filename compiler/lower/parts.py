@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, free_indices, op, transform
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, free_indices, op, substitute, transform
 from dlc.compiler.ir.loops import For, If, Matmul, Operand, Statement, Store
 from dlc.compiler.lower.fusion import Body, mapped, writes
 from dlc.compiler.lower.products import Plan
@@ -28,6 +28,11 @@ class Product:
     def groups(self) -> dict[str, tuple[Index, ...]]:
         product = self.plan.product
         return {"rows": product.rows, "columns": product.columns, "inner": self.plan.inner}
+
+    def within(self, around: tuple[Index, ...]) -> list[Polynomial]:
+        """The facts inside these loops, which may have become one with those over the batch."""
+        names: dict[Expr, Expr] = dict(zip(self.plan.product.batch, around, strict=False))
+        return [polynomial(substitute(fact.expression(), names)) for fact in self.facts]
 
     @property
     def strides_of_batch(self) -> list[Polynomial]:
@@ -55,12 +60,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Block:
-    """The rows ``first`` .. ``last`` - 1; of the buffers in ``shrinking``, memory holds only these."""
+    """The rows ``first`` .. ``last`` - 1, in the loops ``around``; buffers that are ``shrinking`` hold only these."""
 
     first: Read
     last: Read
     extent: Expr
     shrinking: Mapping[str, int]
+    around: tuple[Index, ...] = ()
 
     def of(self, member: Member) -> tuple[Statement, ...]:
         """The member for the rows of the block."""
@@ -99,7 +105,8 @@ class Block:
     # -- products -----------------------------------------------------------------------------------------------------
 
     def _product(self, member: Member, call: Matmul, product: Product) -> Matmul:
-        ranges = {role: self._range(member, role, group, product.facts) for role, group in product.groups.items()}
+        facts = product.within(self.around)
+        ranges = {role: self._range(member, role, group, facts) for role, group in product.groups.items()}
         (m0, m1), (n0, n1), (k0, k1) = (
             ranges[role] or (ZERO, whole) for role, whole in (("rows", call.m), ("columns", call.n), ("inner", call.k))
         )
@@ -147,7 +154,7 @@ class Block:
         """The least or greatest value of a bound for a row of the block."""
         parts = bound.split(index)
         factor = parts[0].value if parts is not None else None
-        if parts is None or factor is None or free_indices(parts[1].expression()):
+        if parts is None or factor is None or not set(free_indices(parts[1].expression())) <= set(self.around):
             return None
         at = polynomial(self.first) if (factor > 0) == least else polynomial(self.last) - 1
         return at * factor + parts[1]

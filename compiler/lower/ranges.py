@@ -1,12 +1,12 @@
 """Loops over the indices of a reduction: its conditions become bounds of the loops where they can be solved for them.
 
 ``sum[s : s <= t] ..`` loops over ``s < t + 1``; a stride turns into a quotient, ``2*u + p < |H|`` into
-``u < (|H| - p + 1) // 2``.
+``u < (|H| - p + 1) // 2``.  A bound may be data, ``s < n[b]``, if it can be read wherever the loop stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
@@ -65,9 +65,11 @@ def under(conditions: Sequence[Expr], body: tuple[Statement, ...]) -> tuple[Stat
 
 
 def bounded_loops(
-    indices: Sequence[Index], conditions: Sequence[Expr]
+    indices: Sequence[Index], conditions: Sequence[Expr], given: Collection[Expr] = ()
 ) -> tuple[Callable[[tuple[Statement, ...]], tuple[Statement, ...]], list[Expr]]:
-    """Loops over ``indices``, narrowed by the conditions that can be solved for one of them, and the others."""
+    """Loops over ``indices``, narrowed by the conditions that can be solved for one of them, and the others; those that
+    read what is not ``given`` are among these.
+    """
     left = list(conditions)
     ranges: list[tuple[Index, Expr, Expr]] = []
     for position in range(len(indices) - 1, -1, -1):
@@ -76,7 +78,7 @@ def bounded_loops(
         low: list[Polynomial] = [Polynomial(())]
         high: list[Polynomial] = [polynomial(index.size)]
         for cond in list(left):
-            solved = _solved(cond, index)
+            solved = _solved(cond, index, given)
             if solved is None or inner & set(free_indices(cond)):
                 continue
             left.remove(cond)
@@ -99,11 +101,11 @@ def band(index: Index, conditions: Sequence[Expr]) -> int | None:
     return min((width for width in widths if width is not None), default=None)
 
 
-def _solved(cond: Expr, index: Index) -> tuple[list[Polynomial], list[Polynomial]] | None:
+def _solved(cond: Expr, index: Index, given: Collection[Expr] = ()) -> tuple[list[Polynomial], list[Polynomial]] | None:
     """``(lower bounds, exclusive upper bounds)`` equivalent to the condition, if it is a bound on ``index``."""
     if not (isinstance(cond, Op) and cond.name in ("lt", "le", "eq") and cond.args[0].type == "int"):
         return None
-    if reads(cond):
+    if any(read not in given for read in reads(cond)):
         return None
     left, right = polynomial(cond.args[0]), polynomial(cond.args[1])
     slack = right - left - (1 if cond.name == "lt" else 0)  # the condition is slack >= 0 (or == 0)

@@ -175,6 +175,16 @@ def test_a_triangle_is_half_a_square() -> None:
     assert large == pytest.approx(3 * 2000 * 2001 / 2, rel=0.01)
 
 
+def test_lengths_that_are_data_leave_nothing_out() -> None:
+    text = """
+layer Sums(a[B,T,S], v[B,S,D], n[B] : int) -> y[B,T,D]:
+    e[b,t,s] = [s < n[b]]*exp(a[b,t,s])
+    y[b,t,d] = e[b,t,s]*v[b,s,d]
+"""
+    found = explained(text, {"B": 2, "T": 30, "S": 40, "D": 50})
+    assert row(found, "y").flops == 2 * 30 * 40 * (16 + 2 * 50)
+
+
 def test_a_recurrence_counts_its_rounds() -> None:
     found = explained(RECURRENCE, {"B": 4, "T": 50, "D": 64})
     product = next(one for one in entry(found).rows if any(c.what.startswith("product") for c in one.choices))

@@ -14,7 +14,7 @@ from numeric.harness import graph_of
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import equal, known
-from dlc.compiler.ir.expr import Size, op
+from dlc.compiler.ir.expr import Size, op, reads
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, statements
 from dlc.compiler.ir.reference import evaluate
@@ -91,6 +91,24 @@ layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E], a[B,T,S]:
     a[b,t,s] = [s <= t]*(sum[d] q[b,t,d]*k[b,s,d])
     y[b,t,e] = a[b,t,s]*v[b,s,e]
 """
+SPECS["lengths"] = """
+layer Heads(q[B,H,T,D], k[B,H,S,D], v[B,H,S,E], n[B] : int) -> y[B,H,T,E]:
+    score[b,h,t,s] = q[b,h,t,d]*k[b,h,s,d]
+    a[b,h,t,s] = [s < n[b]]*exp(score[b,h,t,s]) / sum[s' : s' < n[b]] exp(score[b,h,t,s'])
+    y[b,h,t,e] = a[b,h,t,s]*v[b,h,s,e]
+"""
+SPECS["lengths of fewer samples"] = """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E], n[T] : int) -> y[B,T,E]:
+    score[b,t,s] = q[b,t,d]*k[b,s,d]
+    a[b,t,s] = exp(score[b,t,s]) if b < |T| and s < n[b] else 0
+    y[b,t,e] = a[b,t,s]*v[b,s,e]
+"""
+SPECS["lengths of rows"] = """
+layer Heads(q[B,T,D], k[B,S,D], v[B,S,E], n[B,T] : int, m : int) -> y[B,T,E]:
+    score[b,t,s] = q[b,t,d]*k[b,s,d]
+    a[b,t,s] = [s < n[b,t] and s >= m]*tanh(score[b,t,s])
+    y[b,t,e] = a[b,t,s]*v[b,s,e]
+"""
 FIXED = {"one member of a group": (("H", 3), ("G", 1))}  # steps over heads and over members are equal
 SIZES = [(1, 37, 37), (2, 33, 5), (1, 5, 41), (2, 1, 1), (1, 0, 3), (0, 4, 4)]
 
@@ -107,10 +125,11 @@ def test_blocks_compute_what_the_graph_says(name: str, batch: int, rows: int, ke
     graph, program = entry(name)
     sizes = {"B": batch, "T": rows, "S": keys, "D": 3, "E": 2, "H": 2, **dict(FIXED.get(name, ()))}
     random = np.random.default_rng(rows)
-    given = {
-        tensor.id: random.normal(size=[sizes[s.name] if isinstance(s, Size) else known(s) or 0 for s in tensor.sizes])
-        for tensor in graph.of_kind("input", "cotangent")
-    }
+    given: dict[str, np.ndarray] = {}
+    for tensor in graph.of_kind("input", "cotangent"):
+        shape = [sizes[s.name] if isinstance(s, Size) else known(s) or 0 for s in tensor.sizes]
+        is_length = tensor.type == "int"
+        given[tensor.id] = random.integers(-2, keys + 3, shape) if is_length else random.normal(size=shape)
     expected = evaluate(graph, given, sizes)
     found = loops_reference.run(program, "vjp", given, sizes, shards=3)
     for key in graph.roots:
@@ -130,7 +149,7 @@ def squares(program: Program) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", ["all", "past", "window", "behind", "backwards", "linear", "heads inside"])
+@pytest.mark.parametrize("name", ["all", "past", "window", "behind", "backwards", "linear", "heads inside", "lengths"])
 def test_no_matrix_of_scores_is_kept(name: str) -> None:
     _, program = entry(name)
     assert not squares(program)
@@ -144,6 +163,12 @@ def test_products_keep_to_the_bounds_of_a_mask(name: str, count: int) -> None:
     whole = (Size("S"), Size("T"), Size("D"), Size("E"))
     bounded = [p for p in products(program) if sum(not any(equal(n, s) for s in whole) for n in (p.m, p.n, p.k)) == 2]
     assert len(bounded) == count
+
+
+def test_products_keep_to_lengths_that_are_data() -> None:
+    _, program = entry("lengths")
+    bounds = [{read.tensor for read in reads(p.m, p.n, p.k)} for p in products(program)]
+    assert len(bounds) == 6 and all("n" in names for names in bounds)
 
 
 def test_what_one_reader_needs_everywhere_is_computed_everywhere() -> None:
