@@ -46,6 +46,7 @@ from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.windows import is_written_out, read_early
 
 _LONG = 32  # elements of a sum that are worth a visit of all its results
+_CACHED, _LONGER = 1 << 18, 128  # results that stay in a second cache, and elements that are worth a visit of more
 
 Facts = Callable[[Expr], list[Polynomial]]
 Names = Callable[[str], str]
@@ -169,15 +170,16 @@ class _Drafting:
         product = self._contraction(tensor, own, level.over)
         if product is not None and level.outer is None and self._product_in_pieces(level, tensor, own, product):
             return
-        before = len(level.packer.tensors)
-        found = plan(product, level.packer, self.ways) if product is not None else None
+        packer = level.packer.among(()) if product is not None and _visits_often(product) else level.packer
+        before = len(packer.tensors)
+        found = plan(product, packer, self.ways) if product is not None else None
         if product is None or found is None:
             if level.outer is not None or not self._in_pieces(level, tensor, own):
                 level.place(self._nest(level, tensor, self._turned(level, tensor, own, when), shown, when))
                 if not self._needed(tensor, own):  # all of it is computed
                     level.packer.remember(tensor, own)
             return
-        for packed in level.packer.tensors[before:]:
+        for packed in packer.tensors[before:]:
             self._pack(level, packed, when)
         count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
@@ -252,7 +254,7 @@ class _Drafting:
                 continue
             inner = with_outer(tensor, equation, outer)
             within = self._contraction(*inner) if inner is not None else None
-            if within is None or within.batch[:1] != (outer,) or volume(within.reduced) < _LONG:
+            if within is None or within.batch[:1] != (outer,) or not _worth_a_visit(within):
                 continue
             for number in level.candidates(tensor, equation):
                 item = level.items[number]
@@ -317,6 +319,21 @@ class _Drafting:
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
         return replace(draft, beside=self.beside.get(tensor.id, frozenset()))
+
+
+def _worth_a_visit(within: Contraction) -> bool:
+    """Whether a product for one sample is long enough for all results to be added to once more."""
+    results = [index for index in within.equation.indices if index not in within.batch]
+    return volume(within.reduced) >= (_LONG if volume(results) <= _CACHED else _LONGER)
+
+
+def _visits_often(product: Contraction) -> bool:
+    """Whether a sum over samples would add to a large result for each: it is computed after all kernels that have a
+    sample at hand, from copies of its own, which leave theirs small."""
+    if volume(product.equation.indices) <= _CACHED:
+        return False
+    leading = {read.subscripts[0] for read in reads(product.left.value, product.right.value) if read.subscripts}
+    return any(leading == {outer} and volume(product.reduced) < _LONGER * volume((outer,)) for outer in product.reduced)
 
 
 def _order(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]:

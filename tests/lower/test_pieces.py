@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, total
+from numeric.harness import graph_of
 
+from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, op
+from dlc.compiler.ir.affine import equal
+from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, op, walk
 from dlc.compiler.ir.graph import Graph, Tensor, whole
-from dlc.compiler.ir.loops import Program
+from dlc.compiler.ir.loops import SHARDS, Kernel, Matmul, Program, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower
 
@@ -118,3 +121,28 @@ def test_long_sums_are_sums_of_blocks(count: int) -> None:
     for shards in (1, 2):
         found = loops_reference.run(lower({"forward": made}), "forward", values, {"N": count}, shards)
         np.testing.assert_allclose(found["y"], (values["x"] ** 2).sum(), rtol=1e-12)
+
+
+def has_product(kernel: Kernel) -> bool:
+    return any(isinstance(statement, Matmul) for statement in statements(kernel.body))
+
+
+def derivative_by_taps(maps: int, channels: int, side: int) -> Program:
+    text = """layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,H,W]:
+    y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]
+"""
+    sizes = {"C": channels, "O": maps, "P": 3, "Q": 3, "H": side, "W": side}
+    return lower({"vjp": pipeline.entries(graph_of(text, sizes=tuple(sizes.items())), wrt="*")["vjp"]})
+
+
+def test_many_taps_are_not_visited_for_every_small_image() -> None:
+    """Pieces of a million numbers, to which every sample adds sums of 25, would be most of the work."""
+    program = derivative_by_taps(360, 320, 5)
+    assert not [name for name in program.buffers if "piece" in name]
+    (product,) = (k for k in program.kernels.values() if "d_k" in k.name)
+    assert product.split is not None and equal(product.split, Const(360))
+    others = [k for k in program.kernels.values() if k is not product and has_product(k)]
+    assert others and all(
+        k.split is not None and SHARDS in walk(k.split) for k in others
+    )  # a batch of one is still shared out
+    assert any("piece" in name for name in derivative_by_taps(36, 32, 6).buffers)
