@@ -1,4 +1,4 @@
-"""Programs that have been found to compute what their graphs say."""
+"""Whether programs compute what their graphs say, asked of the two interpreters, and what a test asks of a program."""
 
 from __future__ import annotations
 
@@ -10,26 +10,42 @@ from building import graph
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.expr import Const, Size, substitute
-from dlc.compiler.ir.graph import Tensor
+from dlc.compiler.ir.graph import Graph, Tensor
 from dlc.compiler.ir.loops import For, Program, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower
 
 
+def agree(
+    made: Graph,
+    program: Program,
+    given: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
+    shards: int = 2,
+    tolerance: float = 1e-12,
+) -> None:
+    """Every root of the graph is what the only entry of the program computes."""
+    (entry,) = program.entries
+    found, wanted = loops_reference.run(program, entry.name, given, sizes, shards), evaluate(made, given, sizes)
+    for root in made.roots:
+        np.testing.assert_allclose(found[root], wanted[root], tolerance, tolerance, err_msg=root)
+
+
+def drawn(made: Graph, sizes: Mapping[str, int], seed: int = 3) -> dict[str, np.ndarray]:
+    """Normal numbers for all that the graph is given, at these sizes."""
+    draw = np.random.default_rng(seed).normal
+    numbers = {Size(name): Const(value) for name, value in sizes.items()}
+    return {
+        tensor.id: draw(size=[known(substitute(size, numbers)) or 0 for size in tensor.sizes])
+        for tensor in made.of_kind("input", "parameter", "cotangent")
+    }
+
+
 def agreeing(*tensors: Tensor, sizes: Mapping[str, int], shards: int = 2) -> Program:
     """The program of all computed tensors, run on random inputs by so many shards."""
     made = graph(*tensors, outputs=[t.id for t in tensors if t.kind == "computed"], sizes=list(sizes))
-    draw = np.random.default_rng(3).normal
-    numbers = {Size(name): Const(value) for name, value in sizes.items()}
-    arrays = {
-        tensor.id: draw(size=[known(substitute(size, numbers)) or 0 for size in tensor.sizes])
-        for tensor in tensors
-        if tensor.kind == "input"
-    }
     program = lower({"forward": made})
-    found, wanted = loops_reference.run(program, "forward", arrays, sizes, shards), evaluate(made, arrays, sizes)
-    for output in made.outputs:
-        np.testing.assert_allclose(found[output.tensor], wanted[output.tensor], rtol=1e-12)
+    agree(made, program, drawn(made, sizes), sizes, shards)
     return program
 
 

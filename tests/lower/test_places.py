@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from lower.agreement import agree, drawn
 from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
-from dlc.compiler.ir import loops_reference, loops_verify
+from dlc.compiler.ir import loops_verify
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Program
-from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import in_old_places, lower
 
 LAYERS = """
@@ -46,15 +45,7 @@ def programs(spec: str) -> tuple[Graph, Program, Program]:
 @pytest.mark.parametrize("spec", [LAYERS, AGAIN, TURNED])
 def test_programs_compute_what_the_graph_says(spec: str, shards: int) -> None:
     graph, _, program = programs(spec)
-    random = np.random.default_rng(0)
-    given = {
-        tensor.id: random.normal(size=[SIZES[size.name] for size in tensor.sizes])  # type: ignore[union-attr]
-        for tensor in graph.of_kind("input", "parameter", "cotangent")
-    }
-    expected = evaluate(graph, given, SIZES)
-    found = loops_reference.run(program, "vjp", given, SIZES, shards=shards)
-    for key in graph.roots:
-        np.testing.assert_allclose(found[key], expected[key], 1e-11, 1e-11, err_msg=key)
+    agree(graph, program, drawn(graph, SIZES), SIZES, shards, 1e-11)
 
 
 def test_the_gradient_of_an_activation_lies_where_its_argument_lay_for_all_layers() -> None:

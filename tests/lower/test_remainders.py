@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul
+from lower.agreement import agree, drawn, loops_in
 
-from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Expr, Reduce, op
 from dlc.compiler.ir.graph import Graph, whole
-from dlc.compiler.ir.loops import For, Program, statements
-from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower
 
 
@@ -20,24 +17,13 @@ def windows(width: int, taps: int = 3, operation: str = "max") -> Graph:
     return graph(x, whole("y", (b, v), Reduce(operation, (p, q), at(x, b, p, add(v, q)))), outputs=["y"], sizes=["B"])
 
 
-def agree(made: Graph, program: Program, shape: tuple[int, ...]) -> None:
-    x = {"x": np.random.default_rng(4).normal(size=shape)}
-    found = loops_reference.run(program, "forward", x, {"B": shape[0]}, 2)
-    np.testing.assert_allclose(found["y"], evaluate(made, x, {"B": shape[0]})["y"], rtol=1e-12)
-
-
-def loops_in(program: Program) -> list[str]:
-    kernels = program.kernels.values()
-    return [one.index.hint for kernel in kernels for one in statements(kernel.body) if isinstance(one, For)]
-
-
 @pytest.mark.parametrize("operation", ["max", "sum", "argmax"])
 @pytest.mark.parametrize("width", [9, 13, 28, 31])
 def test_windows_of_uneven_rows_go_in_blocks(width: int, operation: str) -> None:
     made = windows(width, operation=operation)
     program = lower({"forward": made})
     assert loops_in(program) == ["b", "block", "v"]
-    agree(made, program, (3, 3, width + 2))
+    agree(made, program, drawn(made, {"B": 3}), {"B": 3})
 
 
 @pytest.mark.parametrize("width", [7, 8, 16, 300])
@@ -61,4 +47,4 @@ def test_what_adds_up_stays() -> None:
     made = graph(x, whole("y", (b,), Reduce("sum", (v,), value)), outputs=["y"], sizes=["B"])
     program = lower({"forward": made})
     assert "block" not in loops_in(program)
-    agree(made, program, (2, 3, 13))
+    agree(made, program, drawn(made, {"B": 2}), {"B": 2})

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, sub, total, when
+from lower.agreement import agree
 
-from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.loops import For, Let, Program, Store, Update, Var, expressions, statements
-from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower
 from dlc.compiler.lower.rows import kept
 
@@ -82,9 +81,7 @@ def test_exponentials_are_computed_once(make: object, shards: int) -> None:
     arrays = {name: ARRAYS[name] for name in made.tensors if name in ARRAYS}
     if make is planes:
         arrays = {"x": np.random.default_rng(2).normal(size=(5, 7, 3))}
-    (output,) = (one.tensor for one in made.outputs)
-    found = loops_reference.run(program, "forward", arrays, {"B": 5, "I": 7}, shards)
-    np.testing.assert_allclose(found[output], evaluate(made, arrays)[output], 1e-12)
+    agree(made, program, arrays, {"B": 5, "I": 7}, shards)
 
 
 def test_what_is_kept_under_a_condition_is_not_read_without_it() -> None:
@@ -96,8 +93,7 @@ def test_what_is_kept_under_a_condition_is_not_read_without_it() -> None:
     choice = Select(op("lt", Const(0.0), at(X, d, k)), share.equations[0].value, Const(3.0))
     chosen = graph(X, MASK, all_, row("y", choice, d, k), outputs=["y"], sizes=["B", "I"])
     for each in (made, chosen):
-        found = loops_reference.run(lower({"forward": each}), "forward", ARRAYS, {"B": 5, "I": 7}, shards=2)
-        np.testing.assert_allclose(found["y"], evaluate(each, ARRAYS)["y"], 1e-12)
+        agree(each, lower({"forward": each}), ARRAYS, {"B": 5, "I": 7})
 
 
 def test_a_result_is_the_place_for_its_row() -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
 import pytest
+from lower.agreement import agree, drawn
 from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
-from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import equal
 from dlc.compiler.ir.expr import ZERO, Const, Size, op, walk
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import SHARDS, For, Kernel, Matmul, Program, Statement, Store, statements
-from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower
 
 SIZES = {"C": 4, "O": 5, "P": 3, "Q": 3}
@@ -42,13 +40,6 @@ def entry(name: str, samples: int | None = None) -> tuple[Graph, Program]:
     return graph, lower({"vjp": graph})
 
 
-def extent(size: object, sizes: dict[str, int]) -> int:
-    if isinstance(size, Const):
-        return int(size.value)
-    assert isinstance(size, Size)
-    return sizes[size.name]
-
-
 def products(statement: Statement) -> list[Matmul]:
     return [inner for inner in statements((statement,)) if isinstance(inner, Matmul)]
 
@@ -67,13 +58,8 @@ def shared(program: Program) -> list[Kernel]:
 def test_values_and_gradients(name: str, samples: int, shards: int) -> None:
     graph, program = entry(name)
     sizes = {"N": samples, "H": 5, "W": 6}
-    random = np.random.default_rng(samples)
-    tensors = [tensor for kind in ("input", "cotangent") for tensor in graph.of_kind(kind)]
-    given = {tensor.id: random.normal(size=[extent(size, sizes) for size in tensor.sizes]) for tensor in tensors}
-    expected = evaluate(graph, given, sizes)
-    found = loops_reference.run(program, "vjp", given, sizes, shards)
-    for key in graph.roots:
-        np.testing.assert_allclose(found[key], expected[key], 1e-11, 1e-11, err_msg=key)
+    given = drawn(graph, sizes, samples)
+    agree(graph, program, given, sizes, shards, 1e-11)
 
 
 @pytest.mark.parametrize("name", ["bordered", "with a bias"])

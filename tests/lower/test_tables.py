@@ -6,14 +6,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+from lower.agreement import agree
 from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
-from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Size
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, Steps, statements
-from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower import lower
 
@@ -66,10 +65,7 @@ def test_values_and_gradients(name: str, plane: tuple[int, int, int], shards: in
         axes = LAYERS[name][1][2:-1].split(",")
         shapes[cotangent.id] = [letters[a] if a in letters else {**FIXED, **sizes}[a] for a in axes]
     given = {key: random.normal(size=shape) for key, shape in shapes.items()}
-    expected = evaluate(graph, given, sizes)
-    found = loops_reference.run(program, "vjp", given, sizes, shards)
-    for key in graph.roots:
-        np.testing.assert_allclose(found[key], expected[key], 1e-11, 1e-11, err_msg=key)
+    agree(graph, program, given, sizes, shards, 1e-11)
 
 
 @pytest.mark.parametrize("name", IN_TABLES)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, when
+from lower.agreement import loops_in
 
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
-from dlc.compiler.ir.loops import For, Program, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower
 
@@ -23,11 +23,6 @@ def windows(reduction: str, body: Expr, *others: Tensor) -> Graph:
     y = Reduce(reduction, (P, Q), body)
     made = Tensor("y", (U.size, V.size), kind, "computed", whole("y", (U, V), y).equations)
     return graph(X, *others, made, outputs=["y"], sizes=["U", "V"])
-
-
-def loops_in(program: Program) -> list[str]:
-    kernels = program.kernels.values()
-    return [one.index.hint for kernel in kernels for one in statements(kernel.body) if isinstance(one, For)]
 
 
 def values() -> np.ndarray:
