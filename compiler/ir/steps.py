@@ -9,22 +9,13 @@ steps counts as constant.  ``one_step`` gives the graph of what remains.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from dlc.compiler.ir.expr import Expr, Read, op, reads, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, dependencies
 from dlc.compiler.ir.recurrence import Loop, order
-from dlc.compiler.ir.timings import Time
-
-
-class _Lead(NamedTuple):
-    """By how many steps the element that is computed stands behind the one that is read; None: that differs."""
-
-    reader: str
-    read: str
-    steps: int | None
+from dlc.compiler.ir.timings import Lead, Time, least_shifts
 
 
 def recurrent_derivatives(graph: Graph) -> Iterator[Tensor]:
@@ -101,27 +92,27 @@ def _counts(graph: Graph, component: Sequence[str], tensor: Tensor) -> Iterator[
     for loop in found if isinstance(found, tuple) else ():
         if isinstance(loop, Loop) and len({time.direction for time in loop.times.values()}) == 1:
             leads = [*_leads(plain, loop.times), *_leads_of_derivative(graph, tensor, loop.times)]
-            shifts = _shifts(loop.times, leads)
+            shifts = least_shifts(loop.times, leads)
             if shifts is not None:
                 times = loop.times.items()
                 yield {name: replace(time, shift=time.shift + shifts[name]) for name, time in times}
 
 
-def _leads(graph: Graph, times: Mapping[str, Time]) -> Iterator[_Lead]:
+def _leads(graph: Graph, times: Mapping[str, Time]) -> Iterator[Lead]:
     for name, time in times.items():
         for equation in graph.tensors[name].equations:
             here = time.of(equation.subscripts)
             for one in reads(equation.value):
                 if one.tensor in times:
-                    yield _Lead(name, one.tensor, (here - times[one.tensor].of(one.subscripts)).value)
+                    yield Lead(name, one.tensor, (here - times[one.tensor].of(one.subscripts)).value)
 
 
-def _leads_of_derivative(graph: Graph, tensor: Tensor, times: Mapping[str, Time]) -> Iterator[_Lead]:
+def _leads_of_derivative(graph: Graph, tensor: Tensor, times: Mapping[str, Time]) -> Iterator[Lead]:
     """What the derivative is of and by stand in one step: neither of them behind the other."""
     assert tensor.derivative is not None
     of, wrt = tensor.derivative.of, tensor.derivative.wrt
     if of not in times or wrt not in times:
-        yield _Lead(tensor.id, tensor.id, None)
+        yield Lead(tensor.id, tensor.id, None)
         return
     rank = graph.tensors[of].rank
     for reader in graph.tensors.values():
@@ -129,24 +120,8 @@ def _leads_of_derivative(graph: Graph, tensor: Tensor, times: Mapping[str, Time]
             for one in reads(equation.value):
                 if one.tensor == tensor.id:
                     lead = times[of].of(one.subscripts[:rank]) - times[wrt].of(one.subscripts[rank:])
-                    yield _Lead(of, wrt, lead.value)
-                    yield _Lead(wrt, of, (-lead).value)
-
-
-def _shifts(names: Iterable[str], leads: Sequence[_Lead]) -> dict[str, int] | None:
-    """Whole numbers with which no step reads a later one, by Bellman and Ford; None if there are none."""
-    shifts = dict.fromkeys(names, 0)
-    for _ in range(len(shifts) + 1):
-        changed = False
-        for reader, read, steps in leads:
-            if steps is None:
-                return None
-            if shifts[reader] + steps < shifts[read]:
-                shifts[reader] = shifts[read] - steps
-                changed = True
-        if not changed:
-            return shifts
-    return None
+                    yield Lead(of, wrt, lead.value)
+                    yield Lead(wrt, of, (-lead).value)
 
 
 def depths(graph: Graph) -> dict[str, int]:

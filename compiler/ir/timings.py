@@ -1,7 +1,7 @@
 """Times for the tensors of a recurrence: an axis, a direction and a shift each, in which no read is of a later time.
 
 The axis and direction of one tensor are guessed; the reads carry them over to the others (`h[t+1]` that reads `c[t]`
-makes both run along `t`), and what no read relates is guessed too.  The shifts are the least by Bellman and Ford.
+makes both run along `t`), and what no read relates is guessed too.  The shifts are the least, by Bellman and Ford.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
+from typing import NamedTuple
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.bounds import extreme, nonnegative
@@ -19,6 +20,7 @@ from dlc.compiler.ir.graph import Equation, Graph
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
 _FEW = 4  # steps by which the tensors of a recurrence lead each other, at most, where that is guessed
 _NOTHING = Polynomial(())
+_START = ""  # a step before that of every tensor
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,30 @@ class Time:
 
     def of(self, subscripts: Sequence[Expr]) -> Polynomial:
         return polynomial(subscripts[self.axis]) * self.direction + self.shift
+
+
+class Lead(NamedTuple):
+    """By how many steps the element that is computed stands behind the one that is read; None: that differs."""
+
+    reader: str
+    read: str
+    steps: int | None
+
+
+def least_shifts(names: Iterable[str], leads: Sequence[Lead]) -> dict[str, int] | None:
+    """The least whole numbers, none negative, with which no step reads a later one; None if there are none."""
+    import networkx
+
+    if any(lead.steps is None for lead in leads):
+        return None
+    known = networkx.MultiDiGraph()
+    known.add_weighted_edges_from((_START, name, 0) for name in names)
+    known.add_weighted_edges_from((lead.read, lead.reader, lead.steps) for lead in leads)
+    try:
+        behind = networkx.single_source_bellman_ford_path_length(known, _START)
+    except networkx.NetworkXUnbounded:
+        return None
+    return {name: -int(behind[name]) for name in names}
 
 
 class Timings:
@@ -259,24 +285,11 @@ class Timings:
     def earliest(
         distances: Sequence[tuple[Dependence, Polynomial]], names: Sequence[str], based: Mapping[str, Polynomial]
     ) -> dict[str, int] | None:
-        """The least whole shifts by Bellman and Ford over the reads at a fixed distance; None if they contradict."""
-        fixed: list[tuple[str, str, int]] = []
-        for edge, distance in distances:
-            reader, read = edge.reader.tensor, edge.read.tensor
-            value = (distance + based[reader] - based[read]).value
-            if value is not None:
-                fixed.append((reader, read, value))
-        shifts = dict.fromkeys(names, 0)
-        for _ in range(len(names) + 1):
-            changed = False
-            for reader, read, value in fixed:
-                if shifts[reader] + value < shifts[read]:
-                    shifts[reader] = shifts[read] - value
-                    changed = True
-            if not changed:
-                least = shifts[names[0]]
-                return {name: shift - least for name, shift in shifts.items()}
-        return None
+        """The least whole shifts for the reads at a fixed distance; None if they contradict each other."""
+        ends = ((edge.reader.tensor, edge.read.tensor, distance) for edge, distance in distances)
+        leads = [Lead(reader, read, (apart + based[reader] - based[read]).value) for reader, read, apart in ends]
+        shifts = least_shifts(names, [lead for lead in leads if lead.steps is not None])
+        return shifts and {name: shift - shifts[names[0]] for name, shift in shifts.items()}
 
     @staticmethod
     def hold(
