@@ -16,7 +16,8 @@ from math import prod
 from typing import Any
 
 from dlc.compiler.analysis.values import UnknownError, value, whole, widest
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, free_indices, reads, walk
+from dlc.compiler.ir.costs import operations
+from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads, walk
 from dlc.compiler.ir.loops import (
     SHARD,
     SHARDS,
@@ -43,20 +44,7 @@ from dlc.compiler.ir.loops import (
     statements,
 )
 
-_LARGEST_PRODUCT = 64
 _SAMPLES = 24  # values of an index on which other loops depend
-
-#: Operations of one element; what is not listed is no arithmetic.
-OPERATIONS: Mapping[str, int] = {
-    **dict.fromkeys(("max", "min", "abs", "sign", "relu", "floor", "ceil", "neg"), 1),
-    **dict.fromkeys(("floordiv", "mod", "isqrt"), 0),
-    **dict.fromkeys(("div", "sqrt"), 4),
-    **dict.fromkeys(("exp", "expm1"), 16),
-    **dict.fromkeys(("log", "log1p", "sigmoid", "erf"), 20),
-    **dict.fromkeys(("sin", "cos", "tan", "sinh", "cosh", "tanh"), 24),
-    **dict.fromkeys(("pow", "softplus", "random_uniform", "random_integer"), 40),
-    "random_normal": 100,
-}
 
 
 @dataclass(frozen=True)
@@ -351,29 +339,7 @@ def _mentions_part(*bounds: Expr) -> bool:
     return any(node is START or node is STOP for node in walk(*bounds))
 
 
-# -- expressions and buffers ------------------------------------------------------------------------------------------
-
-
-def operations(expression: Expr) -> int:
-    """The arithmetic of one evaluation; that of integers, which find places, does not count."""
-    total = 0
-    for node in walk(expression):  # what occurs twice is computed once
-        if isinstance(node, Op) and node.type == "real":
-            if node.name in ("add", "mul"):
-                total += len(node.args) - 1
-            elif node.name == "pow" and isinstance(node.args[1], Const):
-                total += _power(float(node.args[1].value))
-            else:
-                total += OPERATIONS.get(node.name, 0)
-    return total
-
-
-def _power(exponent: float) -> int:
-    """Whole powers are products, as long as these are short."""
-    if not exponent.is_integer() or abs(exponent) > _LARGEST_PRODUCT:
-        return OPERATIONS["sqrt" if exponent == 0.5 else "pow"]
-    count = max(int(abs(exponent)), 1).bit_length() + bin(int(abs(exponent))).count("1") - 2
-    return max(count, 0) + (OPERATIONS["div"] if exponent < 0 else 0)
+# -- buffers --------------------------------------------------------------------------------------------------------
 
 
 def length(buffer: Buffer, sizes: Mapping[str, int]) -> int:

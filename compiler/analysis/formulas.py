@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd
 
-from dlc.compiler.analysis.counting import operations
 from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.costs import operations
 from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Size, free_indices, op, substitute, walk
 from dlc.compiler.ir.loops import (
     SHARDS,

@@ -224,9 +224,8 @@ class Graph:
     @cached_property
     def recurrences(self) -> tuple[tuple[str, ...], ...]:
         """The components that depend on themselves: of several tensors, or of one that reads itself."""
-        return tuple(
-            one for one in self.components if len(one) > 1 or not reads_of(self.tensors[one[0]]).isdisjoint(one)
-        )
+        loops = {name for name, tensor in self.tensors.items() if name in reads_of(tensor)}
+        return tuple(one for one in self.components if len(one) > 1 or not loops.isdisjoint(one))
 
     @cached_property
     def recurrence_of(self) -> Mapping[str, tuple[str, ...]]:

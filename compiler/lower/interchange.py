@@ -19,11 +19,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import equal, polynomial
+from dlc.compiler.ir.costs import is_slow
 from dlc.compiler.ir.expr import ZERO, Expr, Index, free_indices, op, reads, walk
 from dlc.compiler.ir.loops import For, If, Let, Store, expressions
 from dlc.compiler.lower.fusion import Body, accesses, renamed, writes
 from dlc.compiler.lower.kernels import Cycle, Draft
-from dlc.compiler.lower.rows import is_slow
 
 
 def interchanged(cycle: Cycle, over: tuple[Index, ...]) -> Draft | None:

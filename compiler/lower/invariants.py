@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 
+from dlc.compiler.ir.costs import is_cheap
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, substitute, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, statements
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.lower.fusion import Body, mapped, writes
 
-_CHEAP = frozenset(("add", "mul", "neg", "real", "stop", "after", "relu"))
 _WRAPS = frozenset(("neg", "real", "stop", "after"))  # what they wrap is worth a name, they are not
 
 
@@ -73,7 +73,7 @@ def _fixed(root: Expr, written: Set[str], inner: Set[Index]) -> Mapping[Expr, bo
             case Read(subscripts=()) if node.tensor not in written:
                 same[node] = False
             case Op() | Select() if all(child in same for child in node.children) and not _is_random(node):
-                takes = isinstance(node, Op) and node.type == "real" and node.name not in _CHEAP
+                takes = not is_cheap(node)
                 same[node] = takes or any(same[child] for child in node.children)
     return {node: takes for node, takes in same.items() if node.type == "real"}
 

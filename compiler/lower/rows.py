@@ -15,15 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.conditions import certain, conjuncts, negation
+from dlc.compiler.ir.costs import is_slow
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, replaced, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, expressions
-from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.lower.fusion import Body, touches, writes
-
-#: Operators that take several times as long as reading a number that is in the cache.
-_SLOW = RANDOM | {
-    "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sigmoid", "erf", "log1p", "expm1", "softplus", "pow",
-}  # fmt: skip
 
 Address = tuple[int, ...]  # numbers of statements, from the outermost body inwards
 Row = Callable[[str, tuple[Index, ...]], tuple[str, tuple[Expr, ...]]]
@@ -57,10 +52,6 @@ class _Kept:
     node: Expr
     conditions: frozenset[Expr]
     users: list[tuple[_Site, Expr]] = field(default_factory=list)
-
-
-def is_slow(node: Expr) -> bool:
-    return isinstance(node, Op) and node.name in _SLOW
 
 
 def kept(body: Body, row: Row, names: Callable[[str], str]) -> Body:

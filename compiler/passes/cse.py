@@ -19,19 +19,14 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.alike import form, key, shape
 from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
+from dlc.compiler.ir.costs import is_cheap
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, substitute, transform, walk
 from dlc.compiler.ir.forms import is_map, is_reduction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined
-from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.products import factors_of, quotient
 from dlc.compiler.ir.recurrence import conflicts
 
 NAME = "cse"
-
-#: Operators that cost no more than reading an element.
-_CHEAP = frozenset(
-    ("add", "mul", "neg", "max", "min", "abs", "real", "stop", "lt", "le", "eq", "ne", "and", "or", "not")
-)
 
 
 def run(graph: Graph) -> Graph:
@@ -309,11 +304,7 @@ class _Reuse:
 
 def _is_costly(node: Expr) -> bool:
     """Whether computing the expression takes an operator that costs more than reading."""
-    return any(isinstance(part, Op) and _takes_long(part) for part in walk(node))
-
-
-def _takes_long(part: Op) -> bool:
-    return part.name in RANDOM or (part.type == "real" and part.name not in _CHEAP)
+    return not all(map(is_cheap, walk(node)))
 
 
 def _is_worth_reading(node: Expr) -> bool:

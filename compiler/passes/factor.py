@@ -32,6 +32,7 @@ from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import decide
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
+from dlc.compiler.ir.costs import is_costly
 from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import (
     TRUE,
@@ -51,7 +52,6 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
-from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.ir.precise import sums_to_nothing
 from dlc.compiler.ir.products import factors_of, quotient, terms_of, unsigned, with_common_factors
 from dlc.compiler.ir.recurrence import conflicts
@@ -65,7 +65,6 @@ _TYPICAL_SIZE = 64  # of a size that is not known
 _MOST_FACTORS = 24
 _MOST_OPTIMAL = 7  # factors whose order is the best: the search takes exponentially long
 _ONE = Const(1.0)
-_CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "sign", "real", "stop", "relu", "div", "floor", "ceil"))
 
 
 def run(graph: Graph) -> Graph:
@@ -403,11 +402,10 @@ def _only_here(
 
 
 def _costly(root: Expr) -> set[Expr]:
-    """The nodes with an operator that takes longer than a read, or a sum with such a node, somewhere below."""
+    """The nodes with an operator that takes longer than a quotient, or a sum with such a node, somewhere below."""
     result: set[Expr] = set()
     for node in walk(root):
-        slow = isinstance(node, Op) and (node.name in RANDOM or (node.type == "real" and node.name not in _CHEAP))
-        if slow or any(child in result for child in node.children):
+        if is_costly(node) or any(child in result for child in node.children):
             result.add(node)
     return result
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
+from dlc.compiler.ir.costs import is_cheap
 from dlc.compiler.ir.expr import (
     Binder,
     Expr,
@@ -39,7 +40,6 @@ from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "fuse"
 
-_CHEAP = frozenset(("add", "mul", "neg", "real", "stop", "abs", "max", "min"))
 _MOST_NODES = 200  # of an equation: greater ones take long to compile
 
 
@@ -150,7 +150,7 @@ def _is_trivial(value: Expr) -> bool:
     if not reads(value) and not free_indices(value):
         return True
     operators = [node for node in walk(value) if isinstance(node, Op | Select) and _counts(node)]
-    if any(not isinstance(node, Op) or node.name not in _CHEAP for node in operators):
+    if not all(node.type == "real" and isinstance(node, Op) and is_cheap(node) for node in operators):
         return False
     return sum(1 for node in reads(value) if node.subscripts) <= 1 and len(operators) <= 2
 
@@ -161,7 +161,7 @@ def _counts(node: Op | Select) -> bool:
 
 
 def _is_cheap(value: Expr) -> bool:
-    return all(node.name in _CHEAP for node in walk(value) if isinstance(node, Op) and _counts(node))
+    return all(node.type == "real" and is_cheap(node) for node in walk(value) if isinstance(node, Op) and _counts(node))
 
 
 def _reads_each_once(subscripts: Sequence[Expr], loops: Sequence[Index]) -> bool:

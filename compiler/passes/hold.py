@@ -15,13 +15,12 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.conditions import certain
-from dlc.compiler.ir.expr import Binder, Expr, Index, Op, Read, free_indices, reads, refresh, substitute, walk
+from dlc.compiler.ir.costs import is_costly
+from dlc.compiler.ir.expr import Binder, Expr, Index, Read, free_indices, reads, refresh, substitute, walk
 from dlc.compiler.ir.forms import is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
 
 NAME = "hold"
-
-_COSTLY = frozenset(("exp", "log", "sigmoid", "tanh", "erf", "softplus", "log1p", "expm1", "sqrt", "sin", "cos"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def run(graph: Graph) -> Graph:
 
 def _costly(equation: Equation) -> Iterator[Expr]:
     if is_map(equation) or isinstance(equation.value, Binder):
-        yield from (node for node in walk(equation.value) if isinstance(node, Op) and node.name in _COSTLY)
+        yield from filter(is_costly, walk(equation.value))
 
 
 def _is_made_of_several(graph: Graph, node: Expr) -> bool:

@@ -25,6 +25,7 @@ from dataclasses import replace
 from math import inf
 
 from dlc.compiler.ir.conditions import conjunction, guarded, is_zero
+from dlc.compiler.ir.costs import is_cheap
 from dlc.compiler.ir.expr import (
     TRUE,
     Const,
@@ -63,7 +64,6 @@ from dlc.compiler.ir.sums import rules_of
 NAME = "stabilise"
 
 _ONE, _ZERO = Const(1.0), Const(0.0)
-_CHEAP = frozenset(("add", "mul", "neg", "max", "min", "abs", "real", "stop", "relu", "lt", "le", "eq", "ne", "and"))
 _MOST_NODES = 24  # of a scale or mantissa that is copied into the reader of a tensor instead of held in one
 
 
@@ -441,7 +441,7 @@ def _is_light(value: Expr, place: dict[Index, Expr]) -> bool:
                 return False
             continue
         count += 1
-        if isinstance(node, Op) and node.type == "real" and node.name not in _CHEAP:
+        if not is_cheap(node):
             return False
         stack.extend(node.children)
     return count <= _MOST_NODES

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import pytest
 from lower.agreement import agree, drawn
 from numeric.harness import graph_of
