@@ -28,6 +28,7 @@ from dlc.compiler.ir.loops import (
     Kernel,
     Let,
     Matmul,
+    OpenRows,
     Operand,
     Statement,
     Steps,
@@ -97,7 +98,7 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
         for operand in (statement.a, statement.b, statement.c):
             yield from _start(operand, buffers)
         if statement.tiles is not None:
-            yield SHARD
+            yield from statement.tiles.expressions
         return
     yield from (statement.m, statement.n, statement.k, statement.c.row)
     yield _leading(statement.a, statement.m, statement.k)[1]
@@ -228,7 +229,14 @@ class _Body:
             return self.spelling.call(function, *written, a, b, c, accumulate)
         shard = self.spelling.text(SHARD)
         room = self.spelling.call("address", self._names(product.tiles.room), shard, "0")
-        return self.spelling.call(function, *written, a, b, c, accumulate, str(product.tiles.rows), room)
+        rows = self._rows(product.tiles.rows)
+        return self.spelling.call(function, *written, a, b, c, accumulate, rows, room)
+
+    def _rows(self, rows: int | OpenRows) -> str:
+        if isinstance(rows, int):
+            return str(rows)
+        function = "rows_if_faster" if rows.if_faster else "rows_of_tiles"
+        return self.spelling.call(function, *map(self.spelling.text, rows.sizes))
 
     def _system(self, system: System) -> str:
         """``gesv(n, count, matrix, sides)``: the right sides become the solutions."""

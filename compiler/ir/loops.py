@@ -137,14 +137,29 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class OpenRows:
+    """As many rows of tiles as suit a height and a width that the compiler does not know; ``if_faster``: none where
+    maps and channels, which come before, are too few.
+    """
+
+    sizes: tuple[Expr, ...]
+    if_faster: bool
+
+
+@dataclass(frozen=True)
 class Tiles:
     """A convolution is taken apart into tiles, so many ``rows`` of them at a time, which takes so many ``operations``;
     what is between lies in ``room[#shard]``.
     """
 
-    rows: int
+    rows: int | OpenRows
     operations: Expr
     room: str
+
+    @property
+    def expressions(self) -> tuple[Expr, ...]:
+        """What is written where it is called."""
+        return (*self.rows.sizes, SHARD) if isinstance(self.rows, OpenRows) else (SHARD,)
 
 
 @dataclass(frozen=True)
@@ -329,7 +344,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (statement.cond,)
         case Matmul(m=m, n=n, k=k, a=a, b=b, c=c, tiles=tiles):
             found = (m, n, k, *a.expressions, *b.expressions, *c.expressions)
-            return (*found, SHARD) if tiles is not None else found
+            return (*found, *tiles.expressions) if tiles is not None else found
         case System(n=n, count=count, piece=piece):
             return (n, count, *piece)
     raise TypeError(type(statement).__name__)

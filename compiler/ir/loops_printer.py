@@ -159,7 +159,8 @@ class _Lines:
                 sign = "+=" if statement.accumulate else "="
                 way = f" by {statement.way}" if statement.way else ""
                 if statement.tiles is not None:
-                    way += f" in {statement.tiles.rows} rows of tiles in {statement.tiles.room}"
+                    rows = f"{rows} " if isinstance(rows := statement.tiles.rows, int) else ""
+                    way += f" in {rows}rows of tiles in {statement.tiles.room}"
                 yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
 
             case System(n=n, count=count):

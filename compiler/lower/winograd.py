@@ -10,17 +10,19 @@ A tile is 2x2 results, for which 4x4 elements of the image take 16 products in t
 and the results.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks for, and one
 room is made for what is between, which all products of the program use in turn.
 
-Left out: other numbers of taps, strides, and extents that are not known, but for a batch; and sums over few channels,
-whose additions would take longer than the multiplications that are saved.
+Left out: other numbers of taps, and strides; and sums over few channels, whose additions would take longer than the
+multiplications that are saved. Extents that are not known count 64 for that, and the kernel asks again when it runs,
+with those that there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial
-from dlc.compiler.ir.expr import Const, Expr
+from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
+from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Size, free_indices, op, reads, substitute
 from dlc.compiler.ir.graph import unique
 from dlc.compiler.ir.loops import (
     SHARDS,
@@ -31,6 +33,7 @@ from dlc.compiler.ir.loops import (
     If,
     Kernel,
     Matmul,
+    OpenRows,
     Operand,
     Program,
     Statement,
@@ -43,6 +46,9 @@ from dlc.compiler.ir.ways import Ways
 TAPS, TILE = 3, 2
 _COLUMNS = 64  # tiles of a block: enough for the columns of a product, and few enough for the cache
 _PLANES, _GAP = 16, 16
+_USUAL_SIZE = 64  # stands for an extent that is not known
+
+_Stride = Callable[["_Step"], Polynomial]
 
 # What additions take, in multiplications of a product: of one tile of one channel or map, and of the taps of a pair.
 _OF_TILE, _OF_TAPS = 230, 300
@@ -50,11 +56,11 @@ _OF_TILE, _OF_TAPS = 230, 300
 
 @dataclass(frozen=True)
 class _Step:
-    """An index: its extent, as far as it is known, and its strides in two operands; ``size`` is what is written."""
+    """An index: its extent in sizes and its strides in two operands; ``size`` is what is written."""
 
-    extent: int
-    one: int
-    other: int
+    extent: Expr
+    one: Polynomial
+    other: Polynomial
     size: Expr
 
     @property
@@ -74,23 +80,54 @@ class _Sliding:
     rows: tuple[_Step, ...]
     columns: tuple[_Step, ...]
     reduced: tuple[_Step, ...]
-    back: tuple[int, int, int]
+    back: tuple[Polynomial, Polynomial, Polynomial]
 
     @property
-    def geometry(self) -> tuple[int, int, int, int]:
+    def geometry(self) -> tuple[Expr, Expr, Expr, Expr]:
         """Maps, channels, height and width of the results; of maps that are shared out, all."""
         has_taps = len(self.columns) == 2
         one, other = (self.columns, self.reduced) if has_taps else (self.reduced, self.columns)
         return self.rows[0].extent, other[0].extent, one[-2].extent, one[-1].extent
 
     @property
+    def is_faster(self) -> bool:
+        """Whether it is, as far as sizes are known."""
+        maps, channels, height, width = (_USUAL_SIZE if (n := known(one)) is None else n for one in self.geometry)
+        return is_faster(maps, channels, height, width)
+
+    @property
+    def block(self) -> int | None:
+        """Rows of tiles that are computed together, if they are known."""
+        height, width = map(known, self.geometry[2:])
+        return None if height is None or width is None else block(height, width)
+
+    def tile_rows(self, ways: Ways) -> int | OpenRows:
+        if ways.conv == "winograd":
+            return self.block or OpenRows(self.geometry[2:], False)
+        is_known = all(known(size) is not None for size in self.geometry)
+        return self.block if self.block and is_known else OpenRows(self.geometry, True)
+
+    @property
+    def room(self) -> Polynomial:
+        """How many numbers there must be room for, at least."""
+        maps, channels, _, width = map(polynomial, self.geometry)
+        along = _halved(width)
+        tiles = along * self.block if self.block else along + _COLUMNS
+        return _numbers(maps, channels, along, tiles)
+
+    @property
     def operations(self) -> Expr:
         """Multiplications and additions of the products, and additions of the transformations."""
-        _, channels, height, width = self.geometry
-        tiles, maps = -(-height // TILE) * -(-width // TILE), polynomial(self.rows[0].size)
-        images = polynomial(self.reduced[0].size) if len(self.columns) == len(self.reduced) else Polynomial.constant(1)
-        of_tiles = maps * ((2 * _PLANES * channels + 24) * tiles) + 32 * channels * tiles
-        return (of_tiles * images + maps * (28 * channels)).expression()
+        _, channels, height, width = map(polynomial, self.geometry)
+        tiles, maps = _halved(height) * _halved(width), polynomial(self.rows[0].size)
+        images = polynomial(self.reduced[0].size) if len(self.columns) == len(self.reduced) else polynomial(ONE)
+        of_tiles = maps * tiles * (channels * (2 * _PLANES) + 24) + channels * tiles * 32
+        return (of_tiles * images + maps * channels * 28).expression()
+
+
+def _halved(size: Polynomial) -> Polynomial:
+    """Tiles along an axis."""
+    return polynomial(integer(op("floordiv", (size + (TILE - 1)).expression(), Const(TILE))))
 
 
 def in_tiles(program: Program, ways: Ways) -> Program:
@@ -99,11 +136,28 @@ def in_tiles(program: Program, ways: Ways) -> Program:
         return program
     room = unique("tiles", program.buffers)
     kernels = {name: _with_tiles(kernel, room, ways) for name, kernel in program.kernels.items()}
-    sizes = [numbers(*found.geometry) for kernel in kernels.values() for found in _in_tiles(kernel)]
+    sizes = [found.room for kernel in kernels.values() for found in _in_tiles(kernel)]
     if not sizes:
         return program
-    buffer = Buffer(room, (SHARDS, Const(max(sizes))), "real", "workspace")
-    return replace(program, kernels=kernels, buffers={**program.buffers, room: buffer})
+    formulas: dict[Expr, Expr] = {Size(name): formula for name, formula in program.derived.items()}
+    numbers = _greatest(polynomial(substitute(size.expression(), formulas)) for size in sizes)
+    derived = dict(program.derived)
+    if known(numbers) is None:
+        name = unique("Tiles", {**derived, **dict.fromkeys(program.sizes)})
+        derived[name], numbers = numbers, Size(name)
+    buffer = Buffer(room, (SHARDS, numbers), "real", "workspace")
+    return replace(program, kernels=kernels, buffers={**program.buffers, room: buffer}, derived=derived)
+
+
+def _greatest(sizes: Iterable[Polynomial]) -> Expr:
+    """The greatest of them, without those that are never greater than another one."""
+    found: list[Polynomial] = []
+    for size in dict.fromkeys(sizes):
+        if not any(nonnegative(other - size) for other in found):
+            found = [other for other in found if not nonnegative(size - other)]
+            found.append(size)
+    first, *others = (size.expression() for size in found)
+    return op("max", first, *others) if others else first
 
 
 def _in_tiles(kernel: Kernel) -> Iterator[_Sliding]:
@@ -121,9 +175,9 @@ def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
         if isinstance(statement, For | If):
             return replace(statement, body=tuple(map(one, statement.body)))
         found = sliding(statement, kernel.split) if isinstance(statement, Matmul) else None
-        if found is None or not (ways.conv == "winograd" or is_faster(*found.geometry)):
+        if found is None or not (ways.conv == "winograd" or found.is_faster):
             return statement
-        return _in_order(found, room)
+        return _in_order(found, room, ways)
 
     return replace(kernel, body=tuple(map(one, kernel.body)))
 
@@ -143,12 +197,20 @@ def block(height: int, width: int) -> int:
 
 
 def numbers(maps: int, channels: int, height: int, width: int) -> int:
-    """How many there is room for: the planes of taps, image and results of a block, and rows, which lie one behind the
-    other in ``runtime/kernels/winograd.py``."""
+    """How many there is room for where sizes are known."""
     along = -(-width // TILE)
-    tiles = block(height, width) * along
+    found = _numbers(*map(Polynomial.constant, (maps, channels, along, block(height, width) * along)))
+    assert found.value is not None
+    return found.value
+
+
+def _numbers(maps: Polynomial, channels: Polynomial, along: Polynomial, tiles: Polynomial) -> Polynomial:
+    """The planes of taps, image and results of a block, and rows, which lie one behind the other in
+    ``runtime/kernels/winograd.py``."""
     planes = maps * channels + channels * tiles + maps * tiles + 3 * _GAP
-    return _PLANES * planes + _GAP + max(12 * channels, 9 * (2 * along + 4) + 8 * tiles)
+    of_taps, of_tiles = channels * 12, along * 18 + tiles * 8 + 36
+    rows = of_taps if nonnegative(of_taps - of_tiles) else of_tiles if nonnegative(of_tiles - of_taps) else None
+    return planes * _PLANES + _GAP + (of_taps + of_tiles if rows is None else rows)
 
 
 # -- which products ----------------------------------------------------------------------------------------------------
@@ -167,16 +229,17 @@ def sliding(product: Matmul, split: Expr | None) -> _Sliding | None:
 
 
 def _steps(one: Expr | Steps, other: Expr | Steps, split: Expr | None) -> tuple[_Step, ...] | None:
-    """The indices; None where there are none, or their strides are not known."""
+    """The indices; None where there are none, or where sizes alone do not tell their extents and strides."""
     if not isinstance(one, Steps) or not isinstance(other, Steps):
         return None
     found: list[_Step] = []
     for size, *strides in zip(one.extents, one.strides, other.strides, strict=True):
-        first, second = map(known, strides)
-        if first is None or second is None:
-            return None
         is_part = split is not None and polynomial(size) == polynomial(STOP) - polynomial(START)
-        found.append(_Step(known(split if is_part and split is not None else size) or 0, first, second, size))
+        extent = split if is_part and split is not None else size
+        if any(reads(one) or free_indices(one) for one in (extent, *strides)):
+            return None
+        first, second = map(polynomial, strides)
+        found.append(_Step(extent, first, second, size))
     return tuple(found)
 
 
@@ -194,56 +257,60 @@ def _sliding(
     others = [tap for tap in taps if all(tap is not taken for _, taken in pairs)]
     if len(pairs) != 2 or len(others) != 1:
         return None
-    back, turned = [0, 0, 0], []
-    for _, tap in pairs:
-        if of_tap(tap) < 0:
+    back, turned = [Polynomial(())] * 3, []
+    for place, tap in pairs:
+        if of_tap(tap) != in_image(place):
             for operand, stride in zip((0, 1) if has_taps else (1, 2), (tap.one, tap.other), strict=True):
-                back[operand] += (TAPS - 1) * stride
+                back[operand] += stride * (TAPS - 1)
             tap = tap.turned
         turned.append(tap)
     ordered = (*others, *turned)
     one, other = (places, ordered) if has_taps else (ordered, places)
     found = _Sliding(product, rows, one, other, (back[0], back[1], back[2]))
-    return found if all(found.geometry) else None
+    return None if any(extent is ZERO for extent in found.geometry) else found
 
 
-def _one(step: _Step) -> int:
+def _one(step: _Step) -> Polynomial:
     return step.one
 
 
-def _other(step: _Step) -> int:
+def _other(step: _Step) -> Polynomial:
     return step.other
 
 
 def _pairs(
-    places: Sequence[_Step], taps: Sequence[_Step], in_image: Callable[[_Step], int], of_tap: Callable[[_Step], int]
+    places: Sequence[_Step], taps: Sequence[_Step], in_image: _Stride, of_tap: _Stride
 ) -> list[tuple[_Step, _Step]]:
     """Places with the taps along them: three, at the same distance in the image, in one direction or the other."""
     found: list[tuple[_Step, _Step]] = []
     for place in places:
         for tap in taps:
-            is_free = all(tap is not taken for _, taken in found)
-            if is_free and tap.extent == TAPS and abs(of_tap(tap)) == in_image(place) > 0:
+            is_free = all(tap is not taken for _, taken in found) and known(tap.extent) == TAPS
+            if is_free and _follow(of_tap(tap), in_image(place)):
                 found.append((place, tap))
                 break
     return found
 
 
+def _follow(tap: Polynomial, place: Polynomial) -> bool:
+    """Whether a tap steps through the image as a place does, in one direction or the other."""
+    return tap in (place, -place) and place.value != 0 and nonnegative(place)
+
+
 # -- statements --------------------------------------------------------------------------------------------------------
 
 
-def _in_order(found: _Sliding, room: str) -> Matmul:
+def _in_order(found: _Sliding, room: str, ways: Ways) -> Matmul:
     a, b, c = (
         _moved(operand, distance) for operand, distance in zip(_operands(found.product), found.back, strict=True)
     )
     rows, columns, reduced = found.rows, found.columns, found.reduced
-    _, _, height, width = found.geometry
     return replace(
         found.product,
         a=replace(a, row=_of(rows, 0), column=_of(reduced, 0)),
         b=replace(b, row=_of(reduced, 1), column=_of(columns, 0)),
         c=replace(c, row=_of(rows, 1), column=_of(columns, 1)),
-        tiles=Tiles(block(height, width), found.operations, room),
+        tiles=Tiles(found.tile_rows(ways), found.operations, room),
     )
 
 
@@ -251,10 +318,10 @@ def _operands(product: Matmul) -> tuple[Operand, Operand, Operand]:
     return product.a, product.b, product.c
 
 
-def _moved(operand: Operand, distance: int) -> Operand:
-    return replace(operand, offset=(polynomial(operand.offset) + distance).expression()) if distance else operand
+def _moved(operand: Operand, distance: Polynomial) -> Operand:
+    return replace(operand, offset=(polynomial(operand.offset) + distance).expression())
 
 
 def _of(steps: Sequence[_Step], number: int) -> Steps:
-    strides = tuple(Const((step.one, step.other)[number]) for step in steps)
+    strides = tuple((step.one, step.other)[number].expression() for step in steps)
     return Steps(tuple(step.size for step in steps), strides)

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     gemm_tile_f64: Any
     gesv_f32: Any
     gesv_f64: Any
+    rows_if_faster: Any
+    rows_of_tiles: Any
     winograd_f32: Any
     winograd_f64: Any
 
@@ -117,6 +119,8 @@ __all__ = [
     "gemm_tile_f64",
     "gesv_f32",
     "gesv_f64",
+    "rows_if_faster",
+    "rows_of_tiles",
     "winograd_f32",
     "winograd_f64",
     "Program",
@@ -140,6 +144,11 @@ def __getattr__(name: str) -> Any:
         from dlc.runtime.kernels.winograd import winograd_of
 
         globals()[name] = found = winograd_of(name)
+        return found
+    if name in ("rows_if_faster", "rows_of_tiles"):
+        from dlc.runtime.kernels import winograd
+
+        globals()[name] = found = getattr(winograd, name)
         return found
     if name in ("gesv_f32", "gesv_f64"):
         from dlc.runtime.kernels import lapack

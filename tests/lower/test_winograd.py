@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -10,13 +11,14 @@ from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const
+from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.expr import Const, Expr, Size, substitute
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.loops import Matmul, Program, statements
+from dlc.compiler.ir.loops import Matmul, OpenRows, Program, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.ways import Conv, Ways
 from dlc.compiler.lower import lower
-from dlc.compiler.lower.winograd import is_faster
+from dlc.compiler.lower.winograd import is_faster, numbers
 
 FULL = "k[O,C,P,Q]"
 IMAGE = "x[N,C,H,W]"
@@ -55,9 +57,23 @@ def program(name: str, conv: Conv = "winograd", **other: int) -> Program:
     return lower({"vjp": graph(name, **other)}, Ways(conv=conv))
 
 
+def products(found: Program) -> list[Matmul]:
+    return [s for kernel in found.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
+
+
 def in_tiles(found: Program) -> int:
-    everything = (s for kernel in found.kernels.values() for s in statements(kernel.body))
-    return sum(isinstance(s, Matmul) and s.tiles is not None for s in everything)
+    return sum(product.tiles is not None for product in products(found))
+
+
+def open_rows(found: Program) -> list[OpenRows]:
+    tiles = (product.tiles for product in products(found) if product.tiles is not None)
+    return [each.rows for each in tiles if isinstance(each.rows, OpenRows)]
+
+
+def evaluate_size(size: Expr, sizes: Mapping[str, int]) -> int:
+    found = known(substitute(size, {Size(name): Const(n) for name, n in sizes.items()}))
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -65,22 +81,45 @@ def test_which_products_are_such(name: str) -> None:
     assert in_tiles(program(name)) == IN_TILES.get(name, 0)
 
 
+@pytest.mark.parametrize("open_", [{}, {"H": 0, "W": 0}], ids=["known", "open"])
 @pytest.mark.parametrize("name", ["bordered", "plain", "turned once", "channels last"])
-def test_values_and_derivatives(name: str) -> None:
-    whole, found = graph(name), program(name)
-    random = np.random.default_rng(3)
+def test_values_and_derivatives(name: str, open_: dict[str, int]) -> None:
+    whole, found = graph(name, **open_), program(name, **open_)
+    assert in_tiles(found) == IN_TILES[name]
+    random, sizes = np.random.default_rng(3), {"N": 2, "H": 9, "W": 10}
     given = {}
     for tensor in whole.of_kind("input", "cotangent"):
-        shape = [int(size.value) if isinstance(size, Const) else 2 for size in tensor.sizes]
+        shape = [int(evaluate_size(size, sizes)) for size in tensor.sizes]
         given[tensor.id] = random.standard_normal(shape)
     expected = evaluate(whole, given)
-    buffers = loops_reference.run(found, "vjp", given, {"N": 2}, shards=2)
+    buffers = loops_reference.run(found, "vjp", given, {name: sizes[name] for name in whole.sizes}, shards=2)
     for result in (*found.entries[0].results, *found.entries[0].gradients):
         np.testing.assert_allclose(buffers[result.buffer], expected[result.buffer], 1e-10, 1e-10)
 
 
-def test_only_where_sizes_are_known_and_nothing_else_is_forced() -> None:
-    assert in_tiles(program("bordered", H=0)) == 0
+@pytest.mark.parametrize("name", LAYERS)
+def test_which_products_are_such_where_sizes_are_open(name: str) -> None:
+    found = program(name, H=0, W=0) if name == "groups" else program(name, H=0, W=0, C=0, O=0)
+    assert in_tiles(found) == IN_TILES.get(name, 0)
+    assert not any(rows.if_faster for rows in open_rows(found))
+
+
+def test_open_sizes_count_64_and_the_kernel_asks_again() -> None:
+    found = program("bordered", "", C=64, O=64, H=0, W=0)
+    assert [rows.if_faster for rows in open_rows(found)] == [True] * 3
+    assert in_tiles(program("bordered", "", C=3, O=64, H=0, W=0)) == 0
+
+
+def test_one_room_is_enough_for_all_products() -> None:
+    found = program("plain", H=0, W=0)
+    room = substitute(found.buffers["tiles"].sizes[1], {Size(name): size for name, size in found.derived.items()})
+    for width in range(3, 150):
+        has = evaluate_size(room, {"W": width})
+        for height in (3, 7, 64):
+            assert has >= max(numbers(16, 12, height, width), numbers(12, 16, height, width))
+
+
+def test_only_where_nothing_else_is_forced() -> None:
     assert in_tiles(program("bordered", "direct", C=64, O=64, H=32, W=32)) == 0
     assert in_tiles(program("bordered", "gemm", C=64, O=64, H=32, W=32)) == 0
     assert in_tiles(program("bordered", P=5, Q=5)) == 0

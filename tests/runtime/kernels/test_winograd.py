@@ -8,9 +8,9 @@ import numba
 import numpy as np
 import pytest
 
-from dlc.compiler.lower.winograd import block, numbers
+from dlc.compiler.lower.winograd import block, is_faster, numbers
 from dlc.runtime.kernels.contract import load_contract
-from dlc.runtime.kernels.winograd import load_winograd
+from dlc.runtime.kernels.winograd import load_winograd, rows_if_faster, rows_of_tiles
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 #: Maps, channels, height and width of the results; the last ones have several blocks, of unequal numbers of rows.
@@ -33,9 +33,11 @@ def call(load, real: str, lists: Sequence[Indices], operands: Sequence[np.ndarra
     load(TYPES[real]).ctypes(*described, *(each.ctypes.data for each in operands), accumulate, *more, 1.0)
 
 
-def in_tiles(real: str, lists, operands, accumulate: bool, geometry: tuple[int, int, int, int]) -> None:
+def in_tiles(
+    real: str, lists, operands, accumulate: bool, geometry: tuple[int, int, int, int], rows: int | None = None
+) -> None:
     """The product, which stays inside the room that the compiler asks for."""
-    rows = block(*geometry[2:])
+    rows = block(*geometry[2:]) if rows is None else rows
     room = np.full(numbers(*geometry) + 32, GUARD, real)
     call(load_winograd, real, lists, operands, accumulate, rows, room.ctypes.data + 16 * room.itemsize)
     assert (room[:16] == GUARD).all() and (room[-16:] == GUARD).all()
@@ -84,6 +86,35 @@ def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], or
     np.testing.assert_allclose(k, before + found, 0, 4 * tolerance)
     in_tiles(real, of_taps(wanted, x, k), (wanted, x, k), False, sizes)
     np.testing.assert_allclose(k, found, 0, 4 * tolerance)
+
+
+def test_rows_of_tiles_are_those_that_the_compiler_takes() -> None:
+    @numba.njit
+    def found(maps, channels, height, width):
+        return rows_of_tiles(height, width), rows_if_faster(maps, channels, height, width)
+
+    for maps, channels in ((16, 16), (64, 64), (512, 512), (3, 64)):
+        for height, width in ((1, 1), (4, 4), (7, 7), (15, 9), (33, 32), (5, 150), (200, 3)):
+            rows = block(height, width)
+            assert found(maps, channels, height, width) == (
+                rows,
+                rows if is_faster(maps, channels, height, width) else 0,
+            )
+    assert found(64, 64, 0, 5) == found(64, 64, 5, 0) == found(64, 64, 0, 0) == (0, 0)
+    assert found(0, 64, 9, 9)[1] == found(64, 0, 9, 9)[1] == 0
+
+
+def test_without_rows_of_tiles_it_is_the_sum_as_written() -> None:
+    rng = np.random.default_rng(5)
+    sizes = (64, 64, 20, 18)
+    x, k, y = (rng.standard_normal(s).astype(np.float32) for s in ((64, 22, 20), (64, 64, 3, 3), (64, 20, 18)))
+    for lists, (a, c) in ((forward(k, x, y), (k, y)), (of_taps(y, x, k), (y, k))):
+        plain, found = np.zeros_like(c), np.zeros_like(c)
+        call(load_contract, "float32", lists, (a, x, plain), False)
+        in_tiles("float32", lists, (a, x, found), False, sizes, 0)
+        np.testing.assert_array_equal(found, plain)
+        in_tiles("float32", lists, (a, x, found), False, sizes)
+        assert (found != plain).any()
 
 
 @pytest.mark.parametrize("images", [0, 1, 3])
