@@ -11,16 +11,18 @@
 One of the two is gone through with a step of a whole row, and its cache lines are needed again for the next column. Of
 as few rows as a block has they are still there then, even if all of them, being a power of two apart, fall on one set
 of the cache.
+
+Several such loops in one, as in a transposition of several matrices side by side, have all its rounds each to itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, free_indices, fresh, op, reads
-from dlc.compiler.ir.loops import For, If, Let, Statement, Store, expressions
+from dlc.compiler.ir.loops import For, If, Let, Statement, Store, expressions, statements
 from dlc.compiler.lower.fusion import Body
 
 _WIDE = 8  # the ways of a first cache: so many lines of one set are there at a time
@@ -30,24 +32,41 @@ _WORTH = 32  # elements along either loop, if they are known
 
 def by_blocks(body: Body) -> Body:
     """The body with the loops in blocks that cross."""
-    return tuple(_blocked(one) for one in body)
+    return tuple(made for one in body for made in _blocked(one))
 
 
-def _blocked(statement: Statement) -> Statement:
+def _blocked(statement: Statement) -> Body:
     if isinstance(statement, If):
-        return replace(statement, body=by_blocks(statement.body))
+        return (replace(statement, body=by_blocks(statement.body)),)
     if not isinstance(statement, For):
-        return statement
+        return (statement,)
     nest = _nest(statement)
     pair = _crossing(nest)
-    if pair is None:
-        return replace(statement, body=by_blocks(statement.body))
+    if pair is not None:
+        return (_in_blocks(nest, pair),)
+    alone = [replace(statement, body=(one,)) for one in statement.body]
+    if len(alone) > 1 and any(_crossing(_nest(one)) is not None for one in alone) and _go_alone(statement):
+        return by_blocks(tuple(alone))
+    return (replace(statement, body=by_blocks(statement.body)),)
+
+
+def _in_blocks(nest: Sequence[For], pair: int) -> For:
     outer, inner = nest[pair], nest[-1]
     length, width = _block(outer, _LONG), _block(inner, _WIDE)
     body: Body = (_within(outer, length.index, _LONG, (_within(inner, width.index, _WIDE, inner.body),)),)
     for loop in reversed((*nest[:pair], length, *nest[pair + 1 : -1], width)):
         body = (replace(loop, body=body),)
-    return body[0]
+    (made,) = body
+    assert isinstance(made, For)
+    return made
+
+
+def _go_alone(loop: For) -> bool:
+    """Whether the loops within may each have all the rounds of this one to itself, one after the other."""
+    inner = [within for one in loop.body if isinstance(one, For) for within in statements(one.body)]
+    if not all(isinstance(one, For) for one in loop.body) or not all(isinstance(one, For | Store) for one in inner):
+        return False
+    return _are_apart([loop], inner, list(_accesses(inner)))
 
 
 def _nest(loop: For) -> list[For]:
@@ -66,7 +85,7 @@ def _crossing(nest: Sequence[For]) -> int | None:
     accesses = list(_accesses(inner.body))
     if not all(isinstance(one, Let | Store) for one in inner.body):
         return None
-    along = any(subscripts[-1] is inner.index for _, subscripts in accesses)
+    along = any(_beside(subscripts[-1], inner.index, [inner.index]) for _, subscripts in accesses)
     for number, outer in enumerate(around):
         crosswise = any(
             outer.index in free_indices(subscripts[-1]) and _is_among(inner.index, subscripts[:-1])
@@ -75,7 +94,7 @@ def _crossing(nest: Sequence[For]) -> int | None:
         bounds = [bound for loop in nest[number:] for bound in (loop.start, loop.stop)]
         is_box = not any(loop.index in free_indices(bound) for loop in nest[number:] for bound in bounds)
         is_long = all((known(loop.index.size) or _WORTH) >= _WORTH for loop in (outer, inner))
-        if along and crosswise and is_long and is_box and _are_apart(nest[number:], accesses):
+        if along and crosswise and is_long and is_box and _are_apart(nest[number:], inner.body, accesses):
             return number
     return None
 
@@ -84,18 +103,36 @@ def _is_among(index: Index, subscripts: Sequence[Expr]) -> bool:
     return any(index in free_indices(subscript) for subscript in subscripts)
 
 
-def _accesses(body: Body) -> Iterator[tuple[str, tuple[Expr, ...]]]:
+def _accesses(body: Iterable[Statement]) -> Iterator[tuple[str, tuple[Expr, ...]]]:
     for statement in body:
         if isinstance(statement, Store):
             yield statement.buffer, statement.subscripts
         yield from ((read.tensor, read.subscripts) for read in reads(*expressions(statement)) if read.subscripts)
 
 
-def _are_apart(nest: Sequence[For], accesses: Sequence[tuple[str, tuple[Expr, ...]]]) -> bool:
-    """Whether no round touches what another one writes: each writes at indices of its own, and reads it only there."""
-    written = {one.buffer: one.subscripts for one in nest[-1].body if isinstance(one, Store)}
-    own = all(loop.index in subscripts for loop in nest for subscripts in written.values())
-    return own and all(written.get(buffer, subscripts) == subscripts for buffer, subscripts in accesses)
+def _are_apart(
+    nest: Sequence[For], body: Iterable[Statement], accesses: Sequence[tuple[str, tuple[Expr, ...]]]
+) -> bool:
+    """Whether no round touches what another one writes: all that touches such a buffer is at a place of its own."""
+    written = {one.buffer for one in body if isinstance(one, Store)}
+    touched = {name: [subscripts for buffer, subscripts in accesses if buffer == name] for name in written}
+    return all(_is_own(loop.index, places, nest) for loop in nest for places in touched.values())
+
+
+def _is_own(index: Index, places: Sequence[tuple[Expr, ...]], nest: Sequence[For]) -> bool:
+    """Whether one axis has the same subscript everywhere: the index, and what all rounds have in common."""
+    moving = [loop.index for loop in nest]
+    return any(
+        all(place is axis[0] for place in axis) and _beside(axis[0], index, moving)
+        for axis in zip(*places, strict=True)
+    )
+
+
+def _beside(subscript: Expr, index: Index, moving: Sequence[Index]) -> bool:
+    """Whether the subscript is the index, and what none of those that move is part of."""
+    if index not in free_indices(subscript):
+        return False
+    return set(moving).isdisjoint(free_indices(integer(op("add", subscript, op("neg", index)))))
 
 
 def _block(loop: For, length: int) -> For:

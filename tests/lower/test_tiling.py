@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from building import add, at, given, index, mul, total
+from building import add, at, given, index, mul, parts, total
 from lower.agreement import agreeing, loops_in
 
-from dlc.compiler.ir.expr import Const, op
+from dlc.compiler.ir.expr import Const, Size, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.loops import Program
 
@@ -65,3 +65,19 @@ def test_few_columns_need_no_blocks() -> None:
     few = index("k", 4)
     x = given("x", 4, "W")
     assert loops_in(lowered(x, whole("y", (W, few), at(x, few, W)))) == ["w", "k"]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_several_side_by_side_are_transposed_one_after_the_other(shards: int) -> None:
+    """``y[w,c] = x[c,w]; y[w,|C|+c] = z[c,w]``: the weights that a recurrence reads in every step."""
+    x, z, later = given("x", "C", "W"), given("z", "C", "W"), index("c", "C")
+    places = ((W, C), (W, C), at(x, C, W)), ((W, later), (W, add(Size("C"), later)), at(z, later, W))
+    y = parts("y", ("W", op("mul", Const(2), Size("C"))), *places)
+    assert loops_in(lowered(x, z, y, shards=shards, W=70)) == ["wt", "ct", "w", "c"] * 2
+
+
+def test_a_row_that_the_next_loop_reads_stays_with_it() -> None:
+    """``s[w]`` is summed of a row that is kept for one round only."""
+    x, z = given("x", "C", "W"), given("z", "W", "C")
+    row = whole("row", (W, C), op("exp", add(at(x, C, W), at(z, W, C))))
+    lowered(x, z, row, whole("s", (W,), total(C, of=at(row, W, C))), W=70)
