@@ -96,11 +96,11 @@ def neighbours(indices, count, other) -> int:
 @part
 def cost(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, one) -> int:
     """Estimated cycles with the columns in the lanes."""
-    y, z = integers(columns), integers(steps)
+    y = integers(columns)
     m, n, k = extent(rows, row_count), extent(columns, column_count), extent(steps, step_count)
     tiles, panels = (m + height(one) - 1) // height(one), (n + width(one) - 1) // width(one)
     full = max((m + tiles - 1) // tiles, SHORT)
-    last, step, blocks = 3 * (column_count - 1), 3 * (step_count - 1), (m + ROWS - 1) // ROWS
+    last, blocks = 3 * (column_count - 1), (m + ROWS - 1) // ROWS
     run, copies = y[last], 0
     if in_runs(m, columns, column_count, one):
         total = tiles * (n // run) * sweep(run, full, one)
@@ -110,7 +110,7 @@ def cost(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, 
         if y[last + 1] == 1 and run >= lanes(one):
             copies = 4 if run >= width(one) else 8
         else:
-            copies = 8 if z[step + of_b] == 1 and z[step] >= lanes(one) else 24
+            copies = 8 if neighbours(steps, step_count, of_b) >= lanes(one) else 24
     total = k * (total + panels * copies * blocks)
     if neighbours(columns, column_count, 2) >= min(run, width(one)) and n >= lanes(one):
         return total

@@ -3,7 +3,8 @@
 Like the tile of a matrix product it keeps `height` rows times one or two vectors of C in registers while it walks along
 k. Row i of A starts at `a + rows_a[i]`, and step l of k lies `steps_a[l]` further on; the vectors of B for step l start
 at `b + steps_b[l]`, and row i of C at `c + rows_c[i]`. All offsets are bytes, so windows that overlap, strides and
-dilation cost what a plain matrix does. Numbers of A are spread one by one and need no alignment.
+dilation cost what a plain matrix does. Numbers of A are spread one by one and need no alignment. The lines of C are
+fetched first and arrive while products are summed.
 
 The second vector starts `second` behind the first. Two vectors that overlap are a tile of fewer columns: none is read
 or written beyond them, and what both hold is the same sum.
@@ -23,6 +24,7 @@ from dlc.runtime.kernels.tile import (
     WORD,
     TileShape,
     constant,
+    expect,
     of_any_height,
     sums_of_products,
     tile_shape,
@@ -58,8 +60,9 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
     def vectors_at(step: Any) -> list[Any]:
         return vectors_from(builder.gep(b, [entry(builder, steps_b, step)]))
 
-    sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
     targets = [vectors_from(builder.gep(c, [entry(builder, rows_c, constant(i))])) for i in range(height)]
+    expect(builder, [spot for spots in targets for spot in spots])
+    sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
     with builder.if_else(builder.icmp_signed("!=", accumulate, constant(0))) as (add, overwrite):
         with add:
             for totals, spots in zip(sums, targets, strict=True):

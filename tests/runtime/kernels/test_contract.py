@@ -11,8 +11,9 @@ import pytest
 
 from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
-from dlc.runtime.kernels.compilation import REGION_SIGNATURE
+from dlc.runtime.kernels.compilation import REGION_SIGNATURE, native
 from dlc.runtime.kernels.contract import DEPTH, ROWS, STRIP, load_contract
+from dlc.runtime.kernels.panels import cost
 from dlc.runtime.kernels.tile import tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
@@ -166,3 +167,19 @@ def test_nan_and_infinity_reach_the_result_from_a_region(view, real: str) -> Non
     with np.errstate(invalid="ignore"):
         expected = k @ np.stack([x[i : i + 19] for i in range(3)])
     assert np.allclose(y, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def cost_of(rows, row_count, columns, column_count, steps, step_count, one):
+    """What the columns in the lanes would take."""
+    return cost(rows, row_count, columns, column_count, steps, step_count, 1, 2, one)
+
+
+def test_taps_side_by_side_are_one_run_of_steps() -> None:
+    """Three by three taps of weights are copied to a panel as nine numbers in a row are: in vectors."""
+    function = native(numba.types.int64(*[numba.types.int64] * 6, numba.types.float32))(cost_of).ctypes
+    rows, columns = [(7, 9, 1), (7, 1, 7)], [(64, 288, 49)]
+    costs = []
+    for taps in ([(3, 9, 3), (3, 1, 1)], [(9, 1, 1)]):
+        lists = [np.array(part, np.int64) for part in (rows, columns, [(32, 81, 9), *taps])]
+        costs.append(function(*(word for part in lists for word in (part.ctypes.data, len(part))), 1.0))
+    assert costs[0] == costs[1]
