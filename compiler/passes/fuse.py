@@ -1,7 +1,8 @@
 """Write tensors into the equations that read them, where that never costs.
 
 A map that one equation reads, and reads no more often than it has elements, is computed where it is read.  A map that
-is as cheap as a read (a constant, a sign, a multiple) is computed wherever it is read.  A reduction whose only reader
+is as cheap as a read (a constant, a sign, a multiple) is computed wherever it is read; so is a mask that compares
+positions and lengths, for it becomes the bounds of loops.  A reduction whose only reader
 is a copy of it becomes that copy.
 
 A matrix product reads its operands from memory, so nothing is written into it.  What a recurrence reads and does not
@@ -40,7 +41,9 @@ from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "fuse"
 
+_COMPARISONS = frozenset(("and", "or", "not", "lt", "le", "eq", "ne"))
 _MOST_NODES = 200  # of an equation: greater ones take long to compile
+_LONGEST_MASK = 40  # nodes
 
 
 def run(graph: Graph) -> Graph:
@@ -100,7 +103,8 @@ def _fused(
         if node.tensor in outside and not _is_cheap(producer.value):
             return None
         size = sum(1 for _ in walk(producer.value))
-        free_of_charge = _is_plain(producer.value) if product else _is_trivial(producer.value)
+        bounds = size <= min(room, _LONGEST_MASK) and _compares_positions(producer)
+        free_of_charge = _is_plain(producer.value) if product else _is_trivial(producer.value) or bounds
         once = not product and readers[node.tensor] == 1 and size <= room and _reads_each_once(node.subscripts, loops)
         if not (free_of_charge or once):
             return None
@@ -153,6 +157,19 @@ def _is_trivial(value: Expr) -> bool:
     if not all(node.type == "real" and isinstance(node, Op) and is_cheap(node) for node in operators):
         return False
     return sum(1 for node in reads(value) if node.subscripts) <= 1 and len(operators) <= 2
+
+
+def _compares_positions(equation: Equation) -> bool:
+    """Whether truth values say where an element stands, and read nothing along a row."""
+    value = equation.value
+    if value.type != "bool" or not equation.indices or any(isinstance(node, Select | Binder) for node in walk(value)):
+        return False
+    of_integers = all(read.type == "int" and equation.indices[-1] not in free_indices(read) for read in reads(value))
+    return of_integers and all(node.type == "int" or node.name in _COMPARISONS for node in _operators(value))
+
+
+def _operators(value: Expr) -> list[Op]:
+    return [node for node in walk(value) if isinstance(node, Op)]
 
 
 def _counts(node: Op | Select) -> bool:

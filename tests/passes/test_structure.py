@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from building import add, at, extent, given, graph, index, mul, parts, sub, total, when
 from passes.corpus import bilinear, derivative, mlp, through
 
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, op
 from dlc.compiler.ir.forms import is_contraction, is_extracted
-from dlc.compiler.ir.graph import Graph, whole
+from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.passes import cse, dce, deltas, extract, factor, fuse, simplify, stabilise
 
@@ -377,6 +379,36 @@ def test_a_sign_is_taken_wherever_it_is_read() -> None:
         x, a, *(whole(name, (B,), op(name, at(a, B))) for name in ("sin", "cos")), outputs=["sin", "cos"], sizes=["B"]
     )
     assert lines(fuse.run(made)) == ["sin[b] = sin(-x[b])", "cos[b] = cos(-x[b])"]
+
+
+def masked(*equations: Tensor, mask: Tensor) -> list[str]:
+    """Two softmaxes' sums under a mask, after the pass."""
+    x = given("x", "I", "J")
+    sums = [
+        whole(name, (ROW,), total(COLUMN, of=Select(at(mask, ROW, COLUMN), op(name, at(x, ROW, COLUMN)), Const(0.0))))
+        for name in ("sin", "cos")
+    ]
+    made = fuse.run(graph(x, *equations, mask, *sums, outputs=["sin", "cos"], sizes=SIZES))
+    return [line for name in ("sin", "cos") for line in tensor_lines(made.tensors[name])]
+
+
+def test_a_mask_of_positions_and_lengths_is_compared_wherever_it_is_read() -> None:
+    n = replace(given("n", "I"), type="int")
+    short = op("lt", COLUMN, at(n, ROW))
+    mask = replace(whole("mask", (ROW, COLUMN), op("and", op("le", COLUMN, ROW), short)), type="bool")
+    assert masked(n, mask=mask) == [
+        "sin[i] = sum[j] [j <= i and j < n[i]]*sin(x[i,j])",
+        "cos[i] = sum[j] [j <= i and j < n[i]]*cos(x[i,j])",
+    ]
+
+
+def test_a_mask_that_reads_along_its_rows_stays() -> None:
+    n = replace(given("n", "J"), type="int")
+    mask = replace(whole("mask", (ROW, COLUMN), op("le", at(n, COLUMN), ROW)), type="bool")
+    assert masked(n, mask=mask) == [
+        "sin[i] = sum[j] [mask[i,j]]*sin(x[i,j])",
+        "cos[i] = sum[j] [mask[i,j]]*cos(x[i,j])",
+    ]
 
 
 def test_a_map_is_not_computed_more_often_than_it_has_elements() -> None:
