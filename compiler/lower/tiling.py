@@ -13,6 +13,9 @@ as few rows as a block has they are still there then, even if all of them, being
 of the cache.
 
 Several such loops in one, as in a transposition of several matrices side by side, have all its rounds each to itself.
+
+What takes long is not computed there, a few elements at a time, but behind the turned copy, which lies in the place of
+the result: ``y[j,i] = x[i,j]`` for a block of rows, then ``y[j,i] = tanh(y[j,i])`` in vectors.
 """
 
 from __future__ import annotations
@@ -21,9 +24,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer, known
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, free_indices, fresh, op, reads
+from dlc.compiler.ir.expr import (
+    ONE,
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Read,
+    free_indices,
+    fresh,
+    op,
+    reads,
+    refresh,
+    replaced,
+)
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, expressions, statements
-from dlc.compiler.lower.fusion import Body
+from dlc.compiler.lower.fusion import Body, renamed
+from dlc.compiler.lower.rows import slow_parts
 
 _WIDE = 8  # the ways of a first cache: so many lines of one set are there at a time
 _LONG = 64  # rounds of the loop that the lines are kept for
@@ -53,8 +70,13 @@ def _blocked(statement: Statement) -> Body:
 def _in_blocks(nest: Sequence[For], pair: int) -> For:
     outer, inner = nest[pair], nest[-1]
     length, width = _block(outer, _LONG), _block(inner, _WIDE)
-    body: Body = (_within(outer, length.index, _LONG, (_within(inner, width.index, _WIDE, inner.body),)),)
-    for loop in reversed((*nest[:pair], length, *nest[pair + 1 : -1], width)):
+    turned, rest = _turned_first(outer, inner)
+    block = _within(outer, length.index, _LONG, (_within(inner, width.index, _WIDE, turned),))
+    body: Body = (replace(width, body=(block,)),)
+    if rest:
+        row = {outer.index: refresh(outer.index), inner.index: refresh(inner.index)}
+        body += renamed((_within(outer, length.index, _LONG, (replace(inner, body=rest),)),), row)
+    for loop in reversed((*nest[:pair], length, *nest[pair + 1 : -1])):
         body = (replace(loop, body=body),)
     (made,) = body
     assert isinstance(made, For)
@@ -67,6 +89,20 @@ def _go_alone(loop: For) -> bool:
     if not all(isinstance(one, For) for one in loop.body) or not all(isinstance(one, For | Store) for one in inner):
         return False
     return _are_apart([loop], inner, list(_accesses(inner)))
+
+
+def _turned_first(outer: For, inner: For) -> tuple[Body, Body]:
+    """What is done in blocks, and what is done of it in rows: all and nothing, unless a function of the one element
+    that lies crosswise takes long.
+    """
+    (store, *others) = inner.body
+    if others or not isinstance(store, Store) or store.value.type != "real" or not slow_parts(store.value):
+        return inner.body, ()
+    found = [read for read in reads(store.value) if _lies_crosswise(read.subscripts, outer.index, inner.index)]
+    if len(set(found)) != 1 or found[0].type != "real" or store.buffer in {r.tensor for r in reads(store.value)}:
+        return inner.body, ()
+    here = Read(store.buffer, store.subscripts, "real")
+    return (replace(store, value=found[0]),), (replace(store, value=replaced(store.value, {found[0]: here})),)
 
 
 def _nest(loop: For) -> list[For]:
@@ -87,16 +123,17 @@ def _crossing(nest: Sequence[For]) -> int | None:
         return None
     along = any(_beside(subscripts[-1], inner.index, [inner.index]) for _, subscripts in accesses)
     for number, outer in enumerate(around):
-        crosswise = any(
-            outer.index in free_indices(subscripts[-1]) and _is_among(inner.index, subscripts[:-1])
-            for _, subscripts in accesses
-        )
+        crosswise = any(_lies_crosswise(subscripts, outer.index, inner.index) for _, subscripts in accesses)
         bounds = [bound for loop in nest[number:] for bound in (loop.start, loop.stop)]
         is_box = not any(loop.index in free_indices(bound) for loop in nest[number:] for bound in bounds)
         is_long = all((known(loop.index.size) or _WORTH) >= _WORTH for loop in (outer, inner))
         if along and crosswise and is_long and is_box and _are_apart(nest[number:], inner.body, accesses):
             return number
     return None
+
+
+def _lies_crosswise(subscripts: Sequence[Expr], outer: Index, inner: Index) -> bool:
+    return outer in free_indices(subscripts[-1]) and _is_among(inner, subscripts[:-1])
 
 
 def _is_among(index: Index, subscripts: Sequence[Expr]) -> bool:

@@ -23,8 +23,28 @@ def lowered(*tensors: Tensor, shards: int = 2, **changed: int) -> Program:
 @pytest.mark.parametrize(("width", "channels"), [(20, 70), (64, 8), (1, 1), (7, 129), (0, 4), (4, 0)])
 def test_a_transposition_goes_in_blocks(width: int, channels: int, shards: int) -> None:
     x = given("x", "C", "W")
-    y = whole("y", (W, C), op("tanh", at(x, C, W)))
+    y = whole("y", (W, C), mul(at(x, C, W), Const(2.0)))
     assert loops_in(lowered(x, y, shards=shards, W=width, C=channels)) == ["wt", "ct", "w", "c"]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize(("width", "channels"), [(20, 70), (64, 8), (1, 1), (7, 129), (0, 4), (4, 0)])
+def test_what_takes_long_is_computed_in_rows_behind_the_blocks(width: int, channels: int, shards: int) -> None:
+    x, row = given("x", "C", "W"), given("row", "W", "C")
+    y = whole("y", (W, C), op("tanh", mul(at(row, W, C), at(x, C, W))))
+    assert loops_in(lowered(x, row, y, shards=shards, W=width, C=channels)) == ["wt", "ct", "w", "c", "w", "c"]
+
+
+def test_axes_between_stay_around_both() -> None:
+    x = given("x", *NAMES)
+    y = whole("y", (N, W, H, C), op("exp", at(x, N, C, H, W)))
+    assert loops_in(lowered(x, y)) == ["n", "wt", "h", "ct", "w", "c", "w", "c"]
+
+
+def test_what_takes_long_of_two_turned_elements_stays_in_the_blocks() -> None:
+    x, z = given("x", "C", "W"), given("z", "C", "W")
+    y = whole("y", (W, C), op("tanh", mul(at(x, C, W), at(z, C, W))))
+    assert loops_in(lowered(x, z, y)) == ["wt", "ct", "w", "c"]
 
 
 def test_axes_between_stay_around() -> None:
