@@ -16,10 +16,11 @@ from typing import Any
 
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, free_indices, op, walk
 
-Monomial = tuple[Expr, ...]  # a product of atoms in the order of ``_key``; () is the constant
+Monomial = tuple[Expr, ...]  # a product of atoms in the order of ``order_key``; () is the constant
 
 
-def _key(node: Expr) -> tuple[Any, ...]:
+@lru_cache(maxsize=1 << 16)
+def order_key(node: Expr) -> tuple[Any, ...]:
     """A total order of expressions that depends on nothing but their structure and the order of index creation."""
     match node:
         case Index():
@@ -29,19 +30,16 @@ def _key(node: Expr) -> tuple[Any, ...]:
         case Const():
             return (2, str(type(node.value)), float(node.value))
         case Read():
-            return (3, node.tensor, *map(_key, node.subscripts))
+            return (3, node.tensor, *map(order_key, node.subscripts))
         case Op():
-            return (4, node.name, len(node.args), *map(_key, node.args))
+            return (4, node.name, len(node.args), *map(order_key, node.args))
         case Select():
-            return (5, *map(_key, node.children))
+            return (5, *map(order_key, node.children))
         case Reduce():
-            return (6, node.op, *map(_key, node.indices), _key(node.body))
+            return (6, node.op, *map(order_key, node.indices), order_key(node.body))
         case Solve():
-            return (7, *map(_key, node.indices), *map(_key, node.children))
+            return (7, *map(order_key, node.indices), *map(order_key, node.children))
     raise TypeError(type(node).__name__)
-
-
-order_key = lru_cache(maxsize=1 << 16)(_key)
 
 
 @dataclass(frozen=True)

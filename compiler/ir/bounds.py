@@ -275,6 +275,11 @@ def facts_of_all(conditions: Iterable[tuple[Expr, bool]], facts: Sequence[Polyno
         apart = [d for d in apart if d not in inside and -d not in inside]
 
 
+def tells(cond: Expr, holds: bool) -> bool:
+    """Whether it says anything of integers that the condition holds, or does not."""
+    return any(True for _ in _comparisons(cond, holds))
+
+
 def _comparisons(cond: Expr, holds: bool) -> Iterator[tuple[str, Polynomial]]:
     """What the condition says of polynomials: that they are 0 (``eq``), are not (``ne``), or are not negative."""
     match cond:

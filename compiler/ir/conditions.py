@@ -24,6 +24,7 @@ from dlc.compiler.ir.expr import (
     Size,
     number,
     op,
+    reads,
     transform,
     walk,
 )
@@ -116,7 +117,7 @@ def _chosen(value: Expr, asked: Const) -> Expr:
 
 
 def reads_nothing(cond: Expr) -> bool:
-    return not any(isinstance(node, Read | Reduce) for node in walk(cond))
+    return not reads(cond) and not any(isinstance(node, Reduce) for node in walk(cond))
 
 
 def certain(root: Expr) -> Mapping[Expr, None]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.ir.affine import Polynomial, integer, polynomial
-from dlc.compiler.ir.bounds import facts_of_all
+from dlc.compiler.ir.bounds import facts_of_all, tells
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, Size, free_indices, substitute, walk
 from dlc.compiler.ir.graph import Equation, Graph
+
+_MOST_WAYS = 32  # to a shared part of an expression that are told apart
 
 Facts = tuple[Polynomial, ...]
 Guards = tuple[tuple[Expr, bool], ...]  # conditions, and whether they hold
@@ -79,33 +81,49 @@ def places_of(graph: Graph, component: Sequence[str]) -> list[Place]:
 def guarded_reads(value: Expr) -> Iterator[tuple[Read, Facts]]:
     """Every read with what is known where it is evaluated; one that stands under several guards occurs as often."""
     known: dict[Guards, Facts] = {}
-    for read, guards in reads_under(value):
+    for read, guards in reads_under(value, tells):
         if guards not in known:
             known[guards] = tuple(facts_of_all(guards))
         yield read, known[guards]
 
 
-def reads_under(value: Expr) -> Iterator[tuple[Read, Guards]]:
-    """Every read with the guards around it, from the outermost to the innermost."""
-    done: set[tuple[Expr, Guards]] = set()
+def reads_under(value: Expr, matters: Callable[[Expr, bool], bool] | None = None) -> list[tuple[Read, Guards]]:
+    """Every read with the guards around it that matter, from the outermost to the innermost.
 
-    def visit(node: Expr, guards: Guards) -> Iterator[tuple[Read, Guards]]:
-        if (node, guards) in done:
-            return
-        done.add((node, guards))
+    What stands under some guards need not be looked at under more.  A shared part that stands under many different
+    ones is looked at under those that they have in common: the work grows with the nodes, not with the ways to them.
+    """
+    nodes = list(walk(value))
+    ways: dict[Expr, list[Guards]] = {node: [] for node in nodes}
+
+    def reach(node: Expr, guards: Guards) -> None:
+        now = set(guards)
+        if not any(now.issuperset(fewer) for fewer in ways[node]):
+            ways[node] = [*(one for one in ways[node] if not now.issubset(one)), guards]
+
+    def more(guards: Guards, cond: Expr, holds: bool) -> Guards:
+        return (*guards, (cond, holds)) if matters is None or matters(cond, holds) else guards
+
+    def descend(node: Expr, guards: Guards) -> None:
         match node:
             case Select(cond=cond, yes=yes, no=no):
-                yield from visit(cond, guards)
-                yield from visit(yes, (*guards, (cond, True)))
-                yield from visit(no, (*guards, (cond, False)))
+                reach(cond, guards)
+                reach(yes, more(guards, cond, True))
+                reach(no, more(guards, cond, False))
             case Op(name="and" | "or", args=args):
                 for arg in args:
-                    yield from visit(arg, guards)
-                    guards = (*guards, (arg, node.name == "and"))
+                    reach(arg, guards)
+                    guards = more(guards, arg, node.name == "and")
             case _:
-                if isinstance(node, Read):
-                    yield node, guards
                 for child in node.children:
-                    yield from visit(child, guards)
+                    reach(child, guards)
 
-    yield from visit(value, ())
+    reach(value, ())
+    for node in reversed(nodes):  # after all that it is part of
+        if len(ways[node]) > _MOST_WAYS:
+            first, *others = ways[node]
+            common = set(first).intersection(*others)
+            ways[node] = [tuple(guard for guard in first if guard in common)]
+        for guards in ways[node]:
+            descend(node, guards)
+    return [(node, guards) for node in nodes if isinstance(node, Read) for guards in reversed(ways[node])]

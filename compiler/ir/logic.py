@@ -118,14 +118,11 @@ def _conjunction(node: Expr) -> Expr | None:
         if arg is not TRUE:
             kept.append(arg)
     kept = list(dict.fromkeys(kept))
-    position = 0
-    while position < len(kept):
-        others = [cond for place, cond in enumerate(kept) if place != position and reads_nothing(cond)]
-        facts = facts_of_all([(cond, True) for cond in others])
-        if facts and is_comparison(kept[position]) and decide(kept[position], facts) is True:
-            del kept[position]
-        else:
-            position += 1
+    for cond in [cond for cond in kept if is_comparison(cond)]:
+        others = [other for other in kept if other is not cond and reads_nothing(other)]
+        facts = facts_of_all([(other, True) for other in others])
+        if facts and decide(cond, facts) is True:
+            kept.remove(cond)
     return conjunction(kept)
 
 
@@ -133,8 +130,7 @@ def _disjunction(node: Expr) -> Expr | None:
     assert isinstance(node, Op)
     kept: list[Expr] = []
     for arg in dict.fromkeys(node.args):
-        for earlier in kept:
-            arg = assumed(arg, earlier, holds=False)
+        arg = assumed(arg, op("or", *kept), holds=False) if kept else arg
         if arg is TRUE:
             return TRUE
         if arg is not FALSE:

@@ -12,14 +12,14 @@ has that many places, which are used in turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.dependences import Place, guarded_reads
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, substitute, transform
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, reads, substitute, transform
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Loop
 from dlc.compiler.ir.timings import Time
@@ -151,7 +151,8 @@ class Ring(NamedTuple):
 def rings(graph: Graph, loops: Iterable[Loop]) -> dict[str, Ring]:
     """The tensors of outermost loops of which only the last elements are needed at any time."""
     found: dict[str, Ring] = {}
-    readers = _readers(graph)
+    loops = list(loops)
+    readers = _readers(graph, {name for loop in loops for name in loop.times} - set(graph.roots))
     for loop in loops:
         for name, time in loop.times.items():
             if name not in graph.roots:
@@ -165,12 +166,14 @@ def rings(graph: Graph, loops: Iterable[Loop]) -> dict[str, Ring]:
 Reader = tuple[Place, Read, tuple[Polynomial, ...]]
 
 
-def _readers(graph: Graph) -> dict[str, list[Reader]]:
+def _readers(graph: Graph, names: Collection[str]) -> dict[str, list[Reader]]:
+    """What reads the tensors of these names."""
     found: dict[str, list[Reader]] = {}
     for tensor in graph.tensors.values():
         for number, equation in enumerate(tensor.equations):
-            for read, facts in guarded_reads(equation.value):
-                found.setdefault(read.tensor, []).append((Place(tensor.id, number), read, facts))
+            if any(read.tensor in names for read in reads(equation.value)):
+                for read, facts in guarded_reads(equation.value):
+                    found.setdefault(read.tensor, []).append((Place(tensor.id, number), read, facts))
     return found
 
 
