@@ -120,12 +120,20 @@ class _Counter:
     def _kernel(self, kernel: Kernel, place: _Place) -> None:
         count = self.found.setdefault(kernel.name, Count())
         count.runs += place.times
-        scope = {**place.scope, SHARD.tensor: 0, START.tensor: 0}
-        scope[STOP.tensor] = whole(kernel.split, place.scope) if kernel.split is not None else 0
-        inside = _Place(scope, place.trips, place.times, kernel.split is None)
+        extent = whole(kernel.split, place.scope) if kernel.split is not None else 0
         body = _Body(kernel, count, self._lengths, self._sizes[SHARDS.name])
-        body.run(kernel.body, inside)
+        for shard, start, stop in self._parts(kernel.split, extent):
+            scope = {**place.scope, SHARD.tensor: shard, START.tensor: start, STOP.tensor: stop}
+            body.run(kernel.body, _Place(scope, place.trips, place.times, kernel.split is None))
         body.settle()
+
+    def _parts(self, split: Expr | None, extent: int) -> list[tuple[int, int, int]]:
+        """What is run, by whom: of samples that are cut into shares the part of each shard, which may be whole samples
+        or pieces of them, and else everything at once."""
+        shards = self._sizes[SHARDS.name]
+        if split is None or SHARDS not in walk(split):
+            return [(0, 0, extent)]
+        return [(shard, extent * shard // shards, extent * (shard + 1) // shards) for shard in range(shards)]
 
 
 def _bounds_of(program: Program, steps: Iterable[Step]) -> set[Index]:
@@ -271,7 +279,8 @@ class _Body:
         elements = extent * prod(place.trips.get(index, 1) for index in loops)
         if any(SHARD in set(walk(part)) for part in subscripts):
             elements *= self._shards
-        key = tuple(subscripts), tuple(place.scope[i] for i in sorted(self._deciding & loops, key=lambda i: i.id))
+        decided = (place.scope[index] for index in sorted(self._deciding & loops, key=lambda index: index.id))
+        key = tuple(subscripts), place.scope[SHARD.tensor], tuple(decided)
         self._touched.setdefault((buffer, writes), {}).setdefault(key, elements)
 
     def settle(self) -> None:

@@ -250,3 +250,25 @@ def test_systems_count() -> None:
     found = explained("layer Solved(a[N,N'], b[N]) -> x[N]:\n    x[N] = solve(a[N,N'], b[N'])\n", {"N": 30})
     assert entry(found).flops >= 2 * 30**3 / 3
     assert any(choice.way == "LAPACK" for one in entry(found).rows for choice in one.choices)
+
+
+CONVOLUTION = """
+layer Convolved(x[N,C,H,W]; k[O,C,P,Q] ~ normal(0, 1)) -> y[N,O,H,W]:
+    index C = 32, O = 64, H = 16, W = 16, P = 3, Q = 3
+    y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("samples", "shards", "tiled", "direct"), [(4, 4, 4, 0), (1, 2, 0, 2), (3, 2, 2, 2), (1, 1, 1, 0), (0, 2, 0, 0)]
+)
+def test_samples_in_shares_are_told_from_whole_ones(samples: int, shards: int, tiled: int, direct: int) -> None:
+    """A shard that has a whole sample takes it apart into tiles, one that has a piece of it does not."""
+    found = [row for row in entry(explained(CONVOLUTION, {"N": samples}, shards, shards)).rows if row.kernel == "y"]
+    program = program_of(CONVOLUTION)
+    (region,) = next(one for one in program.entries if one.name == "forward").regions
+    count = counting.counts(program, region.steps, all_sizes(program, {"N": samples}, shards))
+    products = [product for one in count.values() for product in one.products]
+    assert sum(one.times for one in products if one.is_in_tiles) == tiled
+    assert sum(one.times for one in products if not one.is_in_tiles) == direct
+    assert any("Winograd" in choice.way for row in found for choice in row.choices) == bool(tiled)
