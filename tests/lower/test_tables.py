@@ -109,8 +109,9 @@ def test_many_small_products_become_one() -> None:
     y[n,o,h,p,w,q] = k[c,o,p,q]*x[n,c,h,w]
 """
     plain = graph_of(text, sizes=tuple(zip("COPQHW", (32, 8, 2, 2, 8, 8), strict=True)))
-    program = lower({"forward": pipeline.entries(plain)["forward"]})
+    made = pipeline.entries(plain)["forward"]
+    program = lower({"forward": made})
     (body,) = (kernel.body for kernel in program.kernels.values())
     (product,) = (one for one in statements(body) if isinstance(one, Matmul))
     assert isinstance(product.c.row, Steps) and isinstance(product.c.column, Steps)
-    agree(plain, program, drawn(plain, {"N": 3}), {"N": 3}, tolerance=1e-11)
+    agree(made, program, drawn(made, {"N": 3}), {"N": 3}, tolerance=1e-11)
