@@ -25,6 +25,7 @@ from dlc.compiler.ir.loops import (
     statements,
 )
 from dlc.compiler.ir.printer import expression_text
+from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.nests import volume
 
@@ -126,9 +127,9 @@ def _added_product(value: Expr) -> tuple[Expr, Expr] | None:
     if not (isinstance(value, Op) and value.name == "add"):
         return None
     for term in value.args:
-        inner = term.yes if isinstance(term, Select) else term
-        if isinstance(inner, Op) and inner.name == "mul" and len(inner.args) == 2:
-            left, right = inner.args
+        factors = guarded_product(term).factors
+        if len(factors) == 2:
+            left, right = factors
             if any(read.subscripts for read in reads(left)) and any(read.subscripts for read in reads(right)):
                 return left, right
     return None

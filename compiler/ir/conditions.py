@@ -22,6 +22,7 @@ from dlc.compiler.ir.expr import (
     Reduce,
     Select,
     Size,
+    identity_of,
     number,
     op,
     reads,
@@ -87,6 +88,11 @@ def guard_of(value: Expr, otherwise: Expr | None = None) -> tuple[Expr, Expr]:
     if isinstance(value, Select) and (value.no is otherwise if otherwise is not None else is_zero(value.no)):
         return value.cond, value.yes
     return TRUE, value
+
+
+def guard_inside(node: Reduce) -> tuple[Expr, Expr]:
+    """``(cond, body)``: the reduction takes in the body, where the condition holds."""
+    return guard_of(node.body, identity_of(node.op, node.body.type))
 
 
 def is_choice(value: Expr) -> bool:

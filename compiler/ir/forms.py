@@ -10,8 +10,9 @@ from __future__ import annotations
 from math import prod
 
 from dlc.compiler.ir.affine import known, polynomial
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Reduce, Select, Solve, free_indices, reads, walk
+from dlc.compiler.ir.expr import Expr, Index, Reduce, Solve, free_indices, reads, walk
 from dlc.compiler.ir.graph import Equation, Graph
+from dlc.compiler.ir.products import guarded_product
 
 
 def is_extracted(graph: Graph) -> list[str]:
@@ -51,12 +52,10 @@ def matrices(equation: Equation) -> tuple[Expr, Expr] | None:
     value = equation.value
     if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
         return None
-    body = value.body
-    if isinstance(body, Select) and isinstance(body.no, Const) and body.no.value == 0:
-        body = body.yes
-    if not (isinstance(body, Op) and body.name == "mul" and len(body.args) == 2):
+    factors = guarded_product(value.body).factors
+    if len(factors) != 2:
         return None
-    first, second = body.args
+    first, second = factors
     left, right = set(free_indices(first)), set(free_indices(second))
     summed, free = set(value.indices), set(equation.indices)
     is_one = summed <= left & right and bool((left - right) & free) and bool((right - left) & free)

@@ -14,7 +14,7 @@ from math import inf, prod
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import guard_of
-from dlc.compiler.ir.expr import TRUE, Const, Expr, Op, Read, Reduce, Select, identity_of, substitute
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, Select, identity_of, substitute
 from dlc.compiler.ir.scaled import GREATEST
 
 LEAST = 1e-37  # normal in float32
@@ -94,9 +94,7 @@ def _has_a_one(node: Reduce, definition: Definition) -> bool:
     if not (isinstance(greatest, Reduce) and greatest.op == "max" and len(greatest.indices) == len(node.indices)):
         return False
     names: dict[Expr, Expr] = dict(zip(greatest.indices, node.indices, strict=True))
-    body, held = substitute(greatest.body, names), TRUE
-    if isinstance(body, Select) and body.no is identity_of("max", "real"):
-        body, held = body.yes, body.cond
+    held, body = guard_of(substitute(greatest.body, names), identity_of("max", "real"))
     return held is cond and _unbounded(body) is number
 
 

@@ -1,12 +1,27 @@
-"""Products of quotients taken apart and put together, and sums of them."""
+"""Products, with what divides them and the conditions under which they count, taken apart and put together; and sums of
+them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+from dlc.compiler.ir.conditions import conjuncts, guard_of
 from dlc.compiler.ir.expr import Const, Expr, Op, op
 
 _ONE = Const(1.0)
+
+
+class GuardedProduct(NamedTuple):
+    """``[c and ..]*(a*b*..)``: nothing where a condition does not hold."""
+
+    conditions: tuple[Expr, ...]
+    factors: tuple[Expr, ...]
+
+
+def guarded_product(node: Expr) -> GuardedProduct:
+    cond, body = guard_of(node)
+    return GuardedProduct(conjuncts(cond), body.args if isinstance(body, Op) and body.name == "mul" else (body,))
 
 
 def factors_of(node: Expr) -> tuple[list[Expr], list[Expr]]:

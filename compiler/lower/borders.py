@@ -31,9 +31,9 @@ from dlc.compiler.ir.expr import (
     transform,
 )
 from dlc.compiler.ir.graph import Equation
+from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.safety import Sizes, reads_in_range
 from dlc.compiler.lower.nests import volume
-from dlc.compiler.lower.ranges import guarded
 
 _COMPARISONS = ("lt", "le", "eq", "ne")
 
@@ -139,10 +139,9 @@ def guarded_factors(
     value = equation.value
     if not isinstance(value, Reduce) or value.op != "sum" or value.type != "real":
         return
-    conditions, body = guarded(value)
+    conditions, factors = guarded_product(value.body)
     if reads(*conditions):
         return
-    factors = body.args if isinstance(body, Op) and body.name == "mul" else (body,)
     for number, factor in enumerate(factors if conditions else ()):
         others = (*factors[:number], *factors[number + 1 :])
         if isinstance(factor, Read) and all(reads_in_range(other, sizes, (), facts) for other in others):

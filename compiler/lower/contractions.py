@@ -16,7 +16,6 @@ from dlc.compiler.ir.expr import (
     Const,
     Expr,
     Index,
-    Op,
     Read,
     Reduce,
     Select,
@@ -24,6 +23,7 @@ from dlc.compiler.ir.expr import (
     op,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.lower.layouts import Layout, layout
 from dlc.compiler.lower.nests import volume
@@ -111,28 +111,25 @@ def _factors(body: Expr, sizes: Mapping[str, Sequence[Expr]], over: frozenset[In
     """The two factors of a product; conditions around it go to the first factor that has their indices, and to the
     other one where it reads out of range without them.
     """
-    conditions: list[Expr] = []
-    if isinstance(body, Select) and isinstance(body.no, Const) and body.no.value == 0:
-        conditions = list(body.cond.args) if isinstance(body.cond, Op) and body.cond.name == "and" else [body.cond]
-        body = body.yes
-    if not (isinstance(body, Op) and body.name == "mul" and len(body.args) == 2):
+    conditions, factors = guarded_product(body)
+    if len(factors) != 2:
         return None
     guarded: list[list[Expr]] = [[], []]
-    free = [set(free_indices(factor)) for factor in body.args]
+    free = [set(free_indices(factor)) for factor in factors]
     for cond in conditions:
         needed = set(free_indices(cond)) - over
         place = next((n for n in (0, 1) if needed <= free[n]), None)
         if place is None:
             return None
         guarded[place].append(cond)
-    for conds, factor, indices in zip(guarded, body.args, free, strict=True):
+    for conds, factor, indices in zip(guarded, factors, free, strict=True):
         if needs_more(factor, sizes, conds, conditions):
             conds[:] = [cond for cond in conditions if set(free_indices(cond)) - over <= indices]
             if needs_more(factor, sizes, conds, conditions):
                 return None
     pair = [
         Select(op("and", *conds), factor, Const(0.0)) if conds else factor
-        for factor, conds in zip(body.args, guarded, strict=True)
+        for factor, conds in zip(factors, guarded, strict=True)
     ]
     return pair[0], pair[1]
 

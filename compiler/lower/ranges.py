@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.conditions import conjuncts
+from dlc.compiler.ir.conditions import conjuncts, guard_inside
 from dlc.compiler.ir.expr import (
     TRUE,
     ZERO,
@@ -19,9 +19,7 @@ from dlc.compiler.ir.expr import (
     Index,
     Op,
     Reduce,
-    Select,
     free_indices,
-    identity_of,
     op,
     reads,
 )
@@ -45,12 +43,10 @@ def better(reduction: str, best: Expr, candidate: Expr) -> Expr:
 
 def guarded(value: Reduce) -> tuple[list[Expr], Expr]:
     """The conditions under which the body counts, and the body under them."""
-    body = value.body
-    if isinstance(body, Select) and body.no is identity_of(value.op, body.type):
-        return list(conjuncts(body.cond)), body.yes
-    if value.op == "any" and not isinstance(body, Const):
+    cond, body = guard_inside(value)
+    if cond is TRUE and value.op == "any" and not isinstance(body, Const):
         return list(conjuncts(body)), TRUE
-    return [], body
+    return list(conjuncts(cond)), body
 
 
 def loops(indices: Sequence[Index], body: tuple[Statement, ...]) -> tuple[Statement, ...]:

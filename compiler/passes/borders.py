@@ -43,6 +43,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_contraction, is_window
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
+from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "borders"
@@ -138,7 +139,7 @@ class _Copies:
         """What an element must be so that the reduction is as without it; None if nothing of that kind is known."""
         if body is one:
             return neutral
-        if reduction == "sum" and isinstance(body, Op) and body.name == "mul" and one in body.args:
+        if reduction == "sum" and one in guarded_product(body).factors:
             return number(0, body.type)
         if any(_asks_for(cond, one) for cond in by_data):
             return _NOWHERE
@@ -146,8 +147,8 @@ class _Copies:
 
     def _are_numbers(self, body: Expr, around: Mapping[Expr, Expr]) -> bool:
         """Whether no factor is infinite or nan for what stands outside: 0 times that would not be 0."""
-        factors = body.args if isinstance(body, Op) and body.name == "mul" else ()
-        for factor in factors:
+        factors = guarded_product(body).factors
+        for factor in factors if len(factors) > 1 else ():
             if not isinstance(factor, Read) and any(one in around for one in reads(factor)):
                 value = self.simplified(substitute(factor, around))
                 if not isinstance(value, Const) or not isfinite(value.value):

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import facts_of, nonnegative
-from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_inside, guarded, is_comparison
 from dlc.compiler.ir.dependences import guarded_reads
 from dlc.compiler.ir.expr import (
     ZERO,
@@ -155,8 +155,7 @@ def _guard_at_root(value: Expr) -> tuple[Expr, Const | None]:
     if isinstance(value, Select) and isinstance(value.no, Const):
         return value.cond, value.no
     if isinstance(value, Reduce) and value.op in _BOUNDED:
-        identity = identity_of(value.op, value.type)
-        return guard_of(value.body, identity)[0], identity
+        return guard_inside(value)[0], identity_of(value.op, value.type)
     return Const(True), None
 
 
@@ -185,7 +184,7 @@ def _over_shorter_sums(tensor: Tensor, facts: Sequence[Polynomial], simplified: 
     def change(node: Expr) -> Expr | None:
         if not isinstance(node, Reduce) or node.op not in _BOUNDED:
             return None
-        cond, _ = guard_of(node.body, identity_of(node.op, node.type))
+        cond, _ = guard_inside(node)
         ranges = {index: _range_of(index, cond, facts) for index in node.indices}
         if not any(ranges.values()):
             return None

@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.alike import form
-from dlc.compiler.ir.conditions import guard_of
 from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import (
     Const,
@@ -42,6 +41,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique
+from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.recurrence import conflicts
 from dlc.compiler.ir.safety import reads_in_range
 
@@ -180,8 +180,7 @@ class _Stacking:
         if not (equation.is_whole and is_contraction(equation)):
             return
         assert isinstance(equation.value, Reduce)
-        _, body = guard_of(equation.value.body)
-        left, right = body.children
+        left, right = guarded_product(equation.value.body).factors
         for own, shared in ((left, right), (right, left)):
             if isinstance(own, Read) and own is not shared and self.is_copyable(own):
                 yield _Product(tensor, equation, shared, own)
