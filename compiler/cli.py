@@ -383,9 +383,9 @@ def verify(specs: tuple[str, ...], points: int, seed: int, definitions: tuple[tu
 @model_option
 def train(spec: str, definitions: tuple[tuple[str, Any], ...], dtype: str, model: str | None, **options: Any) -> None:
     """Train the model of SPEC."""
-    from dlc.compiler import driver
+    from dlc.compiler import training
 
-    driver.train(spec, dtype=dtype, model=model, **split_definitions(definitions), **options)
+    training.train(spec, dtype=dtype, model=model, **split_definitions(definitions), **options)
 
 
 @commands.command()

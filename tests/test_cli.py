@@ -17,7 +17,7 @@ from dlc.compiler import cli
 
 
 class Driver(types.SimpleNamespace):
-    """Stands in for `dlc.compiler.driver`: notes the calls."""
+    """Stands in for `dlc.compiler.driver` and `dlc.compiler.training`: notes the calls."""
 
     def __init__(self, **functions: Callable) -> None:
         super().__init__(calls=[], **functions)
@@ -33,8 +33,9 @@ class Driver(types.SimpleNamespace):
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     stand_in = Driver()
-    monkeypatch.setattr(dlc.compiler, "driver", stand_in, raising=False)
-    monkeypatch.setitem(sys.modules, "dlc.compiler.driver", stand_in)
+    for name in ("driver", "training"):
+        monkeypatch.setattr(dlc.compiler, name, stand_in, raising=False)
+        monkeypatch.setitem(sys.modules, f"dlc.compiler.{name}", stand_in)
     return stand_in
 
 
