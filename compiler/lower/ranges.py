@@ -18,13 +18,16 @@ from dlc.compiler.ir.expr import (
     Expr,
     Index,
     Op,
+    Read,
     Reduce,
     free_indices,
     op,
     reads,
+    substitute,
 )
 from dlc.compiler.ir.loops import For, If, Statement
 
+_BEYOND = 1 << 50  # no size is so large
 _COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
 
 
@@ -109,25 +112,40 @@ def _solved(cond: Expr, index: Index, given: Collection[Expr] = ()) -> tuple[lis
         return solved_for(slack, index)
     parts = slack.split(index)
     factor = parts[0].value if parts is not None else None
-    if parts is None or factor not in (1, -1):
+    if parts is None or factor not in (1, -1) or not _is_told(slack):
         return None
     exactly = parts[1] * -factor
-    return [exactly], [exactly + 1]
+    return [_of_small(exactly)], [_of_small(exactly + 1)]
 
 
 def solved_for(slack: Polynomial, index: Index) -> tuple[list[Polynomial], list[Polynomial]] | None:
     """``(lower bounds, exclusive upper bounds)`` on ``index`` that say that ``slack`` is not negative."""
     parts = slack.split(index)
     factor = parts[0].value if parts is not None else None
-    if parts is None or not factor:
+    if parts is None or not factor or not _is_told(slack):
         return None
     if factor > 0:
-        return [_quotient(-parts[1] + factor - 1, factor)], []
-    return [], [_quotient(parts[1], -factor) + 1]
+        return [_of_small(_quotient(-parts[1] + factor - 1, factor))], []
+    high = _quotient(parts[1], -factor) + 1
+    return [], [high if isinstance(high.expression(), Read) else _of_small(high)]
 
 
 def _quotient(value: Polynomial, divisor: int) -> Polynomial:
     return value if divisor == 1 else polynomial(op("floordiv", value.expression(), Const(divisor)))
+
+
+def _is_told(slack: Polynomial) -> bool:
+    """Whether at most one number is read, and is what it is: a multiple of it may have overflowed."""
+    found = [(atom, monomial, factor) for monomial, factor in slack.terms for atom in monomial if reads(atom)]
+    return not found or (len(found) == 1 and len(found[0][1]) == 1 and abs(found[0][2]) == 1)
+
+
+def _of_small(bound: Polynomial) -> Polynomial:
+    """The bound, of data that does not overflow when something is added to it: what no size reaches is as good."""
+    value = bound.expression()
+    least, most = Const(-_BEYOND), Const(_BEYOND)
+    clamped: dict[Expr, Expr] = {read: op("max", op("min", read, most), least) for read in reads(value)}
+    return polynomial(substitute(value, clamped)) if clamped else bound
 
 
 def extreme(name: str, bounds: Sequence[Polynomial], facts: Sequence[Polynomial] = ()) -> Expr:
