@@ -139,11 +139,6 @@ class Diagnostics:
     def has_errors(self) -> bool:
         return any(diagnostic.severity is Severity.ERROR for diagnostic in self._found)
 
-    def raise_if_errors(self) -> None:
-        """Raise `CompileError` with everything collected, if anything of it is an error."""
-        if self.has_errors:
-            raise CompileError(self._found)
-
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(sorted_unique(self._found))
 

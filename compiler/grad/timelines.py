@@ -18,13 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, equal, guessed, polynomial
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import clocks
 from dlc.compiler.ir.timings import Time
 
-_USUAL_SIZE = 64
 _FEWEST_STEPS = 4  # of a recurrence that is worth cutting into segments
 
 
@@ -77,8 +76,7 @@ def _clock(graph: Graph, component: tuple[str, ...]) -> _Clock | None:
     for times, back in clocks(graph, component):
         if not all(can_be_placed(graph.tensors[name], time.axis) for name, time in times.items()):
             continue
-        extents = [known(graph.tensors[name].sizes[time.axis]) for name, time in times.items()]
-        steps = max(_USUAL_SIZE if extent is None else extent for extent in extents)
+        steps = max(guessed(graph.tensors[name].sizes[time.axis]) for name, time in times.items())
         if steps >= _FEWEST_STEPS and (best is None or steps > best[0]):
             best = steps, _Clock(times, back)
     return best[1] if best is not None else None

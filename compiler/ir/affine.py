@@ -16,6 +16,7 @@ from typing import Any
 
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, free_indices, op, walk
 
+_USUAL_SIZE = 64
 Monomial = tuple[Expr, ...]  # a product of atoms in the order of ``order_key``; () is the constant
 
 
@@ -260,6 +261,12 @@ def equal(left: Expr, right: Expr) -> bool:
 def known(node: Expr) -> int | None:
     """The value of an integer expression that is a number."""
     return polynomial(node).value
+
+
+def guessed(node: Expr) -> int:
+    """The value of an integer expression that is a number, else that of a usual size: for weighing only."""
+    value = known(node)
+    return _USUAL_SIZE if value is None else value
 
 
 def size_symbols(node: Expr) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.affine import guessed
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.dependences import Dependence, Place, dependences, places_of
 from dlc.compiler.ir.expr import Reduce, walk
@@ -29,7 +29,6 @@ from dlc.compiler.ir.timings import Time, Timings, reduced
 
 _MOST_FINDS = 400  # orders tried for one component
 _MOST_CLOCKS = 16  # looked at for one component
-_USUAL_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,7 @@ class _Search:
 
     def rounds(self, times: Mapping[str, Time]) -> int:
         """How often a loop runs, at a guess where a size is not known."""
-        extents = [known(self.graph.tensors[name].sizes[time.axis]) for name, time in times.items()]
-        return max(_USUAL_SIZE if extent is None else extent for extent in extents)
+        return max(guessed(self.graph.tensors[name].sizes[time.axis]) for name, time in times.items())
 
     def at_one_time(self, edge: Dependence, times: Mapping[str, Time]) -> Dependence:
         distance = self.timings.distance(edge, times)

@@ -145,6 +145,13 @@ def finish(
         return name, lead
 
     draft.body = kept(draft.body, row, names)
+    _shrink(draft, mine, buffers, split is not None)
+    _share_out(draft, split, buffers, names)
+    draft.body = (*draft.before, *_in_blocks(draft), *draft.after)
+
+
+def _shrink(draft: Draft, mine: set[str], buffers: dict[str, Buffer], is_split: bool) -> None:
+    """Drop what the kernel alone touched and touches no more, and the axes of which one element is alive at a time."""
     alive = touches(draft.body)
     for key in [key for key in buffers if key in mine]:
         if key not in alive:
@@ -155,23 +162,30 @@ def finish(
             continue
         left = tuple(size for axis, size in enumerate(buffers[key].sizes) if axis not in axes)
         instead: tuple[Expr, ...] = ()
-        if split is not None:
+        if is_split:
             instead, left = a_piece_each(left)
         draft.body = with_axes_dropped(draft.body, key, axes, instead)
         buffers[key] = replace(buffers[key], sizes=left)
-    pair = _split_pair(draft) if split is not None else None
+
+
+def _share_out(
+    draft: Draft, split: tuple[Index, ...] | None, buffers: dict[str, Buffer], names: Callable[[str], str]
+) -> None:
+    """Have every shard compute its part, if the kernel may be split."""
+    if split is None:
+        return
+    pair = _split_pair(draft)
     if pair is not None:
         draft.body = _restricted_pair(draft.body)
         draft.split = polynomial(op("mul", *(index.size for index in pair))).expression()
         draft.is_split_twice = True
-    elif split is not None and (shares := _shares(draft, buffers, names)) is not None:
+    elif (shares := _shares(draft, buffers, names)) is not None:
         draft.body = shares
         draft.split = op("mul", split[0].size, SHARDS)
         draft.is_split_twice = True
-    elif split is not None:
+    else:
         draft.body = _restricted(draft.body, split)
         draft.split = split[0].size
-    draft.body = (*draft.before, *_in_blocks(draft), *draft.after)
 
 
 def _in_blocks(draft: Draft) -> Body:

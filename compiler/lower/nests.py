@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from dlc.compiler.ir.affine import Polynomial, equal, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, equal, guessed, known, polynomial
 from dlc.compiler.ir.bounds import positive
 from dlc.compiler.ir.conditions import conjuncts
 from dlc.compiler.ir.expr import (
@@ -255,15 +255,12 @@ def is_unit(read: Read, index: Index) -> bool:
 
 # -- cost ------------------------------------------------------------------------------------------------------------
 
-_USUAL_SIZE = 64  # stands for a size that is not known
-
 
 def volume(indices: Sequence[Index]) -> int:
     """The number of iterations, with an assumption for sizes that are not known."""
     result = 1
     for index in indices:
-        size = known(index.size)
-        result *= _USUAL_SIZE if size is None else max(size, 1)
+        result *= max(guessed(index.size), 1)
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -133,7 +133,3 @@ def evaluate(context: Context, node: ast.Expression) -> Expr:
         return RULES[type(node)](context, node)
     finally:
         build.depth -= 1
-
-
-def spans_of(nodes: Sequence[ast.Node]) -> list[Span]:
-    return [node.span for node in nodes]
