@@ -30,6 +30,7 @@ from dlc.compiler.ir.loops import (
     Matmul,
     Statement,
     Store,
+    expressions,
     statements,
     written,
 )
@@ -277,12 +278,26 @@ def _multiplies_at(draft: Draft, index: Index) -> bool:
 
 
 def _writes_at(draft: Draft, index: Index) -> bool:
-    """Whether all that the loop stores stands at the index, or at the shard, on some axis: shards then write to
-    disjoint places.
+    """Whether all that the loop stores stands at the index, or at the shard, on some axis, wherever it reads it too:
+    shards then write to disjoint places, and none needs what another one has written, such as the step before.
     """
-    places = [s.subscripts for s in statements(draft.body) if isinstance(s, Store)]
-    places += [s.c.piece for s in statements(draft.body) if isinstance(s, Matmul)]
-    return bool(places or draft.after) and all(any(e in (index, SHARD) for e in place) for place in places)
+    found = list(statements(draft.body))
+    stored: dict[str, list[tuple[Expr, ...]]] = {}
+    for store in found:
+        if isinstance(store, Store):
+            stored.setdefault(store.buffer, []).append(store.subscripts)
+    for read in reads(*(one for statement in found for one in expressions(statement))):
+        if read.tensor in stored:
+            stored[read.tensor].append(read.subscripts)
+    pieces = [[one.c.piece] for one in found if isinstance(one, Matmul)]
+    groups = [*stored.values(), *pieces]
+    return bool(groups or draft.after) and all(_share_an_axis(places, index) for places in groups)
+
+
+def _share_an_axis(places: Sequence[tuple[Expr, ...]], index: Index) -> bool:
+    """Whether the index, or the shard, stands at one and the same axis of all places."""
+    axes = range(min(map(len, places)))
+    return any(all(place[axis] in (index, SHARD) for place in places) for axis in axes)
 
 
 def _loops_storing(body: Body) -> tuple[Index, ...]:

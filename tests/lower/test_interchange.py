@@ -6,7 +6,7 @@ import pytest
 from building import add, at, given, index, mul, when
 from lower.agreement import agreeing, loops_in
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Size, op
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, Size, op
 from dlc.compiler.ir.graph import Equation, Tensor, whole
 from dlc.compiler.ir.loops import Program, Repeat
 
@@ -46,6 +46,14 @@ def test_a_single_row_is_one_kernel() -> None:
     x = given("x", "T")
     program = agreeing(x, running(x), sizes=SIZES)
     assert (loops_in(program), rounds(program)) == (["t"], 0)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_shards_do_not_share_the_rounds_of_what_stands_at_its_round(shards: int) -> None:
+    x = given("x", "T")
+    before = Read("h", (add(T, Const(-1)),), "real")
+    value = Select(op("le", Const(1), T), op("max", before, at(x, T)), at(x, T))
+    agreeing(x, whole("h", (T,), value), sizes={**SIZES, "T": 11}, shards=shards)
 
 
 def test_what_reads_a_row_joins_it() -> None:
