@@ -8,7 +8,7 @@ over.  Where the factors are read from is decided in ``products.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.ir.affine import Polynomial
@@ -24,10 +24,12 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.products import guarded_product
-from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.lower.layouts import Layout, layout
 from dlc.compiler.lower.nests import volume
 from dlc.compiler.lower.ranges import band, guarded
+
+NeedsMore = Callable[[Expr, Sequence[Expr], Sequence[Expr]], bool]
+"""Whether an expression reads in range where all of the second conditions hold, and perhaps not where the first do."""
 
 _BAND = 4  # a product does this many multiplications in the time that a loop needs for one
 
@@ -64,18 +66,18 @@ class Contraction:
 def contraction(
     tensor: Tensor,
     equation: Equation,
-    sizes: Mapping[str, Sequence[Expr]],
+    needs_more: NeedsMore,
     over: frozenset[Index],
     smallest: int,
 ) -> Contraction | None:
     """The equation as a matrix product, or None if it is none; in a recurrence at one time, which the indices ``over``
     tell.  One product, for one value of the batch indices, has at least ``smallest`` multiplications: calls for fewer
-    take longer than loops.  ``sizes`` are those of the tensors that it reads.
+    take longer than loops.  ``needs_more`` knows what a factor needs to read in range.
     """
     value = equation.value
     if not (isinstance(value, Reduce) and value.op == "sum" and value.type == "real"):
         return None
-    factors = _factors(value.body, sizes, over)
+    factors = _factors(value.body, needs_more, over)
     if factors is None:
         return None
     reduced = set(value.indices)
@@ -107,7 +109,7 @@ def _is_banded(value: Reduce) -> bool:
     return any(width is not None and _BAND * width <= extent for width, extent in widths)
 
 
-def _factors(body: Expr, sizes: Mapping[str, Sequence[Expr]], over: frozenset[Index]) -> tuple[Expr, Expr] | None:
+def _factors(body: Expr, needs_more: NeedsMore, over: frozenset[Index]) -> tuple[Expr, Expr] | None:
     """The two factors of a product; conditions around it go to the first factor that has their indices, and to the
     other one where it reads out of range without them.
     """
@@ -123,9 +125,9 @@ def _factors(body: Expr, sizes: Mapping[str, Sequence[Expr]], over: frozenset[In
             return None
         guarded[place].append(cond)
     for conds, factor, indices in zip(guarded, factors, free, strict=True):
-        if needs_more(factor, sizes, conds, conditions):
+        if needs_more(factor, conds, conditions):
             conds[:] = [cond for cond in conditions if set(free_indices(cond)) - over <= indices]
-            if needs_more(factor, sizes, conds, conditions):
+            if needs_more(factor, conds, conditions):
                 return None
     pair = [
         Select(op("and", *conds), factor, Const(0.0)) if conds else factor

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.dependences import Place
+from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import (
     Const,
     Expr,
@@ -24,6 +25,7 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
+from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
@@ -101,7 +103,7 @@ class _Drafting:
         for name in steady_factors(self.graph):
             self.stored[name] = replace(self.stored[name], sizes=spread(graph.tensors[name].sizes))
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
-        self.facts = _facts(graph)
+        self.facts, self.bounds = _facts(graph), bounds_of(graph)
         self.added: list[Tensor] = []
         self.beside = _beside_copies(graph)
         self.needed = needed(graph, self._reads_all, _times(self.orders.values()))
@@ -120,7 +122,10 @@ class _Drafting:
         """The equation as a matrix product; where its implementation is forced, however small it is."""
         if self.ways.gemm == "loops":
             return None
-        return contraction(tensor, equation, self.sizes, frozenset(over), self.ways.smallest)
+        return contraction(tensor, equation, self._needs_more, frozenset(over), self.ways.smallest)
+
+    def _needs_more(self, value: Expr, some: Sequence[Expr], every: Sequence[Expr]) -> bool:
+        return needs_more(value, self.sizes, some, every, self.graph.facts, self.bounds)
 
     def run(self) -> Drafts:
         level = Level(Packer(self.sizes, self.fresh_id, formulas=self.formulas))

@@ -21,14 +21,20 @@ SPECS = {
     "a row, inside": "(x[I,J], u[I]) -> s[J]:\n    s[j] = prod[i : j + 2 <= i and u[i-2] > 0] x[i,j]",
     "a place that is data": "(z[I] : int, u[T], e[I]) -> p[T]:\n    p[t] = max[i : z[i] == t and u[t] > 0] e[i]",
     "the choice of a minimum": "(w[D,D']) -> y[D]:\n    y[d] = min(w[d,pad(d-1)], -1.5)",
+    "rows from a place that is data": "(a[H,I,J], b[D,T], n[I] in T) -> y[H,I,D]:\n"
+    "    y[h,i,d] = [j + n[i] < |T|]*a[h,i,j]*b[d,j+n[i]]",
+    "columns from a greatest element": "(a[I,J], b[D,T], s[T]) -> y[I,D]:\n"
+    "    n = argmax[t] s[t]\n    y[i,d] = [j + n < |T|]*a[i,j]*b[d,j+n]",
     "attention": "(q[T,D], x[T,D], on[T] : bool) -> s[T,D]:\n"
     "    a[t,t'] = (exp(q[t,d]*x[t',d]) if t' < t and on[t-1] else 0)\n    s[t,d] = a[t,t']*x[t',d]",
 }
-SIZES = {"S": 4, "T": 5, "I": 5, "J": 9, "D": 4}
+SIZES = {"S": 4, "T": 5, "H": 8, "I": 5, "J": 9, "D": 4}
 
 
 def drawn(tensor: Tensor, random: np.random.Generator) -> np.ndarray:
     shape = [size_value(size, SIZES) for size in tensor.sizes]
+    if tensor.bound is not None:
+        return random.integers(0, size_value(tensor.bound, SIZES), shape)
     if tensor.type == "int":
         return random.integers(-2, 8, shape)  # beyond the places that there are
     return random.random(shape) < 0.5 if tensor.type == "bool" else random.normal(size=shape)
