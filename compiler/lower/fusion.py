@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import Polynomial, equal, polynomial
+from dlc.compiler.ir.affine import Polynomial, equal
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import compared_choice, is_choice, is_comparison
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, op, reads, substitute, transform, walk
@@ -32,6 +32,7 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
+from dlc.compiler.lower.strides import hides_vectors, step_of
 
 Body = tuple[Statement, ...]
 
@@ -149,7 +150,7 @@ def merged(first: For, second: For) -> For | None:
     """One loop that does both, or None."""
     if not (equal(first.start, second.start) and equal(first.stop, second.stop)):
         return None
-    if not _independent_across(first, second):
+    if not _independent_across(first, second) or hides_vectors(first, second):
         return None
     body = renamed(second.body, {second.index: first.index})
     return replace(first, body=joined(first.body, body))
@@ -210,7 +211,7 @@ def _stay_apart(mine: Sequence[Expr], i: Index, theirs: Sequence[Expr], j: Index
         return True
     if not within.isdisjoint(free_indices(op("add", *mine, *theirs))):
         return False
-    left, right = [_step(one, i) for one in mine], [_step(one, j) for one in theirs]
+    left, right = [step_of(one, i) for one in mine], [step_of(one, j) for one in theirs]
     known = [step for step in (*left, *right) if step is not None]
     factors = {factor for factor, _ in known}
     if len(known) != len(mine) + len(theirs) or len(factors) != 1:
@@ -218,13 +219,6 @@ def _stay_apart(mine: Sequence[Expr], i: Index, theirs: Sequence[Expr], j: Index
     (factor,) = factors
     apart = {one[1] - other[1] for one in left for other in right if one is not None and other is not None}
     return all(_never_a_multiple(one, abs(factor)) for one in apart)
-
-
-def _step(subscript: Expr, index: Index) -> tuple[int, Polynomial] | None:
-    """``(a, b)`` for a subscript ``a*index + b`` where ``a`` is a number other than 0."""
-    parts = polynomial(subscript).split(index)
-    factor = parts[0].value if parts is not None else None
-    return (factor, parts[1]) if parts is not None and factor else None
 
 
 def _never_a_multiple(distance: Polynomial, factor: int) -> bool:

@@ -28,7 +28,8 @@ from math import gcd, lcm, prod
 
 from dlc.compiler.ir.affine import integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
-from dlc.compiler.ir.conditions import guard_of
+from dlc.compiler.ir.bounds import nonnegative
+from dlc.compiler.ir.conditions import conjuncts, guard_of
 from dlc.compiler.ir.expr import (
     FALSE,
     ZERO,
@@ -43,6 +44,7 @@ from dlc.compiler.ir.expr import (
     fresh,
     identity_of,
     op,
+    reads,
     replaced,
     substitute,
     walk,
@@ -158,7 +160,56 @@ def _parts(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
             return ()
         if all(known(index.size) != 0 for index in part.indices):
             found.append(part)
-    return tuple(found)
+    inner, edges = zip(*map(_peeled, found), strict=True) if found else ((), ())
+    return (*inner, *(edge for group in edges for edge in group))  # loops over parts of one range can be one loop
+
+
+def _peeled(part: Equation) -> tuple[Equation, tuple[Equation, ...]]:
+    """The part where conditions on single indices hold, and what is left of it at the ends of their ranges, where it
+    has one value: ``2*i + 2 <= |H|`` for ``i < (|H| + 1) // 2`` holds for the first ``|H| // 2``.
+    """
+    edges: list[Equation] = []
+    for index in part.indices:
+        value = part.value
+        if not isinstance(value, Select) or not isinstance(value.no, Const):
+            break
+        tests = list(conjuncts(value.cond))
+        stops = {test: stop for test in tests if (stop := _stop(test, index)) is not None}
+        if len(set(stops.values())) != 1:
+            continue
+        stop = next(iter(stops.values()))
+        left = [test for test in tests if test not in stops]
+        rest = integer(op("add", index.size, op("neg", stop)))
+        if known(rest) != 0:
+            edges.append(_moved(replace(part, value=value.no), index, rest, stop))
+        inside = Select(op("and", *left), value.yes, value.no) if left else value.yes
+        part = _moved(replace(part, value=inside), index, stop, ZERO)
+    return part, tuple(edges)
+
+
+def _stop(test: Expr, index: Index) -> Expr | None:
+    """The end of the index where the condition, which is on nothing else, holds up to somewhere in its range."""
+    if not isinstance(test, Op) or test.name not in ("le", "lt") or free_indices(test) != (index,) or reads(test):
+        return None
+    slack = polynomial(test.args[1]) - polynomial(test.args[0]) - (1 if test.name == "lt" else 0)
+    parts = slack.split(index)
+    factor = parts[0].value if parts is not None else None
+    if parts is None or factor is None or factor >= 0:
+        return None
+    stop = integer(op("floordiv", (parts[1] - factor).expression(), Const(-factor)))
+    return stop if nonnegative(polynomial(stop)) and nonnegative(polynomial(index.size) - polynomial(stop)) else None
+
+
+def _moved(part: Equation, index: Index, extent: Expr, start: Expr) -> Equation:
+    """The part for so many values of an index from ``start`` on."""
+    number = fresh(extent, index.hint)
+    changes: dict[Expr, Expr] = {index: integer(op("add", number, start))}
+    return Equation(
+        tuple(number if one is index else one for one in part.indices),
+        tuple(integer(substitute(subscript, changes)) for subscript in part.subscripts),
+        substitute(part.value, changes),
+        part.span,
+    )
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def test_which_products_are_such(name: str) -> None:
 @pytest.mark.parametrize("open_", [{}, {"H": 0, "W": 0}], ids=["known", "open"])
 @pytest.mark.parametrize("name", ["bordered", "plain", "turned once", "channels last"])
 def test_values_and_derivatives(name: str, open_: dict[str, int]) -> None:
-    whole, found = graph(name, **open_), program(name, **open_)
+    whole, found = graph(name, **open_), program(name, "winograd", **open_)
     assert in_tiles(found) == IN_TILES[name]
     random, sizes = np.random.default_rng(3), {"N": 2, "H": 9, "W": 10}
     given = {}

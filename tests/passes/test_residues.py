@@ -13,8 +13,10 @@ from dlc.compiler import pipeline, semantics
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Expr, Op, free_indices, op, walk
 from dlc.compiler.ir.graph import Graph, Tensor, whole
+from dlc.compiler.ir.loops import For, Store, statements
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import bind_sizes, evaluate
+from dlc.compiler.lower import lower
 from dlc.compiler.passes import residues, simplify
 from dlc.compiler.source import Source
 from dlc.compiler.syntax.parse import parse
@@ -165,6 +167,24 @@ def normal(*shape: int) -> np.ndarray:
 def test_windows_of_images(name: str, geometry: tuple[int, int, int]) -> None:
     is_as_without_passes(made(pooled(name, *geometry)), {"x": normal(2, 1, 5, 7)})
     is_as_without_passes(made(pooled(name, *geometry), H=4, W=6), {"x": normal(2, 1, 4, 6)})
+
+
+def test_where_a_condition_holds_up_to_a_size_what_lies_behind_is_a_part() -> None:
+    found = pipeline.entries(made(pooled("MaxPool2d", 2, 2, 0)), wrt="*")["vjp"]
+    whole_, *edges = [line.split(" = ") for line in tensor_lines(found.tensors["d_x"])][3:]
+    assert "<=" not in whole_[1] and "<" not in whole_[1]
+    assert [value for _, value in edges] == ["0"] * 4
+    for sizes in ((1, 1), (3, 2), (2, 5), (4, 4)):
+        is_as_without_passes(made(pooled("MaxPool2d", 2, 2, 0)), {"x": normal(1, 2, *sizes)})
+
+
+def test_a_loop_stores_in_steps_in_one_row_only_if_its_length_is_open() -> None:
+    """LLVM cannot tell rows apart that lie so far apart as a size says, and takes no vectors of their elements."""
+    for sizes, rows in (({}, 1), ({"H": 8, "W": 8}, 2)):
+        graph_ = pipeline.entries(made(pooled("MaxPool2d", 2, 2, 0), **sizes), wrt="*")["vjp"]
+        loops_ = [s for k in lower({"vjp": graph_}).kernels.values() for s in statements(k.body) if isinstance(s, For)]
+        stored = [{s.subscripts[:-1] for s in one.body if isinstance(s, Store) and s.buffer == "d_x"} for one in loops_]
+        assert max(map(len, stored)) == rows
 
 
 @pytest.mark.parametrize("geometry", [(3, 2, 1, 1), (2, 3, 0, 1), (3, 2, 2, 2), (3, 3, 1, 2), (3, 4, 0, 3)], ids=str)
