@@ -198,7 +198,7 @@ class _Drafting:
     def _turned(self, level: Level, tensor: Tensor, equation: Equation, when: tuple[Expr, ...]) -> Equation:
         """The equation with copies in the place of what it would go through row by row."""
         copies_of: dict[Expr, Expr] = {}
-        for read, axes in (turned(equation) if level.outer is None else {}).items():
+        for read, axes in (turned(equation, self.sizes) if level.outer is None else {}).items():
             before = len(level.packer.tensors)
             lying = [place for place in level.packer.in_place(read) if place.strides[axes[-1]].value == 1]
             place = lying[0] if lying else level.packer.pack(read, axes, tensor, equation, axes[-1:])

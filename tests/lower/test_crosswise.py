@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from building import add, at, given, index, mul, sub, total
+from building import add, at, given, index, mul, sub, total, when
 from lower.agreement import agreeing
 
-from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, op
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.loops import Program
 
@@ -45,6 +45,13 @@ def test_axes_in_front_stay_in_front() -> None:
     x, z = given("x", "B", "U", "D"), given("z", "B", "J", "D")
     y = whole("y", (B, U, J), total(D, of=far(at(x, B, U, D), at(z, B, J, D))))
     assert copies(lowered(x, z, y)) == ["z.packed"]
+
+
+@pytest.mark.parametrize("guard", [J, D], ids=["rows", "terms"])
+def test_what_a_condition_keeps_in_range_is_not_copied(guard: Index) -> None:
+    few = given("few", *(3 if axis is guard else axis.size for axis in (J, D)))
+    body = when(op("lt", guard, Const(3)), far(at(X, U, D), at(few, J, D)))
+    assert not copies(lowered(X, few, whole("y", (U, J), total(D, of=body)), D=5))
 
 
 def test_what_is_read_once_is_not_copied() -> None:
