@@ -87,16 +87,13 @@ def contraction(
     own = [tuple(i for i in equation.indices if i in free[n] and i not in free[1 - n]) for n in (0, 1)]
     if not (own[0] and own[1]):
         return None
-    if _is_banded(value):
+    if volume((*own[0], *own[1], *value.indices)) < smallest or _is_banded(value):
         return None
     result = layout(Read(tensor.id, equation.subscripts, "real"), tensor.sizes, over)
     if result is None:
         return None
     last = 0 if equation.indices.index(own[0][-1]) > equation.indices.index(own[1][-1]) else 1
     rows, columns = _evenly(equation.indices, own[1 - last], own[last], result)
-    together = (*rows, *columns) or equation.indices
-    if volume((*together, *value.indices)) < smallest:
-        return None
     batch = tuple(index for index in equation.indices if index not in (*rows, *columns))
     left, right = Factor(factors[1 - last], own[1 - last]), Factor(factors[last], own[last])
     return Contraction(tensor, equation, result, left, right, batch, rows, columns, value.indices)
