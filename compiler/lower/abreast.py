@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import integer, known
+from dlc.compiler.ir.affine import integer, known, polynomial
+from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import (
     ZERO,
     Const,
@@ -89,7 +90,8 @@ def _abreast(loop: For, inner: For) -> Body:
     assert isinstance(store, Store) and isinstance(store.value, Op)
     old, more = store.value.args
     length = integer(op("add", loop.stop, op("neg", loop.start)))
-    count = op("floordiv", length, Const(_ABREAST))
+    filled = length if nonnegative(polynomial(length)) else op("max", ZERO, length)  # a range may end before it begins
+    count = op("floordiv", filled, Const(_ABREAST))
     block = fresh(count, f"{loop.index.hint}{_ABREAST}")
     first = op("add", loop.start, op("mul", Const(_ABREAST), block))
     more, *others = [_at(more, loop.index, integer(op("add", first, Const(row)))) for row in range(_ABREAST)]

@@ -32,3 +32,23 @@ def test_data_may_be_any_integer(cond: str) -> None:
         found = loops_reference.run(lower({"forward": graph}), "forward", arrays, sizes, 2)
     for root in graph.roots:
         np.testing.assert_allclose(found[root], wanted[root], 1e-12, 1e-12, err_msg=root)
+
+
+EMPTY = """
+layer Rows(x[B,T,C], n[B] : int, m[B] : int) -> y[B,C], z[B,C], w[T,C]:
+    y[b,c] = sum[t : t < n[b]] x[b,t,c]^2
+    z[b,c] = max[t : m[b] <= t and t < n[b]] x[b,t,c]
+    w[t,c] = sum[t' : t' > t + 7 and t' < |T| - 2] x[0,t',c]
+"""
+
+
+@pytest.mark.parametrize("steps", [1, 5, 11, 16])
+def test_a_range_may_end_before_it_begins(steps: int) -> None:
+    graph = pipeline.entries(graph_of(EMPTY))["forward"]
+    sizes = {"B": 5, "T": steps, "C": 20}
+    ends = {"n": np.array([-5, 0, 3, 40, 9]), "m": np.array([0, 7, 9, 2, 5])}
+    arrays = {"x": np.random.default_rng(3).normal(size=(5, steps, 20)), **ends}
+    wanted = evaluate(graph, arrays, sizes)
+    found = loops_reference.run(lower({"forward": graph}), "forward", arrays, sizes, 2)
+    for root in graph.roots:
+        np.testing.assert_allclose(found[root], wanted[root], 1e-12, 1e-12, err_msg=root)
