@@ -22,6 +22,7 @@ from dlc.compiler.ir.conditions import conjuncts, is_zero
 from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, reads, substitute
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 
+_WAYS = 8  # conditions under which one node stands: what is nested has twice as many for each level
 _ROUNDS = 8  # along a circle: tensors that are needed where another is
 
 
@@ -179,14 +180,16 @@ def _reads(equation: Equation, facts: list[Polynomial], strict: bool) -> Iterato
 
 def _within(root: Expr, strict: bool) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
     """Every node that is no part of a subscript, and the conditions under which it stands; not those that only add to
-    others under which it stands too.
+    others under which it stands too.  Where a node stands in very many ways, its conditions are told no more.
     """
     seen: dict[Expr, list[tuple[Expr, ...]]] = {}
     stack: list[tuple[Expr, tuple[Expr, ...]]] = [(root, ())]
     while stack:
         node, held = stack.pop()
-        if any(set(less) <= set(held) for less in seen.get(node, ())):
+        ways = seen.get(node, ())
+        if any(set(less) <= set(held) for less in ways):
             continue
+        held = held if len(ways) < _WAYS else ()
         seen.setdefault(node, []).append(held)
         yield node, held
         if isinstance(node, Select) and not strict:

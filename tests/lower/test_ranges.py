@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from building import add, at, given, index, mul, when
+from building import graph as graph_with
 from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
+from dlc.compiler.ir.expr import Const, Expr, op
+from dlc.compiler.ir.graph import whole
 from dlc.compiler.ir.reference import evaluate
-from dlc.compiler.lower import lower
+from dlc.compiler.lower import lower, masks
 
 SUMS = """
 layer Sums(x[B,T,S], v[B,S,D], n[B] : int) -> y[B,T,D], e[B,T,S], z[B]:
@@ -52,3 +56,13 @@ def test_a_range_may_end_before_it_begins(steps: int) -> None:
     found = loops_reference.run(lower({"forward": graph}), "forward", arrays, sizes, 2)
     for root in graph.roots:
         np.testing.assert_allclose(found[root], wanted[root], 1e-12, 1e-12, err_msg=root)
+
+
+def test_nested_choices_are_looked_at_a_few_times_each() -> None:
+    x, i = given("x", "T"), index("i", "T")
+    value: Expr = at(x, i)
+    for level in range(24):
+        below, above = (op(name, i, Const(level)) for name in ("lt", "le"))
+        value = add(when(below, mul(value, value)), when(op("not", above), add(value, Const(1.0))))
+    y = whole("y", (i,), value)
+    masks.needed(graph_with(x, y, outputs=["y"], sizes=["T"]), lambda tensor, equation: False, {})
