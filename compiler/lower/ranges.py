@@ -18,7 +18,6 @@ from dlc.compiler.ir.expr import (
     Expr,
     Index,
     Op,
-    Read,
     Reduce,
     free_indices,
     op,
@@ -126,8 +125,7 @@ def solved_for(slack: Polynomial, index: Index) -> tuple[list[Polynomial], list[
         return None
     if factor > 0:
         return [_of_small(_quotient(-parts[1] + factor - 1, factor))], []
-    high = _quotient(parts[1], -factor) + 1
-    return [], [high if isinstance(high.expression(), Read) else _of_small(high)]
+    return [], [_of_small(_quotient(parts[1], -factor) + 1)]  # how long a range is must not overflow either
 
 
 def _quotient(value: Polynomial, divisor: int) -> Polynomial:

@@ -66,3 +66,8 @@ def test_nested_choices_are_looked_at_a_few_times_each() -> None:
         value = add(when(below, mul(value, value)), when(op("not", above), add(value, Const(1.0))))
     y = whole("y", (i,), value)
     masks.needed(graph_with(x, y, outputs=["y"], sizes=["T"]), lambda tensor, equation: False, {})
+
+
+def test_how_long_a_range_of_data_is_does_not_overflow() -> None:
+    graph = pipeline.entries(graph_of(SUMS.format(cond="2 <= s and s < n[b]")))["forward"]
+    assert str(1 << 50) in str(list(lower({"forward": graph}).kernels.values()))
