@@ -52,8 +52,8 @@ def test_elements_and_cheap_arithmetic_stay() -> None:
 
 
 def test_a_scale_is_named_under_what_says_that_it_is_one() -> None:
-    """The bounds of a greatest score have a name; that it is a scale still shows where it is taken off."""
-    bound = op("max", S, Const(0.0))
+    """A scale that takes some arithmetic has a name; that it is a scale still shows where it is taken off."""
+    bound = op("sqrt", S)
     (loop,) = rows(op("add", at(X, B, D), op("neg", op("stop", bound))), Var("s", Const(2.0)))
     assert lets((loop,)) == [bound]
 
