@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, when
 from lower.agreement import agree
 
-from dlc.compiler.ir.expr import Const, Select, op, walk
-from dlc.compiler.ir.graph import whole
+from dlc.compiler.ir.expr import Const, Expr, Index, Select, op, walk
+from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.loops import Program, expressions, statements
 from dlc.compiler.lower import lower
 
 X, C = given("x", "B", "D"), given("c", "B")
 Z, FREE = given("z", "B", type="int", bound=X.sizes[1]), given("z", "B", type="int")
 ARRAYS = {"x": np.random.default_rng(0).normal(size=(4, 5)), "c": np.arange(4.0)}
+Condition = Callable[[Index, Index], Expr]
 
 
-def lowered(place: object, *conditions: object, size: object = "D") -> tuple[Program, object]:
-    b, d = index("b", "B"), index("d", size)  # type: ignore[arg-type]
-    spot = op("and", op("eq", d, at(place, b)), *(c(b, d) for c in conditions))  # type: ignore[operator, arg-type]
+def lowered(place: Tensor, *conditions: Condition) -> tuple[Program, Graph]:
+    b, d = index("b", "B"), index("d", "D")
+    spot = op("and", op("eq", d, at(place, b)), *(condition(b, d) for condition in conditions))
     value = add(when(spot, mul(at(C, b), op("real", d))), op("sin", at(X, b, d)))
-    made = graph(X, C, place, whole("y", (b, d), value), outputs=["y"], sizes=["B", "D"])  # type: ignore[arg-type]
+    made = graph(X, C, place, whole("y", (b, d), value), outputs=["y"], sizes=["B", "D"])
     return lower({"forward": made}), made
 
 
@@ -32,7 +35,7 @@ def choices(program: Program) -> int:
 
 @pytest.mark.parametrize("place", [[0, 4, 2, 2], [-1, 5, 7, 3]])
 @pytest.mark.parametrize("conditions", [(), (lambda b, d: op("lt", b, d),)])
-def test_the_value_is_the_same(place: list[int], conditions: tuple[object, ...]) -> None:
+def test_the_value_is_the_same(place: list[int], conditions: tuple[Condition, ...]) -> None:
     program, made = lowered(FREE, *conditions)
     assert choices(program) == 0
     arrays = {**ARRAYS, "z": np.array(place)}
