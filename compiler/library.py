@@ -1,15 +1,16 @@
 """Where specs are found: a name or a path becomes a file.
 
 A module name (`use nn.linear`, `dlc train models.lenet`) is looked up beside the file that uses it, then in the folders
-of the environment variable DLC_PATH, then in the standard library; the first file wins. Nothing is read and nothing is
-reported here: a name that leads nowhere gives None, and `module_candidates` or `argument_candidates` say which names
-would have led somewhere.
+of the environment variable DLC_PATH, then in the standard library; the first file wins. Nothing is reported here: a
+name that leads nowhere gives None, and `module_candidates` or `argument_candidates` say which names would have led
+somewhere.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -64,6 +65,23 @@ def standard_modules(package: str = "") -> tuple[str, ...]:
     found = (path.relative_to(root).with_suffix("") for path in root.rglob(f"*{SUFFIX}"))
     names = sorted(".".join(path.parts) for path in found if _is_module_name(path.parts))
     return tuple(name for name in names if not package or name.startswith(f"{package}."))
+
+
+def standard_home(name: str) -> tuple[str, str] | None:
+    """The module of the standard library that has a layer or model of this name, whatever its capitals, and how it is
+    spelt there.
+    """
+    return _standard_homes().get(name.casefold())
+
+
+@cache
+def _standard_homes() -> Mapping[str, tuple[str, str]]:
+    root, homes = standard_library(), {}
+    for module in standard_modules():
+        path = root.joinpath(*module.split(".")).with_suffix(SUFFIX)
+        for definition in re.findall(r"^(?:layer|model)\s+(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            homes.setdefault(definition.casefold(), (module, definition))
+    return homes
 
 
 def module_candidates(name: str, beside: Path | None = None) -> tuple[str, ...]:

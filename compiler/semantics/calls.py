@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.expr import Expr, Index
+from dlc.compiler.library import standard_home
 from dlc.compiler.semantics.arguments import Given, match
 from dlc.compiler.semantics.binding import bind
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, rule, value_rule
@@ -87,7 +88,8 @@ def _unknown(context: Context, node: ast.Call) -> Exception:
     if name in scope.module.missing or name in scope.broken:
         return Poisoned()
     is_tensor = scope.is_tensor(name) or name in context.env
-    return CompileError(UnknownFunction(node.function.span, name, scope.callable_names(), is_tensor))
+    home = standard_home(name)
+    return CompileError(UnknownFunction(node.function.span, name, scope.callable_names(), is_tensor, home))
 
 
 # -- layers and instances ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.library import standard_home
 from dlc.compiler.semantics.errors_calls import InstanceSubscript
 from dlc.compiler.semantics.errors_names import (
     CapitalTensor,
@@ -226,7 +227,8 @@ class _Reader:
         self.scope.broken.add(name)
         layer = equation.value.function
         if layer.text not in self.scope.module.missing:
-            self.report(UnknownFunction(layer.span, layer.text, self.scope.callable_names()))
+            home = standard_home(layer.text)
+            self.report(UnknownFunction(layer.span, layer.text, self.scope.callable_names(), home=home))
 
     def given(self, name: str) -> tuple[str, Span] | None:
         tables = (

@@ -67,6 +67,7 @@ class UnknownFunction(SemanticDiagnostic):
     name: str
     candidates: tuple[str, ...] = ()
     is_tensor: bool = False
+    home: tuple[str, str] | None = None  # the module of the standard library that has it, and its name there
 
     @property
     def message(self) -> str:
@@ -80,6 +81,9 @@ class UnknownFunction(SemanticDiagnostic):
             return f"an element is written in square brackets: `{self.name}[..]`; a product needs its `*`"
         if self.name in REDUCTIONS:
             return f"a reduction names its index variable: `{self.name}[i] x[i]`"
+        if self.home is not None and self.home[1] not in self.candidates:
+            module, name = self.home
+            return f"the standard library has it: `use {module}: {name}`"
         return (
             suggestion(self.name, self.candidates)
             or "layers and functions of other files come in with `use module: Name`"
