@@ -133,7 +133,7 @@ def _crossing(nest: Sequence[For]) -> int | None:
 
 
 def _lies_crosswise(subscripts: Sequence[Expr], outer: Index, inner: Index) -> bool:
-    return outer in free_indices(subscripts[-1]) and _is_among(inner, subscripts[:-1])
+    return bool(subscripts) and outer in free_indices(subscripts[-1]) and _is_among(inner, subscripts[:-1])
 
 
 def _is_among(index: Index, subscripts: Sequence[Expr]) -> bool:

@@ -30,9 +30,9 @@ def test_a_transposition_goes_in_blocks(width: int, channels: int, shards: int) 
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize(("width", "channels"), [(20, 70), (64, 8), (1, 1), (7, 129), (0, 4), (4, 0)])
 def test_what_takes_long_is_computed_in_rows_behind_the_blocks(width: int, channels: int, shards: int) -> None:
-    x, row = given("x", "C", "W"), given("row", "W", "C")
-    y = whole("y", (W, C), op("tanh", mul(at(row, W, C), at(x, C, W))))
-    assert loops_in(lowered(x, row, y, shards=shards, W=width, C=channels)) == ["wt", "ct", "w", "c", "w", "c"]
+    x, row, scale = given("x", "C", "W"), given("row", "W", "C"), given("scale")
+    y = whole("y", (W, C), op("tanh", mul(at(row, W, C), at(scale), at(x, C, W))))
+    assert loops_in(lowered(x, row, scale, y, shards=shards, W=width, C=channels)) == ["wt", "ct", "w", "c", "w", "c"]
 
 
 def test_axes_between_stay_around_both() -> None:
