@@ -29,7 +29,7 @@ from dlc.compiler.ir.loops import Program
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import in_old_places, in_place, lower
 from dlc.compiler.passes import (
-    apart,
+    batch_first,
     borders,
     cse,
     dce,
@@ -122,7 +122,7 @@ FINISH = (
     Pass("borders", borders.run),  # after residues, of whose parts each has windows of its own
     Pass("stack", stack.run),  # after fuse, which writes nothing of tensors in parts into their readers
     Pass("timewise", timewise.run),  # after stack, whose tensors belong to recurrences too
-    Pass("apart", apart.run),  # after fuse, which leaves fewer tensors to turn
+    Pass("batch_first", batch_first.run),  # after fuse, which leaves fewer tensors to turn
     # after fuse, which would write an inverse into its only reader; not a change of meaning, but of rounding
     Pass("invert", invert.run),
     Pass("guard", guard.run),  # late: of a draw that fuse has written into its only reader nothing is left to guard

@@ -203,9 +203,10 @@ class Spelling:
                 shown = self.text(node.args[0], SUM)
                 return f"int({shown} > 0) - int({shown} < 0)", SUM
             function = for_integers
-        if function == "exp" and _is_distance(node.args[0]):
-            x, scale = node.args[0].args  # type: ignore[attr-defined]  # a distance is a sum
-            return self.call(function, f"{self.text(x, SUM)} - {self.text(scale.args[0], PRODUCT)}"), ATOM
+        distance = _distance(node.args[0]) if function == "exp" else None
+        if distance is not None:
+            x, scale = distance
+            return self.call(function, f"{self.text(x, SUM)} - {self.text(scale, PRODUCT)}"), ATOM
         return self.call(function, *map(self.text, node.args)), ATOM
 
     def _random(self, node: Op) -> tuple[str, int]:
@@ -299,12 +300,12 @@ def _is_scale(term: Expr) -> bool:
     return isinstance(term, Op) and term.name == "stop" and term.type == "real"
 
 
-def _is_distance(node: Expr) -> bool:
-    """``x - stop(m)`` and nothing else: in an exponential it is safe, for exp keeps its order of operations."""
+def _distance(node: Expr) -> tuple[Expr, Expr] | None:
+    """The terms of ``x - stop(m)``: in an exponential it is safe, for exp keeps its order of operations."""
     if not isinstance(node, Op) or node.name != "add" or len(node.args) != 2:
-        return False
-    negated = _negated(node.args[1])
-    return _negated(node.args[0]) is None and negated is not None and _is_scale(negated)
+        return None
+    x, negated = node.args[0], _negated(node.args[1])
+    return (x, negated) if _negated(x) is None and negated is not None and _is_scale(negated) else None
 
 
 def _whole_number(exponent: Expr) -> int | None:

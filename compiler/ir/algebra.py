@@ -211,7 +211,7 @@ def _constant_factors(node: Expr) -> Expr | None:
     total = _fold(op("mul", *constants)) if len(constants) > 1 else constants[0]
     if total is None or not others:
         return total
-    if total.value == 1:  # type: ignore[attr-defined]  # what constants fold to is a constant
+    if isinstance(total, Const) and total.value == 1:
         return op("mul", *others)
     return op("mul", total, *others)
 

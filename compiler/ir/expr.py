@@ -342,12 +342,12 @@ def transform(root: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     return done[root]
 
 
-def substitute(root: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
+def substitute(root: Expr, mapping: Mapping[Expr, Expr] | Mapping[Index, Expr]) -> Expr:
     """Replace nodes (usually free indices and sizes).  Index ids are unique, so nothing can be captured as long as
     the replacements do not contain indices that ``root`` binds; callers that duplicate an expression ``rename`` it."""
     if not mapping:
         return root
-    return transform(root, mapping.get)
+    return transform(root, cast(Mapping[Expr, Expr], mapping).get)
 
 
 def replaced(root: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
@@ -375,7 +375,7 @@ def rename_bound(root: Expr) -> Expr:
         if not isinstance(node, Binder):
             return None
         names = {index: refresh(index) for index in node.indices}
-        children = (substitute(child, cast(Mapping[Expr, Expr], names)) for child in node.children)
+        children = (substitute(child, names) for child in node.children)
         return node.rebound(tuple(names.values()), tuple(children))
 
     return transform(root, renew)

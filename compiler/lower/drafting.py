@@ -31,7 +31,6 @@ from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
 from dlc.compiler.lower.borders import guarded_factors, with_factors
 from dlc.compiler.lower.contractions import Contraction, contraction
-from dlc.compiler.lower.crosswise import turned
 from dlc.compiler.lower.fusion import touches
 from dlc.compiler.lower.interchange import interchanged
 from dlc.compiler.lower.kernels import Cycle, Draft, Item
@@ -45,6 +44,7 @@ from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body,
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.spacing import spaced
 from dlc.compiler.lower.ties import without_ties
+from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
 
 _LONG = 32  # elements of a sum that are worth a visit of all its results
@@ -198,7 +198,7 @@ class _Drafting:
     def _turned(self, level: Level, tensor: Tensor, equation: Equation, when: tuple[Expr, ...]) -> Equation:
         """The equation with copies in the place of what it would go through row by row."""
         copies_of: dict[Expr, Expr] = {}
-        for read, axes in (turned(equation, self.sizes) if level.outer is None else {}).items():
+        for read, axes in (transposed(equation, self.sizes) if level.outer is None else {}).items():
             before = len(level.packer.tensors)
             lying = [place for place in level.packer.in_place(read) if place.strides[axes[-1]].value == 1]
             place = lying[0] if lying else level.packer.pack(read, axes, tensor, equation, axes[-1:])

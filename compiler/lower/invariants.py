@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
+from functools import partial
 
 from dlc.compiler.ir.costs import is_cheap
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, substitute, walk
@@ -30,7 +31,7 @@ def hoisted(body: Body, names: Callable[[str], str]) -> Body:
                     result.append(Let(local.tensor, node))
                     known[node] = local
         if known:
-            (statement,) = mapped((statement,), lambda e: substitute(e, known))  # noqa: B023  # called at once
+            (statement,) = mapped((statement,), partial(substitute, mapping=known))
         if isinstance(statement, For | If):
             statement = replace(statement, body=hoisted(statement.body, names))
         result.append(statement)

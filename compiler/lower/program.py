@@ -27,7 +27,6 @@ from dlc.compiler.ir.loops import (
 )
 from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.ir.ways import OPEN, Ways
-from dlc.compiler.lower.abreast import rows_abreast
 from dlc.compiler.lower.drafting import drafts
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.invariants import hoisted
@@ -38,6 +37,7 @@ from dlc.compiler.lower.runs import in_runs
 from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
 from dlc.compiler.lower.tiling import by_blocks
+from dlc.compiler.lower.unroll_and_jam import jammed
 from dlc.compiler.lower.winograd import in_tiles
 
 
@@ -182,7 +182,7 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
     formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.formulas)
     mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
     over = tuple(index for index in draft.over if index in mentioned)
-    body = without_rests(shared(hoisted(rows_abreast(draft.body), names), names), names)
+    body = without_rests(shared(hoisted(jammed(draft.body), names), names), names)
     kernel = Kernel(draft.formulas[-1][0].id, body, draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))
     kernels[kernel.name] = kernel

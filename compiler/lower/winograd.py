@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, guessed, integer, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Size, free_indices, op, reads, substitute
 from dlc.compiler.ir.graph import unique
@@ -46,7 +46,6 @@ from dlc.compiler.ir.ways import Ways
 TAPS, TILE = 3, 2
 _COLUMNS = 64  # tiles of a block: enough for the columns of a product, and few enough for the cache
 _PLANES, _GAP = 16, 16
-_USUAL_SIZE = 64  # stands for an extent that is not known
 
 _Stride = Callable[["_Step"], Polynomial]
 
@@ -92,7 +91,7 @@ class _Sliding:
     @property
     def is_faster(self) -> bool:
         """Whether it is, as far as sizes are known."""
-        maps, channels, height, width = (_USUAL_SIZE if (n := known(one)) is None else n for one in self.geometry)
+        maps, channels, height, width = map(guessed, self.geometry)
         return is_faster(maps, channels, height, width)
 
     @property

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from math import gcd, lcm, prod
 
-from dlc.compiler.ir.affine import integer, known, polynomial
+from dlc.compiler.ir.affine import guessed, integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import conjuncts, guard_of
@@ -51,12 +51,12 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
+from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "residues"
 
 _MOST_CLASSES = 16  # parts of one tensor: each is a loop nest to compile
-_USUAL_SIZE = 64  # stands for a size that is not known
 _BOUNDED = ("sum", "prod", "max", "min")  # what a condition leaves out has no say in them, and they ask for no position
 
 Moduli = dict[Index, int]
@@ -84,8 +84,7 @@ def _with_own_product(
         return equation
     axes = _by_factor(equation)
     renamed = {index: fresh(index.size, index.hint) for index in axes}
-    changes: dict[Expr, Expr] = {old: new for old, new in renamed.items()}  # noqa: C416  # widens the type
-    value = substitute(equation.value, changes)
+    value = substitute(equation.value, renamed)
     own = whole(unique(f"{tensor.id}.part", taken), tuple(renamed.values()), value, equation.span)
     taken[own.id] = made[own.id] = own
     return replace(equation, indices=axes, value=read(own, *axes))
@@ -97,15 +96,13 @@ def _by_factor(equation: Equation) -> tuple[Index, ...]:
     """
     first, *others = equation.indices
     assert isinstance(equation.value, Reduce)
-    body = equation.value.body
-    left, right = body.yes.children if isinstance(body, Select) else body.children
-    free = set(free_indices(left)), set(free_indices(right))
+    free = [set(free_indices(factor)) for factor in guarded_product(equation.value.body).factors]
     own = [[index for index in others if index in free[n] and index not in free[1 - n]] for n in (0, 1)]
     both = [index for index in others if index in free[0] & free[1]]
     alternations = sum((one in own[0]) != (next_ in own[0]) for one, next_ in pairwise(others))
     if both or alternations < 2:
         return equation.indices
-    own.sort(key=lambda group: prod(known(index.size) or _USUAL_SIZE for index in group))
+    own.sort(key=lambda group: prod(guessed(index.size) for index in group))
     return (first, *own[0], *own[1])
 
 

@@ -357,7 +357,7 @@ class _Stabiliser:
             return Scaled(outer, Reduce("sum", node.indices, guarded(body.guard, body.mantissa)))
         names = {index: refresh(index) for index in node.indices}
         exponents = rename_bound(guarded(body.guard, finite(inner.expression()), Const(-inf)))
-        greatest = op("stop", Reduce("max", tuple(names.values()), substitute(exponents, names)))  # type: ignore[arg-type]  # an index is an expression
+        greatest = op("stop", Reduce("max", tuple(names.values()), substitute(exponents, names)))
         shifted = exponential(inner - Linear.of(greatest))
         terms = guarded(body.guard, product((body.mantissa, shifted)))
         return Scaled(outer + Linear.of(greatest), Reduce("sum", node.indices, terms))
@@ -384,7 +384,7 @@ class _Stabiliser:
         if scaled is None or not scaled.scale:
             return None
         place = dict(zip(equation.indices, node.subscripts, strict=True))
-        guard = substitute(rename_bound(scaled.guard), place)  # type: ignore[arg-type]  # an index is an expression
+        guard = substitute(rename_bound(scaled.guard), place)
 
         def element(part: str, value: Expr) -> Expr:
             """A part: copied if it is light, else read from a tensor that holds the part."""

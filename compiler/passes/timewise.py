@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from dlc.compiler.ir.axes import with_axes_turned
 from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.expr import Expr, Index, Solve, free_indices, reads
 from dlc.compiler.ir.forms import is_contraction, is_map
 from dlc.compiler.ir.graph import Equation, Graph
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
-from dlc.compiler.ir.turning import with_axes_turned
 
 NAME = "timewise"
 

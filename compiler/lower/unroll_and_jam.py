@@ -1,4 +1,4 @@
-"""Rows that are added to one row are added four at a time, so that it is read and written a quarter as often.
+"""Unroll and jam: rows added to one row are added four at a time, so that it is read and written a quarter as often.
 
 ::
 
@@ -44,20 +44,20 @@ _MUCH = 6  # operations and reads for one element
 _OPERATORS = frozenset({"add", "mul", "max", "min"})
 
 
-def rows_abreast(body: Body) -> Body:
+def jammed(body: Body) -> Body:
     """The body with the loops that go on for four rows at once."""
     return tuple(one for statement in body for one in _statements(statement))
 
 
 def _statements(statement: Statement) -> Body:
     if isinstance(statement, If):
-        return (replace(statement, body=rows_abreast(statement.body)),)
+        return (replace(statement, body=jammed(statement.body)),)
     if not isinstance(statement, For):
         return (statement,)
     (inner, *others) = statement.body
     if isinstance(inner, For) and not others and _adds_rows(statement, inner):
         return _abreast(statement, inner)
-    return (replace(statement, body=rows_abreast(statement.body)),)
+    return (replace(statement, body=jammed(statement.body)),)
 
 
 def _adds_rows(loop: For, inner: For) -> bool:

@@ -1,4 +1,4 @@
-"""Sums whose results would lie crosswise to what they read get a turned copy, and stay what they were."""
+"""Sums whose results would lie crosswise to what they read get a transposed copy, and stay what they were."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from recurrences import reals
 from dlc.compiler.ir.expr import op
 from dlc.compiler.ir.graph import whole
 from dlc.compiler.ir.printer import tensor_lines
-from dlc.compiler.passes import apart, extract
+from dlc.compiler.passes import batch_first, extract
 
 
 def attention(width: int = 2, heads: str = "bqsh") -> Model:
@@ -32,7 +32,7 @@ def lines(model: Model, *names: str) -> list[str]:
 
 
 def test_scores_of_heads_and_what_goes_with_them() -> None:
-    made = through(attention(), extract, apart)
+    made = through(attention(), extract, batch_first)
     assert lines(made, "score", "e", "z", "y", "out") == [
         "score[b,h,t,s] = sum[d] q[b,t,h,d]*k[b,s,h,d]",
         "e[b,h,t,s] = exp(score[b,h,t,s])",
@@ -43,15 +43,15 @@ def test_scores_of_heads_and_what_goes_with_them() -> None:
 
 
 def test_a_second_run_changes_nothing() -> None:
-    made = through(attention(), extract, apart)
-    assert lines(through(made, apart), *made.graph.tensors) == lines(made, *made.graph.tensors)
+    made = through(attention(), extract, batch_first)
+    assert lines(through(made, batch_first), *made.graph.tensors) == lines(made, *made.graph.tensors)
 
 
 def test_matrices_that_lie_well_stay() -> None:
     made = through(attention(heads="bhqs"), extract)
-    assert lines(through(made, apart), "score") == lines(made, "score")
+    assert lines(through(made, batch_first), "score") == lines(made, "score")
 
 
 def test_derivatives_mean_what_they_meant() -> None:
     forward = attention()
-    through(derivative(forward), *finish(before="apart"), apart, tolerance=1e-9)
+    through(derivative(forward), *finish(before="batch_first"), batch_first, tolerance=1e-9)

@@ -1,4 +1,4 @@
-"""Sums over an axis that lies side by side in memory: a turned copy puts their results side by side.
+"""Sums over an axis that lies side by side in memory: a transposed copy puts their results side by side.
 
 ::
 
@@ -28,7 +28,7 @@ _WIDE = 16  # results side by side
 _LONG = 256  # terms of a sum that make its end cheap
 
 
-def turned(equation: Equation, sizes: Mapping[str, Sequence[Expr]]) -> dict[Read, tuple[Index, ...]]:
+def transposed(equation: Equation, sizes: Mapping[str, Sequence[Expr]]) -> dict[Read, tuple[Index, ...]]:
     """The reads that go through rows of memory with the last free index, each with its axes as they should lie;
     ``sizes`` are those of the tensors that it reads.
     """

@@ -1,4 +1,4 @@
-"""What products are made for one by one stands in front of their rows and columns.
+"""Batch first: what products are made for one by one stands in front of their rows and columns.
 
     s[b,t,t',h] = sum[d] q[b,t,h,d]*k[b,t',h,d]      s[b,h,t,t'], a matrix for every b and h
 
@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from itertools import takewhile
 from math import prod
 
-from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.affine import guessed
+from dlc.compiler.ir.axes import with_axes_turned
 from dlc.compiler.ir.expr import Expr, Index, Reduce, free_indices, reads
 from dlc.compiler.ir.forms import matrices
 from dlc.compiler.ir.graph import Equation, Graph
-from dlc.compiler.ir.turning import with_axes_turned
 
-NAME = "apart"
+NAME = "batch_first"
 
 _SMALLEST = 1 << 11  # multiplications of a product; fewer are loops, which like a long last axis
-_USUAL_SIZE = 64  # stands for a size that is not known
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ def _of_product(name: str, equation: Equation) -> Iterator[tuple[str, _Turn]]:
     batch = set(equation.indices) & set(free_indices(factors[0])) & set(free_indices(factors[1]))
     value = equation.value
     assert isinstance(value, Reduce)
-    sizes = [known(index.size) for index in (*equation.indices, *value.indices) if index not in batch]
-    if prod(_USUAL_SIZE if size is None else size for size in sizes) < _SMALLEST:
+    own = (index for index in (*equation.indices, *value.indices) if index not in batch)
+    if prod(guessed(index.size) for index in own) < _SMALLEST:
         return
     for place, subscripts in _places(name, equation):
         turn = _turn(subscripts, batch, batch)
