@@ -29,6 +29,7 @@ from dlc.compiler.ir.timings import Time, Timings, reduced
 
 _MOST_FINDS = 400  # orders tried for one component
 _MOST_CLOCKS = 16  # looked at for one component
+_MOST_REMEMBERED = 256  # orders of components
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,33 @@ class Conflict:
     circle: tuple[Dependence, ...]
 
 
-def order(graph: Graph, component: Sequence[str]) -> tuple[Loop | Place, ...] | Conflict:
-    """The equations of a component of the graph in an order in which they may be computed."""
-    return _Search(graph).arranged(dependences(graph, component), places_of(graph, component), {})
+Order = tuple[Loop | Place, ...]
+
+
+def order(graph: Graph, component: Sequence[str]) -> Order | Conflict:
+    """The equations of a component of the graph in an order in which they may be computed.
+
+    Every pass is followed by a look for the orders of all recurrences, and changes few of them: what has been found for
+    the same equations, sizes and requirements is remembered.
+    """
+    key = _told(graph, component)
+    found = _found.get(key)
+    if found is None:
+        found = _Search(graph).arranged(dependences(graph, component), places_of(graph, component), {})
+        for old in list(_found)[: len(_found) + 1 - _MOST_REMEMBERED]:
+            _found.pop(old, None)
+        _found[key] = found
+    return found
+
+
+_found: dict[tuple[object, ...], Order | Conflict] = {}  # by all that an order depends on
+
+
+def _told(graph: Graph, component: Sequence[str]) -> tuple[object, ...]:
+    """What the order of a component depends on; expressions are equal where they are identical."""
+    required = tuple(one.value for one in graph.requirements)
+    tensors = (graph.tensors[name] for name in component)
+    return required, tuple((one.id, one.sizes, one.equations) for one in tensors)
 
 
 def conflicts(

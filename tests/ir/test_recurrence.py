@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
 from building import add, mul, sub, when
 
+from dlc.compiler.ir import recurrence
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.dependences import Place, guarded_reads
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, fresh, op, substitute
-from dlc.compiler.ir.graph import Equation, Graph, Tensor, whole
+from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, whole
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.reference import size_value
 
@@ -191,6 +193,26 @@ def test_members_that_run_side_by_side_begin_at_one_time() -> None:
     (loop,) = [step for step in order(lstm(), ("h", "c", "o")) if isinstance(step, Loop)]  # type: ignore[union-attr]
     starts = {"h": 1, "c": 1, "o": 0}
     assert {(polynomial(Const(starts[n])) + time.shift).value for n, time in loop.times.items()} == {1}
+
+
+def test_an_order_is_looked_for_once_as_long_as_nothing_changes(monkeypatch) -> None:
+    """The verifier asks after every pass; what other passes do to the rest of a graph is none of its business."""
+    looked: list[str] = []
+    search = recurrence._Search.looped
+    monkeypatch.setattr(recurrence._Search, "looped", lambda *given: looked.append("") or search(*given))
+    made = lstm()
+    t = index("t")
+    more = made.with_tensors([*made.tensors.values(), whole("y", (t,), at("x", t))])
+    found = order(made, ("h", "c", "o"))
+    once = len(looked)
+    assert once > 0
+    assert order(more, ("h", "c", "o")) == found
+    assert len(looked) == once
+    s = index("s")
+    changed = replace(made.tensors["o"], equations=(Equation((s,), (s,), at("h", s)),))
+    order(made.with_tensors([*made.tensors.values(), changed]), ("h", "c", "o"))
+    order(replace(made, requirements=(Requirement(T, "T is not negative"),)), ("h", "c", "o"))
+    assert len(looked) > 2 * once
 
 
 def itself() -> Graph:
