@@ -12,7 +12,7 @@ else that touches the old tensor stands in regions before, and the new one is to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import polynomial
@@ -23,22 +23,72 @@ from dlc.compiler.lower.fusion import touches, with_buffers_renamed, writes
 
 def in_old_places(program: Program) -> Program:
     """The program with tensors in the places of others wherever that is right."""
+    uses = _Uses(program)
     for name in program.kernels:
         new = _stored(program.kernels[name])
         if new is None:
             continue
         for old in sorted(_candidates(program, name, new)):
-            if all(_allows(program, entry, name, old, new) for entry in program.entries):
-                program = _with_one_place(program, old, new)
+            if all(uses.allow(entry.name, name, old, new) for entry in program.entries):
+                program = _with_one_place(program, uses.touching[new], old, new)
+                uses.renamed(new, old)
                 break
     return program
 
 
-def _with_one_place(program: Program, old: str, new: str) -> Program:
-    users = {key: kernel for key, kernel in program.kernels.items() if new in touches(kernel.body)}
-    changed = {key: replace(one, body=with_buffers_renamed(one.body, {new: old})) for key, one in users.items()}
+def _with_one_place(program: Program, users: Iterable[str], old: str, new: str) -> Program:
+    kernels = dict(program.kernels)
+    for key in users:
+        kernels[key] = replace(kernels[key], body=with_buffers_renamed(kernels[key].body, {new: old}))
     buffers = {key: buffer for key, buffer in program.buffers.items() if key != new}
-    return replace(program, kernels={**program.kernels, **changed}, buffers=buffers)
+    return replace(program, kernels=kernels, buffers=buffers)
+
+
+class _Uses:
+    """Which kernels touch and write each tensor, and where in an entry each of them runs.
+
+    All kernels are looked at once: what is asked of one pair of tensors takes no longer in a larger program.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.touching: dict[str, dict[str, None]] = {}
+        self.writing: dict[str, dict[str, None]] = {}
+        for key, kernel in program.kernels.items():
+            for found, names in ((self.touching, touches(kernel.body)), (self.writing, writes(kernel.body))):
+                for name in names:
+                    found.setdefault(name, {})[key] = None
+        self.runs = {entry.name: _runs(entry) for entry in program.entries}
+
+    def renamed(self, new: str, old: str) -> None:
+        """The one tensor lies where the other one lay."""
+        for found in (self.touching, self.writing):
+            found.setdefault(old, {}).update(found.pop(new, {}))
+
+    def allow(self, entry: str, name: str, old: str, new: str) -> bool:
+        """Whether in this entry all else that touches the old tensor runs in regions before, and all else that touches
+        the new one runs later and only reads it.
+        """
+        runs = self.runs[entry]
+        places = [place for key in self.touching[new] for _, place in runs.get(key, ())]
+        if not places:
+            return True
+        homes = runs.get(name, ())
+        if len(homes) != 1:
+            return False
+        ((home, here),) = homes
+        others = [run for key in self.touching[old] for run in runs.get(key, ()) if run[1] != here]
+        if min(places) < here or any(region >= home for region, _ in others):
+            return False
+        return not any(place > here for key in self.writing[new] for _, place in runs.get(key, ()))
+
+
+def _runs(entry: Entry) -> dict[str, list[tuple[int, int]]]:
+    """For every kernel of the entry the numbers of its regions, and its places among all that runs."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    order = [(number, key) for number, region in enumerate(entry.regions) for key in region.kernels]
+    for place, (number, key) in enumerate(order):
+        found.setdefault(key, []).append((number, place))
+    return found
 
 
 def _loops(kernel: Kernel) -> tuple[list[Index], Sequence[Statement]]:
@@ -102,22 +152,3 @@ def _visits_once(place: Sequence[Expr], indices: Sequence[Index]) -> bool:
         elif found:
             return False
     return not left
-
-
-def _allows(program: Program, entry: Entry, name: str, old: str, new: str) -> bool:
-    """Whether in this entry all else that touches the old tensor runs in regions before, and all else that touches the
-    new one runs later and only reads it.
-    """
-    touched = [[(key, touches(program.kernels[key].body)) for key in region.kernels] for region in entry.regions]
-    if not any(new in names for region in touched for _, names in region):
-        return True
-    homes = [number for number, region in enumerate(touched) for key, _ in region if key == name]
-    if len(homes) != 1:
-        return False
-    before = [one for region in touched[: homes[0]] for one in region]
-    behind = [one for region in touched[homes[0] :] for one in region]
-    here = next(number for number, (key, _) in enumerate(behind) if key == name)
-    others = [names for number, (_, names) in enumerate(behind) if number != here]
-    if any(new in names for _, names in (*before, *behind[:here])) or any(old in names for names in others):
-        return False
-    return not any(new in writes(program.kernels[key].body) for key, _ in behind[here + 1 :])

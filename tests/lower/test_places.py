@@ -10,7 +10,8 @@ from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_verify
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Program
-from dlc.compiler.lower import in_old_places, lower
+from dlc.compiler.lower import in_old_places, lower, places
+from dlc.compiler.lower.fusion import touches
 
 LAYERS = """
 layer Deep(x[B,J]; up[L,I,J] ~ normal(0, 1), down[L,J,I] ~ normal(0, 1)) -> y[B,J]:
@@ -63,3 +64,18 @@ def test_what_is_returned_keeps_its_place() -> None:
 def test_what_is_read_at_another_element_keeps_its_place() -> None:
     _, plain, program = programs(TURNED)
     assert plain.buffers.keys() == program.buffers.keys()
+
+
+def test_kernels_are_looked_at_once_however_many_pairs_of_tensors_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ["x[b,i']", *(f"sin(h{n}[b,i'])" for n in range(8))]
+    lines = [f"h{n}[b,i] = sum[i'] w[i,i']*{value}" for n, value in enumerate(values)]
+    spec = "\n    ".join(["layer Deep(x[B,I]; w[I,I] ~ normal(0, 1)) -> y[B,I]:", *lines, "y[b,i] = sin(h8[b,i])\n"])
+    plain = lower({"vjp": pipeline.entries(graph_of(spec), wrt="*")["vjp"]})
+    looked: list[object] = []
+    pairs: list[object] = []
+    allow = places._Uses.allow
+    monkeypatch.setattr(places, "touches", lambda body: looked.append(body) or touches(body))
+    monkeypatch.setattr(places._Uses, "allow", lambda self, *names: pairs.append(names) or allow(self, *names))
+    in_old_places(plain)
+    assert len(pairs) > 8
+    assert len(looked) == len(plain.kernels)
