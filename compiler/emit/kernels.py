@@ -42,6 +42,7 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
+from dlc.compiler.ir.turns import Turn, turn
 
 #: Functions whose loops gain from the widest vectors of the host.
 _WIDE = frozenset((
@@ -91,6 +92,8 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
     """The expressions that the text of the statement shows."""
     if not isinstance(statement, Matmul):
         yield from expressions(statement)
+        if isinstance(statement, For) and (copy := turn(statement)) is not None:
+            yield from copy.steps(buffers[copy.store.buffer].sizes, buffers[copy.source.tensor].sizes)
         return
     if isinstance(statement.c.row, Steps):
         for row in _steps(statement):
@@ -180,6 +183,9 @@ class _Body:
                 line(self._system(statement))
 
     def _loop(self, loop: For) -> None:
+        if (copy := turn(loop)) is not None:
+            self.writer.line(self._turned(copy))
+            return
         start = "" if loop.start is Const(0) else f"{self.spelling.text(loop.start)}, "
         stop = self.spelling.text(loop.stop)
         with self.writer.block(f"for {self._names.enter(loop.index)} in range({start}{stop}):"):
@@ -194,6 +200,21 @@ class _Body:
                 self.writer.line(f"{target} += {self.spelling.text(rest)}")
                 return
         self.writer.line(f"{target} = {self.spelling.text(value)}")
+
+    def _turned(self, copy: Turn) -> str:
+        """``turned(target, step, source, step, rows, columns)``"""
+        target, source = (self._buffers[name].sizes for name in (copy.store.buffer, copy.source.tensor))
+        steps = copy.steps(target, source)
+        operands = []
+        for name, subscripts, step in (
+            (copy.store.buffer, copy.store.subscripts, steps[0]),
+            (copy.source.tensor, copy.source.subscripts, steps[1]),
+        ):
+            *leading, last = map(self.spelling.text, copy.start(subscripts))
+            rest = ["0"] * (len(self._buffers[name].sizes) - len(subscripts))
+            first = self.spelling.call("address", self._names(name), *leading, *rest, last)
+            operands += [first, self.spelling.text(step)]
+        return self.spelling.call("turned", *operands, *map(self.spelling.text, copy.extents))
 
     # -- matrix products ----------------------------------------------------------------------------------------------
 

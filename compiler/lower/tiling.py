@@ -14,8 +14,9 @@ of the cache.
 
 Several such loops in one, as in a transposition of several matrices side by side, have all its rounds each to itself.
 
-What takes long is not computed there, a few elements at a time, but behind the turned copy, which lies in the place of
-the result: ``y[j,i] = x[i,j]`` for a block of rows, then ``y[j,i] = tanh(y[j,i])`` in vectors.
+What is computed of an element that lies crosswise is computed behind its turned copy, which lies in the place of the
+result: ``y[j,i] = x[i,j]`` for a block of rows, then ``y[j,i] = tanh(y[j,i])`` in vectors. The copy of a block of rows
+is left in one piece, so that the runtime makes it in registers.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from dlc.compiler.ir.expr import (
     replaced,
 )
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, expressions, statements
+from dlc.compiler.ir.turns import turn
 from dlc.compiler.lower.fusion import Body, renamed
-from dlc.compiler.lower.rows import slow_parts
 
 _WIDE = 8  # the ways of a first cache: so many lines of one set are there at a time
 _LONG = 64  # rounds of the loop that the lines are kept for
@@ -71,8 +72,10 @@ def _in_blocks(nest: Sequence[For], pair: int) -> For:
     outer, inner = nest[pair], nest[-1]
     length, width = _block(outer, _LONG), _block(inner, _WIDE)
     turned, rest = _turned_first(outer, inner)
-    block = _within(outer, length.index, _LONG, (_within(inner, width.index, _WIDE, turned),))
-    body: Body = (replace(width, body=(block,)),)
+    whole = _within(outer, length.index, _LONG, (replace(inner, body=turned),))
+    body: Body = (whole,)
+    if turn(whole) is None:
+        body = (replace(width, body=(replace(whole, body=(_within(inner, width.index, _WIDE, turned),)),)),)
     if rest:
         row = {outer.index: refresh(outer.index), inner.index: refresh(inner.index)}
         body += renamed((_within(outer, length.index, _LONG, (replace(inner, body=rest),)),), row)
@@ -92,17 +95,23 @@ def _go_alone(loop: For) -> bool:
 
 
 def _turned_first(outer: For, inner: For) -> tuple[Body, Body]:
-    """What is done in blocks, and what is done of it in rows: all and nothing, unless a function of the one element
-    that lies crosswise takes long.
+    """What is done in blocks, and what is done of it in rows: all and nothing, unless one element lies crosswise that
+    something is computed of. Its place is a result that nothing else needs, which is then stored last.
     """
-    (store, *others) = inner.body
-    if others or not isinstance(store, Store) or store.value.type != "real" or not slow_parts(store.value):
+    stores = [one for one in inner.body if isinstance(one, Store)]
+    found = {read for one in stores for read in reads(one.value)}
+    turned = [read for read in found if _lies_crosswise(read.subscripts, outer.index, inner.index)]
+    kept = {read.tensor for read in found}
+    places = [one for one in stores if one.buffer not in kept and one.value.type == "real"]
+    if len(stores) < len(inner.body) or len(turned) != 1 or turned[0].type != "real" or not places:
         return inner.body, ()
-    found = [read for read in reads(store.value) if _lies_crosswise(read.subscripts, outer.index, inner.index)]
-    if len(set(found)) != 1 or found[0].type != "real" or store.buffer in {r.tensor for r in reads(store.value)}:
+    place = places[0]
+    copy = replace(place, value=turned[0])
+    if stores == [copy] or not _beside(place.subscripts[-1], inner.index, [inner.index]):
         return inner.body, ()
-    here = Read(store.buffer, store.subscripts, "real")
-    return (replace(store, value=found[0]),), (replace(store, value=replaced(store.value, {found[0]: here})),)
+    here: dict[Expr, Expr] = {turned[0]: Read(place.buffer, place.subscripts, "real")}
+    rest = [one for one in stores if one is not place] + [place] * (place != copy)
+    return (copy,), tuple(replace(one, value=replaced(one.value, here)) for one in rest)
 
 
 def _nest(loop: For) -> list[For]:
