@@ -55,7 +55,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--threads", type=int, default=defaults.threads, help="threads of each process (default: all cores)")
     waiting = "seconds to wait for a quiet machine before a turn (default %(default)s)"
     add("--patience", type=float, default=defaults.patience, help=waiting)
-    add("--cold", action="store_true", help="measure the first result with empty caches too; memory without compiling")
+    add("--cold", action="store_true", help="compilers start with empty caches")
     other = "the Python of an implementation that lives in another environment"
     add("--python", nargs="+", default=(), metavar="WHO=PATH", help=other)
     add("--write", type=Path, metavar="FOLDER", help="write the report and its plots there, after every workload")

@@ -121,7 +121,7 @@ def _details(result: Result) -> str:
     described = ", ".join(f"{name} {value}" for name, value in case.sizes.items())
     lines = [f"### {load(case.workload).title} ({described})", ""]
     if measurement.rows:
-        head = ["", "a step", "fastest", "ratio to dlc", "memory", "first result", "with empty caches", "difference"]
+        head = ["", "a step", "fastest", "ratio to dlc", "memory", "first result", "in a second process", "difference"]
         lines += [_line(head), "|---" * len(head) + "|"]
         lines += [_measured(row, result) for row in measurement.rows]
     lines += [f"\n{name} failed: {why}" for name, why in measurement.problems.items()]
@@ -135,9 +135,9 @@ def _measured(row: Row, result: Result) -> str:
     difference = "" if row.name == result.measurement.reference else f"{row.error:.0e}"
     if not row.agrees:
         difference = f"**{difference}**"
-    cold = "" if row.cold is None else _seconds(row.cold)
+    second = "" if row.second is None else _seconds(row.second)
     ratio = _times(result.ratio(row.name))
-    times = (row.name, _step(row), _seconds(row.least), ratio, _memory(row), _seconds(row.ready), cold, difference)
+    times = (row.name, _step(row), _seconds(row.least), ratio, _memory(row), _seconds(row.first), second, difference)
     return _line(times)
 
 
@@ -169,7 +169,7 @@ def _step(row: Row) -> str:
 
 
 def _first(row: Row) -> str:
-    return _seconds(row.ready if row.cold is None else row.cold)
+    return _seconds(row.first)
 
 
 def _memory(row: Row) -> str:

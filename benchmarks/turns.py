@@ -44,7 +44,7 @@ class Settings:
     threads: int = 1
     patience: float = 2.0  # seconds to wait for a quiet machine before a turn
     interpreters: Mapping[str, str] = field(default_factory=dict)  # the Python of an implementation, if another
-    cold: bool = False  # whether compilers start with empty caches, once, before the process that is measured
+    cold: bool = False  # whether compilers start with empty caches
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Row:
     name: str
     median: float
     least: float
-    cold: float | None  # from the start of the process's work to the first result, with empty caches, where known
-    ready: float  # the same in the process that is measured
+    first: float  # from the start of a process's work to the first result
+    second: float | None  # the same in a second process, which is the one that is measured, of what compiles
     memory: int | None  # bytes that the process took at most for steps, beyond the imported library
     error: float  # the largest difference from the reference, beside the largest element of a result
     agrees: bool
@@ -77,8 +77,8 @@ class _Worker:
     name: str
     process: subprocess.Popen[str]
     results: Path
-    cold: float | None = None
-    ready: float = 0.0
+    first: float = 0.0
+    second: float | None = None
     memory: int | None = None
     count: int = _PROBE
     medians: list[float] = field(default_factory=list)
@@ -112,7 +112,6 @@ def measure(case: Case, who: Sequence[str], settings: Settings) -> Measurement:
         for implementation in who:
             worker, answer = _ready(case, implementation, settings, Path(folder))
             if "ready" in answer:
-                worker.ready = answer["ready"]
                 workers.append(worker)
             elif answer.get("missing"):
                 missing.append(implementation)
@@ -128,16 +127,19 @@ def measure(case: Case, who: Sequence[str], settings: Settings) -> Measurement:
 
 
 def _ready(case: Case, implementation: str, settings: Settings, folder: Path) -> tuple[_Worker, dict[str, Any]]:
-    """A process that waits for its turns, and its first answer; set-up is measured too, so one at a time."""
-    cold = None
-    if settings.cold and implementation in COMPILERS:
-        first = _started(case, implementation, settings, folder)
-        answer = first.answer()
-        first.end()
-        cold = answer.get("ready")
+    """A process that waits for its turns, and its first answer: the second one, of what compiles."""
     worker = _started(case, implementation, settings, folder)
-    worker.cold = cold
-    return worker, worker.answer()
+    answer = worker.answer()
+    if "ready" not in answer:
+        return worker, answer
+    first = answer["ready"]
+    if implementation in COMPILERS:
+        worker.end()
+        worker = _started(case, implementation, settings, folder)
+        answer = worker.answer()
+        worker.second = answer.get("ready")
+    worker.first = first
+    return worker, answer
 
 
 def _started(case: Case, implementation: str, settings: Settings, folder: Path) -> _Worker:
@@ -237,8 +239,8 @@ def _compared(
                 worker.name,
                 statistics.median(worker.medians),
                 min(worker.least),
-                worker.cold,
-                worker.ready,
+                worker.first,
+                worker.second,
                 worker.memory,
                 error,
                 error <= tolerance,

@@ -15,7 +15,7 @@ from benchmarks.exact import error_of, judged
 from benchmarks.growth import GROWTHS, exponent
 from benchmarks.implementations import comparable, made
 from benchmarks.report import Result, text, write
-from benchmarks.turns import TOLERANCE, Measurement, Row, Settings
+from benchmarks.turns import TOLERANCE, Measurement, Row, Settings, measure
 from benchmarks.workload import GROUPS, Case, Named, Workload, load, names
 
 CASES = [case for name in names() for case in load(name).cases]
@@ -116,7 +116,7 @@ def test_the_report_has_a_line_for_each_case_and_the_mean_of_each_group() -> Non
     report = text([first, second, result("", "step", row("torch", 1.0))], Settings())
     assert "| mlp small | 1.00 s | 4.00 | **4.00** torch | 3 MiB | 3 MiB | 9.00 s |  |" in report
     assert "geometric mean 1.00, dlc is the slower one in 1 of 2" in report
-    assert "| torch | 500.00 ms | 500.00 ms | 0.25 | 3 MiB | 1.50 s | 9.00 s | **1e-07** |" in report
+    assert "| torch | 500.00 ms | 500.00 ms | 0.25 | 3 MiB | 9.00 s | 1.50 s | **1e-07** |" in report
     assert report.count("Beside the fastest peer") == 1
 
 
@@ -162,6 +162,17 @@ def test_what_is_no_workload_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["no_such_workload"])
     assert "there is no workload no_such_workload" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_compiles_is_measured_in_a_second_process() -> None:
+    case = Case("linear_regression", "", "table", {"batch": 4, "features": 3})
+    by_hand = "numba"
+    found = measure(case, ["dlc", by_hand], Settings(rounds=1, seconds=0.01, patience=0.0, cold=True))
+    assert not found.problems
+    rows = {row.name: row for row in found.rows}
+    assert rows["dlc"].second is not None and rows[by_hand].second is None
+    assert all(row.agrees and row.first > 0 for row in rows.values())
 
 
 def test_sizes_that_are_asked_for_make_cases_equal() -> None:
