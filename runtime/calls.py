@@ -254,7 +254,7 @@ class EntryCall:
             except IndexError:  # another thread was quicker
                 break
             flat = buffer[0]
-            if getrefcount(flat) == _UNSHARED[0] and getrefcount(flat.base) == _UNSHARED[1]:
+            if getrefcount(flat) == _UNSHARED and getrefcount(flat.base) == _UNSHARED_BASE:
                 return buffer
             buffers.append(buffer)
         del buffers[: -MOST_BUFFERS + 1]
@@ -327,5 +327,5 @@ def _unshared() -> tuple[int, int]:
     return getrefcount(flat), getrefcount(flat.base)
 
 
-_UNSHARED = _unshared()
+_UNSHARED, _UNSHARED_BASE = _unshared()
 _NOTHING: dict[str, Any] = {}

@@ -141,7 +141,7 @@ class Model(Tunable):
             objective, given = None, objective
         call = self._only if objective is None and self._only is not None else self._objective(objective)
         values = given if type(given) is dict and not inputs else inputs
-        if (given is None or values is given) and not self._mode_names and values.keys() <= self._input_names:
+        if (given is None or values is given) and not self._mode_names and self._input_names.issuperset(values):
             return call.value_and_grad(values, self._modes.counted())
         values, trains = self._given(given, inputs, True)
         return call.value_and_grad(values, trains)
