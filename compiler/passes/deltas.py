@@ -6,10 +6,12 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel, then one with coefficient 1 or -1.  Of ranges that are not known, one that grows with the axis that is
-asked about counts as greater, and one that an input's shape tells as greater than one that a parameter's does: the
-rows of an image are many, those of a kernel few.  Equations that hold data (``j == z[b]``) come last: solved for a
-bound index they are gathers.  An equation without a bound index that could be solved for stays: a scatter.
+the small kernel, then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as another one grows
+counts as greatest, as the places of a window do; then one that grows with the axis that is asked about, and one that an
+input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel few.  Of two that nothing
+else tells apart, that which moves in steps goes: what is left of the other one are the elements between two steps.
+Equations that hold data (``j == z[b]``) come last: solved for a bound index they are gathers.  An equation without a
+bound index that could be solved for stays: a scatter.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
@@ -18,7 +20,7 @@ asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial, size_symbols
@@ -47,6 +49,7 @@ from dlc.compiler.ir.sums import rules_of
 NAME = "deltas"
 
 _LARGE = 1 << 40  # counts for a range that is not known when compiling
+_SMALL = 8  # counts for one that the shapes of parameters alone tell
 
 
 def run(graph: Graph) -> Graph:
@@ -127,7 +130,7 @@ class _Solver:
                 continue
             difference = polynomial(part.args[0]) - polynomial(part.args[1])
             for position, index in enumerate(node.indices):
-                weight = self._extent(index, part, node), position
+                weight = self._extent(index, part, node.indices), position
                 solution = _solve(part, difference, index, node.indices, weight)
                 if solution is not None:
                     yield solution
@@ -135,14 +138,18 @@ class _Solver:
                 if solution is not None:
                     yield solution
 
-    def _extent(self, index: Index, cond: Expr, node: Reduce) -> int:
+    def _extent(self, index: Index, cond: Expr, bound: Sequence[Index]) -> int:
         """The size of the index, for weighing."""
         size = known(index.size)
         if size is not None:
             return size
+        free = free_indices(cond)
         mine = set(size_symbols(index.size))
-        asked = {name for free in free_indices(cond) if free not in node.indices for name in size_symbols(free.size)}
-        return _LARGE + 2 * bool(mine & asked) + bool(mine & self.sizes_of_inputs)
+        others = {name for one in free if one in bound and one is not index for name in size_symbols(one.size)}
+        asked = {name for one in free if one not in bound for name in size_symbols(one.size)}
+        if _shrinks(index.size, others):
+            return _LARGE + 4
+        return (_LARGE if mine & self.sizes_of_inputs else _SMALL) + 2 * bool(mine & asked)
 
     def _without_quotient(self, node: Reduce, cond: Expr, body: Expr) -> Reduce | None:
         """The sum with ``h == v // 2`` or ``h == v mod |H|`` written as a multiple and a remainder."""
@@ -231,12 +238,24 @@ def _solve(
     takes_others = bool(digit.terms) and nonnegative(digit, facts) and positive(factor - digit, facts)
     target = -(rest - digit) if takes_others else -rest
     extent, position = weight
-    rank = (bool(reads(cond)), not takes_others, -extent, factor.value != 1, position)
+    is_second = factor.value in (None, 1) if extent >= _LARGE else factor.value != 1
+    rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:
         return _Solution(cond, index, target.expression(), Const(True), tuple(map(int, rank)))
     over, under = target.expression(), factor.expression()
     remainder = op("eq", digit.expression() if takes_others else Const(0), op("mod", over, under))
     return _Solution(cond, index, op("floordiv", over, under), remainder, tuple(map(int, rank)))
+
+
+def _shrinks(size: Expr, names: Collection[str]) -> bool:
+    """Whether a size is less where one of those named is greater: ``(|H| - |P|) // 2 + 1``."""
+    for monomial, factor in polynomial(size).terms:
+        for atom in monomial:
+            if factor < 0 and not set(size_symbols(atom)).isdisjoint(names):
+                return True
+            if factor > 0 and isinstance(atom, Op) and atom.name == "floordiv" and _shrinks(atom.args[0], names):
+                return True
+    return False
 
 
 def _values_of(cond: Expr, name: str) -> Iterator[tuple[Op, Polynomial]]:

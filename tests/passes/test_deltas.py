@@ -198,3 +198,22 @@ def test_of_ranges_that_are_not_known_that_of_a_kernel_is_kept() -> None:
     y = whole("y", (u,), total(h, p, of=when(eq(u, add(mul(Const(2), h), p)), mul(at(x, h), at(k, p)))))
     line = lines_after(y, x, k, values={"x": W, "k": np.array([1.0, 10.0, 100.0])}, sizes=["H", "P"])
     assert "sum[p]" in line
+
+
+def test_of_ranges_that_are_not_known_that_of_the_places_of_a_window_goes() -> None:
+    """The adjoint of a strided convolution of a known image by a kernel of any size, both of them inputs."""
+    k = given("k", "P")
+    h, u, p = index("h", 28), index("u", op("floordiv", add(Const(30), op("neg", Size("P"))), Const(2))), index("p", "P")
+    d = given("d", u.size)
+    y = whole("y", (h,), total(u, p, of=when(eq(h, add(mul(Const(2), u), p)), mul(at(d, u), at(k, p)))))
+    line = lines_after(y, d, k, values={"d": np.arange(13.0), "k": np.array([1.0, 10.0, 100.0, 5.0])}, sizes=["P"])
+    assert "sum[p]" in line
+
+
+def test_of_ranges_of_which_nothing_is_known_that_which_moves_in_steps_goes() -> None:
+    x, k = given("x", "H"), given("k", "P")
+    u = index("u", add(mul(Const(2), Size("H")), Size("P"), Const(-2)))
+    h, p = index("h", "H"), index("p", "P")
+    y = whole("y", (u,), total(p, h, of=when(eq(u, add(mul(Const(2), h), p)), mul(at(x, h), at(k, p)))))
+    line = lines_after(y, x, k, values={"x": W, "k": np.array([1.0, 10.0, 100.0])}, sizes=["H", "P"])
+    assert "sum[p]" in line
