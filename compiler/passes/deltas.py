@@ -6,12 +6,12 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel, then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as another one grows
-counts as greatest, as the places of a window do; then one that grows with the axis that is asked about, and one that an
-input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel few.  Of two that nothing
-else tells apart, that which moves in steps goes: what is left of the other one are the elements between two steps.
-Equations that hold data (``j == z[b]``) come last: solved for a bound index they are gathers.  An equation without a
-bound index that could be solved for stays: a scatter.
+the small kernel, then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as another one
+grows counts as greatest, as the places of a window do; then one that grows with the axis that is asked about, and one
+that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel few.  Of two
+that nothing else tells apart, that which moves in steps goes: what is left of the other one are the elements between
+two steps.  Equations that hold data (``j == z[b]``) come last: solved for a bound index they are gathers.  An equation
+without a bound index that could be solved for stays: a scatter.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod

@@ -13,6 +13,7 @@ the part copies: only so do its rows lie evenly in memory.
 
 Where an axis of a matrix product is read through its quotient and its remainder by one number that divides its extent,
 as in the adjoint of a convolution in groups, it is taken in blocks of so many: ``d[4*g+e]`` for all ``g`` and ``e``.
+What lies behind the last whole block, or behind the end up to which a condition holds, is a part of its own.
 
 An index that stands together with another one in a quotient or a remainder is taken by classes too; of the classes of a
 reduced index the conditions leave one, or none. Where more are left, where a divisor is not known, and where there
@@ -29,9 +30,10 @@ from math import gcd, lcm, prod
 from dlc.compiler.ir.affine import guessed, integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.conditions import conjuncts, guard_of
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
 from dlc.compiler.ir.expr import (
     FALSE,
+    TRUE,
     ZERO,
     Const,
     Expr,
@@ -113,8 +115,10 @@ def _affine(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
     """The equation with axes in blocks and in classes, as far as that is possible and worth it."""
     if isinstance(equation.value, Solve) or not equation.is_whole:
         return (equation,)
-    in_blocks = _in_blocks(equation)
-    return _parts(in_blocks, simplified) or (in_blocks,)
+    inside, edges = _peeled(equation)
+    in_blocks = _in_blocks(inside)
+    parts = _parts(in_blocks, simplified) or ((in_blocks,) if in_blocks is not inside else ())
+    return (*parts, *edges) if parts else (equation,)
 
 
 def _in_blocks(equation: Equation) -> Equation:
@@ -126,11 +130,12 @@ def _in_blocks(equation: Equation) -> Equation:
             continue
         atoms = [atom for atom in _quotients(equation.value) if index in free_indices(atom)]
         numbers = {known(atom.args[1]) if atom.args[0] is index else None for atom in atoms}
-        number, extent = numbers.pop() if len(numbers) == 1 else None, known(index.size)
-        if number is None or extent is None or number < 2 or extent % number != 0 or len({a.name for a in atoms}) < 2:
+        number, extent = numbers.pop() if len(numbers) == 1 else None, polynomial(index.size)
+        if number is None or number < 2 or extent.content % number != 0 or len({a.name for a in atoms}) < 2:
             continue
-        block, place = fresh(Const(extent // number), index.hint), fresh(Const(number), index.hint)
         by = Const(number)
+        blocks = integer(op("floordiv", index.size, by))
+        block, place = fresh(blocks, index.hint), fresh(by, index.hint)
         joined = polynomial(op("add", op("mul", by, block), place)).expression()
         changes: dict[Expr, Expr] = {op("floordiv", index, by): block, op("mod", index, by): place, index: joined}
         at = found.indices.index(index)
@@ -167,21 +172,37 @@ def _peeled(part: Equation) -> tuple[Equation, tuple[Equation, ...]]:
     """
     edges: list[Equation] = []
     for index in part.indices:
-        value = part.value
-        if not isinstance(value, Select) or not isinstance(value.no, Const):
-            break
-        tests = list(conjuncts(value.cond))
+        cond, outside = _guard(part.value)
+        tests = list(conjuncts(cond))
         stops = {test: stop for test in tests if (stop := _stop(test, index)) is not None}
         if len(set(stops.values())) != 1:
             continue
         stop = next(iter(stops.values()))
-        left = [test for test in tests if test not in stops]
         rest = integer(op("add", index.size, op("neg", stop)))
         if known(rest) != 0:
-            edges.append(_moved(replace(part, value=value.no), index, rest, stop))
-        inside = Select(op("and", *left), value.yes, value.no) if left else value.yes
+            edges.append(_moved(replace(part, value=outside), index, rest, stop))
+        inside = _under([test for test in tests if test not in stops], part.value)
         part = _moved(replace(part, value=inside), index, stop, ZERO)
     return part, tuple(edges)
+
+
+def _guard(value: Expr) -> tuple[Expr, Expr]:
+    """The condition that leaves more than one value, and the value where it does not hold."""
+    if isinstance(value, Select) and isinstance(value.no, Const):
+        return value.cond, value.no
+    if isinstance(value, Reduce) and value.op in _BOUNDED:
+        identity = identity_of(value.op, value.type)
+        return guard_of(value.body, identity)[0], identity
+    return TRUE, ZERO
+
+
+def _under(tests: Sequence[Expr], value: Expr) -> Expr:
+    """The value under these conditions in the place of its own."""
+    if isinstance(value, Select):
+        return guarded(conjunction(tests), value.yes, value.no)
+    assert isinstance(value, Reduce)
+    identity = identity_of(value.op, value.type)
+    return value.rebuild((guarded(conjunction(tests), guard_of(value.body, identity)[1], identity),))
 
 
 def _stop(test: Expr, index: Index) -> Expr | None:

@@ -203,7 +203,8 @@ def test_of_ranges_that_are_not_known_that_of_a_kernel_is_kept() -> None:
 def test_of_ranges_that_are_not_known_that_of_the_places_of_a_window_goes() -> None:
     """The adjoint of a strided convolution of a known image by a kernel of any size, both of them inputs."""
     k = given("k", "P")
-    h, u, p = index("h", 28), index("u", op("floordiv", add(Const(30), op("neg", Size("P"))), Const(2))), index("p", "P")
+    places = op("floordiv", add(Const(30), op("neg", Size("P"))), Const(2))
+    h, u, p = index("h", 28), index("u", places), index("p", "P")
     d = given("d", u.size)
     y = whole("y", (h,), total(u, p, of=when(eq(h, add(mul(Const(2), u), p)), mul(at(d, u), at(k, p)))))
     line = lines_after(y, d, k, values={"d": np.arange(13.0), "k": np.array([1.0, 10.0, 100.0, 5.0])}, sizes=["P"])

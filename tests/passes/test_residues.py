@@ -173,7 +173,7 @@ def test_where_a_condition_holds_up_to_a_size_what_lies_behind_is_a_part() -> No
     found = pipeline.entries(made(pooled("MaxPool2d", 2, 2, 0)), wrt="*")["vjp"]
     whole_, *edges = [line.split(" = ") for line in tensor_lines(found.tensors["d_x"])][3:]
     assert "<=" not in whole_[1] and "<" not in whole_[1]
-    assert [value for _, value in edges] == ["0"] * 4
+    assert [value for _, value in edges] == ["0"] * 2
     for sizes in ((1, 1), (3, 2), (2, 5), (4, 4)):
         is_as_without_passes(made(pooled("MaxPool2d", 2, 2, 0)), {"x": normal(1, 2, *sizes)})
 
@@ -242,3 +242,19 @@ def is_as_without_passes(plain: Graph, arrays: Mapping[str, np.ndarray]) -> None
     entry = next(one for one in program.entries if one.name == "vjp")
     for result, slower in zip(entry.gradients, slow["vjp"].gradients, strict=True):
         np.testing.assert_allclose(ran[result.buffer], wanted[slower.adjoint], 1e-9, 1e-12)
+
+
+PATCHES = """layer Windows(x[N,C,H], k[O,C,P];; P = 4) -> y[N,O,U]:
+    index U = |H| // 4
+    y[n,o,u] = k[o,c,p]*x[n,c,4*u+p]
+"""
+
+
+def test_what_lies_behind_whole_blocks_is_a_part_and_the_blocks_are_axes() -> None:
+    """Windows that lie side by side, in rows of any length."""
+    patches = made(PATCHES, P=4)
+    found = pipeline.entries(patches, wrt="*")["vjp"].tensors
+    assert tensor_lines(found["d_x.part"]) == ["d_x.part[n,h,c,h2] = sum[o] d_y[n,o,h]*k[o,c,h2]"]
+    assert [line.split(" = ")[1][:8] for line in tensor_lines(found["d_x"])] == ["d_x.part", "0"]
+    for length in (0, 1, 4, 7, 9):
+        is_as_without_passes(patches, {"x": normal(2, 3, length), "k": normal(2, 3, 4)})
