@@ -140,8 +140,7 @@ def _repeated(equation: Equation) -> list[Expr]:
         node
         for node in nodes
         if uses[node] > 1
-        and lengths[node] > _SHORT
-        and node.type == "real"
+        and lengths[node] > (_SHORT if node.type == "real" else _LONG // 8)
         and isinstance(node, Op | Select)
         and bound.issuperset(free_indices(node))
     ]

@@ -24,6 +24,7 @@ from dlc.compiler.lower.rows import slow_parts
 
 _FREE = frozenset({"neg", "real", "stop"})  # not worth a name
 _NOTHING = Const(0.0)
+_LONG = 24  # nodes of an integer or a truth value that is worth a name
 
 
 def shared(body: Body, names: Callable[[str], str]) -> Body:
@@ -154,9 +155,12 @@ def _when(cond: Expr, local: Read, branch: _Bound) -> If:
 
 
 def _repeated(root: Expr, sure: Set[Expr], known: Set[Expr]) -> set[Expr]:
-    """Nodes with more than one use that may be computed before the statement."""
+    """Nodes with more than one use that may be computed before the statement; of integers and truth values, which
+    subscripts and conditions are made of, those that would be long.
+    """
     uses: Counter[Expr] = Counter((root,))
-    for node in reversed(list(walk(root))):  # each node after all nodes that use it
+    nodes = list(walk(root))
+    for node in reversed(nodes):  # each node after all nodes that use it
         is_free = isinstance(node, Op) and node.name in _FREE
         for child in node.children:
             uses[child] += uses[node] if is_free else 1
@@ -164,14 +168,16 @@ def _repeated(root: Expr, sure: Set[Expr], known: Set[Expr]) -> set[Expr]:
     def is_harmless(node: Expr) -> bool:
         return not _is_random(node) and all(read in known or not read.subscripts for read in reads(node))
 
-    return {
-        node
-        for node, count in uses.items()
-        if count > 1
-        and (isinstance(node, Select) or (isinstance(node, Op) and node.name not in _FREE))
-        and node.type == "real"
-        and (node in sure or is_harmless(node))
-    }
+    found: set[Expr] = set()
+    lengths: dict[Expr, int] = {}  # as text
+    for node in nodes:
+        length = 1 + sum(lengths[child] for child in node.children)
+        has_name = isinstance(node, Select) or (isinstance(node, Op) and node.name not in _FREE)
+        is_worth_it = node.type == "real" or length > _LONG
+        if uses[node] > 1 and has_name and is_worth_it and (node in sure or is_harmless(node)):
+            found.add(node)
+        lengths[node] = 1 if node in found else length
+    return found
 
 
 def _is_random(root: Expr) -> bool:

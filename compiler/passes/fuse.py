@@ -92,6 +92,7 @@ def _fused(
     loops = (*equation.indices, *(equation.value.indices if isinstance(equation.value, Binder) else ()))
     product = is_contraction(equation)
     room = _MOST_NODES - sum(1 for _ in walk(equation.value))
+    copies = _copies(equation.value)
 
     def change(node: Expr) -> Expr | None:
         nonlocal room
@@ -102,7 +103,7 @@ def _fused(
             return None
         if node.tensor in outside and not _is_cheap(producer.value):
             return None
-        size = sum(1 for _ in walk(producer.value))
+        size = max(sum(1 for _ in walk(producer.value)), copies.get(node, 1) * _length(producer.value))
         bounds = size <= min(room, _LONGEST_MASK) and _compares_positions(producer)
         free_of_charge = _is_plain(producer.value) if product else _is_trivial(producer.value) or bounds
         once = not product and readers[node.tensor] == 1 and size <= room and _reads_each_once(node.subscripts, loops)
@@ -113,6 +114,24 @@ def _fused(
 
     value = transform(equation.value, change)
     return equation if value is equation.value else replace(equation, value=_simplified(value))
+
+
+def _length(value: Expr) -> int:
+    """The nodes of an integer or a truth value as a tree: where such a value is needed again it is computed again."""
+    lengths: dict[Expr, int] = {}
+    for node in walk(value):
+        lengths[node] = 1 if node.type == "real" else 1 + sum(lengths[child] for child in node.children)
+    return lengths[value]
+
+
+def _copies(value: Expr) -> dict[Expr, int]:
+    """How often each node is computed: a real number once, what it is not as often as there are ways to it."""
+    found = {value: 1}
+    for node in reversed(list(walk(value))):  # after all that it is part of
+        found[node] = 1 if node.type == "real" else found[node]
+        for child in node.children:
+            found[child] = found.get(child, 0) + found[node]
+    return found
 
 
 def _simplified(value: Expr) -> Expr:

@@ -140,3 +140,28 @@ def test_statements_do_not_share_what_one_computes_in_a_branch_only() -> None:
     e = op("exp", BEFORE)
     body = among(Store("y", (I,), when(INSIDE, e)), Store("z", (I,), when(INSIDE, mul(e, HERE))))
     assert occurrences(body, "exp") == 2
+
+
+def test_integers_and_conditions_are_bound_where_they_would_be_long() -> None:
+    """Short ones, which subscripts are made of, stay where they are."""
+    n = at(given("n", "I", type="int"), I)
+    value: Expr = n
+    for level in range(30):
+        value = Select(op("lt", Const(level), value), add(value, ONE), mul(Const(2), value))
+    asked = op("lt", HERE, op("real", value))
+    body = bound(Select(asked, HERE, Select(op("or", asked, op("lt", n, ZERO)), Const(2.0), Const(3.0))))
+    lets = [statement for statement in body if isinstance(statement, Let)]
+    assert 5 < len(lets) < 30
+    assert sum(occurrences((one,), "lt") for one in body) < 300
+    assert all(
+        isinstance(one, Store)
+        for one in bound(
+            mul(
+                at(X, add(mul(I, I), ONE)),
+                at(
+                    X,
+                    add(mul(I, I), ONE),
+                ),
+            )
+        )
+    )
