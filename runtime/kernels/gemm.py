@@ -21,6 +21,7 @@ from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
+from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
@@ -28,8 +29,6 @@ from dlc.runtime.kernels.tile import (
     PANELS,
     block_memory,
     column_memory,
-    copy_column,
-    copy_row,
     flat,
     full_tile,
     height,
@@ -40,7 +39,6 @@ from dlc.runtime.kernels.tile import (
     narrow_tile,
     panel_memory,
     stored_height,
-    transpose_block,
     width,
 )
 
@@ -127,54 +125,6 @@ def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
 
 
 @part
-def pack_rows(depth, columns, b, ldb, panel, one):
-    """panel[l,j] = b[l,j], and 0 beyond the last column"""
-    compact()
-    source, target, size = flat(b, one), flat(panel, one), itemsize(one)
-    if columns == width(one):
-        for l in range(depth):  # noqa: E741
-            copy_row(b + size * l * ldb, panel + size * l * width(one), one)
-        return
-    for l in range(depth):  # noqa: E741
-        for j in range(columns):
-            target[l * width(one) + j] = source[l * ldb + j]
-        for j in range(columns, width(one)):
-            target[l * width(one) + j] = like(0.0, one)
-
-
-@part
-def pack_panels(depth, columns, b, ldb, panels, one):
-    """The whole panels among the columns, one after the other: rows of b are read once"""
-    compact()
-    size, step = itemsize(one), itemsize(one) * width(one)
-    count = columns // width(one)
-    for l in range(depth):  # noqa: E741
-        row, target = b + size * l * ldb, panels + step * l
-        for p in range(count):
-            copy_row(row + step * p, target + step * depth * p, one)
-
-
-@part
-def pack_columns(depth, columns, b, ldb, panel, one):
-    """panel[l,j] = b[j,l], and 0 beyond the last column"""
-    compact()
-    source, target = flat(b, one), flat(panel, one)
-    block, size = lanes(one), itemsize(one)
-    whole_columns, whole_depth = columns // block * block, depth // block * block
-    for j in range(0, whole_columns, block):
-        for l in range(0, whole_depth, block):  # noqa: E741
-            transpose_block(b + size * (j * ldb + l), ldb, panel + size * (l * width(one) + j), width(one), one)
-        for l in range(whole_depth, depth):  # noqa: E741
-            for i in range(j, j + block):
-                target[l * width(one) + i] = source[i * ldb + l]
-    for l in range(depth):  # noqa: E741
-        for j in range(whole_columns, columns):
-            target[l * width(one) + j] = source[j * ldb + l]
-        for j in range(columns, width(one)):
-            target[l * width(one) + j] = like(0.0, one)
-
-
-@part
 def add_block(rows, columns, alpha, block, beta, c, ldc):
     """c = beta*c + alpha*block, for a tile that sticks out"""
     compact()
@@ -183,26 +133,6 @@ def add_block(rows, columns, alpha, block, beta, c, ldc):
         for j in range(columns):
             before = zero if beta == zero else beta * target[i * ldc + j]
             target[i * ldc + j] = before + alpha * source[i * width(alpha) + j]
-
-
-@part
-def pack_tiles(depth, rows, a, lda, tiles, one):
-    """The tiles of A, which is stored as its transpose, one after the other. A vector may end beyond the last row,
-    where the next row of memory begins: not in the last one."""
-    compact()
-    size, step = itemsize(one), itemsize(one) * stored_height(one)
-    count = (rows + height(one) - 1) // height(one)
-    low, taller = rows // count, rows % count
-    first = 0
-    for t in range(count):
-        source, target = a + size * first, tiles + step * depth * t
-        whole = depth if first + stored_height(one) <= rows else depth - 1
-        for l in range(whole):  # noqa: E741
-            copy_column(source + size * l * lda, target + step * l, one)
-        last, column = flat(source + size * (depth - 1) * lda, one), flat(target + step * (depth - 1), one)
-        for i in range(rows - first if whole < depth else 0):
-            column[i] = last[i]
-        first += low + 1 if t < taller else low
 
 
 @part
@@ -270,7 +200,7 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     one, size = like(1.0, alpha), itemsize(alpha)
     copies = row_a == 1 and column_a > stored_height(alpha) and n > FEW_PANELS * width(alpha)
     copied = column_memory(alpha)
-    steps = evenly(k, most_depth(alpha))
+    steps = (evenly(k, most_depth(alpha)) + lanes(alpha) - 1) // lanes(alpha) * lanes(alpha)
     most = COPIED // (size * steps * stored_height(alpha)) * height(alpha) if copies else SECOND_CACHE // (size * steps)
     rows = evenly(m, most)
     for start in range(0, k, steps):

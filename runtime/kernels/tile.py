@@ -206,29 +206,6 @@ def tile_product(vectors: int) -> Any:
     return tile
 
 
-@intrinsic
-def transpose_block(typing_context, source, row_source, target, row_target, like):
-    """Transpose a block of lanes x lanes numbers of the type of `like`."""
-    if not is_real(like):
-        return None
-    shape = tile_shape(like)
-
-    def codegen(context, builder, sig, args):
-        element = args[4].type
-        vector_pointer = ir.VectorType(element, shape.lanes).as_pointer()
-
-        def spot(address, row, i):
-            pointer = builder.inttoptr(address, element.as_pointer())
-            return builder.bitcast(builder.gep(pointer, [builder.mul(row, constant(i))]), vector_pointer)
-
-        rows = [builder.load(spot(args[0], args[1], i), align=shape.bytes) for i in range(shape.lanes)]
-        for i, row in enumerate(transposed(builder, rows)):
-            builder.store(row, spot(args[2], args[3], i), align=shape.bytes)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 4, like), codegen
-
-
 def copy_of(count: Callable[[TileShape], int], doc: str) -> Any:
     """``copy(source, target, like)``: so many numbers of the type of `like`, in whole vectors."""
 

@@ -1,0 +1,157 @@
+"""Copies of the factors of a matrix product, as the register tile walks through them: panels of B, tiles of A."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from dlc.runtime.kernels.compilation import compact, intrinsic, types
+from dlc.runtime.kernels.parts import part
+from dlc.runtime.kernels.primitives import is_real, like
+from dlc.runtime.kernels.tile import (
+    constant,
+    copy_column,
+    copy_row,
+    flat,
+    height,
+    itemsize,
+    lanes,
+    splat,
+    stored_height,
+    tile_shape,
+    transposed,
+    width,
+)
+
+
+@intrinsic
+def transpose_block(typing_context, source, row_source, target, row_target, like):
+    """Transpose a block of lanes x lanes numbers of the type of `like`."""
+    if not is_real(like):
+        return None
+    shape = tile_shape(like)
+
+    def codegen(context, builder, sig, args):
+        element = args[4].type
+        vector_pointer = ir.VectorType(element, shape.lanes).as_pointer()
+
+        def spot(address, row, i):
+            pointer = builder.inttoptr(address, element.as_pointer())
+            return builder.bitcast(builder.gep(pointer, [builder.mul(row, constant(i))]), vector_pointer)
+
+        rows = [builder.load(spot(args[0], args[1], i), align=shape.bytes) for i in range(shape.lanes)]
+        for i, row in enumerate(transposed(builder, rows)):
+            builder.store(row, spot(args[2], args[3], i), align=shape.bytes)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, like), codegen
+
+
+@intrinsic
+def transpose_corner(typing_context, source, row_source, rows, columns, target, row_target, like):
+    """Transpose what there is of a block: so many of its rows and columns, at least one. Nothing else is read; the
+    whole block is written, with zeros in the place of columns, and the last row in the place of rows, that are not
+    there."""
+    if not is_real(like):
+        return None
+    shape = tile_shape(like)
+
+    def codegen(context, builder, sig, args):
+        source, row_source, count, columns, target, row_target, one = args
+        vector = ir.VectorType(one.type, shape.lanes)
+        places = ir.Constant(ir.VectorType(ir.IntType(64), shape.lanes), list(range(shape.lanes)))
+        there = builder.icmp_signed("<", places, splat(builder, columns, shape.lanes))
+        last = builder.sub(count, constant(1))
+
+        def spot(address, row, i):
+            pointer = builder.inttoptr(address, one.type.as_pointer())
+            return builder.bitcast(builder.gep(pointer, [builder.mul(row, i)]), vector.as_pointer())
+
+        numbers = [
+            builder.select(builder.icmp_signed("<", constant(i), count), constant(i), last) for i in range(shape.lanes)
+        ]
+        rows = [masked_load(builder, spot(source, row_source, i), there, shape.bytes) for i in numbers]
+        for i, row in enumerate(transposed(builder, rows)):
+            builder.store(row, spot(target, row_target, constant(i)), align=shape.bytes)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6, like), codegen
+
+
+def masked_load(builder, pointer: Any, mask: Any, align: int) -> Any:
+    """The numbers of a vector where the mask is set, and zeros elsewhere; what is not set is not touched."""
+    vector = pointer.type.pointee
+    name = f"llvm.masked.load.v{vector.count}{suffix_of(vector.element)}.p0v{vector.count}{suffix_of(vector.element)}"
+    kind = ir.FunctionType(vector, [pointer.type, ir.IntType(32), mask.type, vector])
+    load = cgutils.get_or_insert_function(builder.module, kind, name)
+    zeros = ir.Constant(vector, [0.0] * vector.count)
+    return builder.call(load, [pointer, ir.Constant(ir.IntType(32), align), mask, zeros])
+
+
+def suffix_of(element: Any) -> str:
+    return "f32" if isinstance(element, ir.FloatType) else "f64"
+
+
+@part
+def pack_rows(depth, columns, b, ldb, panel, one):
+    """panel[l,j] = b[l,j], and 0 beyond the last column"""
+    compact()
+    source, target, size = flat(b, one), flat(panel, one), itemsize(one)
+    if columns == width(one):
+        for l in range(depth):  # noqa: E741
+            copy_row(b + size * l * ldb, panel + size * l * width(one), one)
+        return
+    for l in range(depth):  # noqa: E741
+        for j in range(columns):
+            target[l * width(one) + j] = source[l * ldb + j]
+        for j in range(columns, width(one)):
+            target[l * width(one) + j] = like(0.0, one)
+
+
+@part
+def pack_panels(depth, columns, b, ldb, panels, one):
+    """The whole panels among the columns, one after the other: rows of b are read once"""
+    compact()
+    size, step = itemsize(one), itemsize(one) * width(one)
+    count = columns // width(one)
+    for l in range(depth):  # noqa: E741
+        row, target = b + size * l * ldb, panels + step * l
+        for p in range(count):
+            copy_row(row + step * p, target + step * depth * p, one)
+
+
+@part
+def pack_columns(depth, columns, b, ldb, panel, one):
+    """panel[l,j] = b[j,l]; beyond the last column anything, beyond the last row up to a vector"""
+    compact()
+    block, size = lanes(one), itemsize(one)
+    for j in range(0, columns, block):
+        across, first = min(block, columns - j), b + size * j * ldb
+        whole = depth // block * block if across == block else 0
+        for l in range(0, whole, block):  # noqa: E741
+            transpose_block(first + size * l, ldb, panel + size * (l * width(one) + j), width(one), one)
+        for l in range(whole, depth, block):  # noqa: E741
+            down, target = min(block, depth - l), panel + size * (l * width(one) + j)
+            transpose_corner(first + size * l, ldb, across, down, target, width(one), one)
+
+
+@part
+def pack_tiles(depth, rows, a, lda, tiles, one):
+    """The tiles of A, which is stored as its transpose, one after the other. A vector may end beyond the last row,
+    where the next row of memory begins: not in the last one."""
+    compact()
+    size, step = itemsize(one), itemsize(one) * stored_height(one)
+    count = (rows + height(one) - 1) // height(one)
+    low, taller = rows // count, rows % count
+    first = 0
+    for t in range(count):
+        source, target = a + size * first, tiles + step * depth * t
+        whole = depth if first + stored_height(one) <= rows else depth - 1
+        for l in range(whole):  # noqa: E741
+            copy_column(source + size * l * lda, target + step * l, one)
+        last, column = flat(source + size * (depth - 1) * lda, one), flat(target + step * (depth - 1), one)
+        for i in range(rows - first if whole < depth else 0):
+            column[i] = last[i]
+        first += low + 1 if t < taller else low
