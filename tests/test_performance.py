@@ -104,6 +104,8 @@ SHAPES = [
     (True, False, 1000, 1000, 1000),
     (False, True, 200, 2000, 2000),
     (False, False, 40, 40, 3),
+    (False, False, 100, 100, 12),
+    (True, False, 9, 40, 1),
     (False, False, 0, 4, 4),
     (False, False, 4, 4, 0),
 ]
@@ -114,6 +116,7 @@ WORDS = {
     choice.ROWS: "scalar products",
     choice.SUMS_OF_A: "sums of rows",
     choice.SUMS_OF_B: "sums of rows",
+    choice.OUTER: "outer product",
     choice.BLAS: "BLAS",
     choice.TILE: "tile",
 }
@@ -133,3 +136,11 @@ def test_rows_that_overlap_are_no_matter_for_blas() -> None:
         "tile",
         "BLAS cannot say it: rows that overlap, or more than 32 bits",
     )
+
+
+def test_a_shallow_product_is_taken_by_blas_and_one_step_by_a_loop() -> None:
+    assert reason(4, "", False, False, 100, 100, 12, 12, 100, 100)[0] == "BLAS"
+    assert reason(4, "", False, False, 100, 90, 12, 12, 90, 90)[0] == "tile"
+    assert reason(4, "", True, False, 100, 90, 1, 100, 90, 90) == ("outer product", "k is 1")
+    assert reason(4, "", True, True, 100, 90, 1, 100, 1, 90) == ("outer product", "k is 1")
+    assert reason(4, "", True, True, 100, 90, 1, 100, 2, 90)[0] == "BLAS"

@@ -4,7 +4,8 @@
 DOTS      one column: a scalar product for every row
 ROWS      few rows against a transposed B: scalar products, because a panel of B would be used too little
 SUMS      one row, or one column against a transposed A: rows of the other factor, each times a number, added up
-BLAS      what is very large and long in every direction, or very short, if BLAS can say it: integers of 32 bits, and
+OUTER     one step of k: a column times a row, written row by row
+BLAS      what is very large and long in every direction, or shallow, if BLAS can say it: integers of 32 bits, and
           rows that do not overlap
 TILE      everything else: the register tile of ``tile.py``
 ========  ==========================================================================================================
@@ -14,14 +15,18 @@ from __future__ import annotations
 
 from dlc.runtime.host import thresholds
 
-NOTHING, SCALE, DOTS, ROWS, SUMS_OF_B, SUMS_OF_A, BLAS, TILE = range(8)
+NOTHING, SCALE, DOTS, ROWS, SUMS_OF_B, SUMS_OF_A, OUTER, BLAS, TILE = range(9)
 INT32_MAX = 2**31 - 1
 #: Multiplications from which BLAS is faster if m, n and k are so long, and those if A is transposed and has more bytes
 #: than a second cache.
 LONG = 256
 BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = thresholds().blas_from, thresholds().blas_transposed_from, 1 << 20
-#: So few steps of k, on so many elements of C, are faster there too.
+#: So few steps of k, on so many elements of C, are faster there too: what the tile does once for every tile counts.
 BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
+#: So are some more, where C has so many times as many rows and columns.
+BLAS_UP_TO_STEPS, BLAS_TIMES_STEPS = 16, 8
+#: An outer product of so many columns is a loop over them.
+OUTER_FROM = 16
 #: Up to as many rows, a transposed B is read row by row: copying it to a panel would cost more.
 FEW_ROWS = 3
 
@@ -40,8 +45,12 @@ def implementation(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
         return SUMS_OF_B
     if n == 1 and ldc == 1:
         return SUMS_OF_A
+    if k == 1 and n >= OUTER_FROM and (ldb == 1 or not tb):
+        return OUTER
     enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
-    if (m * n * k >= enough and min(m, n, k) >= LONG) or (k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM):
+    shallow = k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM
+    shallow = shallow or (k <= BLAS_UP_TO_STEPS and min(m, n) >= BLAS_TIMES_STEPS * k)
+    if (m * n * k >= enough and min(m, n, k) >= LONG) or shallow:
         wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
         if wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX:
             return BLAS
@@ -79,6 +88,8 @@ def reason(
     if found == BLAS:
         if count >= enough and min(m, n, k) >= LONG:
             return "BLAS", f"{count:,} multiplications, at least {enough:,}"
+        if k > BLAS_UP_TO_DEPTH:
+            return "BLAS", f"k is {k}, and m and n are at least {BLAS_TIMES_STEPS} times as many"
         return "BLAS", f"k is {k}, at most {BLAS_UP_TO_DEPTH}, and C has {m * n:,} elements"
     if found == TILE:
         if count >= enough and min(m, n, k) >= LONG:
@@ -97,4 +108,5 @@ _WORDS = {
     ROWS: ("scalar products", f"at most {FEW_ROWS} rows against a transposed factor"),
     SUMS_OF_B: ("sums of rows", "one row"),
     SUMS_OF_A: ("sums of rows", "one column"),
+    OUTER: ("outer product", "k is 1"),
 }

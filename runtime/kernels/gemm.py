@@ -19,7 +19,7 @@ from numba.core import cgutils
 
 from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
-from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
+from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, OUTER, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
 from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
@@ -122,6 +122,21 @@ def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
         p = alpha * x[l * step_a]
         for j in range(n):
             z[j] += p * y[l * ldb + j]
+
+
+@part
+def outer(m, n, alpha, a, step_a, b, beta, c, ldc):
+    """c[i,j] = beta*c[i,j] + alpha * a[i]*b[j], the rows of c and b contiguous: c is written as it lies"""
+    wide()
+    x, y, z, zero = flat(a, alpha), flat(b, alpha), flat(c, alpha), like(0.0, alpha)
+    for i in range(m):
+        p = alpha * x[i * step_a]
+        if beta == zero:
+            for j in range(n):
+                z[i * ldc + j] = p * y[j]
+        else:
+            for j in range(n):
+                z[i * ldc + j] = beta * z[i * ldc + j] + p * y[j]
 
 
 @part
@@ -248,6 +263,8 @@ def computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     elif way == SUMS_OF_A:
         scale(1, m, beta, c, 1)
         sums_of_rows(m, k, alpha, b, row_b, a, lda, c)
+    elif way == OUTER:
+        outer(m, n, alpha, a, row_a, b, beta, c, ldc)
     elif way == BLAS:
         how_a, how_b = YES if ta else NO, YES if tb else NO
         blas_product(how_b, how_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc)  # transposed: BLAS stores columns

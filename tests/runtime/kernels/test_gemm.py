@@ -8,7 +8,7 @@ import pytest
 
 from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
-from dlc.runtime.kernels.choice import BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE
+from dlc.runtime.kernels.choice import BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE, OUTER_FROM
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
 from dlc.runtime.kernels.gemm import FEW_PANELS, SECOND_CACHE, load_gemm
 from dlc.runtime.kernels.tile import COPIED, PANELS, tile_shape
@@ -140,6 +140,28 @@ def test_rows_and_columns(real: str) -> None:
                 for k in (1, 3, 4, 50, 300):
                     check(rng, real, m, n, k, ta, tb, alpha=-1.5, beta=0.5, extra=2)
                     check(rng, real, m, n, k, ta, tb)
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_outer_and_shallow_products(real: str) -> None:
+    rng = np.random.default_rng(14)
+    for ta in (False, True):
+        for tb in (False, True):
+            for m, n in ((2, OUTER_FROM - 1), (2, OUTER_FROM), (33, 50), (130, 140)):
+                for k in (1, 2, 5, 16):
+                    check(rng, real, m, n, k, ta, tb, alpha=-1.5, beta=0.5, extra=2)
+                    check(rng, real, m, n, k, ta, tb)
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("ta", [False, True])
+def test_corners_of_a_transposed_factor(real: str, ta: bool) -> None:
+    """Every part of a block of numbers that are transposed together, beside whole ones and alone."""
+    rng = np.random.default_rng(15)
+    lanes = tile_shape(TYPES[real]).lanes
+    for n in range(1, 2 * lanes + 2):
+        for k in range(1, 2 * lanes + 2):
+            check(rng, real, 7, n, k, ta, True, alpha=0.5, beta=1.0, extra=n % 2, kind="gemm_tile")
 
 
 @pytest.mark.parametrize("real", TYPES)
