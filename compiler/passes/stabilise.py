@@ -99,6 +99,7 @@ class _Stabiliser:
         self.made: dict[str, list[Tensor]] = {name: [] for name in graph.tensors}
         self.values: dict[str, Equation] = {}  # of tensors with one equation: the stable one
         self.of_tensor: dict[str, Scaled | None] = {}
+        self.inside: list[tuple[str, ...]] = []  # the recurrences of the tensors whose mantissa is being looked for
         self.parts: dict[tuple[str, str], str] = {}  # a tensor and one of scale, top, bottom -> what holds that
         self.looked_through: set[str] = set()  # the tensors whose definitions are being looked at
         self.simplified = Simplifier(rules_of(graph))
@@ -319,6 +320,8 @@ class _Stabiliser:
         found = [part for part in parts if part is not None]
         if not found or (len(found) < len(parts) and all(part.bounded for part in found)):
             return None
+        if any(self._recurs(arg) for part, arg in zip(parts, node.args, strict=True) if part is None):
+            return None  # where an exponential overflows, so does the number beside it
         kept = [part or Scaled(Linear(), self.stable(arg)) for part, arg in zip(parts, node.args, strict=True)]
         if len(kept) == 2 and all(part.is_pure for part in kept):
             for one, other in (kept, kept[::-1]):
@@ -335,6 +338,10 @@ class _Stabiliser:
         greatest = Linear.of(op("stop", finite(top)))
         terms = (guarded(p.guard, product((p.mantissa, exponential(p.scale - greatest)))) for p in kept)
         return Scaled(greatest, op("add", *terms))
+
+    def _recurs(self, node: Expr) -> bool:
+        """Whether it is computed from elements of the recurrence that is looked through, which are numbers."""
+        return any(read.tensor in recurrence for recurrence in self.inside for read in reads(node))
 
     def _scaled_choice(self, node: Select) -> Scaled | None:
         yes, no = self.scaled(node.yes), self.scaled(node.no)
@@ -379,7 +386,9 @@ class _Stabiliser:
         equation = tensor.equations[0]
         if tensor.id not in self.of_tensor:
             self.of_tensor[tensor.id] = None  # in a recurrence: its own elements are numbers like others
+            self.inside.append(self.graph.recurrence_of.get(tensor.id, ()))
             self.of_tensor[tensor.id] = self.scaled(equation.value)
+            self.inside.pop()
         scaled = self.of_tensor[tensor.id]
         if scaled is None or not scaled.scale:
             return None

@@ -419,3 +419,13 @@ def test_what_a_guard_leaves_out_has_no_say_in_the_scale() -> None:
     found = evaluate(prepared(made), {"x": values - 1e4, "b": values - 1 - 1e4})
     np.testing.assert_allclose(found["share"], expected["share"], 1e-11)
     np.testing.assert_allclose(found["both"] + 1e4, expected["both"], 1e-9)
+
+
+def test_what_a_recurrence_adds_to_its_own_elements_stays_a_number() -> None:
+    """Where the exponential overflows, so do the elements before: a scale would only compute the recurrence again."""
+    x, i = given("x", "I"), index("i", "I")
+    before = when(op("lt", Const(0), i), Read("h", (sub(i, Const(1)),), "real"))
+    h = whole("h", (i,), add(exp(at(x, i)), before))
+    i = index("i", "I")
+    made = graph(x, h, whole("y", (i,), log(at(h, i))), outputs=["y"], sizes=["I"])
+    assert lines(stabilise.run(made)) == lines(made)
