@@ -7,7 +7,7 @@ current one without moving it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from itertools import count
 from threading import Lock
 from typing import Any
 
@@ -22,14 +22,41 @@ _MOST_STEPS = 1 << 48  # what the counter of the random numbers has room for
 _TRUTHS = {truth: np.array(truth) for truth in (False, True)}
 
 
-@dataclass
+class Counter:
+    """A number that threads count up without a lock, which would take a third of a small model's step.  To look at it
+    is to draw a number too: looks are counted, and wait for each other."""
+
+    def __init__(self, start: int = 0) -> None:
+        #: Count one more.
+        self.advance = count(start).__next__
+        self._looks, self._lock = 0, Lock()
+
+    def look(self) -> int:
+        with self._lock:
+            value = self.advance() - self._looks
+            self._looks += 1
+        return value
+
+    def take(self) -> int:
+        """The number, which then counts one more: of two threads each gets its own."""
+        with self._lock:
+            return self.advance() - self._looks
+
+
 class Modes:
     """``train`` is None where it depends on the call: ``value_and_grad`` trains, nothing else does."""
 
-    seed: int = 0
-    step: int = 0
-    train: bool | None = None
-    _lock: Lock = field(default_factory=Lock)
+    def __init__(self, seed: int = 0, step: int = 0, train: bool | None = None) -> None:
+        self.seed, self.train = seed, train
+        self.step = step
+
+    @property
+    def step(self) -> int:
+        return self._steps.look()
+
+    @step.setter
+    def step(self, value: int) -> None:
+        self._steps = Counter(value)
 
     def set(self, name: str, value: Any) -> None:
         setattr(self, name, _CHECKED[name](name, value))
@@ -41,7 +68,7 @@ class Modes:
         train = is_training if train is None else train
         step = told.get("step")
         if step is None:
-            step = self._next() if is_training and train else self.step
+            step = self._steps.take() if is_training and train else self.step
         return {"#train": _TRUTHS[train], "#seed": _word(told.get("seed", self.seed)), "#step": np.array(step)}
 
     def current(self, trains: bool) -> dict[str, np.ndarray[Any, Any]]:
@@ -52,16 +79,8 @@ class Modes:
         """Whether ``value_and_grad`` trains, where it is told nothing; if so, its step is counted."""
         if self.train is False:
             return False
-        with self._lock:
-            self.step += 1
+        self._steps.advance()
         return True
-
-    def _next(self) -> int:
-        """The step, which then counts one more; of two threads each gets its own."""
-        with self._lock:
-            step = self.step
-            self.step = step + 1
-        return step
 
     def state(self) -> dict[str, Any]:
         return {"seed": self.seed, "step": self.step, "train": self.train}
