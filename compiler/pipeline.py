@@ -41,11 +41,13 @@ from dlc.compiler.passes import (
     guard,
     hold,
     invert,
+    lift,
     narrow,
     optimizer,
     prefix,
     residues,
     simplify,
+    sink,
     stabilise,
     stack,
     timewise,
@@ -113,10 +115,12 @@ FINISH = (
     Pass("factor", factor.run),  # after deltas, which change what depends on a summed index
     Pass("extract.2", extract.run, optional=False),  # factoring, adjoints of products: sums inside sums
     Pass("narrow.2", narrow.run),  # adjoints of slices and recurrences are guarded
+    Pass("lift", lift.run),  # after narrow, which makes shorter what it can; before cse: products become alike
     Pass("hold", hold.run),  # before cse, which reads what is held
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),
     Pass("prefix", prefix.run),  # after factor, which moves out of a sum what depends on its end alone
+    Pass("sink", sink.run),  # after cse, which has all readers read one tensor
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
     Pass("borders", borders.run),  # after residues, of whose parts each has windows of its own

@@ -19,10 +19,12 @@ from dlc.compiler.passes import (
     extract,
     factor,
     fuse,
+    lift,
     narrow,
     prefix,
     residues,
     simplify,
+    sink,
     stabilise,
 )
 
@@ -37,7 +39,7 @@ def known() -> list[Model]:
     return list(corpus())
 
 
-@pytest.mark.parametrize("step", ANYWHERE, ids=lambda step: step.NAME)
+@pytest.mark.parametrize("step", (*ANYWHERE, lift, sink), ids=lambda step: step.NAME)
 def test_a_pass_keeps_the_meaning(step: ModuleType, known: list[Model]) -> None:
     for model in known:
         through(model, step)
