@@ -1,17 +1,19 @@
 """What is the same in every round of a loop stands before it, where it takes some arithmetic.
 
 ``y[b,d] = x[b,d]*(1/|D|)`` divides once, and the bounds of a greatest score are taken once a row.  Only what is made of
-sizes and locals moves: elements are read where they were, since a loop without rounds reads nothing.
+sizes and locals moves: elements are read where they were, since a loop without rounds reads nothing.  So do places,
+``mu[c // |N|]``, where a division by what is not known asks for zero: LLVM leaves it in the loop, without vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 
+from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.costs import is_cheap
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, substitute, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, free_indices, substitute, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, statements
 from dlc.compiler.ir.ops import RANDOM
 from dlc.compiler.lower.fusion import Body, mapped, writes
@@ -48,8 +50,9 @@ def _unchanging(loop: For) -> Iterator[tuple[str, Expr]]:
         if not isinstance(one, Let | Var | Update | Store):
             continue
         label = one.buffer if isinstance(one, Store) else _base(one.name)
-        fixed = _fixed(one.value, written, inner)
-        stack: list[Expr] = [one.value]
+        roots = (one.value, *(one.subscripts if isinstance(one, Store) else ()))
+        fixed = _fixed(roots, written, inner)
+        stack: list[Expr] = list(reversed(roots))
         seen: set[Expr] = set()
         while stack:
             node = stack.pop()
@@ -62,10 +65,10 @@ def _unchanging(loop: For) -> Iterator[tuple[str, Expr]]:
                 stack.extend(reversed(node.children))
 
 
-def _fixed(root: Expr, written: Set[str], inner: Set[Index]) -> Mapping[Expr, bool]:
-    """The real parts that do not change, and whether computing them takes something."""
+def _fixed(roots: Sequence[Expr], written: Set[str], inner: Set[Index]) -> Mapping[Expr, bool]:
+    """The real parts that do not change, and divisions of integers, and whether computing them takes something."""
     same: dict[Expr, bool] = {}
-    for node in walk(root):
+    for node in walk(*roots):
         match node:
             case Const() | Size():
                 same[node] = False
@@ -76,7 +79,14 @@ def _fixed(root: Expr, written: Set[str], inner: Set[Index]) -> Mapping[Expr, bo
             case Op() | Select() if all(child in same for child in node.children) and not _is_random(node):
                 takes = not is_cheap(node)
                 same[node] = takes or any(same[child] for child in node.children)
-    return {node: takes for node, takes in same.items() if node.type == "real"}
+    return {node: takes or node.type == "int" for node, takes in same.items() if node.type == "real" or _divides(node)}
+
+
+def _divides(node: Expr) -> bool:
+    """Whether it is a place among others of an index, found by a division by what is not known."""
+    if not isinstance(node, Op) or node.name not in ("floordiv", "mod") or known(node.args[1]) is not None:
+        return False
+    return bool(free_indices(node))
 
 
 def _is_random(node: Expr) -> bool:
@@ -90,7 +100,9 @@ def _without_wraps(node: Expr) -> Expr:
 
 
 def _label(node: Expr) -> str | None:
-    """The first local that it is made of."""
+    """The first local that it is made of, or what is done to the first index."""
+    if isinstance(node, Op) and node.type == "int":
+        return f"{free_indices(node)[0].hint}.{'quotient' if node.name == 'floordiv' else 'remainder'}"
     return next((_base(part.tensor) for part in walk(node) if isinstance(part, Read)), None)
 
 

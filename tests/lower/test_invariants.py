@@ -67,3 +67,13 @@ def test_quotients_that_are_factors_in_a_loop_are_told_from_others() -> None:
     assert list(factors_of_loops((used, unused, product, plain, loop))) == ["product", "used"]
     inside = For(D, Const(0), D.size, (used, Store("y", (D,), names[0])))
     assert list(factors_of_loops((inside,))) == []
+
+
+def test_a_place_that_is_found_by_a_division_by_a_size_is_found_before_the_loop() -> None:
+    """Numbers of groups of unknown size: mu[b // |G|]."""
+    scale = given("v", "B")
+    group = op("floordiv", B, Size("G"))
+    (loop,) = rows(mul(at(X, B, D), at(scale, group)))
+    assert isinstance(loop, For) and lets((loop,)) == [group]
+    assert not lets(rows(mul(at(X, B, D), at(scale, op("floordiv", B, Const(4))))))
+    assert not lets(rows(mul(at(X, B, D), at(scale, op("floordiv", D, Size("G"))))))

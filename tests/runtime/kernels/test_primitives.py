@@ -157,3 +157,22 @@ def rounded_once(x, y, z):
 def test_fma_rounds_once() -> None:
     x = 1.0 + 2.0**-30
     assert rounded_once(x, x, -1.0 - 2.0**-29) == 2.0**-60
+
+
+@pytest.mark.parametrize("view, real", [(f32, "float32"), (f64, "float64")])
+def test_what_a_row_leaves_behind_its_vectors_goes_in_vectors_too(view, real: str) -> None:
+    def twice(table, shard, shards):
+        n = size(table, 0)
+        x, y = view(table, 1, n), view(table, 2, n)
+        for i in range(n):
+            y[i] = x[i] + x[i]
+
+    region = numba.cfunc(REGION_SIGNATURE, **FLAGS)(twice)
+    for length in (0, 1, 7, 14, 63):
+        x = np.random.default_rng(length).normal(size=length).astype(real)
+        y = np.zeros(length, real)
+        table = np.array([length, x.ctypes.data, y.ctypes.data])
+        region.ctypes(table.ctypes.data, 0, 1)
+        assert np.array_equal(y, 2 * x)
+    made = region._library.get_llvm_str()  # type: ignore[attr-defined]
+    assert "vec.epilog.vector.body" in made or "\nvector.body" not in made
