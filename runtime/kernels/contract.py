@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
-from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_runs, integers, panel_width
+from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_runs, integers, neighbours, panel_width
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
 from dlc.runtime.kernels.table_tile import (
@@ -29,6 +29,7 @@ from dlc.runtime.kernels.table_tile import (
     full_tile,
     load_table_tiles,
     narrow_tile,
+    pick_vectors,
     spread_vectors,
     turn_vectors,
 )
@@ -101,31 +102,41 @@ def consecutive(table, number, size) -> bool:
 
 
 @part
-def pack(columns, depth, b, in_b, steps_b, panel, one):
-    """panel[l,j] = b[column j, step l], and 0 beyond the last column; a vector of columns at a time"""
+def before_run(first, depth, steps_b, size, one) -> int:
+    """How many steps from the first on there are before as many as a vector has numbers are neighbours."""
+    l = first  # noqa: E741
+    while l < depth and not (l + lanes(one) <= depth and consecutive(steps_b + 8 * l, lanes(one), size)):
+        l += 1  # noqa: E741
+    return l - first
+
+
+@part
+def pack(columns, depth, b, in_b, steps_b, turns, panel, one):
+    """panel[l,j] = b[column j, step l]: a vector of columns at a time, of which the last two overlap; 0 beyond the last
+    column, where there are fewer than a vector has numbers. `turns`: whether steps are neighbours, many at a time.
+    """
     compact()
     size, block, zero = itemsize(one), lanes(one), like(0.0, one)
     row = size * width(one)
     at, steps, target = integers(in_b), integers(steps_b), flat(panel, one)
-    for j in range(0, columns, block):
-        number = min(block, columns - j)
-        l = 0  # noqa: E741
-        if number == block and consecutive(in_b + 8 * j, block, size):
-            copy_vectors(b + at[j], steps_b, depth, panel + size * j, row, one)
+    if columns < block:
+        for l in range(depth):  # noqa: E741
+            for j in range(block):
+                target[l * width(one) + j] = flat(b + at[j] + steps[l], one)[0] if j < columns else zero
+        return
+    for i in range(0, columns, block):
+        j = min(i, columns - block)
+        if consecutive(in_b + 8 * j, block, size):
+            copy_vectors(b, in_b + 8 * j, steps_b, depth, panel + size * j, row, one)
             continue
+        l = 0  # noqa: E741
         while l < depth:
-            if number == block and l + block <= depth and consecutive(steps_b + 8 * l, block, size):
+            few = before_run(l, depth, steps_b, size, one) if turns else depth
+            pick_vectors(b, in_b + 8 * j, steps_b + 8 * l, few, panel + l * row + size * j, row, one)
+            l += few  # noqa: E741
+            if l < depth:
                 turn_vectors(b + steps[l], in_b + 8 * j, panel + l * row + size * j, row, one)
                 l += block  # noqa: E741
-                continue
-            for i in range(j, j + number):
-                target[l * width(one) + i] = flat(b + at[i] + steps[l], one)[0]
-            l += 1  # noqa: E741
-    whole = (columns + block - 1) // block * block
-    if columns < whole:
-        for l in range(depth):  # noqa: E741
-            for j in range(columns, whole):
-                target[l * width(one) + j] = zero
 
 
 @part
@@ -153,16 +164,15 @@ def scatter(rows, columns, strip, rows_of_strip, c, in_c, columns_of_c, accumula
 
 
 @part
-def column_of_tiles(rows, columns, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, one):
+def column_of_tiles(rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, one):
     """One panel of columns: tiles of nearly equal height, from the first row to the last; by way of a strip where the
-    columns are no neighbours in C, or fewer than a vector has numbers.
+    columns are not `whole`: no neighbours in C, or fewer than a vector has numbers.
     """
     compact()
     strip, rows_of_strip, size = strip_memory(one), strip_table(one), itemsize(one)
     second = size * (columns - lanes(one))
-    whole = columns >= lanes(one) and consecutive(columns_of_c, columns, size)
     x = integers(rows_of_strip)
-    for i in range(STRIP):
+    for i in range(0 if whole else STRIP):
         x[i] = i * size * width(one)
     length = rows if whole else STRIP
     target = c + integers(columns_of_c)[0] if whole else strip
@@ -200,6 +210,8 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
     y, last = integers(columns), 3 * (column_count - 1)
     packs = m > 3 * height(one) and crowded(steps, step_count, of_b, size)
     run = y[last] if in_runs(m, columns, column_count, one) else n
+    turns = neighbours(steps, step_count, of_b) >= lanes(one)
+    side_in_b, side_in_c = neighbours(columns, column_count, 1), neighbours(columns, column_count, 2)
     chunks = (k + DEPTH - 1) // DEPTH
     for chunk in range(chunks):
         first = chunk * k // chunks
@@ -212,14 +224,17 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
             j = 0
             while j < n:
                 wide = panel_width(run - j % run, one)
-                offsets(j, wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
+                lies = wide >= lanes(one) and not packs and j % side_in_b + wide <= side_in_b
+                whole = wide >= lanes(one) and j % side_in_c + wide <= side_in_c
+                offsets(j, 1 if lies and whole else wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
                 operand, steps_of_operand = b + integers(in_b)[0], steps_b
-                if packs or wide < lanes(one) or not consecutive(in_b, wide, size):
-                    pack(wide, depth, b, in_b, steps_b, panel, one)
+                if not lies:
+                    pack(wide, depth, b, in_b, steps_b, turns, panel, one)
                     operand, steps_of_operand = panel, steps_of_panel
                 column_of_tiles(
-                    many, wide, depth, a, in_a, steps_a, operand, steps_of_operand, c, in_c, columns_of_c, adds, one
-                )
+                    many, wide, whole, depth, a, in_a, steps_a, operand, steps_of_operand, c, in_c, columns_of_c, adds,
+                    one,
+                )  # fmt: skip
                 j += wide
 
 

@@ -12,6 +12,7 @@ or written beyond them, and what both hold is the same sum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -142,36 +143,73 @@ def tile_call(vectors: int) -> Any:
 narrow_tile, full_tile = tile_call(1), tile_call(2)
 
 
-@intrinsic
-def copy_vectors(typing_context, source, steps, count, target, distance, like):
-    """One vector from `source` + each of so many steps to places `distance` bytes apart."""
-    if not is_real(like):
-        return None
-    shape = tile_shape(like)
+def vectors_of_steps(doc: str, of_step: Callable[[Any, Any, ir.VectorType], Callable[[Any], Any]]) -> Any:
+    """``write(source, columns, steps, count, target, distance, like)``: a vector for each of so many steps, put to
+    places `distance` bytes apart; ``of_step(builder, columns, vector)`` makes of the address of a step its vector.
+    """
 
-    def codegen(context, builder, sig, args):
-        source, steps, count, target, distance, element = args
-        vector = ir.VectorType(element.type, shape.lanes).as_pointer()
-        source, target = (builder.inttoptr(address, BYTES) for address in (source, target))
-        steps = builder.inttoptr(steps, WORD.as_pointer())
-        before, loop, done = builder.block, builder.append_basic_block("copy"), builder.append_basic_block("copied")
-        builder.cbranch(builder.icmp_signed(">", count, constant(0)), loop, done)
-        builder.position_at_end(loop)
-        step = builder.phi(WORD)
-        step.add_incoming(constant(0), before)
-        value = builder.load(
-            builder.bitcast(builder.gep(source, [entry(builder, steps, step)]), vector), align=shape.bytes
-        )
-        builder.store(
-            value, builder.bitcast(builder.gep(target, [builder.mul(step, distance)]), vector), align=shape.bytes
-        )
-        following = builder.add(step, constant(1))
-        step.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
+    @intrinsic
+    def write(typing_context, source, columns, steps, count, target, distance, like):
+        if not is_real(like):
+            return None
+        shape = tile_shape(like)
 
-    return types.void(*[types.int64] * 5, like), codegen
+        def codegen(context, builder, sig, args):
+            source, columns, steps, count, target, distance, element = args
+            vector = ir.VectorType(element.type, shape.lanes)
+            source, target = (builder.inttoptr(address, BYTES) for address in (source, target))
+            columns, steps = (builder.inttoptr(table, WORD.as_pointer()) for table in (columns, steps))
+            loaded = of_step(builder, columns, vector)
+            before, loop, done = builder.block, builder.append_basic_block("step"), builder.append_basic_block("steps")
+            builder.cbranch(builder.icmp_signed(">", count, constant(0)), loop, done)
+            builder.position_at_end(loop)
+            step = builder.phi(WORD)
+            step.add_incoming(constant(0), before)
+            value = loaded(builder.gep(source, [entry(builder, steps, step)]))
+            spot = builder.bitcast(builder.gep(target, [builder.mul(step, distance)]), vector.as_pointer())
+            builder.store(value, spot, align=shape.bytes)
+            following = builder.add(step, constant(1))
+            step.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+            builder.position_at_end(done)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 6, like), codegen
+
+    write.__doc__ = doc
+    return write
+
+
+def _side_by_side(builder, columns: Any, vector: ir.VectorType) -> Callable[[Any], Any]:
+    first = entry(builder, columns, constant(0))
+
+    def loaded(place: Any) -> Any:
+        spot = builder.bitcast(builder.gep(place, [first]), vector.as_pointer())
+        return builder.load(spot, align=_size(vector))
+
+    return loaded
+
+
+def _one_by_one(builder, columns: Any, vector: ir.VectorType) -> Callable[[Any], Any]:
+    offsets = [entry(builder, columns, constant(i)) for i in range(vector.count)]
+
+    def loaded(place: Any) -> Any:
+        value: Any = ir.Constant(vector, ir.Undefined)
+        for i, offset in enumerate(offsets):
+            spot = builder.bitcast(builder.gep(place, [offset]), vector.element.as_pointer())
+            number = builder.load(spot, align=_size(vector))
+            value = builder.insert_element(value, number, ir.Constant(ir.IntType(32), i))
+        return value
+
+    return loaded
+
+
+def _size(vector: ir.VectorType) -> int:
+    return 4 if isinstance(vector.element, ir.FloatType) else 8
+
+
+copy_vectors = vectors_of_steps("Copy vectors whose numbers lie side by side.", _side_by_side)
+pick_vectors = vectors_of_steps("Make vectors of numbers that lie where the table of columns says.", _one_by_one)
 
 
 @intrinsic

@@ -123,6 +123,17 @@ def test_long_sums_visit_c_more_than_once(real: str, k: int) -> None:
 
 
 @pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("run", [1, 3, 8, 9, 19])
+def test_steps_in_runs_and_those_between_them_are_copied_to_panels(real: str, run: int) -> None:
+    rng = np.random.default_rng(run)
+    m = 4 * tile_shape(TYPES[real]).height
+    for n in (7, 9, 17, 40):
+        columns = [(n, 5 * (run + 2), 1)]
+        check(rng, real, [(m, 5 * run, n)], columns, [(5, run, run + 2), (run, 1, 1)])
+        check(rng, real, [(m, 5 * run, n)], [(n, 2, 1)], [(5, run, 3 * n), (run, 1, 1)])
+
+
+@pytest.mark.parametrize("real", TYPES)
 def test_many_rows_and_columns(real: str) -> None:
     rng = np.random.default_rng(6)
     check(rng, real, [(ROWS + 9, 6, 40)], [(40, 1, 1)], [(6, 1, 40)])
