@@ -29,6 +29,7 @@ from dlc.runtime.kernels.tile import (
     PANELS,
     block_memory,
     column_memory,
+    fetch,
     flat,
     full_tile,
     height,
@@ -184,11 +185,12 @@ def evenly(extent, most) -> int:
 
 @part
 def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, beta, c, ldc):
-    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time."""
+    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time, and those
+    that come next fetched meanwhile."""
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     panels = panel_memory(alpha)
-    group = PANELS * width(alpha)
+    group = PANELS * most_depth(alpha) // depth * width(alpha)
     lies_well = m <= FEW_TILES * height(alpha) and size * ldb % CROWDED != 0
     together = not tb and m > 2 * height(alpha) and not lies_well
     for first in range(0, n, group):
@@ -199,6 +201,8 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, b
             whole = columns == width(alpha) or (columns == lanes(alpha) and not together)
             first_b = b + size * (j * ldb if tb else j)
             operand, row_b = panels + size * depth * (j - first), width(alpha)
+            for l in range(depth if together and j + group < n else 0):  # noqa: E741
+                fetch(first_b + size * (group + l * ldb))
             if tb:
                 pack_columns(depth, columns, first_b, ldb, operand, one)
             elif not whole:

@@ -230,6 +230,21 @@ def copy_of(count: Callable[[TileShape], int], doc: str) -> Any:
     return copy
 
 
+@intrinsic
+def fetch(typing_context, address):
+    """Have the line of memory at an address brought to the second cache: it will be read."""
+
+    def codegen(context, builder, sig, args):
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, *[word] * 3])
+        fetched = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        to_read, near, data = (ir.Constant(word, number) for number in (0, 2, 1))
+        builder.call(fetched, [builder.inttoptr(args[0], byte), to_read, near, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
 copy_row = copy_of(lambda shape: shape.width, "Copy as many numbers as a tile is wide.")
 copy_column = copy_of(lambda shape: shape.stored_height, "Copy as many numbers as a tile is high, in whole vectors.")
 
@@ -293,7 +308,7 @@ def scratch(count: Callable[[TileShape], int], doc: str) -> Any:
     return memory
 
 
-#: Panels of B that are copied together, from longer runs of its rows.
+#: Panels of B that are copied together, from longer runs of its rows, where k is long; more where it is short.
 PANELS = 4
 panel_memory = scratch(lambda shape: PANELS * shape.depth * shape.width, "The address of room for some panels of B.")
 #: Bytes of A that are copied together: a part of a second cache, and of the smallest stacks of threads.
