@@ -102,18 +102,9 @@ def consecutive(table, number, size) -> bool:
 
 
 @part
-def before_run(first, depth, steps_b, size, one) -> int:
-    """How many steps from the first on there are before as many as a vector has numbers are neighbours."""
-    l = first  # noqa: E741
-    while l < depth and not (l + lanes(one) <= depth and consecutive(steps_b + 8 * l, lanes(one), size)):
-        l += 1  # noqa: E741
-    return l - first
-
-
-@part
-def pack(columns, depth, b, in_b, steps_b, turns, panel, one):
-    """panel[l,j] = b[column j, step l]: a vector of columns at a time, of which the last two overlap; 0 beyond the last
-    column, where there are fewer than a vector has numbers. `turns`: whether steps are neighbours, many at a time.
+def pack(columns, first, depth, b, in_b, steps_b, run, panel, one):
+    """panel[l,j] = b[column j, step first + l]: a vector of columns at a time, of which the last two overlap; 0 beyond
+    the last column, where there are fewer than a vector has numbers. Of the steps, every `run` are neighbours.
     """
     compact()
     size, block, zero = itemsize(one), lanes(one), like(0.0, one)
@@ -126,17 +117,18 @@ def pack(columns, depth, b, in_b, steps_b, turns, panel, one):
         return
     for i in range(0, columns, block):
         j = min(i, columns - block)
-        if consecutive(in_b + 8 * j, block, size):
-            copy_vectors(b, in_b + 8 * j, steps_b, depth, panel + size * j, row, one)
+        here, there = in_b + 8 * j, panel + size * j
+        if consecutive(here, block, size):
+            copy_vectors(b, here, steps_b, depth, there, row, one)
             continue
         l = 0  # noqa: E741
         while l < depth:
-            few = before_run(l, depth, steps_b, size, one) if turns else depth
-            pick_vectors(b, in_b + 8 * j, steps_b + 8 * l, few, panel + l * row + size * j, row, one)
-            l += few  # noqa: E741
-            if l < depth:
-                turn_vectors(b + steps[l], in_b + 8 * j, panel + l * row + size * j, row, one)
-                l += block  # noqa: E741
+            beside = min(run - (first + l) % run, depth - l) if run >= block else depth
+            turned = l + beside // block * block if run >= block else l
+            for t in range(l, turned, block):
+                turn_vectors(b + steps[t], here, there + t * row, row, one)
+            l += beside  # noqa: E741
+            pick_vectors(b, here, steps_b + 8 * turned, l - turned, there + turned * row, row, one)
 
 
 @part
@@ -172,9 +164,10 @@ def column_of_tiles(rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c
     strip, rows_of_strip, size = strip_memory(one), strip_table(one), itemsize(one)
     second = size * (columns - lanes(one))
     x = integers(rows_of_strip)
-    for i in range(0 if whole else STRIP):
+    for i in range(0 if whole else min(rows, STRIP)):
         x[i] = i * size * width(one)
-    length = rows if whole else STRIP
+    strips = (rows + STRIP - 1) // STRIP
+    length = rows if whole else ((rows + strips - 1) // strips + lanes(one) - 1) // lanes(one) * lanes(one)
     target = c + integers(columns_of_c)[0] if whole else strip
     adds = accumulate if whole else 0
     for first in range(0, rows, length):
@@ -210,7 +203,7 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
     y, last = integers(columns), 3 * (column_count - 1)
     packs = m > 3 * height(one) and crowded(steps, step_count, of_b, size)
     run = y[last] if in_runs(m, columns, column_count, one) else n
-    turns = neighbours(steps, step_count, of_b) >= lanes(one)
+    run_of_steps = neighbours(steps, step_count, of_b)
     side_in_b, side_in_c = neighbours(columns, column_count, 1), neighbours(columns, column_count, 2)
     chunks = (k + DEPTH - 1) // DEPTH
     for chunk in range(chunks):
@@ -229,7 +222,7 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
                 offsets(j, 1 if lies and whole else wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
                 operand, steps_of_operand = b + integers(in_b)[0], steps_b
                 if not lies:
-                    pack(wide, depth, b, in_b, steps_b, turns, panel, one)
+                    pack(wide, first, depth, b, in_b, steps_b, run_of_steps, panel, one)
                     operand, steps_of_operand = panel, steps_of_panel
                 column_of_tiles(
                     many, wide, whole, depth, a, in_a, steps_a, operand, steps_of_operand, c, in_c, columns_of_c, adds,
