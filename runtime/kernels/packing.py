@@ -25,6 +25,9 @@ from dlc.runtime.kernels.tile import (
     width,
 )
 
+#: Rows of memory that are copied to tiles together: as many lines as a first cache has ways, if they lie badly.
+AT_A_TIME = 8
+
 
 @intrinsic
 def transpose_block(typing_context, source, row_source, target, row_target, like):
@@ -139,19 +142,22 @@ def pack_columns(depth, columns, b, ldb, panel, one):
 
 @part
 def pack_tiles(depth, rows, a, lda, tiles, one):
-    """The tiles of A, which is stored as its transpose, one after the other. A vector may end beyond the last row,
-    where the next row of memory begins: not in the last one."""
+    """The tiles of A, which is stored as its transpose, one after the other; few rows of memory at a time, for a line
+    of the cache is a part of several tiles. A vector may end beyond the last row of A, where the next row of memory
+    begins: not in the last one."""
     compact()
     size, step = itemsize(one), itemsize(one) * stored_height(one)
     count = (rows + height(one) - 1) // height(one)
     low, taller = rows // count, rows % count
-    first = 0
-    for t in range(count):
-        source, target = a + size * first, tiles + step * depth * t
-        whole = depth if first + stored_height(one) <= rows else depth - 1
-        for l in range(whole):  # noqa: E741
-            copy_column(source + size * l * lda, target + step * l, one)
-        last, column = flat(source + size * (depth - 1) * lda, one), flat(target + step * (depth - 1), one)
-        for i in range(rows - first if whole < depth else 0):
-            column[i] = last[i]
-        first += low + 1 if t < taller else low
+    for start in range(0, depth, AT_A_TIME):
+        stop, first = min(depth, start + AT_A_TIME), 0
+        for t in range(count):
+            source, target = a + size * first, tiles + step * depth * t
+            whole = stop if stop < depth or first + stored_height(one) <= rows else depth - 1
+            for l in range(start, whole):  # noqa: E741
+                copy_column(source + size * l * lda, target + step * l, one)
+            if whole < stop:
+                last, column = flat(source + size * whole * lda, one), flat(target + step * whole, one)
+                for i in range(rows - first):
+                    column[i] = last[i]
+            first += low + 1 if t < taller else low
