@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from dlc.compiler.emit.expressions import Spelling
-from dlc.compiler.emit.regions import is_parallel, needs_all_shards, slots, touched
+from dlc.compiler.emit.regions import is_parallel, needing_all_shards, slots, touched
 from dlc.compiler.emit.writer import Writer, literal
 from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.expr import Expr, Size, walk
 from dlc.compiler.ir.graph import Initialiser
-from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Step, Value, expressions, statements
+from dlc.compiler.ir.loops import SHARDS, Buffer, Entry, Program, Region, Step, Value, expressions, statements
 
 GIVEN = ("input", "cotangent", "parameter", "hyper", "mode", "state")
 _SHARDS = "SHARDS"
@@ -150,7 +150,8 @@ class DeclarationWriter:
             results.setdefault(loss, entry.loss)
         with self._call("Entry", "(", "),"):
             self.writer.line(f"{literal(entry.name)},")
-            self._listed("steps", [self._step(entry, number) for number in range(len(entry.regions))])
+            whole = needing_all_shards(entry, self.program)
+            self._listed("steps", [self._step(region, n in whole) for n, region in enumerate(entry.regions)])
             inputs = self._inputs_of(entry, (*results.values(), *(update.buffer for update in entry.updates)))
             if inputs:
                 self._field("inputs", literal(inputs))
@@ -170,14 +171,13 @@ class DeclarationWriter:
                 self._field("updates", _mapping(updates))
             self._workspace(entry, {*results.values(), *gradients.values(), *updates.values()})
 
-    def _step(self, entry: Entry, number: int) -> str:
-        region = entry.regions[number]
+    def _step(self, region: Region, all_shards: bool) -> str:
         parts = [self.functions[region.steps]]
         if is_parallel(region, self.program):
             parts.append("parallel=True")
             if region.work is not None:
                 parts.append(f"work={size_text(region.work, self.used)}")
-            if needs_all_shards(region, entry, self.program):
+            if all_shards:
                 parts.append("all_shards=True")
         return f"Step({', '.join(parts)})"
 

@@ -80,12 +80,21 @@ def _splits(steps: Iterable[Step], program: Program) -> bool:
     return False
 
 
-def needs_all_shards(region: Region, entry: Entry, program: Program) -> bool:
-    """Whether every shard must run: the region fills, one row a shard, a buffer that another region reads."""
-    mine = {name for kernel in region.kernels for name, writes in touched(program.kernels[kernel]).items() if writes}
-    per_shard = {name for name in mine if name in program.buffers and SHARDS in set(walk(*program.buffers[name].sizes))}
-    others = [kernel for other in entry.regions if other is not region for kernel in other.kernels]
-    return any(not per_shard.isdisjoint(touched(program.kernels[kernel])) for kernel in others)
+def needing_all_shards(entry: Entry, program: Program) -> frozenset[int]:
+    """The numbers of the regions of which every shard must run: they fill, one row a shard, a buffer that another
+    region reads.
+    """
+    rows = {name for name, buffer in program.buffers.items() if SHARDS in set(walk(*buffer.sizes))}
+    touching: dict[str, set[int]] = {name: set() for name in rows}
+    writing: dict[str, set[int]] = {name: set() for name in rows}
+    for number, region in enumerate(entry.regions):
+        for kernel in region.kernels:
+            for name, writes in touched(program.kernels[kernel]).items() if rows else ():
+                if name in rows:
+                    touching[name].add(number)
+                    if writes:
+                        writing[name].add(number)
+    return frozenset(number for name in rows for number in writing[name] if touching[name] != {number})
 
 
 class RegionWriter:

@@ -108,10 +108,6 @@ class Read(Expr):
     def __init__(self, tensor: str, subscripts: tuple[Expr, ...], type: Type) -> None:
         self.tensor, self.subscripts, self.type = tensor, subscripts, type
 
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        return self.subscripts
-
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         return Read(self.tensor, children, self.type)
 
@@ -127,10 +123,6 @@ class Op(Expr):
         self.name, self.args = name, args
         result = OPERATORS[name].result
         self.type = args[0].type if result == "same" else result
-
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        return self.args
 
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         return op(self.name, *children)
@@ -221,6 +213,11 @@ class Solve(Binder):
         return Solve(indices, *children)
 
 
+# Nothing is asked for more often than the children, and reading a field takes a third of calling a property.
+Const.children = Size.children = Index.children = ()  # type: ignore[assignment,method-assign]
+Read.children, Op.children = Read.subscripts, Op.args  # type: ignore[assignment,method-assign]
+
+
 # -- building -------------------------------------------------------------------------------------------------------
 
 _ids = itertools.count()
@@ -271,17 +268,21 @@ def walk(*roots: Expr) -> Iterator[Expr]:
     entered.
     """
     seen: set[Expr] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
+    entered: set[Expr] = set()
+    stack = list(roots[::-1])
     while stack:
-        node, ready = stack.pop()
+        node = stack[-1]
         if node in seen:
+            stack.pop()
             continue
-        if ready or not node.children:
+        children = node.children
+        if node in entered or not children:
+            stack.pop()
             seen.add(node)
             yield node
             continue
-        stack.append((node, True))
-        stack.extend((child, False) for child in reversed(node.children))
+        entered.add(node)
+        stack.extend(children[::-1])
 
 
 _reads: WeakKeyDictionary[Expr, tuple[Read, ...]] = WeakKeyDictionary()

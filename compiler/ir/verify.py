@@ -62,8 +62,30 @@ def _problems(graph: Graph) -> Iterator[str]:
     for name, tensor in graph.tensors.items():
         if name != tensor.id:
             yield f"{tensor.id} is kept under the name {name}"
-        yield from _tensor_problems(tensor, graph)
+        told = _told(tensor, graph)
+        if told not in _right:
+            found = list(_tensor_problems(tensor, graph))
+            yield from found
+            if not found and tensor.kind != "derivative":
+                _remember(told)
     yield from _root_problems(graph)
+
+
+# Most tensors are what they were before a pass: what was right is not looked at again.
+_right: set[tuple[object, ...]] = set()
+_MOST_REMEMBERED = 1 << 14
+
+
+def _told(tensor: Tensor, graph: Graph) -> tuple[object, ...]:
+    """All that a tensor which is no derivative is right by."""
+    known = (graph.tensors.get(node.tensor) for e in tensor.equations for node in reads(e.value, *e.subscripts))
+    return tensor, graph.sizes, tuple(one and (one.id, one.rank, one.type) for one in known)
+
+
+def _remember(told: tuple[object, ...]) -> None:
+    if len(_right) >= _MOST_REMEMBERED:
+        _right.clear()
+    _right.add(told)
 
 
 # -- tensors --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from emit.programs import CLASSES, B, axis, in_shard, over, real, small, times
 
-from dlc.compiler.emit import emit
+from dlc.compiler.emit import declarations, emit, regions
 from dlc.compiler.emit.kernels import decomposed
 from dlc.compiler.ir import loops_verify
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Select, Size, op
@@ -198,3 +198,17 @@ def test_the_extreme_of_an_element_and_something_else_has_the_element_last() -> 
     value = op("max", real("d_logits", b, y), real("c", y))
     kernel = Kernel("d_logits", (in_shard(b, over(y, Store("d_logits", (b, y), value))),), B)
     assert "d_logits[b, y] = maximum(c[y], d_logits[b, y])" in text(changed(small(), d_logits=kernel))
+
+
+def test_kernels_are_looked_at_as_often_as_regions_call_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a region must be run by every shard is told from what all the others touch."""
+    program = small()
+    (entry, *others) = program.entries
+    many = replace(program, entries=(replace(entry, regions=entry.regions * 20), *others))
+    calls = sum(len(region.kernels) for one in many.entries for region in one.regions)
+    looked: list[str] = []
+    real = regions.touched
+    monkeypatch.setattr(regions, "touched", lambda kernel: looked.append(kernel.name) or real(kernel))
+    monkeypatch.setattr(declarations, "touched", regions.touched)
+    text(many)
+    assert len(looked) <= 5 * calls

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from building import add, at, given, graph, index, mul, parts, total
 
+from dlc.compiler.ir import verify as verifier
 from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, Select, Size, Solve, op
 from dlc.compiler.ir.graph import Equation, Gradient, Graph, Objective, Output, Requirement, Tensor, whole
 from dlc.compiler.ir.verify import InternalError, check, verify
@@ -144,3 +145,25 @@ def test_problem(expected: str) -> None:
 def named(problem: str) -> str:
     """The sentence with letters in the place of ids."""
     return re.sub(r"(\w)#\d+", lambda match: f"{match[1]}#{match[1].upper()}", problem)
+
+
+def test_what_was_right_is_looked_at_again_only_where_it_or_what_it_reads_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+    problems = verifier._tensor_problems
+    monkeypatch.setattr(verifier, "_tensor_problems", lambda one, of: looked.append(one.id) or problems(one, of))
+    monkeypatch.setattr(verifier, "_right", set())
+    made = valid()
+    check(made, "one pass")
+    assert sorted(looked) == sorted(made.tensors)
+    looked.clear()
+    check(replace(made, tensors=dict(made.tensors)), "a pass that changes nothing")
+    assert looked == []
+    check(with_value(add(XI, PI)), "a pass that changes one equation")
+    assert looked == ["y"]
+    looked.clear()
+    numbers = replace(made.tensors["p"], type="int", kind="input")
+    assert any("as real; it is int" in problem for problem in verify(with_tensor(numbers)))
+    assert looked == ["p", "y"]
+    assert any("no input binds" in problem for problem in verify(replace(made, sizes=())))
