@@ -99,7 +99,6 @@ class _Stabiliser:
         self.made: dict[str, list[Tensor]] = {name: [] for name in graph.tensors}
         self.values: dict[str, Equation] = {}  # of tensors with one equation: the stable one
         self.of_tensor: dict[str, Scaled | None] = {}
-        self.inside: list[tuple[str, ...]] = []  # the recurrences of the tensors whose mantissa is being looked for
         self.parts: dict[tuple[str, str], str] = {}  # a tensor and one of scale, top, bottom -> what holds that
         self.looked_through: set[str] = set()  # the tensors whose definitions are being looked at
         self.simplified = Simplifier(rules_of(graph))
@@ -320,8 +319,6 @@ class _Stabiliser:
         found = [part for part in parts if part is not None]
         if not found or (len(found) < len(parts) and all(part.bounded for part in found)):
             return None
-        if any(self._recurs(arg) for part, arg in zip(parts, node.args, strict=True) if part is None):
-            return None  # where an exponential overflows, so does the number beside it
         kept = [part or Scaled(Linear(), self.stable(arg)) for part, arg in zip(parts, node.args, strict=True)]
         if len(kept) == 2 and all(part.is_pure for part in kept):
             for one, other in (kept, kept[::-1]):
@@ -338,10 +335,6 @@ class _Stabiliser:
         greatest = Linear.of(op("stop", finite(top)))
         terms = (guarded(p.guard, product((p.mantissa, exponential(p.scale - greatest)))) for p in kept)
         return Scaled(greatest, op("add", *terms))
-
-    def _recurs(self, node: Expr) -> bool:
-        """Whether it is computed from elements of the recurrence that is looked through, which are numbers."""
-        return any(read.tensor in recurrence for recurrence in self.inside for read in reads(node))
 
     def _scaled_choice(self, node: Select) -> Scaled | None:
         yes, no = self.scaled(node.yes), self.scaled(node.no)
@@ -386,9 +379,8 @@ class _Stabiliser:
         equation = tensor.equations[0]
         if tensor.id not in self.of_tensor:
             self.of_tensor[tensor.id] = None  # in a recurrence: its own elements are numbers like others
-            self.inside.append(self.graph.recurrence_of.get(tensor.id, ()))
-            self.of_tensor[tensor.id] = self.scaled(equation.value)
-            self.inside.pop()
+            if not _adds_to_itself(equation.value, tensor.id):
+                self.of_tensor[tensor.id] = self.scaled(equation.value)
         scaled = self.of_tensor[tensor.id]
         if scaled is None or not scaled.scale:
             return None
@@ -460,3 +452,21 @@ def _only_moves(indices: Sequence[Index], place: dict[Index, Expr]) -> bool:
     """Whether the indices of a tensor become indices, each another one."""
     targets = [place.get(index, index) for index in indices]
     return len(set(targets)) == len(targets) and all(isinstance(target, Index) for target in targets)
+
+
+def _adds_to_itself(value: Expr, name: str) -> bool:
+    """Whether the elements of the tensor of this name are sums of others, or of multiples: where an exponential beside
+    them overflows, they do too from there on, and a scale would only compute the recurrence again.  Of what recurs in
+    another way, such as elements divided by their sum, the scale keeps more."""
+    return isinstance(value, Op) and value.name == "add" and any(_is_multiple(arg, name) for arg in value.args)
+
+
+def _is_multiple(node: Expr, name: str) -> bool:
+    """Whether it is elements of the tensor, times something, added up."""
+    if isinstance(node, Read):
+        return node.tensor == name
+    parts = [child for child in node.children if any(read.tensor == name for read in reads(child))]
+    if isinstance(node, Op) and (node.name in ("neg", "mul") or (node.name == "div" and parts == [node.args[0]])):
+        return len(parts) == 1 and _is_multiple(parts[0], name)
+    is_sum = isinstance(node, Select) or (isinstance(node, Reduce) and node.op == "sum")
+    return is_sum and bool(parts) and all(_is_multiple(part, name) for part in parts)

@@ -9,7 +9,9 @@ import mpmath
 import numpy as np
 import pytest
 from building import add, at, extent, given, graph, index, mul, sub, total, when
+from numeric.harness import graph_of
 
+from dlc.compiler import pipeline
 from dlc.compiler.grad.reverse import differentiate_vjp
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, op, walk
 from dlc.compiler.ir.graph import Graph, Tensor, whole
@@ -429,3 +431,24 @@ def test_what_a_recurrence_adds_to_its_own_elements_stays_a_number() -> None:
     i = index("i", "I")
     made = graph(x, h, whole("y", (i,), log(at(h, i))), outputs=["y"], sizes=["I"])
     assert lines(stabilise.run(made)) == lines(made)
+
+
+@pytest.mark.parametrize(
+    "next_one",
+    [
+        "u[t,d] / sum[d'] u[t,d']",  # elements that are divided by their sum are not as large as what is added to them
+        "log(u[t,d])",
+        "u[t,d] / (1 + exp(x[t,d]))",
+    ],
+)
+def test_what_is_added_to_a_recurrence_that_shrinks_again_keeps_its_scale(next_one: str) -> None:
+    text = f"""layer Steps(x[T,D], h0[D]) -> h[S,D]:
+    index S = |T| + 1
+    u[t,d] = h[t,d] + exp(x[t,d])
+    h[0,d] = h0[d]
+    h[t+1,d] = {next_one}
+"""
+    plain = graph_of(text)
+    values = {"x": np.array([[800.0, 1.0], [-3.0, 900.0], [710.0, 711.0]]), "h0": np.array([0.5, 2.0])}
+    forward = pipeline.entries(plain)[pipeline.FORWARD]
+    assert np.isfinite(evaluate(forward, values)["h"]).all()
