@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer, known
+from dlc.compiler.ir.conditions import certain
 from dlc.compiler.ir.expr import (
     ONE,
     ZERO,
@@ -109,6 +110,8 @@ def _turned_first(outer: For, inner: For) -> tuple[Body, Body]:
     copy = replace(place, value=turned[0])
     if stores == [copy] or not _beside(place.subscripts[-1], inner.index, [inner.index]):
         return inner.body, ()
+    if not any(turned[0] in certain(one.value) for one in stores):
+        return inner.body, ()  # it may be in range only where it is needed
     here: dict[Expr, Expr] = {turned[0]: Read(place.buffer, place.subscripts, "real")}
     rest = [one for one in stores if one is not place] + [place] * (place != copy)
     return (copy,), tuple(replace(one, value=replaced(one.value, here)) for one in rest)
