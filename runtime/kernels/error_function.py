@@ -1,19 +1,22 @@
-"""erf, branch-free. Largest error found, in units in the last place, for both types: 2.3.
+"""erf, branch-free. Largest error found, in units in the last place: 1.9 in float32, 2.3 in float64.
 
-Below a border erf(x) = x * P(x^2), above it erf(x) = 1 - exp(-Q(x)), where Q approximates -log(erfc(x)): what exp adds
-in relative error is multiplied by erfc, which is small there. P and Q by Remez exchange.
+In float64, below a border erf(x) = x * P(x^2), above it erf(x) = 1 - exp(-Q(x)), where Q approximates -log(erfc(x)):
+what exp adds in relative error is multiplied by erfc, which is small there. P and Q by Remez exchange.
+
+In float32 erf(x) = -expm1(-Q(x)) everywhere, with Q(x) = x + x * P(x), of which only the sum rounds by much; P has the
+least weighted error, by Lawson's method.
 """
 
 from __future__ import annotations
 
 from dlc.runtime.kernels.elementary import elementary
-from dlc.runtime.kernels.exponential import F, exp, singles
-from dlc.runtime.kernels.primitives import absolute, copysign, horner
+from dlc.runtime.kernels.exponential import EXP32, LOG2E32, ONE32, ROUND32, F, exp, singles
+from dlc.runtime.kernels.primitives import absolute, copysign, horner, power_of_two
 
-BORDER, BORDER32 = 1.0, F(0.921875)
-ONE32 = F(1.0)
+BORDER = 1.0
 # Beyond them erf rounds to 1.
-TO, TO32 = 6.0, F(4.0)
+TO, TO32 = 6.0, F(3.95)
+LN2_32 = F(0.6931471805599453)
 CENTRE = (
     1.1283791670955126,
     -0.3761263890318375,
@@ -29,7 +32,6 @@ CENTRE = (
     -1.1365666624567702e-09,
     5.945262640753955e-11,
 )
-CENTRE32 = singles(1.1283792, -0.37612635, 0.11283696, -0.0268593989, 0.00520103239, -0.00081427034, 8.3700972e-05)
 TAIL = (
     1.7962145192579736e-07,
     1.128377329249075,
@@ -51,14 +53,17 @@ TAIL = (
     4.795928311032576e-11,
     -1.0495962545688161e-12,
 )
-TAIL32 = singles(
-    0.00019856638391502202,
-    1.1276637315750122,
-    0.6372023820877075,
-    0.10391393303871155,
-    -0.022218404337763786,
-    0.003041080432012677,
-    -0.00019571931625250727,
+# -log(erfc(x)) / x - 1
+SLOPE32 = singles(
+    0.12837916612625122,
+    0.6366193890571594,
+    0.10277783125638962,
+    -0.019153064116835594,
+    -0.0001603964774403721,
+    0.0016670279437676072,
+    -0.0006328371237032115,
+    0.00011764135706471279,
+    -9.25627591641387e-06,
 )
 
 
@@ -73,8 +78,11 @@ def _erf(x):
 def _erf32(x):
     a = absolute(x)
     c = TO32 if a > TO32 else a
-    tail = ONE32 - exp(-horner(c, TAIL32))
-    return x * horner(c * c, CENTRE32) if a < BORDER32 else copysign(tail, x)
+    z = -(c * horner(c, SLOPE32) + c)
+    t = z * LOG2E32 + ROUND32
+    r = z - (t - ROUND32) * LN2_32
+    scale = power_of_two(t)
+    return copysign((ONE32 - scale) - scale * (r + r * r * horner(r, EXP32)), x)
 
 
 erf = elementary(_erf32, _erf)

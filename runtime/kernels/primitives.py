@@ -229,6 +229,20 @@ def times_power_of_two(typing_context, x, t):
 
 
 @intrinsic
+def power_of_two(typing_context, t):
+    """2^n, a normal number, where t = n + 1.5 * 2^m holds the integer n in its low bits."""
+    if not is_real(t):
+        return None
+
+    def codegen(context, builder, sig, args):
+        integer, mantissa, one, _ = LAYOUT[t]
+        exponent = builder.add(builder.bitcast(args[0], integer), ir.Constant(integer, one))
+        return builder.bitcast(builder.shl(exponent, ir.Constant(integer, mantissa)), args[0].type)
+
+    return t(t), codegen
+
+
+@intrinsic
 def split(typing_context, x):
     """(k, m) with x = m * 2^k and sqrt(1/2) <= m < sqrt(2), both as real numbers; x is positive and normal."""
     if not is_real(x):
