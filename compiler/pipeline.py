@@ -98,6 +98,7 @@ PREPARE = (
     # before differentiate: what is derived is then stable too, and derivatives in terms of the output stay
     Pass("stabilise", stabilise.run),
     Pass("extract", extract.run, optional=False),  # differentiation takes extracted graphs only
+    Pass("prefix", prefix.products),  # before what differentiates: the derivative is a recurrence too
     # after stabilise: derivatives of what is stable are so too; before what makes tensors shorter or one: what is
     # differentiated by is told apart from what has equal values
     Pass("derive", _derived, optional=False),
@@ -119,7 +120,7 @@ FINISH = (
     Pass("hold", hold.run),  # before cse, which reads what is held
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),
-    Pass("prefix", prefix.run),  # after factor, which moves out of a sum what depends on its end alone
+    Pass("prefix.2", prefix.run),  # after factor, which moves out of a sum what depends on its end alone
     Pass("sink", sink.run),  # after cse, which has all readers read one tensor
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts

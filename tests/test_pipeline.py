@@ -112,6 +112,24 @@ def test_every_pass_on_and_off(case: str, off: tuple[str, ...]) -> None:
             np.testing.assert_allclose(ran[result.buffer], found[gradient.adjoint], 1e-9, 1e-12)
 
 
+@pytest.mark.parametrize("cond", ["s <= t", "s < t", "t <= s", "t < s"])
+def test_the_derivative_of_products_up_to_each_end_is_one_walk_back_and_passes_zeros(cond: str) -> None:
+    """No tensor has an axis for the ends and one more for the factors."""
+    end, s = index("t", "T"), index("s", "T")
+    x, weights, (left, relation, right) = given("x", "T"), given("w", "T"), cond.split()
+    ends = {"s": s, "t": end}
+    inside = op("le" if relation == "<=" else "lt", ends[left], ends[right])
+    product = whole("p", (end,), Reduce("prod", (s,), Select(inside, at(x, s), Const(1.0))))
+    loss = whole("loss", (), total(end, of=mul(at(product, end), at(weights, end))))
+    made = graph(x, weights, product, loss, loss="loss", sizes=["T"])
+    entry = pipeline.entries(made, wrt=["x"])["value_and_grad"]
+    assert all(len(tensor.sizes) < 2 for tensor in entry.tensors.values())
+    arrays = {"x": np.array([2.0, 3.0, 0.0, 5.0, 0.5, 0.0, 2.0, -1.0, 4.0]), "w": np.arange(9.0) + 1}
+    (gradient,) = entry.gradients
+    wanted = finite_differences(made, arrays, "loss", "x")
+    np.testing.assert_allclose(evaluate(entry, arrays)[gradient.adjoint], wanted, 1e-5, 1e-6)
+
+
 def test_stages_have_names_that_occur_once_and_are_passed_in_order() -> None:
     assert len(set(pipeline.STAGES)) == len(pipeline.STAGES)
     assert [stage.name for stage in pipeline.stages(classifier()[0])] == list(pipeline.STAGES[:-2])

@@ -16,7 +16,7 @@ Left out: sums of what depends on both ends, such as a mask of attention, tensor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, integer, known, polynomial
@@ -75,12 +75,24 @@ class _Prefix:
 
 
 def run(graph: Graph) -> Graph:
+    return _with_steps(graph, (*_STEPS, *_PLACES))
+
+
+def products(graph: Graph) -> Graph:
+    """Products alone: before differentiation, where the derivative of a product by each of its factors, which is that
+    of all others, takes all pairs, and that of a recurrence one walk back."""
+    return _with_steps(graph, ("prod",))
+
+
+def _with_steps(graph: Graph, reductions: Collection[str]) -> Graph:
     sizes = {name: tensor.sizes for name, tensor in graph.tensors.items()}
     facts, bounds = graph.facts, bounds_of(graph)
     made = _Made(dict(graph.tensors))
     for tensor in graph.tensors.values():
         is_single = len(tensor.equations) == 1 and tensor.id not in graph.recurrence_of
         found = _prefix(tensor.equations[0]) if is_single else None
+        if found is not None and found.reduction not in reductions:
+            found = None
         if found is not None and not found.has_end and not reads_in_range(found.term, sizes, (), facts, bounds):
             found = found.within
         if found is None:

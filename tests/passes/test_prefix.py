@@ -90,6 +90,13 @@ def test_an_extreme_and_its_place_compare_once() -> None:
     assert "y.best" not in added_up(X, best, places()).tensors
 
 
+def test_products_alone_go_before_differentiation() -> None:
+    body = Select(CONDITIONS["s <= t"], at(X, B, S), Const(1.0))
+    product = whole("p", (B, END), Reduce("prod", (S,), body))
+    made = prefix.products(graph(X, product, of_rows(CONDITIONS["s <= t"]), outputs=["p", "y"], sizes=["B", "T"]))
+    assert [name for name in made.tensors if name.endswith(".prefix")] == ["p.prefix"]
+
+
 def has_recurrence(made: Graph) -> bool:
     return any(name.endswith(".prefix") for name in made.tensors)
 
