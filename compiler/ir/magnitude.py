@@ -3,7 +3,8 @@
 The inverse of a number below the normal ones overflows where a quotient by it does not.  ``never_tiny`` proves of an
 expression that it is 0, infinite, nan or at least as large as ``LEAST``: then ``x*(1/y)`` is what ``x/y`` is, but for
 rounding.  A root never is that small, nor is a sum of terms that are not negative with one that is a constant, nor the
-sum of the exponentials of a row whose greatest is taken off.
+sum of the exponentials of a row whose greatest is taken off.  ``never_positive`` proves of an exponent that its
+exponential does not overflow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from math import inf, prod
 
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.conditions import guard_of
+from dlc.compiler.ir.conditions import guard_of, negation
 from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, Select, identity_of, substitute
 from dlc.compiler.ir.scaled import GREATEST
 
@@ -79,6 +80,36 @@ def least(node: Expr, definition: Definition, depth: int = _DEEPEST) -> float:
             found = definition(node) if depth else node
             return -inf if found is node else least(found, definition, depth - 1)
     return -inf
+
+
+def never_positive(node: Expr, definition: Definition, depth: int = _DEEPEST) -> bool:
+    """Whether the value is 0, negative or nan."""
+    match node:
+        case Const(value=value):
+            return value <= 0
+        case Op(name="neg", args=(arg,)):
+            return least(arg, definition, depth) >= 0
+        case Op(name="stop", args=(arg,)):
+            return never_positive(arg, definition, depth)
+        case Op(name="min", args=args):
+            return any(never_positive(arg, definition, depth) for arg in args)
+        case Op(name="add", args=args):
+            return all(never_positive(arg, definition, depth) for arg in args)
+        case Select(cond=cond, yes=yes, no=no):
+            asked = ((yes, negation(cond)), (no, cond))
+            return all(_is_positive(one, by) or never_positive(one, definition, depth) for one, by in asked)
+        case Read():
+            found = definition(node) if depth else node
+            return found is not node and never_positive(found, definition, depth - 1)
+    return False
+
+
+def _is_positive(node: Expr, cond: Expr) -> bool:
+    """Whether the condition says so."""
+    match cond:
+        case Op(name="lt" | "le", args=(Const(value=value), other)):
+            return value >= 0 and other is node
+    return False
 
 
 def _has_a_one(node: Reduce, definition: Definition) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from dlc.compiler.ir.conditions import guarded
-from dlc.compiler.ir.expr import TRUE, Const, Expr, Op, op
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded
+from dlc.compiler.ir.expr import TRUE, Const, Expr, Index, Op, free_indices, op
 from dlc.compiler.ir.linear import Linear
 
 _ONE = Const(1.0)
@@ -93,3 +94,22 @@ def logarithm(scaled: Scaled) -> Expr:
     else:
         value = op("add", exponent, op("log", scaled.mantissa))
     return guarded(scaled.guard, value, Const(-inf))
+
+
+def by_factors(exponent: Linear, summed: Sequence[Index], guard: Expr) -> list[tuple[Linear, Expr]]:
+    """The exponents of both factors of a product of matrices, `f(q[t,d])*f(k[s,d])` summed over `d`, each with the
+    conditions on it alone; nothing for what is none.
+
+    With one scale for each pair of a row and a column there would be an exponential for each term of every sum.
+    """
+    groups: dict[frozenset[Index], list[tuple[Expr, float]]] = {}
+    for term, factor in exponent.terms:
+        groups.setdefault(frozenset(free_indices(term)) - set(summed), []).append((term, factor))
+    parts = [Linear(tuple(terms)) for terms in groups.values()]
+    own = [set(free_indices(part.expression())) for part in parts]
+    if len(groups) != 2 or any(one <= other for one in groups for other in groups if one is not other):
+        return []
+    if not all(indices.issuperset(summed) for indices in own) or set(summed) & set(free_indices(guard)):
+        return []
+    held = (conjunction(one for one in conjuncts(guard) if known.issuperset(free_indices(one))) for known in own)
+    return list(zip(parts, held, strict=True))

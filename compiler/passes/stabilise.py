@@ -44,11 +44,13 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.linear import Linear
+from dlc.compiler.ir.magnitude import never_positive
 from dlc.compiler.ir.precise import precise
-from dlc.compiler.ir.products import product
+from dlc.compiler.ir.products import guarded_product, product
 from dlc.compiler.ir.scaled import (
     GREATEST,
     Scaled,
+    by_factors,
     divided,
     exponent_of,
     exponential,
@@ -355,12 +357,18 @@ class _Stabiliser:
         inner, outer = body.scale.parted(node.indices)
         if not inner:
             return Scaled(outer, Reduce("sum", node.indices, guarded(body.guard, body.mantissa)))
-        names = {index: refresh(index) for index in node.indices}
-        exponents = rename_bound(guarded(body.guard, finite(inner.expression()), Const(-inf)))
-        greatest = op("stop", Reduce("max", tuple(names.values()), substitute(exponents, names)))
-        shifted = exponential(inner - Linear.of(greatest))
-        terms = guarded(body.guard, product((body.mantissa, shifted)))
-        return Scaled(outer + Linear.of(greatest), Reduce("sum", node.indices, terms))
+        parts = by_factors(inner, node.indices, body.guard) if self._is_product(node) else []
+        greatest = [_greatest(node, *part) for part in parts or [(inner, body.guard)]]
+        shifts = [exponential(part - Linear.of(most)) for part, most in greatest]
+        terms = guarded(body.guard, product((body.mantissa, *shifts)))
+        scale = Linear.collected(term for _, most in greatest for term in Linear.of(most).terms)
+        return Scaled(outer + scale, Reduce("sum", node.indices, terms))
+
+    def _is_product(self, node: Reduce) -> bool:
+        """Whether two factors have exponentials of their own, none of which overflows: feature maps such as 1 + elu."""
+        _, factors = guarded_product(node.body)
+        found = [scaled.scale for factor in factors if (scaled := self.scaled(factor)) is not None and scaled.scale]
+        return len(found) == 2 and all(never_positive(scale.expression(), self.definition) for scale in found)
 
     def _scaled_prod(self, node: Reduce) -> Scaled | None:
         body = self.scaled(node.body)
@@ -426,6 +434,16 @@ class _Stabiliser:
             return product((self.stable(node), exponential(shift)))
         value = product((scaled.mantissa, exponential(scaled.scale + shift)))
         return guarded(scaled.guard, value)
+
+
+# -- scales of sums -------------------------------------------------------------------------------------------------
+
+
+def _greatest(node: Reduce, part: Linear, guard: Expr) -> tuple[Linear, Expr]:
+    """A part of the exponents of a sum, and the greatest value of it where the guard holds."""
+    names = {index: refresh(index) for index in node.indices}
+    exponents = rename_bound(guarded(guard, finite(part.expression()), Const(-inf)))
+    return part, op("stop", Reduce("max", tuple(names.values()), substitute(exponents, dict(names))))
 
 
 # -- weighing -------------------------------------------------------------------------------------------------------

@@ -405,6 +405,28 @@ def test_a_plain_sum_of_exponentials_is_left_alone() -> None:
     assert not any(isinstance(node, Op) and node.name == "max" for node in walk(made.tensors["y"].equations[0].value))
 
 
+def test_features_of_rows_and_columns_have_scales_of_their_own() -> None:
+    """Linear attention: with one scale for a pair there would be an exponential for each term of every sum."""
+    q, k = given("q", "T", "D"), given("k", "T", "D")
+    t, s, r, d = index("t", "T"), index("s", "T"), index("r", "T"), index("d", "D")
+
+    def feature(x: Expr) -> Expr:
+        return Select(op("lt", Const(0.0), x), add(x, Const(1.0)), exp(x))
+
+    a = whole("a", (t, s), total(d, of=when(op("le", s, t), mul(feature(at(q, t, d)), feature(at(k, s, d))))))
+    y = whole("y", (t, s), div(at(a, t, s), total(r, of=at(a, t, r))))
+    made = graph(q, k, a, y, outputs=["y"], sizes=["T", "D"])
+    after = dce.run(cse.run(factor.run(extract.run(prepared(made)))))
+    for equation in (one for tensor in after.tensors.values() for one in tensor.equations):
+        over = {*equation.indices, *(equation.value.indices if isinstance(equation.value, Reduce) else ())}
+        assert len(over) < 3 or not any(isinstance(node, Op) and node.name == "exp" for node in walk(equation.value))
+    draw = np.random.default_rng(0).normal(size=(2, 5, 3)) * 2
+    expected = evaluate(made, {"q": draw[0], "k": draw[1]})
+    np.testing.assert_allclose(evaluate(after, {"q": draw[0], "k": draw[1]})["y"], expected["y"], 1e-11)
+    far = evaluate(after, {"q": draw[0] - 1e4, "k": draw[1] - 1e4})
+    assert np.isfinite(far["y"]).all()
+
+
 def test_what_a_guard_leaves_out_has_no_say_in_the_scale() -> None:
     """The exponents that a mask hides may be far above the others, in a tensor as in a formula."""
     x, b, i, j = given("x", "I"), given("b", "I"), index("i", "I"), index("j", "I")
