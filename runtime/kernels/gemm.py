@@ -200,7 +200,8 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, b
             columns = min(width(alpha), n - j)
             whole = columns == width(alpha) or (columns == lanes(alpha) and not together)
             first_b = b + size * (j * ldb if tb else j)
-            operand, row_b = panels + size * depth * (j - first), width(alpha)
+            # A transposed panel is used at once, and has up to a vector of rows more than there are steps.
+            operand, row_b = panels + (0 if tb else size * depth * (j - first)), width(alpha)
             for l in range(depth if together and j + group < n else 0):  # noqa: E741
                 fetch(first_b + size * (group + l * ldb))
             if tb:

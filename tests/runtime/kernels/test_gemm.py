@@ -165,6 +165,15 @@ def test_corners_of_a_transposed_factor(real: str, ta: bool) -> None:
 
 
 @pytest.mark.parametrize("real", TYPES)
+def test_panels_of_a_transposed_factor_have_room_for_whole_blocks(real: str) -> None:
+    """As many panels as the room has, each with one row of a block more than whole ones."""
+    rng = np.random.default_rng(16)
+    shape = tile_shape(TYPES[real])
+    for k in (1, 3, 4 * shape.lanes + 1):
+        check(rng, real, 7, PANELS * shape.depth // k * shape.width, k, False, True, kind="gemm_tile")
+
+
+@pytest.mark.parametrize("real", TYPES)
 def test_an_empty_sum_only_scales(real: str) -> None:
     c = np.array([[1.0, np.nan], [2.0, 3.0]], real)
     a, b = np.zeros((2, 0), real), np.zeros((0, 2), real)
