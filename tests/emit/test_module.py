@@ -203,8 +203,9 @@ def test_the_extreme_of_an_element_and_something_else_has_the_element_last() -> 
 def test_kernels_are_looked_at_as_often_as_regions_call_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a region must be run by every shard is told from what all the others touch."""
     program = small()
-    (entry, *others) = program.entries
-    many = replace(program, entries=(replace(entry, regions=entry.regions * 20), *others))
+    first, entry, *others = program.entries
+    more = replace(entry, regions=tuple(replace(region) for region in entry.regions for _ in range(60)))
+    many = replace(program, entries=(first, more, *others))
     calls = sum(len(region.kernels) for one in many.entries for region in one.regions)
     looked: list[str] = []
     real = regions.touched
