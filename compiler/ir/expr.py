@@ -435,6 +435,30 @@ def canonical(root: Expr, free: Iterable[Index] = ()) -> Expr:
 
 
 def text(node: Expr) -> str:
+    """The expression; of one that is long as a tree, ``.. where`` its repeated parts are what they are."""
+    lengths: dict[Expr, int] = {}
+    uses: dict[Expr, int] = {}
+    nodes = list(walk(node))
+    for one in nodes:
+        lengths[one] = 1 + sum(lengths[child] for child in one.children)
+        for child in one.children:
+            uses[child] = uses.get(child, 0) + 1
+    known: dict[Expr, str] = {}
+    where: list[str] = []
+    for one in nodes:
+        known[one] = _text(one, known)
+        if lengths[node] > _LONG and one.children and uses.get(one, 0) > 1:
+            where.append(f"e{len(where) + 1} = {known[one]}")
+            known[one] = f"e{len(where)}"
+    return f"{known[node]} where {', '.join(where)}" if where else known[node]
+
+
+_LONG = 200  # nodes
+
+
+def _text(node: Expr, known: Mapping[Expr, str]) -> str:
+    """The node over its children as they are written."""
+    parts = [known[child] for child in node.children]
     match node:
         case Const():
             return str(node.value)
@@ -443,14 +467,18 @@ def text(node: Expr) -> str:
         case Index():
             return f"{node.hint}#{node.id}"
         case Read():
-            return f"{node.tensor}[{','.join(map(text, node.subscripts))}]"
+            return f"{node.tensor}[{','.join(parts)}]"
         case Op():
-            return f"{node.name}({', '.join(map(text, node.args))})"
+            return f"{node.name}({', '.join(parts)})"
         case Select():
-            return f"select({text(node.cond)}, {text(node.yes)}, {text(node.no)})"
+            return f"select({', '.join(parts)})"
         case Reduce():
-            return f"{node.op}[{','.join(map(text, node.indices))}]({text(node.body)})"
+            return f"{node.op}[{_names(node)}]({parts[0]})"
         case Solve():
-            bound = ",".join(map(text, node.indices))
-            return f"solve[{bound}]({text(node.matrix)}, {text(node.vector)})[{text(node.position)}]"
+            matrix, vector, position = parts
+            return f"solve[{_names(node)}]({matrix}, {vector})[{position}]"
     raise TypeError(type(node).__name__)
+
+
+def _names(node: Binder) -> str:
+    return ",".join(f"{index.hint}#{index.id}" for index in node.indices)

@@ -146,7 +146,9 @@ class _Sharing:
 
 
 def _is_simple(branch: _Bound) -> bool:
-    """Whether it may be computed before the condition is known."""
+    """Whether it may be computed before the condition is known: there is nothing to compute."""
+    if branch.before:
+        return False
     return isinstance(branch.value, Const) or (isinstance(branch.value, Read) and not branch.value.subscripts)
 
 

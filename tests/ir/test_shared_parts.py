@@ -76,3 +76,11 @@ def test_the_order_of_integers() -> None:
     for level in range(LEVELS):
         value = Op("mod", (Op("min", (value, add(value, Const(level)))), Const(11)))
     assert order_key(AT) < order_key(value)
+
+
+def test_the_text_of_an_expression_is_about_as_long_as_the_expression() -> None:
+    """Error messages show expressions: nobody reads 2^200 characters."""
+    value = choices(by_value)
+    assert len(repr(value)) < 100 * LEVELS
+    assert repr(value).startswith("select(lt(199.0, e200), e200, mul(2.0, e200)) where e1 = x[")
+    assert "where" not in repr(mul(at(X, AT), at(X, AT)))

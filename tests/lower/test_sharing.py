@@ -10,7 +10,7 @@ import pytest
 from building import add, at, given, graph, index, mul, sub, total, when
 from lower.agreement import agree
 
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Select, op, walk
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Select, op, reads, walk
 from dlc.compiler.ir.graph import whole
 from dlc.compiler.ir.loops import If, Let, Statement, Store, Update, Var, expressions, statements
 from dlc.compiler.lower import lower
@@ -90,6 +90,20 @@ def test_choices_inside_choices() -> None:
     assert sum(len(list(walk(*expressions(statement)))) for statement in statements(body)) < 200
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_choice_inside_a_branch_is_bound_in_the_branch(turned: bool) -> None:
+    """The inner choice becomes a local, which looks as if there were nothing to compute."""
+    e, f = op("exp", BEFORE), op("sin", HERE)
+    quotient = op("div", e, add(Const(1.0), e))
+    inner = Select(op("lt", HERE, Const(0.5)), mul(f, add(Const(1.0), f)), Const(2.0))
+    value = Select(INSIDE, inner, quotient) if turned else Select(INSIDE, quotient, inner)
+    body = bound(value)
+    set_here = {s.name for s in statements(body) if isinstance(s, Let | Var)}
+    read_here = {r.tensor for s in statements(body) for e in expressions(s) for r in reads(e) if not r.subscripts}
+    assert read_here <= set_here
+    assert occurrences(body, "exp") == occurrences(body, "sin") == 1
+
+
 def test_nothing_is_read_where_it_was_not() -> None:
     """What only one branch reads is not computed before the choice."""
     e = op("exp", BEFORE)
@@ -98,10 +112,24 @@ def test_nothing_is_read_where_it_was_not() -> None:
     assert BEFORE not in outside
 
 
+def chain_of_choices() -> Expr:
+    """A real number by an integer of which each level is needed three times."""
+    value: Expr = Select(op("lt", HERE, Const(0.0)), Const(2), Const(5))
+    for level in range(12):
+        value = Select(op("lt", Const(3 * level), value), add(value, ONE), mul(Const(2), value))
+    return Select(op("lt", Const(30), value), op("real", value), mul(HERE, op("real", value)))
+
+
 VALUES: Mapping[str, Expr] = {
     "a branch": add(HERE, when(INSIDE, mul(op("exp", BEFORE), op("exp", BEFORE)))),
     "the other branch": Select(INSIDE, HERE, mul(op("exp", HERE), add(op("exp", HERE), Const(2.0)))),
     "both": Select(INSIDE, mul(op("sin", BEFORE), op("sin", BEFORE)), mul(op("cos", HERE), op("cos", HERE))),
+    "a choice in the other branch": Select(
+        op("lt", HERE, Const(0.5)),
+        mul(op("sin", HERE), add(op("sin", HERE), Const(2.0))),
+        Select(op("lt", HERE, Const(1.0)), mul(op("cos", HERE), op("cos", HERE)), Const(3.0)),
+    ),
+    "conditions": chain_of_choices(),
     "nested": when(INSIDE, Select(op("lt", BEFORE, Const(0.0)), mul(op("sin", BEFORE), op("sin", BEFORE)), BEFORE)),
 }
 
