@@ -325,13 +325,16 @@ def _loops_storing(body: Body) -> tuple[Index, ...]:
 
 
 def _restricted(body: Body, split: Sequence[Index]) -> Body:
-    """The body with the loops over the split indices run from start to stop."""
+    """The body with the loops over the split indices run from start to stop, within their own bounds."""
 
     def visit(statement: Statement) -> Statement:
         if isinstance(statement, For):
             inner = tuple(visit(s) for s in statement.body)
             if statement.index in split:
-                return For(statement.index, START, STOP, inner)
+                first = START if statement.start is ZERO else op("max", START, statement.start)
+                is_whole = equal(statement.stop, statement.index.size)
+                last = STOP if is_whole else op("min", STOP, statement.stop)
+                return For(statement.index, first, last, inner)
             return replace(statement, body=inner)
         if isinstance(statement, If):
             return replace(statement, body=tuple(visit(s) for s in statement.body))

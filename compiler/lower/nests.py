@@ -186,7 +186,7 @@ def _row_form(tensor: Tensor, equation: Equation, value: Reduce, given: Collecti
     around, left = bounded_loops(value.indices, [c for c in conditions if last not in free_indices(c)], given)
     left = [c for c in conditions if c in left or last in free_indices(c)]  # one may keep the next in range
     extent = known(last.size)
-    if outer and (extent is None or extent >= _SHORTEST_BOUNDED):
+    if extent is None or extent >= _SHORTEST_BOUNDED:
         row, left = bounded_loops((last,), left)
     else:
         row = partial(loops, (last,))

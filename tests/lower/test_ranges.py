@@ -10,8 +10,9 @@ from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, op
+from dlc.compiler.ir.expr import Const, Expr, Select, op, reads, walk
 from dlc.compiler.ir.graph import whole
+from dlc.compiler.ir.loops import Store, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower, masks
 
@@ -71,3 +72,28 @@ def test_nested_choices_are_looked_at_a_few_times_each() -> None:
 def test_how_long_a_range_of_data_is_does_not_overflow() -> None:
     graph = pipeline.entries(graph_of(SUMS.format(cond="2 <= s and s < n[b]")))["forward"]
     assert str(1 << 50) in str(list(lower({"forward": graph}).kernels.values()))
+
+
+ALONE = """
+layer Rows(x[I,J], c[J], e[T]) -> y[J], z[J], h[T,J]:
+    y[j] = sum[i : j <= i] x[i,j]^2
+    z[j] = max[i : i + 1 < j and c[j] > 0] x[i,j]
+    h[t,j] = c[j] + sum[t' : t' < t and j < 2*t] h[t',j]*e[t']
+"""
+
+
+@pytest.mark.parametrize("width", [3, 9, 20])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_row_that_is_all_there_is_runs_between_its_bounds(shards: int, width: int) -> None:
+    graph = pipeline.entries(graph_of(ALONE))["forward"]
+    sizes, random = {"I": 11, "J": width, "T": 6}, np.random.default_rng(3)
+    arrays = {"x": random.normal(size=(11, width)), "c": random.normal(size=width), "e": random.normal(size=6)}
+    program = lower({"forward": graph})
+    wanted = evaluate(graph, arrays, sizes)
+    found = loops_reference.run(program, "forward", arrays, sizes, shards)
+    for root in graph.roots:
+        np.testing.assert_allclose(found[root], wanted[root], 1e-12, 1e-12, err_msg=root)
+    stores = [one for k in program.kernels.values() for one in statements(k.body) if isinstance(one, Store)]
+    sums = [one for one in stores if any(read.tensor == one.buffer for read in reads(one.value))]
+    conditions = [node.cond for one in sums for node in walk(one.value) if isinstance(node, Select)]
+    assert len(sums) >= 3 and all(reads(cond) for cond in conditions)  # what indices alone say became bounds
