@@ -8,11 +8,11 @@ bare number is the same and reads better.  Integers are int64, which is what ind
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlc.compiler.emit import powers
-from dlc.compiler.ir.affine import polynomial
+from dlc.compiler.ir.affine import equal, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, walk
 
@@ -62,6 +62,7 @@ class Spelling:
     scalars: frozenset[str] = frozenset()
     locals: Mapping[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    sizes: Mapping[str, Sequence[Expr]] = field(default_factory=dict)  # of the truth values that are read
     is_plain: bool = False  # Python that is not compiled: integers only, builtins for ``max``, ``min`` and ``abs``
 
     def text(self, node: Expr, level: int = CHOICE) -> str:
@@ -172,14 +173,26 @@ class Spelling:
         return " or ".join(self.text(arg, AND) for arg in node.args), OR
 
     def _is_quick(self, node: Op) -> bool:
-        """Whether numbers that are at hand are compared: it takes no longer to look at all of them than to branch."""
+        """Whether it takes no longer to look at all of them than to branch: comparisons of what is at hand, and truth
+        values that lie along the loops.  LLVM makes vectors of no loop in which one such value says whether another
+        is read."""
         parts = list(walk(*node.args))
-        if self.is_plain or any(isinstance(part, Read) and part.subscripts for part in parts):
+        far = [part for part in parts if isinstance(part, Read) and part.subscripts]
+        if self.is_plain or not all(map(self._is_there, far)):
             return False
         operators = [part for part in parts if isinstance(part, Op)]
         if any(one.name not in _QUICK for one in operators):
             return False
-        return any(isinstance(part, Read) and part.type != "int" and part.tensor in self.locals for part in parts)
+        near = (part for part in parts if isinstance(part, Read) and part.tensor in self.locals)
+        return bool(far) or any(part.type != "int" for part in near)
+
+    def _is_there(self, read: Read) -> bool:
+        """Whether loops over whole axes read a truth value, and so never behind the end of one."""
+        sizes = self.sizes.get(read.tensor)
+        if read.type != "bool" or sizes is None:
+            return False
+        pairs = zip(read.subscripts, sizes, strict=True)
+        return all(isinstance(subscript, Index) and equal(subscript.size, size) for subscript, size in pairs)
 
     def _not(self, node: Op) -> tuple[str, int]:
         return f"not {self.text(node.args[0], NOT)}", NOT

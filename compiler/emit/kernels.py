@@ -154,7 +154,8 @@ class _Body:
         self._names = names
         self._buffers = buffers
         self._rounded = rounded
-        self.spelling = Spelling(real, names, sign.scalars, names.locals)
+        truths = {key: buffers[key].sizes for key in sign.buffers if buffers[key].type == "bool"}
+        self.spelling = Spelling(real, names, sign.scalars, names.locals, sizes=truths)
         self.writer = Writer()
 
     def write(self, body: tuple[Statement, ...]) -> None:

@@ -120,6 +120,17 @@ def test_what_is_at_hand_is_compared_without_branches() -> None:
     assert own.text(op("and", op("lt", M, Const(2)), op("lt", Const(0), M))) == "m < 2 and 0 < m"
 
 
+def test_truth_values_along_the_loops_are_all_looked_at() -> None:
+    """One that says whether the next is read would keep LLVM from making vectors."""
+    t, u = fresh(Size("T"), "t"), fresh(Size("U"), "u")
+    own = Spelling("float64", lambda key: key if isinstance(key, str) else key.hint, sizes={"m": (t.size, u.size)})  # type: ignore[union-attr]
+    inside, beyond = Read("m", (t, u), "bool"), Read("m", (op("add", t, Const(1)), u), "bool")
+    other = Read("x", (u,), "bool")
+    assert own.text(op("and", inside, op("not", inside))) == "m[t, u] & (not m[t, u])"
+    assert own.text(op("and", inside, beyond)) == "m[t, u] and m[t + 1, u]"
+    assert own.text(op("or", other, inside)) == "x[u] or m[t, u]"
+
+
 @pytest.mark.parametrize(
     ("value", "single", "double"),
     [
