@@ -33,6 +33,7 @@ from dlc.compiler.lower.invariants import hoisted
 from dlc.compiler.lower.kernels import Draft, finish, leaves
 from dlc.compiler.lower.regions import regions
 from dlc.compiler.lower.remainders import without_rests
+from dlc.compiler.lower.rotations import unrolled_around
 from dlc.compiler.lower.runs import in_runs
 from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
@@ -182,7 +183,8 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
     formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.formulas)
     mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
     over = tuple(index for index in draft.over if index in mentioned)
-    body = without_rests(shared(hoisted(jammed(draft.body), names), names), names)
+    body = hoisted(unrolled_around(jammed(draft.body), names), names)
+    body = without_rests(shared(body, names), names)
     kernel = Kernel(draft.formulas[-1][0].id, body, draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))
     kernels[kernel.name] = kernel
