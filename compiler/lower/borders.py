@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import (
+    ZERO,
     Const,
     Expr,
     Index,
@@ -112,9 +113,10 @@ def _axis(subscript: Expr, over: frozenset[Index], formulas: Mapping[str, Expr])
         return None
     plain = polynomial(substitute(extent.expression(), {Size(name): formula for name, formula in formulas.items()}))
     extent = plain if len(plain.terms) <= len(extent.terms) else extent
+    count = extent.expression()
     if not nonnegative(extent):
-        extent = extent + 1  # of indices without values
-    return _Axis(fresh(extent.expression(), free_indices(subscript)[0].hint), rest + low)
+        count = integer(op("max", ZERO, count))  # of indices without values
+    return _Axis(fresh(count, free_indices(subscript)[0].hint), rest + low)
 
 
 def _comparison(node: Op, axes: Mapping[Expr, _Axis], over: frozenset[Index]) -> Expr:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from numeric.harness import entries_of, graph_of
@@ -31,25 +33,37 @@ SPECS = {
 SIZES = {"S": 4, "T": 5, "H": 8, "I": 5, "J": 9, "D": 4}
 
 
-def drawn(tensor: Tensor, random: np.random.Generator) -> np.ndarray:
-    shape = [size_value(size, SIZES) for size in tensor.sizes]
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_nothing_is_read_out_of_range(spec: str, shards: int) -> None:
+    stays_in_range(spec, SIZES, shards)
+
+
+@pytest.mark.parametrize("sizes", [(7, 1), (2, 9), (9, 4), (3, 0), (0, 2), (0, 0)])
+@pytest.mark.parametrize("subscript", ["pad(h-2*p)", "pad(h+3*p)"])
+def test_borders_end_where_the_last_window_does(subscript: str, sizes: tuple[int, int]) -> None:
+    """Of a kernel of any size, or of none."""
+    spec = f"(x[N,C,H], k[O,C,P]) -> y[N,O,H]:\n    y[n,o,h] = k[o,c,p]*x[n,c,{subscript}]"
+    stays_in_range(spec, {"N": 2, "C": 3, "O": 2, "H": sizes[0], "P": sizes[1]}, 2)
+
+
+def drawn(tensor: Tensor, random: np.random.Generator, sizes: Mapping[str, int]) -> np.ndarray:
+    shape = [size_value(size, sizes) for size in tensor.sizes]
     if tensor.bound is not None:
-        return random.integers(0, size_value(tensor.bound, SIZES), shape)
+        return random.integers(0, size_value(tensor.bound, sizes), shape)
     if tensor.type == "int":
         return random.integers(-2, 8, shape)  # beyond the places that there are
     return random.random(shape) < 0.5 if tensor.type == "bool" else random.normal(size=shape)
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_nothing_is_read_out_of_range(spec: str, shards: int) -> None:
+def stays_in_range(spec: str, sizes: Mapping[str, int], shards: int) -> None:
     entries = entries_of(graph_of(f"layer Layer{spec}\n"))
     program = lower(entries)
     for name, graph in entries.items():
         random = np.random.default_rng(3)
-        given = {t.id: drawn(t, random) for t in graph.of_kind("input", "cotangent")}
-        values = evaluate(graph, given, SIZES)
-        run = loops_reference.run(program, name, given, SIZES, shards)
+        given = {t.id: drawn(t, random, sizes) for t in graph.of_kind("input", "cotangent")}
+        values = evaluate(graph, given, sizes)
+        run = loops_reference.run(program, name, given, sizes, shards)
         entry = next(one for one in program.entries if one.name == name)
         pairs = [(result.buffer, output.tensor) for result, output in zip(entry.results, graph.outputs, strict=True)]
         pairs += [(result.buffer, one.adjoint) for result, one in zip(entry.gradients, graph.gradients, strict=True)]
