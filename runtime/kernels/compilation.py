@@ -42,8 +42,8 @@ REGION_SIGNATURE = types.void(types.int64, types.int64, types.int64)
 # LLVM leaves loops that it knows to run less than 16 times as they are, unless no element is left over: the rows of
 # small images are shorter.
 llvm.set_option("dlc", "--vectorizer-min-trip-count=8")
-# What is left of a row behind its last round of several vectors goes in vectors too: LLVM would do so only where one
-# vector holds 16 elements. With rows of open length that is all of a short row.
+# What is left of a row behind its last round goes in vectors too, however few elements a round takes: LLVM would do so
+# from 16 on. With rows of open length that is most of a short row.
 llvm.set_option("dlc", "--epilogue-vectorization-minimum-VF=4")
 
 
