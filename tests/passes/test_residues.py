@@ -258,3 +258,12 @@ def test_what_lies_behind_whole_blocks_is_a_part_and_the_blocks_are_axes() -> No
     assert [line.split(" = ")[1][:8] for line in tensor_lines(found["d_x"])] == ["d_x.part", "0"]
     for length in (0, 1, 4, 7, 9):
         is_as_without_passes(patches, {"x": normal(2, 3, length), "k": normal(2, 3, 4)})
+
+
+def test_parts_of_a_row_of_open_length_have_one_range() -> None:
+    found = pipeline.entries(made(pooled("AvgPool2d", 3, 2, 1)), wrt="*")["vjp"].tensors["d_x"]
+    inside, ends = found.equations[:4], found.equations[4:]
+    assert len({part.indices[-1].size for part in inside}) == 1 and len(ends) == 2
+    for sizes in ((1, 1), (2, 3), (5, 4), (6, 1)):
+        is_as_without_passes(made(pooled("AvgPool2d", 3, 2, 1)), {"x": normal(1, 2, *sizes)})
+        is_as_without_passes(made(pooled("MaxPool2d", 3, 2, 1)), {"x": normal(1, 2, *sizes)})
