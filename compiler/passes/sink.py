@@ -8,8 +8,8 @@ A product reads its factors from memory, so a factor under a condition is a copy
 tensor has the zeros, and is computed where it is needed only. What is no number elsewhere, such as the exponential of a
 score that a mask hides, is 0 there.
 
-A condition on data that the other factor could have too stays there besides: what it hides of that factor may be an
-infinity. Conditions on indices stay in sums that are no products, whose loops they bound.
+A condition that the other factor could have too, such as the length of a row, stays there besides: what it hides of
+that factor may be an infinity. Conditions on indices stay in sums that are no products, whose loops they bound.
 """
 
 from __future__ import annotations
@@ -169,6 +169,6 @@ def _own(graph: Graph, factor: Expr, sunk: Mapping[str, Conditions]) -> set[Expr
 
 def _is_needed(cond: Expr, others: Sequence[Expr]) -> bool:
     """Whether a condition does more than its factor does: it bounds a loop, or hides what another factor is."""
-    if facts_of(cond):
-        return not others
+    if not others and facts_of(cond):
+        return True
     return any(set(free_indices(cond)) <= set(free_indices(other)) for other in others)

@@ -67,3 +67,17 @@ def test_what_hides_elements_of_the_other_factor_stays() -> None:
 def test_a_reader_without_the_condition_keeps_the_tensor_as_it_is() -> None:
     after = sunk(P, *readers(at(MASK, T, S), at(LENGTHS, S)))
     assert "m[t" not in line(after, "p")
+
+
+def test_a_length_goes_on_hiding_what_lies_behind_it() -> None:
+    """Behind the length of a row anything may stand, in both factors."""
+    n = given("n", type="int")
+    made = graph(X, V, n, P, *readers(op("lt", S, at(n))), outputs=["z", "y"], sizes=list(SIZES))
+    after = sink.run(made)
+    x, v = np.full((7, 7), 0.5), np.full((7, 5), 2.0)
+    x[:, 4:], v[4:] = np.nan, np.inf
+    for found in (
+        evaluate(after, {"x": x, "v": v, "n": np.array(4)}, SIZES),
+        loops_reference.run(lower({"forward": after}), "forward", {"x": x, "v": v, "n": np.array(4)}, SIZES, 2),
+    ):
+        np.testing.assert_allclose(found["y"], np.full((7, 5), 8 * np.exp(0.5)))
