@@ -22,6 +22,9 @@ SPECS = {
     "a row, before": "(x[T,D], on[T] : bool) -> y[T,D]:\n    y[t,d] = prod[t' : t' < t and on[t-1]] x[t',d]",
     "a row, inside": "(x[I,J], u[I]) -> s[J]:\n    s[j] = prod[i : j + 2 <= i and u[i-2] > 0] x[i,j]",
     "a place that is data": "(z[I] : int, u[T], e[I]) -> p[T]:\n    p[t] = max[i : z[i] == t and u[t] > 0] e[i]",
+    "the greatest of what lies before": "(x[S,D], w[D,D], on[D,D] : bool) -> h[T,D]:\n    index T = |S| + 1\n"
+    "    h[0,d] = 0.3\n"
+    "    h[s+1,d] = x[s,d] + (max[d' : d' < d and on[d,d']] h[s,d']*w[d,d']) if d > 0 else x[s,d]",
     "the choice of a minimum": "(w[D,D']) -> y[D]:\n    y[d] = min(w[d,pad(d-1)], -1.5)",
     "rows from a place that is data": "(a[H,I,J], b[D,T], n[I] in T) -> y[H,I,D]:\n"
     "    y[h,i,d] = [j + n[i] < |T|]*a[h,i,j]*b[d,j+n[i]]",
