@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import gcd
 
 from dlc.compiler.ir.affine import Monomial, Polynomial, order_key, polynomial
-from dlc.compiler.ir.expr import Expr, Index, Op, Select, Size
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Select, Size, op
 
 _MOST_INEQUALITIES = 300  # beyond this the proof is given up
 _MOST_GROUPED = 4  # indices of one flattened group
@@ -327,6 +327,19 @@ def _decide_comparison(name: str, left: Polynomial, right: Polynomial, facts: Se
     if nonnegative(difference, facts) and nonnegative(-difference, facts):
         return name == "eq"
     return None
+
+
+def implied(conditions: Iterable[Expr], index: Index) -> Iterator[Expr]:
+    """What holds for other indices where the conditions hold for any value of this one.  What takes its place may be
+    read there only: ``j < i`` implies ``0 < i``, and ``j == z[i-1]`` is in range."""
+    for fact in (fact for cond in conditions for fact in facts_of(cond)):
+        parts = fact.split(index) if index in fact.atoms else None
+        if parts is None or not (nonnegative(parts[0]) or nonnegative(-parts[0])):
+            continue
+        factor, rest = parts
+        most = rest + factor * (polynomial(index.size) - 1) if nonnegative(factor) else rest
+        if not nonnegative(most):
+            yield op("le", ZERO, most.expression())
 
 
 def extreme(goal: Polynomial, greatest: bool) -> Polynomial | None:

@@ -10,10 +10,10 @@ Free indices in front of the one that is named, and those that its place depends
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.bounds import facts_of, nonnegative, within
+from dlc.compiler.ir.affine import Polynomial
+from dlc.compiler.ir.bounds import implied, within
 from dlc.compiler.ir.expr import (
     TRUE,
     ZERO,
@@ -77,7 +77,7 @@ def nest(
     replaced: dict[Expr, Expr] = {**places, **rows}
     conditions, body = guarded(value)
     kept = [c for c in conditions if not any(index in places and places[index] is e for index, e in sides(c))]
-    checks = [one for index, place in places.items() if reads(place) for one in _implied(kept, index)]
+    checks = [one for index, place in places.items() if reads(place) for one in implied(kept, index)]
     for index, place in places.items():
         if not within(place, index.size, facts(place)):
             checks += [op("le", ZERO, place), op("lt", place, index.size)]
@@ -89,19 +89,6 @@ def nest(
     visit = loops(list(rows.values()), under(inner, update))
     over_reduced, left = bounded_loops(value.indices, outer)
     return loops(around, (*loops(inside, first), *over_reduced(under(left, visit)), *_again(inside, last)))
-
-
-def _implied(conditions: Sequence[Expr], index: Index) -> Iterator[Expr]:
-    """What holds for other indices where the conditions hold for any value of this one: the place may be read there
-    only. ``j < i`` implies ``0 < i``, and ``j == z[i-1]`` is in range."""
-    for fact in (fact for cond in conditions for fact in facts_of(cond)):
-        parts = fact.split(index) if index in fact.atoms else None
-        if parts is None or not (nonnegative(parts[0]) or nonnegative(-parts[0])):
-            continue
-        factor, rest = parts
-        most = rest + factor * (polynomial(index.size) - 1) if nonnegative(factor) else rest
-        if not nonnegative(most):
-            yield op("le", ZERO, most.expression())
 
 
 def _around(equation: Equation, places: Mapping[Index, Expr]) -> list[Index]:

@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial, size_symbols
-from dlc.compiler.ir.bounds import facts_of_all, nonnegative, positive
+from dlc.compiler.ir.bounds import facts_of_all, implied, nonnegative, positive
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
 from dlc.compiler.ir.expr import (
     Const,
@@ -108,8 +108,9 @@ class _Solver:
         if best is None:
             return self._split(node, cond, body)
         rest = tuple(index for index in node.indices if index is not best.index)
-        guards = (best.remainder, *self._range(best, cond))
-        others = (part for part in conjuncts(cond) if part is not best.cond)
+        others = [part for part in conjuncts(cond) if part is not best.cond]
+        known = implied(others, best.index) if reads(best.value) else ()
+        guards = (*known, best.remainder, *self._range(best, cond))
         inner = guarded(conjunction(others), body, identity)
         inner = guarded(conjunction(guards), substitute(inner, {best.index: best.value}), identity)
         result = self.simplified(Reduce(node.op, rest, inner) if rest else inner)

@@ -25,6 +25,8 @@ SPECS = {
     "the greatest of what lies before": "(x[S,D], w[D,D], on[D,D] : bool) -> h[T,D]:\n    index T = |S| + 1\n"
     "    h[0,d] = 0.3\n"
     "    h[s+1,d] = x[s,d] + (max[d' : d' < d and on[d,d']] h[s,d']*w[d,d']) if d > 0 else x[s,d]",
+    "places from the row before": "(z[I,J] : int, e[J], x[T]) -> y[I,T]:\n"
+    "    y[i,t] = sum[j : t < i and t == z[i-1,j]] e[j]*x[t]",
     "the choice of a minimum": "(w[D,D']) -> y[D]:\n    y[d] = min(w[d,pad(d-1)], -1.5)",
     "rows from a place that is data": "(a[H,I,J], b[D,T], n[I] in T) -> y[H,I,D]:\n"
     "    y[h,i,d] = [j + n[i] < |T|]*a[h,i,j]*b[d,j+n[i]]",
