@@ -14,10 +14,11 @@ from itertools import islice
 
 from dlc.compiler.ir import verify
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, number, op, reads, substitute, transform, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, number, op, reads, walk
 from dlc.compiler.ir.forms import is_map
 from dlc.compiler.ir.graph import Derivative, Equation, Graph, Output, Tensor, inlined, reads_of, unique
 from dlc.compiler.ir.printer import Naming, equation_text, expression_text
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.passes import cse, dce, deltas, simplify
 
 _SHORT = 12  # nodes; an expression of so few may be repeated

@@ -22,10 +22,11 @@ from typing import NamedTuple
 
 from dlc.compiler.grad import checkpoint, expand, reverse
 from dlc.compiler.ir import loops_verify, verify
-from dlc.compiler.ir.expr import Expr, Read, reads, transform
+from dlc.compiler.ir.expr import Expr, Read, reads
 from dlc.compiler.ir.functions import ScalarFunction
 from dlc.compiler.ir.graph import Graph, Objective, Output, Tensor, Update, whole
 from dlc.compiler.ir.loops import Program
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import in_old_places, in_place, lower
 from dlc.compiler.passes import (

@@ -8,23 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dlc.compiler.grad.reverse import differentiate, differentiate_vjp
-from dlc.compiler.ir.expr import (
-    Const,
-    Expr,
-    Index,
-    Read,
-    Reduce,
-    Select,
-    Size,
-    free_indices,
-    fresh,
-    op,
-    refresh,
-    substitute,
-    transform,
-)
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Size, free_indices, fresh, op, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Objective, Output, Tensor, unique, whole
 from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.verify import check
 
 Arrays = Mapping[str, np.ndarray]

@@ -12,7 +12,7 @@ from math import gcd
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.costs import operations
-from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Size, free_indices, op, substitute, walk
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Size, free_indices, op, walk
 from dlc.compiler.ir.loops import (
     SHARDS,
     START,
@@ -30,6 +30,7 @@ from dlc.compiler.ir.loops import (
     expressions,
 )
 from dlc.compiler.ir.printer import expression_text
+from dlc.compiler.ir.rewriting import substitute
 
 
 class _NoFormulaError(Exception):

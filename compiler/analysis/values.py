@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, op, reads, transform
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, op, reads
+from dlc.compiler.ir.rewriting import transform
 
 Scope = Mapping[Any, int]  # sizes and locals by name, indices by themselves
 

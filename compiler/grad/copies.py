@@ -30,10 +30,9 @@ from dlc.compiler.ir.expr import (
     identity_of,
     op,
     refresh,
-    rename_bound,
-    substitute,
 )
 from dlc.compiler.ir.graph import Equation, Tensor, whole
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 
 _Axis = TypeVar("_Axis")
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from dlc.compiler.grad.jacobian import jacobians
-from dlc.compiler.ir.expr import Expr, Read, transform
+from dlc.compiler.ir.expr import Expr, Read
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, axes_of, dependencies, read
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.ir.steps import one_step, recurrent_derivatives
 from dlc.compiler.ir.verify import InternalError
 

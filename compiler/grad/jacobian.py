@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from dlc.compiler.grad.reverse import differentiate
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, op, reads, refresh, transform
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, op, reads, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, axes_of, unique, whole
+from dlc.compiler.ir.rewriting import transform
 
 _ONE, _NOTHING = Const(1.0), Const(0.0)
 

@@ -12,22 +12,9 @@ from dataclasses import replace
 from dlc.compiler.grad.segments import Place, Room, Translation, in_range, nothing
 from dlc.compiler.grad.sweeps import Pick, Sum, form_of
 from dlc.compiler.ir.affine import integer, polynomial
-from dlc.compiler.ir.expr import (
-    ZERO,
-    Const,
-    Expr,
-    Index,
-    Read,
-    Reduce,
-    Select,
-    fresh,
-    identity_of,
-    op,
-    refresh,
-    rename_bound,
-    substitute,
-)
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Read, Reduce, Select, fresh, identity_of, op, refresh
 from dlc.compiler.ir.graph import Equation, Tensor, whole
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 
 _COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
 

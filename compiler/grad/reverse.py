@@ -32,21 +32,7 @@ from dlc.compiler.grad.rules import add, mul
 from dlc.compiler.grad.squares import Squares
 from dlc.compiler.grad.walk import Contribution, Guards, active_nodes, contributions
 from dlc.compiler.ir.affine import equal
-from dlc.compiler.ir.expr import (
-    Const,
-    Expr,
-    Index,
-    Read,
-    Reduce,
-    Select,
-    Solve,
-    free_indices,
-    fresh,
-    op,
-    refresh,
-    rename_bound,
-    substitute,
-)
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, fresh, op, refresh
 from dlc.compiler.ir.forms import is_extracted
 from dlc.compiler.ir.graph import (
     Equation,
@@ -58,6 +44,7 @@ from dlc.compiler.ir.graph import (
     unique,
     whole,
 )
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 from dlc.compiler.ir.verify import InternalError
 
 _ONE, _NOTHING = Const(1.0), Const(0.0)

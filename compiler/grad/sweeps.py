@@ -17,8 +17,9 @@ from typing import NamedTuple
 from dlc.compiler.grad.timelines import Cycle, Timeline, Timelines
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Size, canonical, free_indices, reads
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Size, free_indices, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
+from dlc.compiler.ir.rewriting import canonical
 from dlc.compiler.ir.timings import Time
 
 _POSITIONS = ("argmax", "argmin")

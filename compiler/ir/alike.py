@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from weakref import WeakKeyDictionary
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Size, Solve, canonical, free_indices, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Size, Solve, free_indices, walk
+from dlc.compiler.ir.rewriting import canonical
 
 _COMMUTATIVE = frozenset(("add", "mul", "max", "min", "eq", "ne"))  # ``and`` and ``or`` look from left to right
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.expr import Expr, Read, free_indices, transform
+from dlc.compiler.ir.expr import Expr, Read, free_indices
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
+from dlc.compiler.ir.rewriting import transform
 
 Orders = Mapping[str, Sequence[int]]  # tensor -> its axes in their new order
 

@@ -26,9 +26,9 @@ from dlc.compiler.ir.expr import (
     number,
     op,
     reads,
-    transform,
     walk,
 )
+from dlc.compiler.ir.rewriting import transform
 
 COMPARISONS = ("lt", "le", "eq", "ne")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.bounds import facts_of_all, tells
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, Size, free_indices, substitute, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, Size, free_indices, walk
 from dlc.compiler.ir.graph import Equation, Graph
+from dlc.compiler.ir.rewriting import substitute
 
 _MOST_WAYS = 32  # to a shared part of an expression that are told apart
 

@@ -26,8 +26,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, fresh, reads, rename_bound, substitute
+from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, fresh, reads
 from dlc.compiler.ir.ops import Type
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 
 if TYPE_CHECKING:
     import networkx

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.compiler.ir.arithmetic import operator, solved
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size
 from dlc.compiler.ir.loops import (
     SHARD,
@@ -35,7 +36,6 @@ from dlc.compiler.ir.loops import (
     Var,
     When,
 )
-from dlc.compiler.ir.reference import operator, solved
 
 Array = np.ndarray[Any, Any]
 _TYPES = {"real": np.float64, "int": np.int64, "bool": np.bool_}

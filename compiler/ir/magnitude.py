@@ -15,7 +15,8 @@ from math import inf, prod
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import guard_of, negation
-from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, Select, identity_of, substitute
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, Select, identity_of
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.scaled import GREATEST
 
 LEAST = 1e-37  # normal in float32

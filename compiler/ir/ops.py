@@ -2,8 +2,8 @@
 
 A row gives the number of arguments (``None``: two or more), the types of arguments and result, and the operations that
 one element takes (``costs.py``; 0 for what finds a place, decides or only passes a number on).  What an operator
-computes (``reference.py``), its derivative (``grad/rules.py``) and its spelling in generated code (``emit``) are tables
-over the same names; a test checks that each of them has every row.
+computes (``arithmetic.py``), its derivative (``grad/rules.py``) and its spelling in generated code (``emit``) are
+tables over the same names; a test checks that each of them has every row.
 
 Types are ``real``, ``int`` and ``bool``.  Nothing is converted silently: an integer enters real arithmetic through
 ``real``.  ``same`` in a row means: all arguments have one numeric type, and so has the result.

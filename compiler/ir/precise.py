@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from dlc.compiler.ir.affine import equal, known
 from dlc.compiler.ir.alike import key
-from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, op, rename_bound, substitute
+from dlc.compiler.ir.expr import Const, Expr, Op, Reduce, op
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 
 Definition = Callable[[Expr], Expr]
 

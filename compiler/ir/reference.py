@@ -12,28 +12,21 @@ taken for granted, and elements that need each other in a circle are an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
-import scipy.special
 
-from dlc.compiler.ir import philox
+from dlc.compiler.ir.arithmetic import Array, EvaluationError, operator, reduction, solved
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, Solve, identity_of, walk
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.unfold import CircularElementsError, UnknownElementError, Work, unfold
 
-Array = np.ndarray[Any, Any]
-
 _TYPES: dict[str, type] = {"real": np.float64, "int": np.int64, "bool": np.bool_}
 _KINDS = {"real": "fiu", "int": "iu", "bool": "b"}  # of the arrays that are accepted for each type
 _MOST_POINTS = 1 << 20  # a reduction over more is evaluated for a part of the points at a time
-
-
-class EvaluationError(Exception):
-    """The inputs do not fit the graph, the graph reads outside a tensor, or elements depend on themselves."""
 
 
 def evaluate(
@@ -292,7 +285,7 @@ class _Points:
             case Op(name="and" | "or", args=args):
                 return self._until(node.name == "or", args)
             case Op(name=name, args=args):
-                return _VALUES[name](*(self.value(arg) for arg in args))
+                return operator(name)(*(self.value(arg) for arg in args))
         raise TypeError(type(node).__name__)
 
     def position(self, what: str, subscripts: Sequence[Array], shape: Sequence[int]) -> Array:
@@ -350,104 +343,8 @@ class _Points:
         if many == 0:
             return np.full(self.count, _of_nothing(node), _TYPES[node.type])
         values = self.times(node.indices).value(node.body) if self.count else np.zeros(0, _TYPES[node.body.type])
-        return np.asarray(_REDUCED[node.op](values.reshape(self.count, many)), _TYPES[node.type])
-
-
-def solved(matrix: Array, vector: Array) -> Array:
-    """The x with ``matrix @ x = vector``: nan if the matrix is singular."""
-    try:
-        return np.linalg.solve(matrix, vector)
-    except np.linalg.LinAlgError:
-        return np.full(vector.shape, np.nan)
+        return np.asarray(reduction(node.op)(values.reshape(self.count, many)), _TYPES[node.type])
 
 
 def _of_nothing(node: Reduce) -> float | int | bool:
     return 0 if node.op in ("argmax", "argmin") else identity_of(node.op, node.type).value
-
-
-def operator(name: str) -> Callable[..., Array]:
-    """What an operator of ``ops.OPERATORS`` computes, element by element."""
-    return _VALUES[name]
-
-
-# -- the tables -----------------------------------------------------------------------------------------------------
-
-
-def _divisor(value: Array) -> Array:
-    if np.any(value == 0):
-        raise EvaluationError("an integer is divided by zero")
-    return value
-
-
-def _power(base: Array, exponent: Array) -> Array:
-    if base.dtype.kind == "i" and np.any(exponent < 0):
-        raise EvaluationError("an integer is raised to a negative power")
-    return np.power(base, exponent)
-
-
-def _folded(function: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    def fold(*args: Array) -> Array:
-        result = args[0]
-        for arg in args[1:]:
-            result = function(result, arg)
-        return result
-
-    return fold
-
-
-#: What each row of ``OPERATORS`` computes, apart from ``and`` and ``or``, which do not look at all their arguments.
-_VALUES: dict[str, Callable[..., Array]] = {
-    "add": _folded(np.add),
-    "mul": _folded(np.multiply),
-    "neg": np.negative,
-    "max": np.maximum,
-    "min": np.minimum,
-    "abs": np.abs,
-    "sign": np.sign,
-    "div": np.divide,
-    "floordiv": lambda left, right: np.floor_divide(left, _divisor(right)),
-    "mod": lambda left, right: np.mod(left, _divisor(right)),
-    "isqrt": lambda x: np.sqrt(x).astype(np.int64),
-    "pow": _power,
-    "real": lambda x: x.astype(np.float64),
-    "exp": np.exp,
-    "log": np.log,
-    "sqrt": np.sqrt,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "sinh": np.sinh,
-    "cosh": np.cosh,
-    "tanh": np.tanh,
-    "sigmoid": scipy.special.expit,
-    "erf": scipy.special.erf,
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "log1p": np.log1p,
-    "expm1": np.expm1,
-    "relu": lambda x: np.maximum(x, 0.0),
-    "softplus": lambda x: np.logaddexp(x, 0.0),
-    "stop": lambda x: x,
-    "after": lambda x, _: x,
-    "random_uniform": philox.uniform,
-    "random_normal": philox.normal,
-    "random_integer": philox.below,
-    "lt": np.less,
-    "le": np.less_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "not": np.logical_not,
-}
-
-
-#: Each row of ``REDUCTIONS``, over the second axis.  For max, min and their positions the first nan is the extreme.
-_REDUCED: dict[str, Callable[[Array], Array]] = {
-    "sum": lambda values: np.sum(values, axis=1),
-    "prod": lambda values: np.prod(values, axis=1),
-    "max": lambda values: np.max(values, axis=1),
-    "min": lambda values: np.min(values, axis=1),
-    "argmax": lambda values: np.argmax(values, axis=1),
-    "argmin": lambda values: np.argmin(values, axis=1),
-    "any": lambda values: np.any(values, axis=1),
-    "all": lambda values: np.all(values, axis=1),
-}

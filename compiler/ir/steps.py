@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.expr import Expr, Read, op, reads, transform
+from dlc.compiler.ir.expr import Expr, Read, op, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, dependencies
 from dlc.compiler.ir.recurrence import Loop, order
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.ir.timings import Lead, Time, least_shifts
 
 

@@ -28,10 +28,10 @@ from dlc.compiler.ir.expr import (
     identity_of,
     op,
     reads,
-    substitute,
     walk,
 )
 from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.ir.simplifier import Rule
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.ir.affine import integer, known
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, free_indices, op, substitute
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, free_indices, op
 from dlc.compiler.ir.loops import For, Store
+from dlc.compiler.ir.rewriting import substitute
 
 #: Rows and columns that are too few for a square.
 _FEW = 8

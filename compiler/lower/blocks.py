@@ -24,20 +24,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
-from dlc.compiler.ir.expr import (
-    ONE,
-    ZERO,
-    Const,
-    Expr,
-    Index,
-    Read,
-    free_indices,
-    fresh,
-    op,
-    refresh,
-    substitute,
-)
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, free_indices, fresh, op, refresh
 from dlc.compiler.ir.loops import Buffer, For, If, Let, Matmul, Operand, Statement, Store, statements
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.fusion import Body, accesses, touches
 from dlc.compiler.lower.parts import Block, Member, Product
 from dlc.compiler.lower.ranges import loops

@@ -28,11 +28,10 @@ from dlc.compiler.ir.expr import (
     op,
     reads,
     refresh,
-    substitute,
-    transform,
 )
 from dlc.compiler.ir.graph import Equation
 from dlc.compiler.ir.products import guarded_product
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.safety import Sizes, reads_in_range
 from dlc.compiler.lower.nests import volume
 

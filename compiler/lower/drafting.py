@@ -8,23 +8,10 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.elements import bounds_of
-from dlc.compiler.ir.expr import (
-    Const,
-    Expr,
-    Index,
-    Read,
-    Reduce,
-    Select,
-    Solve,
-    free_indices,
-    reads,
-    refresh,
-    rename_bound,
-    replaced,
-    substitute,
-)
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, reads, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
+from dlc.compiler.ir.rewriting import rename_bound, replaced, substitute
 from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.ir.ways import OPEN, Ways

@@ -14,7 +14,7 @@ from dataclasses import replace
 from dlc.compiler.ir.affine import Polynomial, equal
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import compared_choice, is_choice, is_comparison
-from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, op, reads, substitute, transform, walk
+from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, op, reads, walk
 from dlc.compiler.ir.loops import (
     For,
     If,
@@ -32,6 +32,7 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.lower.strides import hides_vectors, step_of
 
 Body = tuple[Statement, ...]

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.expr import Expr, Read, reads, substitute
+from dlc.compiler.ir.expr import Expr, Read, reads
 from dlc.compiler.ir.graph import unique
 from dlc.compiler.ir.loops import Entry, For, Kernel, Let, Program, Result, Statement, Store, expressions, statements
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.fusion import mapped, touches, with_buffers_renamed, writes
 
 

@@ -13,9 +13,10 @@ from functools import partial
 
 from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.costs import is_cheap
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, free_indices, substitute, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, free_indices, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, statements
 from dlc.compiler.ir.ops import RANDOM
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.fusion import Body, mapped, writes
 
 _WRAPS = frozenset(("neg", "real", "stop", "after"))  # what they wrap is worth a name, they are not

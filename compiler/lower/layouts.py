@@ -14,23 +14,11 @@ from itertools import takewhile
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.alike import key
-from dlc.compiler.ir.expr import (
-    ONE,
-    Const,
-    Expr,
-    Index,
-    Read,
-    Select,
-    canonical,
-    free_indices,
-    reads,
-    refresh,
-    rename_bound,
-    substitute,
-)
+from dlc.compiler.ir.expr import ONE, Const, Expr, Index, Read, Select, free_indices, reads, refresh
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, whole
 from dlc.compiler.ir.loops import Operand, Steps
+from dlc.compiler.ir.rewriting import canonical, rename_bound, substitute
 from dlc.compiler.lower.borders import Bordered, bordered
 
 _CROWDED, _BEHIND_A_ROW = 128, 16  # elements: rows so far apart are crowded, with so many behind each they are not

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjuncts, is_zero
-from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, reads, substitute
+from dlc.compiler.ir.expr import Expr, Index, Read, Select, Size, fresh, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
+from dlc.compiler.ir.rewriting import substitute
 
 _WAYS = 8  # conditions under which one node stands: what is nested has twice as many for each level
 _ROUNDS = 8  # along a circle: tensors that are needed where another is

@@ -11,22 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dlc.compiler.ir.affine import equal
-from dlc.compiler.ir.expr import (
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    free_indices,
-    op,
-    reads,
-    refresh,
-    substitute,
-)
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, free_indices, op, reads, refresh
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import Statement, Store, Update, Var
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.ranges import combined, guarded, loops, under
 
 _ONE = Const(1.0)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, free_indices, op, substitute, transform
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, free_indices, op
 from dlc.compiler.ir.loops import For, If, Matmul, Operand, Statement, Store
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.lower.fusion import Body, mapped, writes
 from dlc.compiler.lower.products import Plan
 from dlc.compiler.lower.ranges import extreme, solved_for

@@ -15,19 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import equal, known
-from dlc.compiler.ir.expr import (
-    ZERO,
-    Const,
-    Expr,
-    Index,
-    Read,
-    Reduce,
-    free_indices,
-    fresh,
-    identity_of,
-    reads,
-    substitute,
-)
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Read, Reduce, free_indices, fresh, identity_of, reads
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import (
     SHARD,
@@ -42,6 +30,7 @@ from dlc.compiler.ir.loops import (
     expressions,
     statements,
 )
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower import omission, scatter
 from dlc.compiler.lower.fusion import Body, joined, renamed
 from dlc.compiler.lower.kernels import Draft, a_piece_each

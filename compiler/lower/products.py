@@ -10,20 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
-from dlc.compiler.ir.expr import (
-    ONE,
-    Const,
-    Expr,
-    Index,
-    Reduce,
-    free_indices,
-    op,
-    reads,
-    refresh,
-    substitute,
-)
+from dlc.compiler.ir.expr import ONE, Const, Expr, Index, Reduce, free_indices, op, reads, refresh
 from dlc.compiler.ir.graph import Equation
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Steps, Store
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed, operand

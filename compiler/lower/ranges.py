@@ -11,20 +11,9 @@ from collections.abc import Callable, Collection, Sequence
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import conjuncts, guard_inside
-from dlc.compiler.ir.expr import (
-    TRUE,
-    ZERO,
-    Const,
-    Expr,
-    Index,
-    Op,
-    Reduce,
-    free_indices,
-    op,
-    reads,
-    substitute,
-)
+from dlc.compiler.ir.expr import TRUE, ZERO, Const, Expr, Index, Op, Reduce, free_indices, op, reads
 from dlc.compiler.ir.loops import For, If, Statement
+from dlc.compiler.ir.rewriting import substitute
 
 _BEYOND = 1 << 50  # no size is so large
 _COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}

@@ -19,9 +19,10 @@ from typing import NamedTuple
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.dependences import Place, guarded_reads
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, reads, substitute, transform
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Loop
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.timings import Time
 from dlc.compiler.lower.sizes import shortened
 

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import equal, integer
-from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, Op, Read, free_indices, op, reads, refresh, replaced, walk
+from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, Op, Read, free_indices, op, reads, refresh, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, expressions
+from dlc.compiler.ir.rewriting import replaced
 from dlc.compiler.lower.fusion import Body, mapped, renamed
 
 _MOST = 2  # rotations of one loop: every one doubles its text

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 
 from dlc.compiler.ir.conditions import certain, conjuncts, negation
 from dlc.compiler.ir.costs import is_slow
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, replaced, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, expressions
+from dlc.compiler.ir.rewriting import replaced
 from dlc.compiler.lower.fusion import Body, touches, writes
 
 Address = tuple[int, ...]  # numbers of statements, from the outermost body inwards

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
-from dlc.compiler.ir.expr import ZERO, Expr, Read, free_indices, fresh, op, transform
+from dlc.compiler.ir.expr import ZERO, Expr, Read, free_indices, fresh, op
 from dlc.compiler.ir.loops import (
     Buffer,
     For,
@@ -30,6 +30,7 @@ from dlc.compiler.ir.loops import (
     expressions,
     statements,
 )
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.lower.fusion import Body, mapped
 
 _LONG = 256  # elements of a row from which on a loop of its own costs nothing

@@ -29,10 +29,10 @@ from dlc.compiler.ir.expr import (
     op,
     reads,
     refresh,
-    substitute,
 )
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import If, Statement, Store
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.fusion import renamed
 from dlc.compiler.lower.ranges import apart, better, bounded_loops, combined, guarded, loops, under
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from dlc.compiler.ir.conditions import certain
-from dlc.compiler.ir.expr import Const, Expr, Op, Read, Select, op, reads, replaced, walk
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Select, op, reads, walk
 from dlc.compiler.ir.loops import For, If, Let, Matmul, Statement, Store, System, Update, Var
 from dlc.compiler.ir.ops import RANDOM
+from dlc.compiler.ir.rewriting import replaced
 from dlc.compiler.lower.fusion import Body, writes
 from dlc.compiler.lower.rows import slow_parts
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import polynomial
-from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Op, Size, transform, walk
+from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Op, Size, walk
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique
+from dlc.compiler.ir.rewriting import transform
 
 
 class DerivedSizes:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.bounds import within
 from dlc.compiler.ir.conditions import conjuncts, is_zero
-from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Op, Read, Select, free_indices, op, substitute
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Op, Read, Select, free_indices, op
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import Statement, Store
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.ranges import loops, under
 from dlc.compiler.lower.scatter import Facts, sides
 

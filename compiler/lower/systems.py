@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dlc.compiler.ir.affine import Polynomial, equal, integer, polynomial
-from dlc.compiler.ir.expr import ONE, Expr, Index, Read, Solve, free_indices, op, refresh, substitute
+from dlc.compiler.ir.expr import ONE, Expr, Index, Read, Solve, free_indices, op, refresh
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import SHARD, SHARDS, START, STOP, For, Statement, Store, System
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.nests import sizes_product
 from dlc.compiler.lower.ranges import loops
 

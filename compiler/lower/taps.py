@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 from dlc.compiler.ir.affine import known
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, free_indices, identity_of, reads, substitute
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, free_indices, identity_of, reads
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import Statement, Store, Update, Var
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.ranges import bounded_loops, combined, guarded, loops, under
 from dlc.compiler.lower.windows import settled
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dlc.compiler.ir.expr import Expr, Op, transform, walk
+from dlc.compiler.ir.expr import Expr, Op, walk
 from dlc.compiler.ir.graph import Graph, Tensor, reads_of
+from dlc.compiler.ir.rewriting import transform
 
 
 def without_ties(graph: Graph) -> Graph:

@@ -26,21 +26,9 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.conditions import certain
-from dlc.compiler.ir.expr import (
-    ONE,
-    ZERO,
-    Const,
-    Expr,
-    Index,
-    Read,
-    free_indices,
-    fresh,
-    op,
-    reads,
-    refresh,
-    replaced,
-)
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, free_indices, fresh, op, reads, refresh
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, expressions, statements
+from dlc.compiler.ir.rewriting import replaced
 from dlc.compiler.ir.turns import turn
 from dlc.compiler.lower.fusion import Body, renamed
 

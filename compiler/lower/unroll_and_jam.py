@@ -19,23 +19,9 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import (
-    ZERO,
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Select,
-    free_indices,
-    fresh,
-    op,
-    reads,
-    substitute,
-    transform,
-    walk,
-)
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Op, Read, Select, free_indices, fresh, op, reads, walk
 from dlc.compiler.ir.loops import SHARDS, For, If, Statement, Store
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.lower.fusion import Body
 
 _ABREAST = 4  # rows

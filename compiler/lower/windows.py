@@ -14,22 +14,11 @@ from itertools import product
 from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.bounds import decide, within
 from dlc.compiler.ir.conditions import conjuncts
-from dlc.compiler.ir.expr import (
-    ZERO,
-    Const,
-    Expr,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    reads,
-    substitute,
-    transform,
-    walk,
-)
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Op, Read, Reduce, Select, reads, walk
 from dlc.compiler.ir.forms import is_window
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.lower.ranges import better, combined, loops
 
 Names = Callable[[str], str]

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, guessed, integer, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Size, free_indices, op, reads, substitute
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Size, free_indices, op, reads
 from dlc.compiler.ir.graph import unique
 from dlc.compiler.ir.loops import (
     SHARDS,
@@ -41,6 +41,7 @@ from dlc.compiler.ir.loops import (
     Tiles,
     statements,
 )
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.ways import Ways
 
 TAPS, TILE = 3, 2

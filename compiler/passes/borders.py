@@ -38,12 +38,11 @@ from dlc.compiler.ir.expr import (
     number,
     op,
     reads,
-    substitute,
-    transform,
 )
 from dlc.compiler.ir.forms import is_contraction, is_window
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
 from dlc.compiler.ir.products import guarded_product
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "borders"

@@ -20,11 +20,12 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.alike import form, key, shape
 from dlc.compiler.ir.conditions import conjuncts, guard_of, negation
 from dlc.compiler.ir.costs import is_cheap
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, substitute, transform, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, walk
 from dlc.compiler.ir.forms import is_map, is_reduction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined
 from dlc.compiler.ir.products import factors_of, quotient
 from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.rewriting import substitute, transform
 
 NAME = "cse"
 

@@ -38,11 +38,10 @@ from dlc.compiler.ir.expr import (
     identity_of,
     op,
     reads,
-    substitute,
-    transform,
     walk,
 )
 from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import rules_of
 

@@ -20,8 +20,9 @@ from itertools import combinations
 from dlc.compiler.ir.affine import Polynomial, equal, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, is_comparison, is_zero
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, op, reads, substitute, transform, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, op, reads, walk
 from dlc.compiler.ir.graph import Graph, Tensor
+from dlc.compiler.ir.rewriting import substitute, transform
 
 NAME = "diagonals"
 

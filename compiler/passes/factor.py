@@ -47,14 +47,13 @@ from dlc.compiler.ir.expr import (
     Size,
     free_indices,
     op,
-    substitute,
-    transform,
     walk,
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.precise import sums_to_nothing
 from dlc.compiler.ir.products import factors_of, quotient, terms_of, unsigned, with_common_factors
 from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.safety import reads_in_range
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import rules_of

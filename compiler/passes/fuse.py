@@ -20,23 +20,11 @@ from dataclasses import replace
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.costs import is_cheap
-from dlc.compiler.ir.expr import (
-    Binder,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    Solve,
-    free_indices,
-    reads,
-    transform,
-    walk,
-)
+from dlc.compiler.ir.expr import Binder, Expr, Index, Op, Read, Reduce, Select, Solve, free_indices, reads, walk
 from dlc.compiler.ir.forms import is_contraction, is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, reads_of
 from dlc.compiler.ir.ops import RANDOM
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "fuse"

@@ -28,11 +28,11 @@ from dlc.compiler.ir.expr import (
     number,
     op,
     reads,
-    transform,
     walk,
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.ops import RANDOM
+from dlc.compiler.ir.rewriting import transform
 
 NAME = "guard"
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.conditions import certain
 from dlc.compiler.ir.costs import is_costly
-from dlc.compiler.ir.expr import Binder, Expr, Index, Read, free_indices, reads, refresh, substitute, walk
+from dlc.compiler.ir.expr import Binder, Expr, Index, Read, free_indices, reads, refresh, walk
 from dlc.compiler.ir.forms import is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
+from dlc.compiler.ir.rewriting import substitute
 
 NAME = "hold"
 

@@ -18,10 +18,11 @@ from dataclasses import replace
 from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.elements import bounds_of
-from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Op, Read, free_indices, op, reads, transform
+from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Op, Read, free_indices, op, reads
 from dlc.compiler.ir.forms import is_contraction, is_reduction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.magnitude import never_tiny
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "invert"

@@ -20,22 +20,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.affine import guessed
 from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded
 from dlc.compiler.ir.dependences import reads_under
 from dlc.compiler.ir.elements import Bounds, bounds_of
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, free_indices, op, reads, substitute, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, free_indices, op, reads, walk
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
 from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.safety import needs_more
 
 NAME = "lift"
 
 _BAND = 4  # a product does this many multiplications in the time that a loop needs for one
-_TYPICAL_SIZE = 64  # of a size that is not known
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _leaves_a_band(conditions: Iterable[Expr]) -> bool:
     facts = [fact for cond in conditions for fact in facts_of(cond)]
     for one, other in combinations(facts, 2):
         width = (one + other).value
-        sizes = [known(atom.size) or _TYPICAL_SIZE for atom in one.atoms if isinstance(atom, Index)]
+        sizes = [guessed(atom.size) for atom in one.atoms if isinstance(atom, Index)]
         if width is not None and sizes and _BAND * (width + 1) <= max(sizes):
             return True
     return False

@@ -22,24 +22,10 @@ from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_inside, guarded, is_comparison
 from dlc.compiler.ir.dependences import guarded_reads
-from dlc.compiler.ir.expr import (
-    ZERO,
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    Size,
-    fresh,
-    identity_of,
-    op,
-    substitute,
-    transform,
-)
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Op, Read, Reduce, Select, Size, fresh, identity_of, op
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, reads_of, unique
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "narrow"

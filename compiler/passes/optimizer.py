@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, fresh, op, reads, substitute, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, fresh, op, reads, walk
 from dlc.compiler.ir.graph import Equation, Graph, Output, Tensor, reads_of, unique
+from dlc.compiler.ir.rewriting import substitute
 
 TOTAL, STEP = "total", "step"
 BLOCK = 4096  # elements that are added in one go

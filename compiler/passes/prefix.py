@@ -36,9 +36,9 @@ from dlc.compiler.ir.expr import (
     fresh,
     identity_of,
     op,
-    substitute,
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "prefix"

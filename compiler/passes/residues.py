@@ -47,13 +47,12 @@ from dlc.compiler.ir.expr import (
     identity_of,
     op,
     reads,
-    replaced,
-    substitute,
     walk,
 )
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
 from dlc.compiler.ir.products import guarded_product
+from dlc.compiler.ir.rewriting import replaced, substitute
 from dlc.compiler.ir.simplifier import Simplifier
 
 NAME = "residues"

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.conditions import assuming
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, reads, substitute
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Select, Size, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, reads_of
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.simplifier import Rule, Simplifier
 from dlc.compiler.ir.sums import rules_of
 

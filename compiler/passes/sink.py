@@ -21,11 +21,12 @@ from dlc.compiler.ir.bounds import facts_of
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded
 from dlc.compiler.ir.dependences import reads_under
 from dlc.compiler.ir.elements import bounds_of
-from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, free_indices, reads, substitute
+from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, free_indices, reads
 from dlc.compiler.ir.forms import is_contraction, is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.products import guarded_product, product
 from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.safety import needs_more, reads_in_range
 
 NAME = "sink"

@@ -26,27 +26,13 @@ from math import inf
 
 from dlc.compiler.ir.conditions import conjunction, guarded, is_zero
 from dlc.compiler.ir.costs import is_cheap
-from dlc.compiler.ir.expr import (
-    TRUE,
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    free_indices,
-    op,
-    reads,
-    refresh,
-    rename_bound,
-    substitute,
-)
+from dlc.compiler.ir.expr import TRUE, Const, Expr, Index, Op, Read, Reduce, Select, free_indices, op, reads, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.linear import Linear
 from dlc.compiler.ir.magnitude import never_positive
 from dlc.compiler.ir.precise import precise
 from dlc.compiler.ir.products import guarded_product, product
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 from dlc.compiler.ir.scaled import (
     GREATEST,
     Scaled,

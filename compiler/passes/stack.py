@@ -23,26 +23,12 @@ from typing import NamedTuple
 from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.alike import form
 from dlc.compiler.ir.elements import bounds_of
-from dlc.compiler.ir.expr import (
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    free_indices,
-    fresh,
-    op,
-    reads,
-    refresh,
-    substitute,
-    transform,
-    walk,
-)
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, free_indices, fresh, op, reads, refresh, walk
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique
 from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.safety import reads_in_range
 
 NAME = "stack"

@@ -14,21 +14,10 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.bounds import decide, facts_of_all
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded, is_zero, negation, reads_nothing
 from dlc.compiler.ir.dependences import Guards
-from dlc.compiler.ir.expr import (
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    free_indices,
-    op,
-    refresh,
-    rename_bound,
-    substitute,
-)
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, op, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, unique, whole
 from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 from dlc.compiler.ir.steps import with_needs
 
 _MOST_CASES = 8  # of one equation

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import Expr, Index, free_indices, op, refresh, substitute
+from dlc.compiler.ir.expr import Expr, Index, free_indices, op, refresh
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.ops import Type
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate
 from dlc.compiler.semantics.elements import bound_of_all, set_name

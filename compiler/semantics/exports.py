@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
-from dlc.compiler.ir.expr import Const, Expr, Read, op, reads, transform
+from dlc.compiler.ir.expr import Const, Expr, Read, op, reads
 from dlc.compiler.ir.functions import FunctionParameter, ScalarFunction
 from dlc.compiler.ir.graph import Tensor
 from dlc.compiler.ir.ops import Type
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate
 from dlc.compiler.semantics.derivatives import as_variable, variables_of
 from dlc.compiler.semantics.errors_names import Duplicate

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import integer
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, free_indices, op, substitute, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, free_indices, op, walk
 from dlc.compiler.ir.graph import Tensor
+from dlc.compiler.ir.rewriting import substitute
 
 FANNED = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal")
 

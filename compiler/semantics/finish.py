@@ -8,7 +8,7 @@ from dataclasses import replace
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial, size_symbols
 from dlc.compiler.ir.bounds import decide, nonnegative
-from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, transform, walk
+from dlc.compiler.ir.expr import Binder, Const, Expr, Index, Read, Reduce, Select, walk
 from dlc.compiler.ir.graph import (
     Claim,
     Equation,
@@ -20,6 +20,7 @@ from dlc.compiler.ir.graph import (
     Update,
     reads_of,
 )
+from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.semantics.arithmetic import LARGEST
 from dlc.compiler.semantics.cases import by_cases
 from dlc.compiler.semantics.errors_sizes import NegativeSize, SizeDiagnostic, SizeTooLarge, UnboundSet

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import Polynomial, integer, polynomial
-from dlc.compiler.ir.expr import Expr, Index, Read, fresh, op, substitute, transform
+from dlc.compiler.ir.expr import Expr, Index, Read, fresh, op
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor
 from dlc.compiler.ir.recurrence import Conflict, order
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.steps import with_needs
 
 

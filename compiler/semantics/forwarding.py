@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dlc.compiler.ir.expr import Expr, Read, substitute, transform
+from dlc.compiler.ir.expr import Expr, Read
 from dlc.compiler.ir.graph import Derivative, Equation, Tensor
+from dlc.compiler.ir.rewriting import substitute, transform
 
 
 def forwarded(tensors: dict[str, Tensor], local: set[str]) -> dict[str, Tensor]:

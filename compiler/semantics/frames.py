@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Diagnostics
-from dlc.compiler.ir.expr import Expr, Index, Read, fresh, substitute
+from dlc.compiler.ir.expr import Expr, Index, Read, fresh
 from dlc.compiler.ir.graph import Tensor, unique
 from dlc.compiler.ir.ops import Type
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.semantics.declarations import make_scope
 from dlc.compiler.semantics.modules import Loader, Resolved
 from dlc.compiler.semantics.scope import Scope

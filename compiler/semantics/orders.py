@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.dependences import Dependence
-from dlc.compiler.ir.expr import Expr, Size, reads, substitute, walk
+from dlc.compiler.ir.expr import Expr, Size, reads, walk
 from dlc.compiler.ir.graph import Graph, Requirement, Tensor
 from dlc.compiler.ir.recurrence import Conflict, conflicts, order
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.steps import depths, one_step, recurrent_derivatives, with_needs
 from dlc.compiler.semantics.errors_derivatives import DerivativeOverSteps, NestedDerivatives
 from dlc.compiler.semantics.errors_recurrences import Link, NoOrder, Way

@@ -15,7 +15,8 @@ from math import prod
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import extreme, facts_of, nonnegative
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, fresh, op, substitute, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, Select, free_indices, fresh, op, walk
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.semantics.elements import alternatives, bound_of
 from dlc.compiler.semantics.errors_indices import MayLeaveRange, OutOfRange
 from dlc.compiler.semantics.frames import Draft, Elaboration, Place

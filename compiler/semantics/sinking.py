@@ -15,20 +15,9 @@ from dataclasses import replace
 
 from dlc.compiler.ir.conditions import conjuncts, is_comparison, negation
 from dlc.compiler.ir.dependences import Guards, reads_under
-from dlc.compiler.ir.expr import (
-    Expr,
-    Index,
-    Read,
-    Select,
-    Solve,
-    free_indices,
-    identity_of,
-    number,
-    op,
-    reads,
-    substitute,
-)
+from dlc.compiler.ir.expr import Expr, Index, Read, Select, Solve, free_indices, identity_of, number, op, reads
 from dlc.compiler.ir.graph import Tensor, reads_of
+from dlc.compiler.ir.rewriting import substitute
 
 
 def sunk(tensors: Mapping[str, Tensor], component: Sequence[str], needed: Collection[str]) -> dict[str, Tensor]:

@@ -14,8 +14,9 @@ from functools import lru_cache
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import nonnegative
-from dlc.compiler.ir.expr import Expr, Size, resize, walk
+from dlc.compiler.ir.expr import Expr, Size, walk
 from dlc.compiler.ir.graph import Requirement
+from dlc.compiler.ir.rewriting import resize
 from dlc.compiler.semantics.errors_sizes import SizeConflict
 from dlc.compiler.semantics.words import UNKNOWN, in_words, is_unknown
 from dlc.compiler.source import Span

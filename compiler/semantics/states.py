@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.conditions import conjunction
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, free_indices, fresh, op, refresh, substitute, walk
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, free_indices, fresh, op, refresh, walk
 from dlc.compiler.ir.graph import Equation, Initialiser, Tensor, Update
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
 from dlc.compiler.semantics.elements import at_most, bound_of_all

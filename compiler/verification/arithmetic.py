@@ -6,7 +6,8 @@ import math
 from fractions import Fraction
 
 from dlc.compiler.ir.affine import integer
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Reduce, Select, Size, free_indices, op, substitute
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Reduce, Select, Size, free_indices, op
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.verification.ordering import Ordering, Text
 from dlc.compiler.verification.polynomials import (
     ONE_MONOMIAL,

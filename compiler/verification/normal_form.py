@@ -19,21 +19,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import permutations
 
-from dlc.compiler.ir.expr import (
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    Size,
-    free_indices,
-    op,
-    refresh,
-    substitute,
-    walk,
-)
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, free_indices, op, refresh, walk
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.verification.arithmetic import Arithmetic
 from dlc.compiler.verification.ordering import Text
 from dlc.compiler.verification.polynomials import (

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from dlc.compiler.ir.affine import size_symbols
+from dlc.compiler.ir.arithmetic import EvaluationError
 from dlc.compiler.ir.graph import Graph, Tensor
-from dlc.compiler.ir.reference import EvaluationError, size_value
+from dlc.compiler.ir.reference import size_value
 
 Array = np.ndarray[Any, Any]
 Random = np.random.Generator

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from dlc.compiler import pipeline
 from dlc.compiler.ir.alike import form
-from dlc.compiler.ir.expr import Expr, Index, Read, substitute, transform, walk
+from dlc.compiler.ir.expr import Expr, Index, Read, walk
 from dlc.compiler.ir.graph import Claim, Graph, Tensor, inlined
+from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.passes import dce, deltas, simplify
 from dlc.compiler.verification.normal_form import Normaliser, TooLarge
 

@@ -18,22 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.ir.expr import (
-    FALSE,
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    Solve,
-    number,
-    op,
-    refresh,
-    substitute,
-)
+from dlc.compiler.ir.expr import FALSE, Const, Expr, Index, Op, Read, Reduce, Select, Solve, number, op, refresh
 from dlc.compiler.ir.graph import Graph, Tensor
+from dlc.compiler.ir.rewriting import substitute
 
 UNIT = 2.0**-52
 _ZERO, _ONE, _TWO = Const(0.0), Const(1.0), Const(2.0)

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from dlc.compiler.ir.arithmetic import EvaluationError
 from dlc.compiler.ir.graph import Claim, Graph
-from dlc.compiler.ir.reference import EvaluationError, evaluate
+from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.passes import dce, extract
 from dlc.compiler.verification.points import Array, Point
 from dlc.compiler.verification.rounding import Bounds, bounded

@@ -12,10 +12,11 @@ from building import add, mul, sub, when
 from dlc.compiler.ir import recurrence
 from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.dependences import Place, guarded_reads
-from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, fresh, op, substitute
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size, fresh, op
 from dlc.compiler.ir.graph import Equation, Graph, Requirement, Tensor, whole
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.reference import size_value
+from dlc.compiler.ir.rewriting import substitute
 
 T, ONE, TWO = Size("T"), Const(1), Const(2)
 

@@ -8,9 +8,10 @@ import recurrences
 from building import Model, add, at, given, graph, index, parts
 from recurrences import itself, plus
 
+from dlc.compiler.ir.arithmetic import EvaluationError
 from dlc.compiler.ir.expr import Const, Select, op
 from dlc.compiler.ir.graph import Graph, whole
-from dlc.compiler.ir.reference import EvaluationError, evaluate
+from dlc.compiler.ir.reference import evaluate
 
 
 def test_rnn() -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, parts, scalar, sub, total, when
 
-from dlc.compiler.ir import reference
+from dlc.compiler.ir import arithmetic, reference
+from dlc.compiler.ir.arithmetic import EvaluationError
 from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, Size, Solve, op
 from dlc.compiler.ir.graph import Requirement, whole
 from dlc.compiler.ir.ops import OPERATORS, REDUCTIONS
-from dlc.compiler.ir.reference import EvaluationError, evaluate
+from dlc.compiler.ir.reference import evaluate
 
 NAN, INF = math.nan, math.inf
 
@@ -65,8 +66,8 @@ VALUES: dict[str, list[tuple[tuple[float | int | bool, ...], float | int | bool]
 
 def test_every_row_is_there_and_tested() -> None:
     assert list(VALUES) == list(OPERATORS)
-    assert {*reference._VALUES, "and", "or"} == set(OPERATORS)
-    assert list(reference._REDUCED) == list(REDUCTIONS)
+    assert {*arithmetic._VALUES, "and", "or"} == set(OPERATORS)
+    assert list(arithmetic._REDUCED) == list(REDUCTIONS)
 
 
 @pytest.mark.parametrize("name", VALUES)

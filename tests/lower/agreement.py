@@ -9,10 +9,11 @@ from building import graph
 
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import known
-from dlc.compiler.ir.expr import Const, Size, substitute
+from dlc.compiler.ir.expr import Const, Size
 from dlc.compiler.ir.graph import Graph, Tensor
 from dlc.compiler.ir.loops import For, Program, statements
 from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower import lower
 
 

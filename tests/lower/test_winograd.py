@@ -12,10 +12,11 @@ from numeric.harness import graph_of
 from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import known
-from dlc.compiler.ir.expr import Const, Expr, Size, substitute
+from dlc.compiler.ir.expr import Const, Expr, Size
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, OpenRows, Program, statements
 from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.ways import Conv, Ways
 from dlc.compiler.lower import lower
 from dlc.compiler.lower.winograd import is_faster, numbers

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from dlc.compiler.diagnostics import CompileError
+from dlc.compiler.ir.arithmetic import EvaluationError
 from dlc.compiler.ir.expr import Const, Expr
 from dlc.compiler.ir.graph import Graph, Tensor
-from dlc.compiler.ir.reference import EvaluationError, bind_sizes, evaluate, size_value
+from dlc.compiler.ir.reference import bind_sizes, evaluate, size_value
 from tests.semantics.spec_texts import graph_of
 
 PROGRAMS = 60

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlc.compiler.ir.reference import EvaluationError, evaluate
+from dlc.compiler.ir.arithmetic import EvaluationError
+from dlc.compiler.ir.reference import evaluate
 from tests.semantics.spec_texts import LINEAR, codes_of, errors_of, graph_of
 
 
