@@ -42,7 +42,7 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
-from dlc.compiler.ir.turns import Turn, turn
+from dlc.compiler.ir.transpositions import Transposition, transposition
 
 #: Functions whose loops gain from the widest vectors of the host.
 _WIDE = frozenset((
@@ -92,7 +92,7 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
     """The expressions that the text of the statement shows."""
     if not isinstance(statement, Matmul):
         yield from expressions(statement)
-        if isinstance(statement, For) and (copy := turn(statement)) is not None:
+        if isinstance(statement, For) and (copy := transposition(statement)) is not None:
             yield from copy.steps(buffers[copy.store.buffer].sizes, buffers[copy.source.tensor].sizes)
         return
     if isinstance(statement.c.row, Steps):
@@ -184,8 +184,8 @@ class _Body:
                 line(self._system(statement))
 
     def _loop(self, loop: For) -> None:
-        if (copy := turn(loop)) is not None:
-            self.writer.line(self._turned(copy))
+        if (copy := transposition(loop)) is not None:
+            self.writer.line(self._transposed(copy))
             return
         start = "" if loop.start is Const(0) else f"{self.spelling.text(loop.start)}, "
         stop = self.spelling.text(loop.stop)
@@ -202,8 +202,8 @@ class _Body:
                 return
         self.writer.line(f"{target} = {self.spelling.text(value)}")
 
-    def _turned(self, copy: Turn) -> str:
-        """``turned(target, step, source, step, rows, columns)``"""
+    def _transposed(self, copy: Transposition) -> str:
+        """``transpose(target, step, source, step, rows, columns)``"""
         target, source = (self._buffers[name].sizes for name in (copy.store.buffer, copy.source.tensor))
         steps = copy.steps(target, source)
         operands = []
@@ -215,7 +215,7 @@ class _Body:
             rest = ["0"] * (len(self._buffers[name].sizes) - len(subscripts))
             first = self.spelling.call("address", self._names(name), *leading, *rest, last)
             operands += [first, self.spelling.text(step)]
-        return self.spelling.call("turned", *operands, *map(self.spelling.text, copy.extents))
+        return self.spelling.call("transpose", *operands, *map(self.spelling.text, copy.extents))
 
     # -- matrix products ----------------------------------------------------------------------------------------------
 

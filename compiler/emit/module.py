@@ -38,7 +38,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "gemm_tile_f32", "gemm_tile_f64", "gesv_f32", "gesv_f64", "i32", "i64", "kernel", "log", "log1p", "maximum",
         "minimum", "noalias", "power", "quotient", "random_integer", "random_normal_f32", "random_normal_f64",
         "random_uniform_f32", "random_uniform_f64", "region", "relu", "rounded", "rows_if_faster", "rows_of_tiles",
-        "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan", "tanh", "turned", "wide",
+        "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan", "tanh", "transpose", "wide",
         "winograd_f32", "winograd_f64",
     ),
     "dlc.runtime.model": ("Model",),

@@ -12,7 +12,7 @@ from dlc.compiler.ir.rewriting import transform
 Orders = Mapping[str, Sequence[int]]  # tensor -> its axes in their new order
 
 
-def with_axes_turned(graph: Graph, orders: Orders) -> Graph:
+def with_axes_permuted(graph: Graph, orders: Orders) -> Graph:
     """The graph with these tensors' axes in these orders."""
     return graph.with_tensors(_turned(tensor, orders) for tensor in graph.tensors.values()) if orders else graph
 

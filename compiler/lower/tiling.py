@@ -29,7 +29,7 @@ from dlc.compiler.ir.conditions import certain
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, free_indices, fresh, op, reads, refresh
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, expressions, statements
 from dlc.compiler.ir.rewriting import replaced
-from dlc.compiler.ir.turns import turn
+from dlc.compiler.ir.transpositions import transposition
 from dlc.compiler.lower.fusion import Body, renamed
 
 _WIDE = 8  # the ways of a first cache: so many lines of one set are there at a time
@@ -63,7 +63,7 @@ def _in_blocks(nest: Sequence[For], pair: int) -> For:
     turned, rest = _turned_first(outer, inner)
     whole = _within(outer, length.index, _LONG, (replace(inner, body=turned),))
     body: Body = (whole,)
-    if turn(whole) is None:
+    if transposition(whole) is None:
         body = (replace(width, body=(replace(whole, body=(_within(inner, width.index, _WIDE, turned),)),)),)
     if rest:
         row = {outer.index: refresh(outer.index), inner.index: refresh(inner.index)}

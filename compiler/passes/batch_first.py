@@ -16,7 +16,7 @@ from itertools import takewhile
 from math import prod
 
 from dlc.compiler.ir.affine import guessed
-from dlc.compiler.ir.axes import with_axes_turned
+from dlc.compiler.ir.axes import with_axes_permuted
 from dlc.compiler.ir.expr import Expr, Index, Reduce, free_indices, reads
 from dlc.compiler.ir.forms import matrices
 from dlc.compiler.ir.graph import Equation, Graph
@@ -53,7 +53,7 @@ def run(graph: Graph) -> Graph:
         for name, equation in equations:
             if matrices(equation) is None:
                 _add(turns, _alike(name, equation, turns), fixed)
-    return with_axes_turned(graph, {name: turn.order for name, turn in turns.items()})
+    return with_axes_permuted(graph, {name: turn.order for name, turn in turns.items()})
 
 
 def _add(turns: dict[str, _Turn], found: Iterable[tuple[str, _Turn]], fixed: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from dlc.compiler.ir.axes import with_axes_turned
+from dlc.compiler.ir.axes import with_axes_permuted
 from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.expr import Expr, Index, Solve, free_indices, reads
 from dlc.compiler.ir.forms import is_contraction, is_map
@@ -41,7 +41,7 @@ def run(graph: Graph) -> Graph:
         is_last = tensor.rank - 1 in lead
         if name not in kept and tensor.kind == "computed" and not is_last and turned != tuple(range(tensor.rank)):
             axes[name] = turned
-    return with_axes_turned(graph, axes)
+    return with_axes_permuted(graph, axes)
 
 
 def _multiplies(graph: Graph, component: Iterable[str]) -> bool:

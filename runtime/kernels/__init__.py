@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     gesv_f64: Any
     rows_if_faster: Any
     rows_of_tiles: Any
-    turned: Any
+    transpose: Any
     winograd_f32: Any
     winograd_f64: Any
 
@@ -122,7 +122,7 @@ __all__ = [
     "gesv_f64",
     "rows_if_faster",
     "rows_of_tiles",
-    "turned",
+    "transpose",
     "winograd_f32",
     "winograd_f64",
     "Program",
@@ -152,11 +152,11 @@ def __getattr__(name: str) -> Any:
 
         globals()[name] = found = getattr(winograd, name)
         return found
-    if name == "turned":
-        from dlc.runtime.kernels.turned import turned
+    if name == "transpose":
+        from dlc.runtime.kernels.transposition import transpose
 
-        globals()[name] = turned
-        return turned
+        globals()[name] = transpose
+        return transpose
     if name in ("gesv_f32", "gesv_f64"):
         from dlc.runtime.kernels import lapack
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from dlc.runtime.kernels import FLAGS, address, f32, f64, size, turned
+from dlc.runtime.kernels import FLAGS, address, f32, f64, size, transpose
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
 
 SIDES = (0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 70)
@@ -16,14 +16,14 @@ SIDES = (0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 70)
 def single(table, shard, shards):
     rows, columns = size(table, 0), size(table, 1)
     x, y = f32(table, 2, columns + 5, rows + 3), f32(table, 3, rows + 2, columns + 1)
-    turned(address(y, 1, 0), columns + 1, address(x, 4, 2), rows + 3, rows, columns)
+    transpose(address(y, 1, 0), columns + 1, address(x, 4, 2), rows + 3, rows, columns)
 
 
 @numba.cfunc(REGION_SIGNATURE, **FLAGS)
 def double(table, shard, shards):
     rows, columns = size(table, 0), size(table, 1)
     x, y = f64(table, 2, columns + 5, rows + 3), f64(table, 3, rows + 2, columns + 1)
-    turned(address(y, 1, 0), columns + 1, address(x, 4, 2), rows + 3, rows, columns)
+    transpose(address(y, 1, 0), columns + 1, address(x, 4, 2), rows + 3, rows, columns)
 
 
 @pytest.mark.parametrize(("function", "dtype"), [(single, np.float32), (double, np.float64)])

@@ -1,8 +1,8 @@
 """Copies of matrices with rows and columns exchanged, through registers.
 
 A square of as many rows as a vector of 256 bits has numbers is read and written in vectors. Halves of rows are put side
-by side as they are loaded; what is left is to turn the small squares within pieces of 128 bits, by instructions that
-interleave two rows. Squares are done in pairs, so that a line of the cache is written at once. The last ones begin
+by side as they are loaded; what is left is to transpose the small squares within pieces of 128 bits, by instructions
+that interleave two rows. Squares are done in pairs, so that a line of the cache is written at once. The last ones begin
 early where rows or columns are no whole number of them: what is copied twice is the same.
 """
 
@@ -75,7 +75,7 @@ def _copy_square(typing_context, target, target_step, source, source_step, row, 
                 places = [vector_at(source, source_step, here, along, piece) for here in below]
                 one, other = (builder.load(place, align=bits // 8) for place in places)
                 rows.append(shuffled(one, other, range(side)))
-            for r, found in enumerate(_turned_pieces(rows, side, piece, shuffled)):
+            for r, found in enumerate(_transposed_pieces(rows, side, piece, shuffled)):
                 here = builder.add(along, constant(r))
                 builder.store(found, vector_at(target, target_step, here, column, side), align=bits // 8)
         return context.get_dummy_value()
@@ -83,7 +83,9 @@ def _copy_square(typing_context, target, target_step, source, source_step, row, 
     return types.void(target, types.int64, source, types.int64, types.int64, types.int64), codegen
 
 
-def _turned_pieces(rows: list[Any], side: int, piece: int, shuffled: Callable[[Any, Any, Sequence[int]], Any]) -> Any:
+def _transposed_pieces(
+    rows: list[Any], side: int, piece: int, shuffled: Callable[[Any, Any, Sequence[int]], Any]
+) -> Any:
     """The columns of the small squares that lie side by side in the rows."""
     width = 1
     while width < piece:
@@ -102,7 +104,7 @@ def _interleaved(side: int, piece: int, width: int, half: int) -> list[int]:
     return order
 
 
-def _turned(target, target_step, source, source_step, rows, columns):
+def _transposed(target, target_step, source, source_step, rows, columns):
     n = _side(target)
     if rows < n or columns < n:
         for row in range(rows):
@@ -116,11 +118,11 @@ def _turned(target, target_step, source, source_step, rows, columns):
                 _copy_square(target, target_step, source, source_step, top, minimum(column, columns - n))
 
 
-_compiled = exact(_turned, inline=False)
+_compiled = exact(_transposed, inline=False)
 
 
 @intrinsic
-def turned(typing_context, target, target_step, source, source_step, rows, columns):
+def transpose(typing_context, target, target_step, source, source_step, rows, columns):
     """``target[r, c] = source[c, r]`` for so many rows and columns of the target; rows lie so many elements apart."""
     if not _is_matrix(target) or source != target:
         return None

@@ -18,7 +18,7 @@ _FEW = 8
 
 
 @dataclass(frozen=True)
-class Turn:
+class Transposition:
     """``rows`` moves along an axis of the target, ``columns`` along its last one; in the source the other way round."""
 
     rows: For
@@ -47,7 +47,7 @@ class Turn:
         return found
 
 
-def turn(outer: For) -> Turn | None:
+def transposition(outer: For) -> Transposition | None:
     """The loop as such a copy, if it is one of some size."""
     if len(outer.body) != 1 or not isinstance(inner := outer.body[0], For) or len(inner.body) != 1:
         return None
@@ -60,7 +60,7 @@ def turn(outer: For) -> Turn | None:
     for rows, columns in ((outer, inner), (inner, outer)):
         own, other = rows.index, columns.index
         if _is_row(store.subscripts, own, other) and _is_row(source.subscripts, other, own):
-            found = Turn(rows, columns, store, source)
+            found = Transposition(rows, columns, store, source)
             few = any((known(extent) or _FEW) < _FEW for extent in found.extents)
             return None if few else found
     return None
