@@ -225,7 +225,9 @@ def _under(tests: Sequence[Expr], value: Expr) -> Expr:
 
 def _stop(test: Expr, index: Index) -> Expr | None:
     """The end of the index where the condition, which is on nothing else, holds up to somewhere in its range."""
-    if not isinstance(test, Op) or test.name not in ("le", "lt") or free_indices(test) != (index,) or reads(test):
+    if not isinstance(test, Op) or test.name not in ("le", "lt") or any(arg.type != "int" for arg in test.args):
+        return None
+    if free_indices(test) != (index,) or reads(test):
         return None
     slack = polynomial(test.args[1]) - polynomial(test.args[0]) - (1 if test.name == "lt" else 0)
     parts = slack.split(index)

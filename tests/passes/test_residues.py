@@ -267,3 +267,8 @@ def test_parts_of_a_row_of_open_length_have_one_range() -> None:
     for sizes in ((1, 1), (2, 3), (5, 4), (6, 1)):
         is_as_without_passes(made(pooled("AvgPool2d", 3, 2, 1)), {"x": normal(1, 2, *sizes)})
         is_as_without_passes(made(pooled("MaxPool2d", 3, 2, 1)), {"x": normal(1, 2, *sizes)})
+
+
+def test_conditions_on_real_numbers_end_no_part() -> None:
+    faded = made("layer Windows(x[T]) -> y[T]:\n    y[t] = (1 - 0.25*t)*x[t] if 0.25*t < 1 else 0\n")
+    is_as_without_passes(faded, {"x": normal(7)})
