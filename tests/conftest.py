@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 if str(ROOT) not in sys.path:  # for `benchmarks`; behind all else, for the root has a folder `dlc` too
     sys.path.append(str(ROOT))
+
+# Random examples are the same in each run, but for tests marked `fuzz`; how long one takes decides nothing.
+settings.register_profile("dlc", derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dlc")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -31,7 +31,7 @@ BLOCKS = tuple(block for text in TEXTS for block in re.split(r"\n(?=\S)", text) 
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example)
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
-MANY = settings(max_examples=20_000, deadline=None, suppress_health_check=SLOW)
+MANY = settings(max_examples=20_000, derandomize=False, deadline=None, suppress_health_check=SLOW)
 
 
 def diagnostics_of(content: bytes) -> list[Diagnostic]:
