@@ -16,7 +16,7 @@ used in the proofs, so ``sum[s : s < t] a[t,s]*h[s]`` has an order, and so has `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -93,6 +93,15 @@ def conflicts(
         found = order(graph, component)
         if isinstance(found, Conflict):
             yield component, found
+
+
+def keeping_orders(graph: Graph, change: Callable[[Graph, frozenset[str]], Graph]) -> Graph:
+    """The graph changed by ``change(graph, left)``, which leaves some tensors alone: those of recurrences that would
+    have no order afterwards.
+    """
+    result = change(graph, frozenset())
+    lost = frozenset(name for component, _ in conflicts(result) for name in component)
+    return change(graph, lost) if lost else result
 
 
 def clocks(graph: Graph, component: Sequence[str]) -> Iterator[tuple[Mapping[str, Time], Mapping[str, int]]]:

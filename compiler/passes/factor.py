@@ -52,7 +52,7 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.precise import sums_to_nothing
 from dlc.compiler.ir.products import factors_of, quotient, terms_of, unsigned, with_common_factors
-from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.recurrence import keeping_orders
 from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.safety import reads_in_range
 from dlc.compiler.ir.simplifier import Simplifier
@@ -67,9 +67,7 @@ _ONE = Const(1.0)
 
 
 def run(graph: Graph) -> Graph:
-    result = _factored(graph, frozenset())
-    lost = frozenset(name for component, _ in conflicts(result) for name in component)
-    return _factored(graph, lost) if lost else result
+    return keeping_orders(graph, _factored)
 
 
 def _factored(graph: Graph, left: frozenset[str]) -> Graph:

@@ -29,7 +29,7 @@ from dlc.compiler.ir.expr import Expr, Index, Op, Read, Reduce, free_indices, op
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
 from dlc.compiler.ir.products import guarded_product
-from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.recurrence import keeping_orders
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.safety import needs_more
 
@@ -47,9 +47,7 @@ class _Lift:
 
 
 def run(graph: Graph) -> Graph:
-    result = _lifted(graph, frozenset())
-    lost = frozenset(name for component, _ in conflicts(result) for name in component)
-    return _lifted(graph, lost) if lost else result
+    return keeping_orders(graph, _lifted)
 
 
 def _lifted(graph: Graph, left: frozenset[str]) -> Graph:

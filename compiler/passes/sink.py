@@ -25,7 +25,7 @@ from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, free_indices, reads
 from dlc.compiler.ir.forms import is_contraction, is_map
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.products import guarded_product, product
-from dlc.compiler.ir.recurrence import conflicts
+from dlc.compiler.ir.recurrence import keeping_orders
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.safety import needs_more, reads_in_range
 
@@ -44,9 +44,7 @@ class _Place:
 
 
 def run(graph: Graph) -> Graph:
-    result = _sunk(graph, frozenset())
-    lost = frozenset(name for component, _ in conflicts(result) for name in component)
-    return _sunk(graph, lost) if lost else result
+    return keeping_orders(graph, _sunk)
 
 
 def _sunk(graph: Graph, left: frozenset[str]) -> Graph:

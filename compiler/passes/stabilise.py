@@ -384,7 +384,7 @@ class _Stabiliser:
         def element(part: str, value: Expr) -> Expr:
             """A part: copied if it is light, else read from a tensor that holds the part."""
             if _is_light(value, place):
-                return substitute(rename_bound(value), place)  # type: ignore[arg-type]
+                return substitute(rename_bound(value), place)
             return self._element_of(tensor, equation, part, guarded(scaled.guard, value), place)
 
         scale = Linear.of(element("scale", scaled.scale.expression()))
