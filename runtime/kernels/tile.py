@@ -23,6 +23,7 @@ from dlc.runtime.kernels.views import View, make_view
 
 WORD = ir.IntType(64)
 VECTORS = 2
+AVX_512 = 64  # bytes of a vector
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,27 @@ def vectors_from(builder, pointer: Any, vector: ir.VectorType, count: int) -> li
     return [builder.bitcast(each, vector.as_pointer()) for each in pointers]
 
 
+def keep_rolled(branch: Any) -> None:
+    """Have LLVM leave the loop that this branch closes as it is: two steps at once do not fit into the registers."""
+    module = branch.parent.parent.module
+    name = module.add_metadata([module.add_metadata(["llvm.loop"])])
+    name.operands = (name, module.add_metadata(["llvm.loop.unroll.disable"]))  # such a node names itself
+    branch.set_metadata("llvm.loop", name)
+
+
+def in_this_order(builder, shape: TileShape, values: list[Any]) -> list[Any]:
+    """The same values, with all that is read behind them in the code read after them: with AVX-512, LLVM would read the
+    numbers of all rows first, and have no register left to hold the sums.
+    """
+    if shape.lanes * shape.bytes != AVX_512:
+        return values
+    kinds = [value.type for value in values]
+    result = kinds[0] if len(kinds) == 1 else ir.LiteralStructType(kinds)
+    constraints = ["=v"] * len(kinds) + [str(i) for i in range(len(kinds))] + ["~{memory}"]
+    pinned = builder.asm(ir.FunctionType(result, kinds), "", ",".join(constraints), values, side_effect=True)
+    return [pinned] if len(kinds) == 1 else [builder.extract_value(pinned, i) for i in range(len(kinds))]
+
+
 def sums_of_products(
     builder,
     shape: TileShape,
@@ -121,12 +143,13 @@ def sums_of_products(
     loaded = [builder.load(spot, align=shape.bytes) for spot in vectors_at(step)]
     for number, accumulators in zip(numbers_at(step), sums, strict=True):
         spread = splat(builder, builder.load(number, align=shape.bytes), shape.lanes)
-        for accumulator, part in zip(accumulators, loaded, strict=True):
+        added = [multiply_add(builder, spread, part, total) for total, part in zip(accumulators, loaded, strict=True)]
+        for accumulator, total in zip(accumulators, in_this_order(builder, shape, added), strict=True):
             accumulator.add_incoming(ir.Constant(vector, [0.0] * shape.lanes), before)
-            accumulator.add_incoming(multiply_add(builder, spread, part, accumulator), loop)
+            accumulator.add_incoming(total, loop)
     following = builder.add(step, constant(1))
     step.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
+    keep_rolled(builder.cbranch(builder.icmp_signed("<", following, k), loop, done))
     builder.position_at_end(done)
     return [[accumulator.incomings[1][0] for accumulator in row] for row in sums]
 

@@ -9,7 +9,7 @@ import numba
 import pytest
 from llvmlite import ir
 
-from dlc.runtime.kernels import tile
+from dlc.runtime.kernels import table_tile, tile
 
 #: A machine: its triple, processor, bits and number of vector registers; what a multiplication and addition looks like.
 MACHINES = {
@@ -19,23 +19,44 @@ MACHINES = {
 }
 REALS = {"float32": (numba.types.float32, ir.FloatType()), "float64": (numba.types.float64, ir.DoubleType())}
 WORD = ir.IntType(64)
+#: A vector that is stored on the stack, or loaded from there.
+VECTOR_ON_STACK = r"%rsp\), %[xyz]mm|%[xyz]mm\d+, -?\d*\(%rsp|\b[qv]\d+.*\[sp"
 
 
-def tile_text(real: str, bits: int, registers: int) -> tuple[str, tile.TileShape]:
+def plain(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
+    one = ir.Constant(element, 1.0)
+    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:8], one, one])
+
+
+def by_tables(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
+    table_tile.tile_body(builder, shape, element, shape.height, tile.VECTORS, words)
+
+
+#: The two tiles, whose operands lie evenly or are found through tables.
+TILES = {"plain": plain, "by tables": by_tables}
+
+
+def tile_text(body: str, real: str, bits: int, registers: int) -> tuple[str, tile.TileShape]:
     """The whole tile as a function of its own, in LLVM's language."""
-    kind, number = REALS[real]
+    kind, element = REALS[real]
     shape = tile.shape_for(kind, bits, registers)
     module = ir.Module("tile")
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 8 + [number] * 2), "tile")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 10), "tile")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    tile.tile_body(builder, shape, shape.height, tile.VECTORS, function.args)
+    TILES[body](builder, shape, element, list(function.args))
     builder.ret_void()
     return str(module), shape
 
 
+def optimised(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
+    passes = llvm.create_pass_builder(machine, llvm.PipelineTuningOptions(speed_level=3))
+    passes.getModulePassManager().run(module, passes)
+
+
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("machine", MACHINES)
-def test_the_tile_is_vector_code(machine: str, real: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("body", TILES)
+def test_the_tile_is_vector_code(body: str, machine: str, real: str, monkeypatch: pytest.MonkeyPatch) -> None:
     triple, processor, bits, registers, pattern = MACHINES[machine]
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
@@ -44,18 +65,20 @@ def test_the_tile_is_vector_code(machine: str, real: str, monkeypatch: pytest.Mo
     except RuntimeError as error:
         pytest.skip(f"this llvmlite makes no code for {triple}: {error}")
     monkeypatch.setattr(tile, "has_fma", lambda: True)
-    text, shape = tile_text(real, bits, registers)
+    text, shape = tile_text(body, real, bits, registers)
     module = llvm.parse_assembly(text)
     module.triple = triple
     module.verify()
-    code = target.create_target_machine(cpu=processor, opt=3).emit_assembly(module)
+    processor_code = target.create_target_machine(cpu=processor, opt=3)
+    optimised(module, processor_code)
+    code = processor_code.emit_assembly(module)
     blocks = re.split(r"^\.?\w+:|^\s+(?:j\w+|b\.\w+)\s", code, flags=re.MULTILINE)
     loop = next(block for block in blocks if re.search(pattern, block))
     assert len(re.findall(pattern, loop)) == shape.height * tile.VECTORS
-    assert not re.search(r"%rsp|\[sp", loop), "the accumulators do not fit into the registers"
+    assert not re.search(VECTOR_ON_STACK, loop), "the accumulators do not fit into the registers"
 
 
 def test_without_the_instruction_the_tile_multiplies_and_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tile, "has_fma", lambda: False)
-    text, _ = tile_text("float32", 128, 16)
+    text, _ = tile_text("plain", "float32", 128, 16)
     assert "llvm.fma" not in text and "fmul" in text
