@@ -4,7 +4,8 @@ Compiled once per host for float32 and float64, cached, and called by symbol, so
 code of it. Columns are taken in panels as wide as the register tile, k and the rows in blocks that stay in the caches.
 Panels of B are copied to the stack, some at a time, so that its rows are read in longer runs: a panel's own rows are
 one line of the cache each, far apart, which took 1.5 times as long. B is read in place where few tiles use a panel.
-An A that is stored as its transpose is copied tile by tile where many panels use it, for the same reason.
+An A that is stored as its transpose is copied tile by tile where many panels use it, for the same reason. One whose
+rows fall on the same lines of the first cache is copied row by row: a tile had more of them than the cache has ways.
 Products with one row or one column are loops, and BLAS takes what it does better: the rule is in `choice.py`.
 """
 
@@ -21,7 +22,7 @@ from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, OUTER, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
-from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
+from dlc.runtime.kernels.packing import copy_rows, pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
@@ -46,8 +47,9 @@ from dlc.runtime.kernels.tile import (
 NO, YES = ord("N"), ord("T")
 #: Up to as many tiles, B is read in place if its rows do not lie a multiple of so many bytes apart.
 FEW_TILES, CROWDED = 8, 512
-#: A that is stored as its transpose is read in place for no more than so many panels of B.
-FEW_PANELS = 9
+#: A that is stored as its transpose is read in place for no more than so many panels of B; any A, if its rows lie a
+#: multiple of so many bytes apart, for no more than some of them.
+FEW_PANELS, SAME_LINES, SOME_PANELS = 9, 4096, 3
 #: Bytes of A that are used panel after panel: half of a second cache.
 SECOND_CACHE = 1 << 19
 
@@ -218,10 +220,17 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, b
 def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
-    copies = row_a == 1 and column_a > stored_height(alpha) and n > FEW_PANELS * width(alpha)
+    on_same_lines = size * max(row_a, column_a) % SAME_LINES == 0
+    many = n > (SOME_PANELS if on_same_lines else FEW_PANELS) * width(alpha)
+    copies_tiles = many and row_a == 1 and column_a > stored_height(alpha)
+    copies_rows = many and on_same_lines and column_a == 1 and m > height(alpha)
     copied = column_memory(alpha)
     steps = (evenly(k, most_depth(alpha)) + lanes(alpha) - 1) // lanes(alpha) * lanes(alpha)
-    most = COPIED // (size * steps * stored_height(alpha)) * height(alpha) if copies else SECOND_CACHE // (size * steps)
+    most = SECOND_CACHE // (size * steps)
+    if copies_tiles:
+        most = COPIED // (size * steps * stored_height(alpha)) * height(alpha)
+    elif copies_rows:
+        most = COPIED // (size * (steps + lanes(alpha)))
     rows = evenly(m, most)
     for start in range(0, k, steps):
         depth = min(steps, k - start)
@@ -230,11 +239,17 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
         for i in range(0, m, rows):
             first_a, first_c = a + size * (i * row_a + start * column_a), c + size * i * ldc
             here = min(rows, m - i)
-            if copies:
+            step_row, step_a, tile_a = row_a, column_a, 0
+            if copies_tiles:
                 pack_tiles(depth, here, first_a, column_a, copied, one)
+                first_a, step_a, tile_a = copied, stored_height(alpha), depth * stored_height(alpha)
+            elif copies_rows:
+                step_row = steps + lanes(alpha)
+                copy_rows(here, depth, first_a, row_a, copied, step_row, one)
                 first_a = copied
-            step_a, tile_a = (stored_height(alpha), depth * stored_height(alpha)) if copies else (column_a, 0)
-            block_of_tiles(here, n, depth, alpha, first_a, row_a, step_a, tile_a, tb, first_b, ldb, kept, first_c, ldc)
+            block_of_tiles(
+                here, n, depth, alpha, first_a, step_row, step_a, tile_a, tb, first_b, ldb, kept, first_c, ldc
+            )
 
 
 implementation = part(choice.implementation)
