@@ -18,6 +18,7 @@ from dlc.compiler.ir.expr import Expr, Index, Size, free_indices
 from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
+_MOST_STEPS = 1000  # of a search for axes that keeps the reads near: choices of the axis of one tensor
 _FEW = 4  # steps by which the tensors of a recurrence lead each other, at most, where that is guessed
 _NOTHING = Polynomial(())
 _START = ""  # a step before that of every tensor
@@ -134,8 +135,9 @@ class Timings:
             ]
             for name in names
         }
+        steps = iter(range(_MOST_STEPS))
         for place in places[names[0]] if all(places.values()) else ():
-            found = self.extended({names[0]: place}, edges, places, near)
+            found = self.extended({names[0]: place}, edges, places, steps if near else None)
             yield from islice(({name: one[name] for name in names} for one in found), _MOST_GUESSES)
 
     def is_possible(self, name: str, axis: int, direction: int, edges: Sequence[Dependence]) -> bool:
@@ -149,9 +151,11 @@ class Timings:
         chosen: dict[str, tuple[int, int]],
         edges: Sequence[Dependence],
         places: Mapping[str, Sequence[tuple[int, int]]],
-        near: bool,
+        near: Iterator[int] | None,
     ) -> Iterator[dict[str, tuple[int, int]]]:
-        """All choices for the other tensors, one after the other, first those that reads relate to what is chosen."""
+        """All choices for the other tensors, one after the other, first those that reads relate to what is chosen;
+        only those with near reads, if `near` has the steps that such a search may still take.
+        """
         if len(chosen) == len(places):
             yield chosen
             return
@@ -166,7 +170,9 @@ class Timings:
         name = next(iter((*related, *(name for name in places if name not in chosen))))
         for place in dict.fromkeys((*related.get(name, ()), *places[name])):
             more = {**chosen, name: place}
-            if not near or self.is_near(more, name, edges):
+            if near is not None and next(near, None) is None:
+                return
+            if near is None or self.is_near(more, name, edges):
                 yield from self.extended(more, edges, places, near)
 
     def is_near(self, chosen: Mapping[str, tuple[int, int]], name: str, edges: Sequence[Dependence]) -> bool:
