@@ -4,8 +4,8 @@ Compiled once per host for float32 and float64, cached, and called by symbol, so
 code of it. Columns are taken in panels as wide as the register tile, k and the rows in blocks that stay in the caches.
 Panels of B are copied to the stack, some at a time, so that its rows are read in longer runs: a panel's own rows are
 one line of the cache each, far apart, which took 1.5 times as long. B is read in place where few tiles use a panel.
-An A that is stored as its transpose is copied tile by tile where many panels use it, for the same reason. One whose
-rows fall on the same lines of the first cache is copied row by row: a tile had more of them than the cache has ways.
+An A that is stored as its transpose is copied tile by tile where many panels use it, for the same reason. Where
+the rows of A fall on the same lines of the first cache, tiles have no more of them than the cache keeps there.
 Products with one row or one column are loops, and BLAS takes what it does better: the rule is in `choice.py`.
 """
 
@@ -22,7 +22,7 @@ from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, OUTER, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
-from dlc.runtime.kernels.packing import copy_rows, pack_columns, pack_panels, pack_rows, pack_tiles
+from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
@@ -45,11 +45,15 @@ from dlc.runtime.kernels.tile import (
 )
 
 NO, YES = ord("N"), ord("T")
+#: Bytes of a line of the cache.
+LINE = 64
 #: Up to as many tiles, B is read in place if its rows do not lie a multiple of so many bytes apart.
 FEW_TILES, CROWDED = 8, 512
-#: A that is stored as its transpose is read in place for no more than so many panels of B; any A, if its rows lie a
-#: multiple of so many bytes apart, for no more than some of them.
-FEW_PANELS, SAME_LINES, SOME_PANELS = 9, 4096, 3
+#: Rows that lie a multiple of so many bytes apart fall on the same lines of a first cache, which keeps so many.
+SAME_LINES, KEPT_ROWS = 4096, 8
+#: A that is stored as its transpose is read in place for no more than so many panels of B; for some, if its rows fall
+#: on the same lines.
+FEW_PANELS, SOME_PANELS = 9, 3
 #: Bytes of A that are used panel after panel: half of a second cache.
 SECOND_CACHE = 1 << 19
 
@@ -154,13 +158,13 @@ def add_block(rows, columns, alpha, block, beta, c, ldc):
 
 
 @part
-def column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, tile_a, b, row_b, beta, c, ldc):
-    """One panel of columns: tiles of nearly equal height, from the first row to the last; those of A stand `tile_a`
-    numbers apart if it is copied."""
+def column_of_tiles(m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, b, row_b, beta, c, ldc):
+    """One panel of columns: tiles of nearly equal height, at most `most_rows`, from the first row to the last; those of
+    A stand `tile_a` numbers apart if it is copied."""
     compact()
     one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
     block = block_memory(alpha)
-    tiles = (m + height(alpha) - 1) // height(alpha)
+    tiles = (m + most_rows - 1) // most_rows
     low, taller = m // tiles, m % tiles
     i = 0
     for t in range(tiles):
@@ -186,7 +190,7 @@ def evenly(extent, most) -> int:
 
 
 @part
-def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, beta, c, ldc):
+def block_of_tiles(m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, beta, c, ldc):
     """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time, and those
     that come next fetched meanwhile."""
     compact()
@@ -205,7 +209,8 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, b
             # A transposed panel is used at once, and has up to a vector of rows more than there are steps.
             operand, row_b = panels + (0 if tb else size * depth * (j - first)), width(alpha)
             for l in range(depth if together and j + group < n else 0):  # noqa: E741
-                fetch(first_b + size * (group + l * ldb))
+                for column in range(group, group + width(alpha), LINE // size):
+                    fetch(first_b + size * (column + l * ldb))
             if tb:
                 pack_columns(depth, columns, first_b, ldb, operand, one)
             elif not whole:
@@ -213,7 +218,9 @@ def block_of_tiles(m, n, depth, alpha, a, row_a, column_a, tile_a, tb, b, ldb, b
             elif not together:
                 operand, row_b = first_b, ldb
             first_c = c + size * j
-            column_of_tiles(m, columns, depth, alpha, a, row_a, column_a, tile_a, operand, row_b, beta, first_c, ldc)
+            column_of_tiles(
+                m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, operand, row_b, beta, first_c, ldc
+            )
 
 
 @part
@@ -221,16 +228,12 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     on_same_lines = size * max(row_a, column_a) % SAME_LINES == 0
-    many = n > (SOME_PANELS if on_same_lines else FEW_PANELS) * width(alpha)
-    copies_tiles = many and row_a == 1 and column_a > stored_height(alpha)
-    copies_rows = many and on_same_lines and column_a == 1 and m > height(alpha)
+    panels = SOME_PANELS if on_same_lines else FEW_PANELS
+    copies = row_a == 1 and column_a > stored_height(alpha) and n > panels * width(alpha)
+    most_rows = min(height(alpha), KEPT_ROWS) if on_same_lines and not copies else height(alpha)
     copied = column_memory(alpha)
     steps = (evenly(k, most_depth(alpha)) + lanes(alpha) - 1) // lanes(alpha) * lanes(alpha)
-    most = SECOND_CACHE // (size * steps)
-    if copies_tiles:
-        most = COPIED // (size * steps * stored_height(alpha)) * height(alpha)
-    elif copies_rows:
-        most = COPIED // (size * (steps + lanes(alpha)))
+    most = COPIED // (size * steps * stored_height(alpha)) * height(alpha) if copies else SECOND_CACHE // (size * steps)
     rows = evenly(m, most)
     for start in range(0, k, steps):
         depth = min(steps, k - start)
@@ -239,16 +242,12 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
         for i in range(0, m, rows):
             first_a, first_c = a + size * (i * row_a + start * column_a), c + size * i * ldc
             here = min(rows, m - i)
-            step_row, step_a, tile_a = row_a, column_a, 0
-            if copies_tiles:
+            if copies:
                 pack_tiles(depth, here, first_a, column_a, copied, one)
-                first_a, step_a, tile_a = copied, stored_height(alpha), depth * stored_height(alpha)
-            elif copies_rows:
-                step_row = steps + lanes(alpha)
-                copy_rows(here, depth, first_a, row_a, copied, step_row, one)
                 first_a = copied
+            step_a, tile_a = (stored_height(alpha), depth * stored_height(alpha)) if copies else (column_a, 0)
             block_of_tiles(
-                here, n, depth, alpha, first_a, step_row, step_a, tile_a, tb, first_b, ldb, kept, first_c, ldc
+                here, n, depth, alpha, most_rows, first_a, row_a, step_a, tile_a, tb, first_b, ldb, kept, first_c, ldc
             )
 
 

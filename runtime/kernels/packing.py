@@ -7,14 +7,13 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from dlc.runtime.kernels.compilation import compact, intrinsic, types, wide
+from dlc.runtime.kernels.compilation import compact, intrinsic, types
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import is_real, like
 from dlc.runtime.kernels.tile import (
     constant,
     copy_column,
     copy_row,
-    fetch,
     flat,
     height,
     itemsize,
@@ -162,16 +161,3 @@ def pack_tiles(depth, rows, a, lda, tiles, one):
                 for i in range(rows - first):
                     column[i] = last[i]
             first += low + 1 if t < taller else low
-
-
-@part
-def copy_rows(rows, columns, a, lda, copied, ldc, one):
-    """copied[i,l] = a[i,l], where rows are farther apart by less than the cache's ways repeat"""
-    wide()
-    source, target, size = flat(a, one), flat(copied, one), itemsize(one)
-    for i in range(rows):
-        if i + AT_A_TIME < rows:
-            for l in range(0, columns, lanes(one)):  # noqa: E741
-                fetch(a + size * ((i + AT_A_TIME) * lda + l))
-        for l in range(columns):  # noqa: E741
-            target[i * ldc + l] = source[i * lda + l]

@@ -10,7 +10,7 @@ from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
 from dlc.runtime.kernels.choice import BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE, OUTER_FROM
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
-from dlc.runtime.kernels.gemm import FEW_PANELS, SAME_LINES, SECOND_CACHE, SOME_PANELS, load_gemm
+from dlc.runtime.kernels.gemm import FEW_PANELS, KEPT_ROWS, SAME_LINES, SECOND_CACHE, SOME_PANELS, load_gemm
 from dlc.runtime.kernels.tile import COPIED, PANELS, tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
@@ -123,18 +123,15 @@ def test_transposed_rows_are_copied_for_many_panels(real: str, tb: bool) -> None
 
 @pytest.mark.parametrize("real", TYPES)
 @pytest.mark.parametrize("ta, tb", [(False, False), (False, True), (True, False)])
-def test_rows_on_the_same_lines_of_the_cache_are_copied(real: str, ta: bool, tb: bool) -> None:
-    """One block of rows, several, and a last step of k that is no whole vector."""
+def test_rows_on_the_same_lines_of_the_cache(real: str, ta: bool, tb: bool) -> None:
+    """Tiles that are less high, and a transposed factor that is copied for fewer panels."""
     rng = np.random.default_rng(17)
     shape = tile_shape(TYPES[real])
     length, n = SAME_LINES // shape.bytes, SOME_PANELS * shape.width + 3
-    block = COPIED // (shape.bytes * (shape.depth + shape.lanes))
-    if ta:
-        check(rng, real, length, n, shape.depth + 5, ta, tb, beta=0.5)
-        return
-    for m in (shape.height + 1, block + 1):
-        check(rng, real, m, n, length, ta, tb, alpha=-0.5)
-        check(rng, real, m, n, length - 3, ta, tb, beta=0.5, extra=3)
+    for rows in range(1, 2 * KEPT_ROWS + 2):
+        m, k = (length - 3, rows) if ta else (rows, length - 3)
+        check(rng, real, m, n, k, ta, tb, beta=0.5, extra=3)
+    check(rng, real, length, n, shape.depth + 5, ta, tb, alpha=-0.5)
 
 
 @pytest.mark.parametrize("real", TYPES)
