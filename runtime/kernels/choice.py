@@ -17,9 +17,9 @@ from dlc.runtime.host import thresholds
 
 NOTHING, SCALE, DOTS, ROWS, SUMS_OF_B, SUMS_OF_A, OUTER, BLAS, TILE = range(9)
 INT32_MAX = 2**31 - 1
-#: Multiplications from which BLAS is faster if m, n and k are so long, and those if A is transposed and has more bytes
-#: than a second cache.
-LONG = 256
+#: Multiplications from which BLAS is faster if n and k are so long, and those if A is transposed and has more bytes
+#: than a second cache; and rows from which it is: the tile copies every panel of B once for about as many.
+LONG, MANY_ROWS = 256, 640
 BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE = thresholds().blas_from, thresholds().blas_transposed_from, 1 << 20
 #: So few steps of k, on so many elements of C, are faster there too: what the tile does once for every tile counts.
 BLAS_UP_TO_DEPTH, BLAS_SHALLOW_FROM = 4, 1024
@@ -50,7 +50,7 @@ def implementation(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
     enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
     shallow = k <= BLAS_UP_TO_DEPTH and m * n >= BLAS_SHALLOW_FROM
     shallow = shallow or (k <= BLAS_UP_TO_STEPS and min(m, n) >= BLAS_TIMES_STEPS * k)
-    if (m * n * k >= enough and min(m, n, k) >= LONG) or shallow:
+    if (m * n * k >= enough and m >= MANY_ROWS and min(n, k) >= LONG) or shallow:
         wide_enough = lda >= (m if ta else k) and ldb >= (k if tb else n) and ldc >= n
         if wide_enough and max(m, n, k, lda, ldb, ldc) <= INT32_MAX:
             return BLAS
@@ -86,16 +86,18 @@ def reason(
     count = m * n * k
     enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
     if found == BLAS:
-        if count >= enough and min(m, n, k) >= LONG:
+        if count >= enough and m >= MANY_ROWS and min(n, k) >= LONG:
             return "BLAS", f"{count:,} multiplications, at least {enough:,}"
         if k > BLAS_UP_TO_DEPTH:
             return "BLAS", f"k is {k}, and m and n are at least {BLAS_TIMES_STEPS} times as many"
         return "BLAS", f"k is {k}, at most {BLAS_UP_TO_DEPTH}, and C has {m * n:,} elements"
     if found == TILE:
-        if count >= enough and min(m, n, k) >= LONG:
+        if count >= enough and m >= MANY_ROWS and min(n, k) >= LONG:
             return "tile", "BLAS cannot say it: rows that overlap, or more than 32 bits"
+        if count >= enough and m < MANY_ROWS:
+            return "tile", f"{m} rows, fewer than {MANY_ROWS}"
         if count >= enough:
-            return "tile", f"{min(m, n, k)} of m, n or k, fewer than {LONG}"
+            return "tile", f"{min(n, k)} of n or k, fewer than {LONG}"
         return "tile", f"{count:,} multiplications, fewer than {enough:,}"
     return _WORDS[found]
 
