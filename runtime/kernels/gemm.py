@@ -22,7 +22,7 @@ from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, OUTER, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
-from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
+from dlc.runtime.kernels.packing import add_part_of_row, pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
@@ -150,11 +150,9 @@ def outer(m, n, alpha, a, step_a, b, beta, c, ldc):
 def add_block(rows, columns, alpha, block, beta, c, ldc):
     """c = beta*c + alpha*block, for a tile that sticks out"""
     compact()
-    source, target, zero = flat(block, alpha), flat(c, alpha), like(0.0, alpha)
+    size = itemsize(alpha)
     for i in range(rows):
-        for j in range(columns):
-            before = zero if beta == zero else beta * target[i * ldc + j]
-            target[i * ldc + j] = before + alpha * source[i * width(alpha) + j]
+        add_part_of_row(block + size * i * width(alpha), columns, alpha, beta, c + size * i * ldc)
 
 
 @part
@@ -190,15 +188,26 @@ def evenly(extent, most) -> int:
 
 
 @part
-def block_of_tiles(m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, beta, c, ldc):
-    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time, and those
-    that come next fetched meanwhile."""
+def fetch_rows(rows, columns, b, ldb, one):
+    """Have these rows of numbers brought to the second cache."""
+    compact()
+    size = itemsize(one)
+    for l in range(rows):  # noqa: E741
+        for j in range(0, columns, LINE // size):
+            fetch(b + size * (l * ldb + j))
+
+
+@part
+def block_of_tiles(m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, c, ldc):
+    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time. Those that
+    come next are fetched meanwhile, if they are copied or B is too large for the cache."""
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     panels = panel_memory(alpha)
     group = PANELS * most_depth(alpha) // depth * width(alpha)
     lies_well = m <= FEW_TILES * height(alpha) and size * ldb % CROWDED != 0
     together = not tb and m > 2 * height(alpha) and not lies_well
+    ahead = group if together else width(alpha)
     for first in range(0, n, group):
         if together:
             pack_panels(depth, min(group, n - first), b + size * first, ldb, panels, one)
@@ -208,9 +217,13 @@ def block_of_tiles(m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb
             first_b = b + size * (j * ldb if tb else j)
             # A transposed panel is used at once, and has up to a vector of rows more than there are steps.
             operand, row_b = panels + (0 if tb else size * depth * (j - first)), width(alpha)
-            for l in range(depth if together and j + group < n else 0):  # noqa: E741
-                for column in range(group, group + width(alpha), LINE // size):
-                    fetch(first_b + size * (column + l * ldb))
+            column, at = j + ahead, b
+            if column >= n:  # the first ones of the steps of k that follow
+                column, at = j % ahead, b + size * depth * (1 if tb else ldb)
+            if tb and is_large:
+                fetch_rows(min(ahead, n - column), depth, at + size * column * ldb, ldb, one)
+            elif is_large or (together and j + ahead < n):
+                fetch_rows(depth, min(width(alpha), n - column), at + size * column, ldb, one)
             if tb:
                 pack_columns(depth, columns, first_b, ldb, operand, one)
             elif not whole:
@@ -234,7 +247,7 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     copied = column_memory(alpha)
     steps = (evenly(k, most_depth(alpha)) + lanes(alpha) - 1) // lanes(alpha) * lanes(alpha)
     most = COPIED // (size * steps * stored_height(alpha)) * height(alpha) if copies else SECOND_CACHE // (size * steps)
-    rows = evenly(m, most)
+    rows, is_large = evenly(m, most), size * n * k > 2 * SECOND_CACHE
     for start in range(0, k, steps):
         depth = min(steps, k - start)
         kept = beta if start == 0 else one
@@ -247,8 +260,9 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
                 first_a = copied
             step_a, tile_a = (stored_height(alpha), depth * stored_height(alpha)) if copies else (column_a, 0)
             block_of_tiles(
-                here, n, depth, alpha, most_rows, first_a, row_a, step_a, tile_a, tb, first_b, ldb, kept, first_c, ldc
-            )
+                here, n, depth, alpha, most_rows, first_a, row_a, step_a, tile_a, tb, first_b, ldb, is_large, kept,
+                first_c, ldc,
+            )  # fmt: skip
 
 
 implementation = part(choice.implementation)
