@@ -17,7 +17,7 @@ from typing import Any
 
 from dlc.compiler.analysis.values import UnknownError, value, whole, widest
 from dlc.compiler.ir.costs import operations
-from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, reads, walk
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, free_indices, reads, walk
 from dlc.compiler.ir.loops import (
     SHARD,
     SHARDS,
@@ -303,6 +303,9 @@ class _Body:
         self._operand(product.c, m * n, place, True)
         if product.accumulate:
             self._operand(product.c, m * n, place, False)
+        if product.term is not None:
+            extents = zip((m, n), (product.term.row, product.term.column), strict=True)
+            self._operand(product.term, prod(extent for extent, step in extents if step is not ZERO), place, False)
         if isinstance(product.c.row, Steps):
             in_tiles = product.tiles is not None
             self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, "", True, in_tiles))

@@ -95,10 +95,12 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
         if isinstance(statement, For) and (copy := transposition(statement)) is not None:
             yield from copy.steps(buffers[copy.store.buffer].sizes, buffers[copy.source.tensor].sizes)
         return
+    if statement.term is not None:
+        yield from _steps_of_term(statement.term)
     if isinstance(statement.c.row, Steps):
         for row in _steps(statement):
             yield from (part for index in row for part in index)
-        for operand in (statement.a, statement.b, statement.c):
+        for operand in statement.operands:
             yield from _start(operand, buffers)
         if statement.tiles is not None:
             yield from statement.tiles.expressions
@@ -106,7 +108,7 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
     yield from (statement.m, statement.n, statement.k, statement.c.row)
     yield _leading(statement.a, statement.m, statement.k)[1]
     yield _leading(statement.b, statement.k, statement.n)[1]
-    for operand in (statement.a, statement.b, statement.c):
+    for operand in statement.operands:
         yield from _start(operand, buffers)
 
 
@@ -220,7 +222,9 @@ class _Body:
     # -- matrix products ----------------------------------------------------------------------------------------------
 
     def _matmul(self, product: Matmul) -> str:
-        """``gemm(how a, how b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)``: c = alpha*a.b + beta*c."""
+        """``gemm(how a, how b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)``: c = alpha*a.b + beta*c; with a term
+        d, ``gemm_plus(how a, how b, m, n, k, a, lda, b, ldb, d, its row's and column's step, c, ldc)``.
+        """
         if isinstance(product.c.row, Steps):
             return self._contraction(product)
         text, call = self.spelling.text, self.spelling.call
@@ -233,26 +237,39 @@ class _Body:
             self.spelling.used.add(name)
         steps = (text(a_step), text(b_step), text(product.c.row))
         suffix = {"float32": "f32", "float64": "f64"}[self.spelling.real]
-        gemm = f"gemm_{product.way}_{suffix}" if product.way else f"gemm_{suffix}"
+        gemm = f"gemm_{product.way}" if product.way else "gemm"
+        if product.term is not None:
+            factors = (a_order, b_order, m, n, k, a, steps[0], b, steps[1])
+            return call(f"{gemm}_plus_{suffix}", *factors, *self._term(product.term), c, steps[2])
+        gemm = f"{gemm}_{suffix}"
         return call(gemm, a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2])
 
     def _contraction(self, product: Matmul) -> str:
-        """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides.
+        """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides; with a
+        term d, ``contract_plus(rows, columns, reduced, a, b, d, its row's and column's step, c)``.
 
         In tiles: ``winograd(.., rows of tiles, room)``.
         """
         suffix = {"float32": "f32", "float64": "f64"}[self.spelling.real]
-        function = f"{'contract' if product.tiles is None else 'winograd'}_{suffix}"
+        function = "contract" if product.tiles is None else "winograd"
+        if product.term is not None:
+            function = f"{function}_plus"
         lists = [[f"({', '.join(map(self.spelling.text, index))})" for index in part] for part in _steps(product)]
         a, b, c = (self._address(operand) for operand in (product.a, product.b, product.c))
-        accumulate = "True" if product.accumulate else "False"
         written = (f"({', '.join(part)}{',' * (len(part) == 1)})" for part in lists)
+        if product.term is None:
+            operands = (a, b, c, "True" if product.accumulate else "False")
+        else:
+            operands = (a, b, *self._term(product.term), c)
         if product.tiles is None:
-            return self.spelling.call(function, *written, a, b, c, accumulate)
+            return self.spelling.call(f"{function}_{suffix}", *written, *operands)
         shard = self.spelling.text(SHARD)
         room = self.spelling.call("address", self._names(product.tiles.room), shard, "0")
         rows = self._rows(product.tiles.rows)
-        return self.spelling.call(function, *written, a, b, c, accumulate, rows, room)
+        return self.spelling.call(f"{function}_{suffix}", *written, *operands, rows, room)
+
+    def _term(self, term: Operand) -> tuple[str, ...]:
+        return self._address(term), *map(self.spelling.text, _steps_of_term(term))
 
     def _rows(self, rows: int | OpenRows) -> str:
         if isinstance(rows, int):
@@ -282,6 +299,11 @@ def _old_last(value: Expr, old: Expr) -> Expr:
     if isinstance(value, Op) and value.name in ("max", "min") and value.args[0] is old:
         return Op(value.name, (*value.args[1:], old))
     return value
+
+
+def _steps_of_term(term: Operand) -> tuple[Expr, Expr]:
+    assert not isinstance(term.row, Steps) and not isinstance(term.column, Steps)
+    return term.row, term.column
 
 
 def _steps(product: Matmul) -> tuple[list[tuple[Expr, Expr, Expr]], ...]:

@@ -11,7 +11,8 @@
                 | Update(name, value)                  the accumulator's next value
                 | Store(buffer, subscripts, value)     buffer[subscripts] = value
                 | If(cond, body)
-                | Matmul(m, n, k, a, b, c, accumulate) c (+)= a.b over strided operands, or by Winograd's products
+                | Matmul(m, n, k, a, b, c, ..)         c = a.b, c + a.b or a term + a.b over strided operands, or by
+                                                       Winograd's products
                 | System(n, count, matrix, sides, piece) sides = the solutions of the system, through LAPACK
     entry     ::= name, regions, arguments, updates    forward | value_and_grad | vjp
     region    ::= steps that run one after the other in every shard; regions run one after the other
@@ -166,6 +167,9 @@ class Tiles:
 class Matmul:
     """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1.  Either all operands have ``Steps`` for rows
     and columns, or none has.  ``way``: by which implementation, if it is forced; ``label``: which equation it computes.
+
+    ``term`` is what the product is added to in the place of ``c``; its columns lie side by side, or are one.  It has no
+    ``Steps``: rows and columns count through all their indices, and beside ``Steps`` it moves by 1 along one of them.
     """
 
     m: Expr
@@ -177,7 +181,14 @@ class Matmul:
     accumulate: bool
     way: Gemm = ""
     tiles: Tiles | None = None
+    term: Operand | None = None
     label: str = field(default="", compare=False)
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        """What is multiplied, what is written, and the term."""
+        found = (self.a, self.b, self.c)
+        return found if self.term is None else (*found, self.term)
 
 
 @dataclass(frozen=True)
@@ -342,8 +353,8 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (*statement.subscripts, statement.value)
         case If():
             return (statement.cond,)
-        case Matmul(m=m, n=n, k=k, a=a, b=b, c=c, tiles=tiles):
-            found = (m, n, k, *a.expressions, *b.expressions, *c.expressions)
+        case Matmul(m=m, n=n, k=k, tiles=tiles):
+            found = (m, n, k, *(part for operand in statement.operands for part in operand.expressions))
             return (*found, *tiles.expressions) if tiles is not None else found
         case System(n=n, count=count, piece=piece):
             return (n, count, *piece)
@@ -371,7 +382,7 @@ def in_place(statement: Statement) -> tuple[str, ...]:
     """The buffers that a library routine reads, other than as the elements in ``expressions``."""
     match statement:
         case Matmul():
-            return (statement.a.buffer, statement.b.buffer)
+            return tuple(one.buffer for one in statement.operands if one is not statement.c)
         case System():
             return (statement.matrix, statement.sides)
     return ()

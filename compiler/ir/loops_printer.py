@@ -157,6 +157,8 @@ class _Lines:
             case Matmul(m=m, n=n, k=k):
                 a, b, c = (self._operand(o, spelled) for o in (statement.a, statement.b, statement.c))
                 sign = "+=" if statement.accumulate else "="
+                if statement.term is not None:
+                    sign = f"= {self._operand(statement.term, spelled)} +"
                 way = f" by {statement.way}" if statement.way else ""
                 if statement.tiles is not None:
                     rows = f"{rows} " if isinstance(rows := statement.tiles.rows, int) else ""

@@ -129,7 +129,8 @@ class _Run:
         a, b = self.matrix(statement.a, m, k, scope), self.matrix(statement.b, k, n, scope)
         rows = self.addresses(statement.c, m, n, scope)
         flat = self.buffers[statement.c.buffer].reshape(-1)
-        flat[rows] = a @ b + (flat[rows] if statement.accumulate else 0)
+        term = self.matrix(statement.term, m, n, scope) if statement.term is not None else 0
+        flat[rows] = a @ b + (flat[rows] if statement.accumulate else term)
 
     def system(self, statement: System, scope: dict[Any, Any]) -> None:
         n, count = (int(self.value(e, scope)) for e in (statement.n, statement.count))

@@ -152,7 +152,7 @@ class _Scope:
             yield f"{statement.buffer} is {buffer.type} and gets {statement.value!r}, which is {statement.value.type}"
 
     def _matmul(self, statement: Matmul) -> Iterator[str]:
-        for operand in (statement.a, statement.b, statement.c):
+        for operand in statement.operands:
             buffer = self.program.buffers.get(operand.buffer)
             if buffer is None or buffer.type != "real":
                 yield f"{operand.buffer} is multiplied as a matrix and is no real buffer"
@@ -161,6 +161,11 @@ class _Scope:
         steps = [step for o in (statement.a, statement.b, statement.c) for step in (o.row, o.column)]
         if len({isinstance(step, Steps) for step in steps}) > 1:
             yield f"{statement.c.buffer} is a product of which some operands have steps and others have not"
+        term = statement.term
+        if term is not None and (
+            statement.accumulate or isinstance(term.row, Steps) or term.buffer == written(statement)
+        ):
+            yield f"{statement.c.buffer} is a product that is added to a term, and not to that alone"
         place = self.program.buffers.get(room(statement) or "")
         if statement.tiles is not None and (place is None or place.role != "workspace" or len(place.sizes) != 2):
             yield f"{statement.c.buffer} is a product in tiles without a room of its own for every shard"

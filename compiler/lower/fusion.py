@@ -57,14 +57,20 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
                 return Update(name, change(value))
             case Store(buffer, subscripts, value):
                 return Store(buffer, tuple(map(change, subscripts)), change(value))
-            case Matmul(m, n, k, a, b, c):
-                a, b, c = (_changed(operand, change) for operand in (a, b, c))
-                return replace(statement, m=change(m), n=change(n), k=change(k), a=a, b=b, c=c)
+            case Matmul(m, n, k):
+                moved = with_operands(statement, lambda operand: _changed(operand, change))
+                return replace(moved, m=change(m), n=change(n), k=change(k))
             case System(n, count, matrix, sides, piece):
                 return System(change(n), change(count), matrix, sides, tuple(map(change, piece)))
         raise TypeError(type(statement).__name__)
 
     return tuple(one(statement) for statement in body)
+
+
+def with_operands(product: Matmul, change: Callable[[Operand], Operand]) -> Matmul:
+    """The product with its matrices changed."""
+    term = change(product.term) if product.term is not None else None
+    return replace(product, a=change(product.a), b=change(product.b), c=change(product.c), term=term)
 
 
 def _changed(operand: Operand, change: Callable[[Expr], Expr]) -> Operand:
@@ -108,7 +114,7 @@ def accesses(body: Iterable[Statement]) -> dict[str, list[tuple[Expr, ...]]]:
         if isinstance(statement, Store):
             found.setdefault(statement.buffer, []).append(statement.subscripts)
         elif isinstance(statement, Matmul):
-            for operand in (statement.a, statement.b, statement.c):
+            for operand in statement.operands:
                 found.setdefault(operand.buffer, []).append(operand.piece)
         elif isinstance(statement, System):
             for name in (statement.matrix, statement.sides):
@@ -349,11 +355,7 @@ def with_axes_dropped(body: Body, buffer: str, axes: tuple[int, ...], instead: t
         if isinstance(statement, Store) and statement.buffer == buffer:
             return replace(statement, subscripts=shorter(statement.subscripts))
         if isinstance(statement, Matmul):
-            a, b, c = (
-                replace(o, piece=shorter(o.piece)) if o.buffer == buffer else o
-                for o in (statement.a, statement.b, statement.c)
-            )
-            return replace(statement, a=a, b=b, c=c)
+            return with_operands(statement, lambda o: replace(o, piece=shorter(o.piece)) if o.buffer == buffer else o)
         if isinstance(statement, For | If):
             return replace(statement, body=tuple(map(store, statement.body)))
         return statement
@@ -380,9 +382,8 @@ def with_buffers_renamed(body: Body, names: Mapping[str, str]) -> Body:
                 return replace(statement, buffer=names.get(buffer, buffer))
             case For() | If():
                 return replace(statement, body=tuple(map(store, statement.body)))
-            case Matmul(a=a, b=b, c=c):
-                a, b, c = (replace(o, buffer=names.get(o.buffer, o.buffer)) for o in (a, b, c))
-                return replace(statement, a=a, b=b, c=c)
+            case Matmul():
+                return with_operands(statement, lambda o: replace(o, buffer=names.get(o.buffer, o.buffer)))
             case System(matrix=matrix, sides=sides):
                 return replace(statement, matrix=names.get(matrix, matrix), sides=names.get(sides, sides))
         return statement

@@ -41,6 +41,7 @@ from dlc.compiler.lower.products import Plan
 from dlc.compiler.lower.rows import kept
 from dlc.compiler.lower.shares import in_shares
 from dlc.compiler.lower.tables import Tabled
+from dlc.compiler.lower.terms import with_terms
 
 _BLOCK = 4096  # numbers that one local adds up
 _MANY = 16  # of samples: enough for all shards
@@ -136,6 +137,7 @@ def finish(
     mine = writes(draft.body) & private
     draft.body = forwarded(draft.body, mine, names)
     draft.body = blocked(draft.body, mine, draft.products, buffers, names)
+    draft.body = with_terms(draft.body, mine, draft.called, buffers)
     split = _split_loops(draft)
 
     def row(label: str, indices: tuple[Index, ...]) -> tuple[str, tuple[Expr, ...]]:

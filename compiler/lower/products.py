@@ -306,9 +306,10 @@ def with_part(found: Plan | Tabled, call: Matmul, index: Index, start: Expr, sto
         offset = polynomial(operand.offset) + polynomial(start) * inner * polynomial(step)
         return replace(operand, offset=offset.expression())
 
+    term = moved(call.term) if call.term is not None else None
     if in_rows:
-        return replace(call, m=count, a=moved(call.a), c=moved(call.c))
-    return replace(call, n=count, b=moved(call.b), c=moved(call.c))
+        return replace(call, m=count, a=moved(call.a), c=moved(call.c), term=term)
+    return replace(call, n=count, b=moved(call.b), c=moved(call.c), term=term)
 
 
 def _even(place: Layout, looped: Sequence[Index], start: Polynomial, row: Polynomial, column: Polynomial) -> Operand:

@@ -134,6 +134,8 @@ def _step(statement: Statement, called: Called, buffers: Mapping[str, Buffer]) -
         behind = len(buffers[operand.buffer].sizes) - len(subscripts)  # leading axes change when a buffer shrinks
         own = frozenset(axis + behind for axis, one in enumerate(subscripts) if one is index and axis + behind >= 0)
         at[operand.buffer] = at.get(operand.buffer, own) & own
+    if statement.term is not None:
+        at.setdefault(statement.term.buffer, frozenset())
     return _Step(statement, index, at, True)
 
 

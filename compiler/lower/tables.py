@@ -134,11 +134,22 @@ def with_part_of_table(found: Tabled, call: Matmul, index: Index, start: Expr, s
         rows = _merged(found.rows, (found.left, result), index, part)
         m = sizes_product([i for i in found.rows if i is not index]) * polynomial(part)
         a, c = replace(moved(call.a, found.left), row=rows[0]), replace(moved(call.c, result), row=rows[1])
-        return replace(call, m=m.expression(), a=a, c=c)
+        term = _moved_term(call.term, found.rows, start, in_rows=True)
+        return replace(call, m=m.expression(), a=a, c=c, term=term)
     columns = _merged(found.columns, (found.right, result), index, part)
     n = sizes_product([i for i in found.columns if i is not index]) * polynomial(part)
     b, c = replace(moved(call.b, found.right), column=columns[0]), replace(moved(call.c, result), column=columns[1])
-    return replace(call, n=n.expression(), b=b, c=c)
+    return replace(call, n=n.expression(), b=b, c=c, term=_moved_term(call.term, found.columns, start, in_rows=False))
+
+
+def _moved_term(term: Operand | None, group: Sequence[Index], start: Expr, in_rows: bool) -> Operand | None:
+    """The term from a value of the first index of the rows, or of the columns, on."""
+    if term is None:
+        return None
+    step = term.row if in_rows else term.column
+    assert not isinstance(step, Steps)
+    offset = polynomial(term.offset) + polynomial(start) * sizes_product(group[1:]) * polynomial(step)
+    return replace(term, offset=offset.expression())
 
 
 def _length(start: Expr, stop: Expr) -> Expr:

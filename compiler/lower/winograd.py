@@ -223,7 +223,10 @@ def sliding(product: Matmul, split: Expr | None) -> _Sliding | None:
     rows, columns, reduced = (_steps(one, other, split) for one, other in pairs)
     if rows is None or columns is None or reduced is None:
         return None
-    swapped = replace(product, m=product.n, n=product.m, a=b, b=a)
+    term = product.term
+    if term is not None:
+        term = replace(term, row=term.column, column=term.row)
+    swapped = replace(product, m=product.n, n=product.m, a=b, b=a, term=term)
     turned = tuple(replace(one, one=one.other, other=one.one) for one in reduced)
     return _sliding(product, rows, columns, reduced) or _sliding(swapped, columns, rows, turned)
 
@@ -249,8 +252,10 @@ def _sliding(
     has_taps = len(columns) == 2
     if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2), (3, 3)):
         return None
-    if has_taps and product.accumulate:
-        return None  # an image is written, and nothing added to it; derivatives by taps may be
+    if product.accumulate if has_taps else product.term is not None:
+        return (
+            None  # an image is written, or added to a term; derivatives by taps are written or added to what is there
+        )
     places, taps = (columns, reduced) if has_taps else (reduced, columns)
     in_image, of_tap = (_one, _other) if has_taps else (_other, _one)
     pairs = _pairs(places[-2:], taps, in_image, of_tap)

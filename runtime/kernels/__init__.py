@@ -43,12 +43,20 @@ from dlc.runtime.kernels.views import View, address, b1, f32, f32_at, f64, f64_a
 if TYPE_CHECKING:
     contract_f32: Any
     contract_f64: Any
+    contract_plus_f32: Any
+    contract_plus_f64: Any
     gemm_blas_f32: Any
     gemm_blas_f64: Any
+    gemm_blas_plus_f32: Any
+    gemm_blas_plus_f64: Any
     gemm_f32: Any
     gemm_f64: Any
+    gemm_plus_f32: Any
+    gemm_plus_f64: Any
     gemm_tile_f32: Any
     gemm_tile_f64: Any
+    gemm_tile_plus_f32: Any
+    gemm_tile_plus_f64: Any
     gesv_f32: Any
     gesv_f64: Any
     rows_if_faster: Any
@@ -56,6 +64,8 @@ if TYPE_CHECKING:
     transpose: Any
     winograd_f32: Any
     winograd_f64: Any
+    winograd_plus_f32: Any
+    winograd_plus_f64: Any
 
 __all__ = [
     "FLAGS",
@@ -112,12 +122,20 @@ __all__ = [
     "random_integer",
     "contract_f32",
     "contract_f64",
+    "contract_plus_f32",
+    "contract_plus_f64",
     "gemm_blas_f32",
     "gemm_blas_f64",
+    "gemm_blas_plus_f32",
+    "gemm_blas_plus_f64",
     "gemm_f32",
     "gemm_f64",
+    "gemm_plus_f32",
+    "gemm_plus_f64",
     "gemm_tile_f32",
     "gemm_tile_f64",
+    "gemm_tile_plus_f32",
+    "gemm_tile_plus_f64",
     "gesv_f32",
     "gesv_f64",
     "rows_if_faster",
@@ -125,6 +143,8 @@ __all__ = [
     "transpose",
     "winograd_f32",
     "winograd_f64",
+    "winograd_plus_f32",
+    "winograd_plus_f64",
     "Program",
     "set_num_threads",
     "get_num_threads",
@@ -137,12 +157,12 @@ def __getattr__(name: str) -> Any:
 
         globals()[name] = found = gemm_of(name)
         return found
-    if name in ("contract_f32", "contract_f64"):
+    if name.startswith("contract_") and name in __all__:
         from dlc.runtime.kernels.contract import contract_of
 
         globals()[name] = found = contract_of(name)
         return found
-    if name in ("winograd_f32", "winograd_f64"):
+    if name.startswith("winograd_") and name in __all__:
         from dlc.runtime.kernels.winograd import winograd_of
 
         globals()[name] = found = winograd_of(name)

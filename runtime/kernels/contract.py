@@ -1,7 +1,8 @@
 """Products over several indices at once, of operands that are read where they lie.
 
 C[rows, columns] (+)= sum over the reduced indices of A[rows, reduced] * B[columns, reduced], where rows, columns and
-reduced are each a list of indices with an extent and one stride in either of the two operands that have them. So a
+reduced are each a list of indices with an extent and one stride in either of the two operands that have them. A term D
+that is a number for each row, or for each column, may be added. So a
 convolution is a product without a copy of its windows: its rows are the maps, its columns the pixels, and the windows
 that overlap are strides that do.
 
@@ -13,6 +14,7 @@ where it is its rows that are neighbours. What plays A and what B is chosen by w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -25,6 +27,9 @@ from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_ru
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
 from dlc.runtime.kernels.table_tile import (
+    ADD,
+    ADD_NUMBERS,
+    ADD_VECTORS,
     copy_vectors,
     full_tile,
     load_table_tiles,
@@ -48,6 +53,7 @@ strip_memory = scratch(lambda shape: STRIP * shape.width, "Room for the results 
 turned_memory = scratch(lambda shape: shape.lanes**2, "Room for a square block of them.")
 digits = scratch(lambda shape: INDICES * WORD_BYTES // shape.bytes, "Room for the values of indices.")
 panel_memory = scratch(lambda shape: DEPTH * shape.width, "Room for a panel of B.")
+term_memory = scratch(lambda shape: shape.lanes, "Room for a vector of a term.")
 
 
 def contract_symbol(real: Any) -> str:
@@ -156,7 +162,9 @@ def scatter(rows, columns, strip, rows_of_strip, c, in_c, columns_of_c, accumula
 
 
 @part
-def column_of_tiles(rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, one):
+def column_of_tiles(
+    rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, one
+):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, from the first row to the last; by way of a strip where the
     columns are not `whole`: no neighbours in C, or fewer than a vector has numbers.
     """
@@ -169,7 +177,7 @@ def column_of_tiles(rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c
     strips = (rows + STRIP - 1) // STRIP
     length = rows if whole else ((rows + strips - 1) // strips + lanes(one) - 1) // lanes(one) * lanes(one)
     target = c + integers(columns_of_c)[0] if whole else strip
-    adds = accumulate if whole else 0
+    adds = 0 if not whole and accumulate == ADD else accumulate
     for first in range(0, rows, length):
         number = min(length, rows - first)
         tiles = (number + height(one) - 1) // height(one)
@@ -178,22 +186,36 @@ def column_of_tiles(rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c
         for t in range(tiles):
             tall = low + 1 if t < taller else low
             of_a, of_c = in_a + 8 * (first + i), in_c + 8 * i if whole else rows_of_strip + 8 * i
+            of_d = d + (first + i) * row_d
             if columns > lanes(one):
-                full_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, second, adds, one)
+                full_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, second, adds, of_d, row_d, one)
             else:
-                narrow_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, 0, adds, one)
+                narrow_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, 0, adds, of_d, row_d, one)
             i += tall
         if not whole:
-            scatter(number, columns, strip, rows_of_strip, c, in_c + 8 * first, columns_of_c, accumulate, one)
+            scatter(number, columns, strip, rows_of_strip, c, in_c + 8 * first, columns_of_c, accumulate == ADD, one)
 
 
 @part
-def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, one):
+def term_of(columns, d, room, one) -> int:
+    """Where whole vectors of a term for so many columns may be read."""
+    if columns >= lanes(one):
+        return d
+    x, y, zero = flat(d, one), flat(room, one), like(0.0, one)
+    for j in range(lanes(one)):
+        y[j] = x[j] if j < columns else zero
+    return room
+
+
+@part
+def blocked(
+    rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d, one
+):  # fmt: skip
     """The product with the roles as they are given."""
     compact()
     size = itemsize(one)
     m, n, k = extent(rows, row_count), extent(columns, column_count), extent(steps, step_count)
-    here, panel = digits(one), panel_memory(one)
+    here, panel, term = digits(one), panel_memory(one), term_memory(one)
     in_a, steps_a, in_b = row_table(one), step_table(one), column_table(one)
     in_c, steps_b, steps_of_panel = in_a + 8 * ROWS, steps_a + 8 * DEPTH, steps_a + 16 * DEPTH
     columns_of_c = in_b + 8 * width(one)
@@ -209,7 +231,7 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
     for chunk in range(chunks):
         first = chunk * k // chunks
         depth = (chunk + 1) * k // chunks - first
-        adds = 1 if chunk > 0 else accumulate
+        adds = ADD if chunk > 0 else accumulate
         offsets(first, depth, steps, step_count, of_a, of_b, size, here, steps_a, steps_b)
         for i in range(0, m, ROWS):
             many = min(ROWS, m - i)
@@ -224,15 +246,18 @@ def blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_
                 if not lies:
                     pack(wide, first, depth, b, in_b, steps_b, run_of_steps, panel, one)
                     operand, steps_of_operand = panel, steps_of_panel
+                of_d = d + size * i * row_d
+                if adds == ADD_VECTORS:
+                    of_d = term_of(wide, d + size * j, term, one)
                 column_of_tiles(
                     many, wide, whole, depth, a, in_a, steps_a, operand, steps_of_operand, c, in_c, columns_of_c, adds,
-                    one,
+                    of_d, size * row_d, one,
                 )  # fmt: skip
                 j += wide
 
 
 @part
-def clear(rows, row_count, columns, column_count, c, one):
+def clear(rows, row_count, columns, column_count, c, d, row_d, column_d, one):
     """What an empty sum gives."""
     compact()
     size, here, in_c = itemsize(one), digits(one), column_table(one)
@@ -242,17 +267,22 @@ def clear(rows, row_count, columns, column_count, c, one):
         first = c + x[0]
         for j in range(extent(columns, column_count)):
             offsets(j, 1, columns, column_count, 1, 2, size, here, in_c + 8, in_c)
-            flat(first + x[0], one)[0] = zero
+            target = flat(first + x[0], one)
+            target[0] = flat(d + size * (i * row_d + j * column_d), one)[0] if d != 0 else zero
 
 
-def contraction(rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, one):
-    """The C function behind `contract`: the three lists are addresses of (extent, stride, stride)."""
+def contraction(
+    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, one
+):  # fmt: skip
+    """The C function behind `contract`: the three lists are addresses of (extent, stride, stride). If there is no term,
+    `d` is 0, and so are its steps; otherwise one of these is 0, the other at most 1.
+    """
     compact()
     if extent(rows, row_count) <= 0 or extent(columns, column_count) <= 0:
         return
     if extent(steps, step_count) <= 0:
         if not accumulate:
-            clear(rows, row_count, columns, column_count, c, one)
+            clear(rows, row_count, columns, column_count, c, d, row_d, column_d, one)
         return
     as_given = cost(rows, row_count, columns, column_count, steps, step_count, 1, 2, one)
     swapped = cost(columns, column_count, rows, row_count, steps, step_count, 2, 1, one)
@@ -260,21 +290,28 @@ def contraction(rows, row_count, columns, column_count, steps, step_count, a, b,
     if swapped < as_given:
         rows, row_count, columns, column_count = columns, column_count, rows, row_count
         a, b, of_a, of_b = b, a, of_b, of_a
-    blocked(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, one)
+        row_d, column_d = column_d, row_d
+    if d != 0:
+        accumulate = ADD_VECTORS if column_d == 1 else ADD_NUMBERS
+    blocked(
+        rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d,
+        one,
+    )  # fmt: skip
 
 
 @cache
 def load_contract(real: Any) -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol."""
     load_table_tiles(real)
-    function = native(types.void(*[types.int64] * 10, real))(contraction)
+    function = native(types.void(*[types.int64] * 13, real))(contraction)
     llvm.add_symbol(contract_symbol(real), function.address)
     return function
 
 
 def contract_of(name: str) -> Any:
-    """`contract_f32` or `contract_f64` for use in kernels, with its C function ready."""
-    real = {"contract_f32": types.float32, "contract_f64": types.float64}[name]
+    """`contract_f32`, `contract_plus_f64` and so on, for use in kernels, with its C function ready."""
+    kind, _, real = name.rpartition("_")
+    real = {"f32": types.float32, "f64": types.float64}[real]
     load_contract(real)
 
     @intrinsic
@@ -291,18 +328,46 @@ def contract_of(name: str) -> Any:
         lists = tuple(types.UniTuple(types.UniTuple(types.int64, 3), len(each)) for each in lists)
 
         def codegen(context, builder, sig, args):
-            words = [address_of(builder, cgutils.unpack_tuple(builder, each)) for each in args[:3]]
+            described = described_in(builder, lists, args)
             operands = [builder.ptrtoint(operand, WORD) for operand in args[3:6]]
-            counts = [constant(len(each)) for each in lists]
-            described = [part for pair in zip(words, counts, strict=True) for part in pair]
             one = ir.Constant(context.get_value_type(real), 1.0)
             adds = builder.zext(args[6], WORD)
-            call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, adds, one])
+            no_term = [constant(0)] * 3
+            call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, adds, *no_term, one])
             return context.get_dummy_value()
 
         return types.void(*lists, pointer, pointer, pointer, types.boolean), codegen
 
-    return contract
+    @intrinsic
+    def contract_plus(typing_context, rows, columns, reduced, a, b, d, row_d, column_d, c):
+        """C[rows, columns] = D + sum over the reduced indices of A*B; D begins at `d` and has a number for each row
+        (`row_d` is 1), for each column (`column_d` is 1), or one number; the other arguments are those of `contract`.
+        """
+        pointer = types.CPointer(real)
+        lists = (rows, columns, reduced)
+        if not all(operand == pointer for operand in (a, b, c, d)) or not all(map(is_list_of_indices, lists)):
+            return None
+        lists = tuple(types.UniTuple(types.UniTuple(types.int64, 3), len(each)) for each in lists)
+
+        def codegen(context, builder, sig, args):
+            described = described_in(builder, lists, args)
+            a, b, d, row_d, column_d, c = args[3:]
+            operands = [builder.ptrtoint(operand, WORD) for operand in (a, b, c)]
+            term = [builder.ptrtoint(d, WORD), row_d, column_d]
+            one = ir.Constant(context.get_value_type(real), 1.0)
+            call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, constant(0), *term, one])
+            return context.get_dummy_value()
+
+        return types.void(*lists, pointer, pointer, pointer, types.int64, types.int64, pointer), codegen
+
+    return contract_plus if kind == "contract_plus" else contract
+
+
+def described_in(builder, lists: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """The addresses and lengths of the lists, which are given first."""
+    words = [address_of(builder, cgutils.unpack_tuple(builder, each)) for each, _ in zip(given, lists, strict=False)]
+    counts = [constant(len(each)) for each in lists]
+    return [part for pair in zip(words, counts, strict=True) for part in pair]
 
 
 def is_list_of_indices(given: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Matrix products of row-major operands: C = alpha * op(A).op(B) + beta * C.
+"""Matrix products of row-major operands: C = alpha * op(A).op(B) + beta * C, or + D, such as a number for each row.
 
 Compiled once per host for float32 and float64, cached, and called by symbol, so that a kernel that uses it compiles no
 code of it. Columns are taken in panels as wide as the register tile, k and the rows in blocks that stay in the caches.
@@ -20,9 +20,9 @@ from numba.core import cgutils
 
 from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
-from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, OUTER, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B
+from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, OUTER, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B, TILE
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
-from dlc.runtime.kernels.packing import add_part_of_row, pack_columns, pack_panels, pack_rows, pack_tiles
+from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import (
@@ -147,16 +147,20 @@ def outer(m, n, alpha, a, step_a, b, beta, c, ldc):
 
 
 @part
-def add_block(rows, columns, alpha, block, beta, c, ldc):
-    """c = beta*c + alpha*block, for a tile that sticks out"""
+def add_block(rows, columns, alpha, block, beta, d, row_d, column_d, c, ldc):
+    """c = beta*d + alpha*block, for a tile that sticks out"""
     compact()
-    size = itemsize(alpha)
+    source, target, term, zero = flat(block, alpha), flat(c, alpha), flat(d, alpha), like(0.0, alpha)
     for i in range(rows):
-        add_part_of_row(block + size * i * width(alpha), columns, alpha, beta, c + size * i * ldc)
+        for j in range(columns):
+            before = zero if beta == zero else beta * term[i * row_d + j * column_d]
+            target[i * ldc + j] = before + alpha * source[i * width(alpha) + j]
 
 
 @part
-def column_of_tiles(m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, b, row_b, beta, c, ldc):
+def column_of_tiles(
+    m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, b, row_b, beta, d, row_d, column_d, c, ldc
+):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, at most `most_rows`, from the first row to the last; those of
     A stand `tile_a` numbers apart if it is copied."""
     compact()
@@ -167,16 +171,23 @@ def column_of_tiles(m, columns, depth, alpha, most_rows, a, row_a, column_a, til
     i = 0
     for t in range(tiles):
         rows = low + 1 if t < taller else low
-        first_a, first_c = a + size * (t * tile_a if tile_a > 0 else i * row_a), c + size * i * ldc
+        first_a = a + size * (t * tile_a if tile_a > 0 else i * row_a)
+        first_c, first_d = c + size * i * ldc, d + size * i * row_d
         whole = columns == width(alpha) or columns == lanes(alpha)
         target, step = (first_c, ldc) if whole else (block, width(alpha))
         scale_new, scale_old = (alpha, beta) if whole else (one, zero)
         if columns > lanes(alpha):
-            full_tile(rows, first_a, row_a, column_a, b, row_b, depth, target, step, scale_new, scale_old)
+            full_tile(
+                rows, first_a, row_a, column_a, b, row_b, depth, target, step, first_d, row_d, column_d, scale_new,
+                scale_old,
+            )  # fmt: skip
         else:
-            narrow_tile(rows, first_a, row_a, column_a, b, row_b, depth, target, step, scale_new, scale_old)
+            narrow_tile(
+                rows, first_a, row_a, column_a, b, row_b, depth, target, step, first_d, row_d, column_d, scale_new,
+                scale_old,
+            )  # fmt: skip
         if not whole:
-            add_block(rows, columns, alpha, block, beta, first_c, ldc)
+            add_block(rows, columns, alpha, block, beta, first_d, row_d, column_d, first_c, ldc)
         i += rows
 
 
@@ -198,7 +209,9 @@ def fetch_rows(rows, columns, b, ldb, one):
 
 
 @part
-def block_of_tiles(m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, c, ldc):
+def block_of_tiles(
+    m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, d, row_d, column_d, c, ldc
+):  # fmt: skip
     """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time. Those that
     come next are fetched meanwhile, if they are copied or B is too large for the cache."""
     compact()
@@ -230,14 +243,15 @@ def block_of_tiles(m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb
                 pack_rows(depth, columns, first_b, ldb, operand, one)
             elif not together:
                 operand, row_b = first_b, ldb
-            first_c = c + size * j
+            first_c, first_d = c + size * j, d + size * j * column_d
             column_of_tiles(
-                m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, operand, row_b, beta, first_c, ldc
-            )
+                m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, operand, row_b, beta, first_d, row_d,
+                column_d, first_c, ldc,
+            )  # fmt: skip
 
 
 @part
-def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
+def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, d, row_d, column_d, c, ldc):
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     on_same_lines = size * max(row_a, column_a) % SAME_LINES == 0
@@ -251,6 +265,7 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
     for start in range(0, k, steps):
         depth = min(steps, k - start)
         kept = beta if start == 0 else one
+        term, row_of_term, column_of_term = (d, row_d, column_d) if start == 0 else (c, ldc, 1)
         first_b = b + size * (start if tb else start * ldb)
         for i in range(0, m, rows):
             first_a, first_c = a + size * (i * row_a + start * column_a), c + size * i * ldc
@@ -259,9 +274,10 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc):
                 pack_tiles(depth, here, first_a, column_a, copied, one)
                 first_a = copied
             step_a, tile_a = (stored_height(alpha), depth * stored_height(alpha)) if copies else (column_a, 0)
+            first_d = term + size * i * row_of_term
             block_of_tiles(
                 here, n, depth, alpha, most_rows, first_a, row_a, step_a, tile_a, tb, first_b, ldb, is_large, kept,
-                first_c, ldc,
+                first_d, row_of_term, column_of_term, first_c, ldc,
             )  # fmt: skip
 
 
@@ -302,7 +318,30 @@ def computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
         how_a, how_b = YES if ta else NO, YES if tb else NO
         blas_product(how_b, how_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc)  # transposed: BLAS stores columns
     else:
-        tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc)
+        tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc, 1, c, ldc)
+
+
+@part
+def put(m, n, d, row_d, column_d, c, ldc, one):
+    """c = d"""
+    wide()
+    x, y = flat(d, one), flat(c, one)
+    for i in range(m):
+        for j in range(n):
+            y[i * ldc + j] = x[i * row_d + j * column_d]
+
+
+@part
+def with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
+    """c = d + a.b: the tile adds d to sums in its registers, the others to what stands in c."""
+    compact()
+    if way == TILE:
+        row_a, column_a = (1, lda) if ta else (lda, 1)
+        tiled(m, n, k, one, a, row_a, column_a, tb, b, ldb, one, d, row_d, column_d, c, ldc)
+    elif way != NOTHING:
+        put(m, n, d, row_d, column_d, c, ldc, one)
+        if way != SCALE:
+            computed(way, ta, tb, m, n, k, one, a, lda, b, ldb, one, c, ldc)
 
 
 def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
@@ -326,7 +365,32 @@ def product_by_blas(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 
 
-PRODUCTS = {"gemm": product, "gemm_tile": product_by_tile, "gemm_blas": product_by_blas}
+def product_plus(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
+    """The C function behind `gemm_plus`."""
+    way = implementation(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc)
+    with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
+
+
+def product_plus_by_tile(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
+    """The C function behind `gemm_tile_plus`."""
+    way = tile_alone(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc)
+    with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
+
+
+def product_plus_by_blas(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
+    """The C function behind `gemm_blas_plus`."""
+    way = blas_alone(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc)
+    with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
+
+
+PRODUCTS = {
+    "gemm": product,
+    "gemm_tile": product_by_tile,
+    "gemm_blas": product_by_blas,
+    "gemm_plus": product_plus,
+    "gemm_tile_plus": product_plus_by_tile,
+    "gemm_blas_plus": product_plus_by_blas,
+}
 
 
 @cache
@@ -334,7 +398,8 @@ def load_gemm(real: Any, kind: str = "gemm") -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol; `kind` is one of PRODUCTS."""
     load_tiles(real)
     operand = [types.int64, types.int64]
-    signature = types.void(*[types.int64] * 5, real, *operand, *operand, real, *operand)
+    scaled = types.void(*[types.int64] * 5, real, *operand, *operand, real, *operand)
+    signature = types.void(*[types.int64] * 14, real) if kind.endswith("_plus") else scaled
     function = native(signature)(PRODUCTS[kind])
     llvm.add_symbol(gemm_symbol(real, kind), function.address)
     return function
@@ -367,4 +432,24 @@ def gemm_of(name: str) -> Any:
         size = types.int64
         return types.void(*[size] * 5, real, pointer, size, pointer, size, real, pointer, size), codegen
 
-    return gemm
+    @intrinsic
+    def gemm_plus(typing_context, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc):
+        """C = D + op(A).op(B), where the numbers of D stand `row_d` and `column_d` apart; `column_d` is 1, or 0 if all
+        columns are one. The rest is that of `gemm`; C does not overlap D either.
+        """
+        pointer = types.CPointer(real)
+        if not all(operand == pointer for operand in (a, b, c, d)):
+            return None
+
+        def codegen(context, builder, sig, args):
+            word = ir.IntType(64)
+            values = [builder.ptrtoint(v, word) if isinstance(v.type, ir.PointerType) else v for v in args]
+            one = ir.Constant(context.get_value_type(real), 1.0)
+            call(builder, gemm_symbol(real, kind), ir.VoidType(), [*values, one])
+            return context.get_dummy_value()
+
+        size = types.int64
+        operand = [pointer, size]
+        return types.void(*[size] * 5, *operand, *operand, *operand, size, *operand), codegen
+
+    return gemm_plus if kind.endswith("_plus") else gemm

@@ -6,6 +6,9 @@ at `b + steps_b[l]`, and row i of C at `c + rows_c[i]`. All offsets are bytes, s
 dilation cost what a plain matrix does. Numbers of A are spread one by one and need no alignment. The lines of C are
 fetched first and arrive while products are summed.
 
+What the sums are added to, if to anything, is what stands in C, or a term that is one number for each row or the same
+vectors for all rows, at `d + row*row_d`: ADD, ADD_NUMBERS and ADD_VECTORS tell.
+
 The second vector starts `second` behind the first. Two vectors that overlap are a tile of fewer columns: none is read
 or written beyond them, and what both hold is the same sum.
 """
@@ -27,12 +30,15 @@ from dlc.runtime.kernels.tile import (
     constant,
     expect,
     of_any_height,
+    splat,
     sums_of_products,
     tile_shape,
     transposed,
 )
 
 BYTES = ir.IntType(8).as_pointer()
+#: What sums are added to.
+ADD, ADD_NUMBERS, ADD_VECTORS = 1, 2, 3
 
 
 def entry(builder, table: Any, position: Any) -> Any:
@@ -42,9 +48,9 @@ def entry(builder, table: Any, position: Any) -> Any:
 
 def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int, arguments) -> None:
     """C[height, columns] (+)= A.B at the builder's position; C is not read unless it is to be added to."""
-    a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate = arguments
+    a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d = arguments
     vector = ir.VectorType(element, shape.lanes)
-    a, b, c = (builder.inttoptr(address, BYTES) for address in (a, b, c))
+    a, b, c, d = (builder.inttoptr(address, BYTES) for address in (a, b, c, d))
     rows_a, steps_a, steps_b, rows_c = (
         builder.inttoptr(table, WORD.as_pointer()) for table in (rows_a, steps_a, steps_b, rows_c)
     )
@@ -64,23 +70,45 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
     targets = [vectors_from(builder.gep(c, [entry(builder, rows_c, constant(i))])) for i in range(height)]
     expect(builder, [spot for spots in targets for spot in spots])
     sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
-    with builder.if_else(builder.icmp_signed("!=", accumulate, constant(0))) as (add, overwrite):
-        with add:
-            for totals, spots in zip(sums, targets, strict=True):
-                kept = [builder.load(spot, align=shape.bytes) for spot in spots]  # before any of them changes
-                for old, value, spot in zip(kept, totals, spots, strict=True):
-                    builder.store(builder.fadd(old, value, flags=("contract",)), spot, align=shape.bytes)
-        with overwrite:
-            for totals, spots in zip(sums, targets, strict=True):
-                for value, spot in zip(totals, spots, strict=True):
-                    builder.store(value, spot, align=shape.bytes)
+
+    def loaded(spots: list[Any]) -> list[Any]:
+        return [builder.load(spot, align=shape.bytes) for spot in spots]
+
+    def numbers_of(row: int) -> list[Any]:
+        spot = builder.bitcast(builder.gep(d, [builder.mul(row_d, constant(row))]), element.as_pointer())
+        return [splat(builder, builder.load(spot, align=shape.bytes), shape.lanes)] * vectors
+
+    def add(terms: Callable[[int], list[Any]]) -> None:
+        for row, (totals, spots) in enumerate(zip(sums, targets, strict=True)):
+            for term, value, spot in zip(terms(row), totals, spots, strict=True):  # all terms are read before
+                builder.store(builder.fadd(term, value, flags=("contract",)), spot, align=shape.bytes)
+
+    end = builder.append_basic_block("stored")
+    overwrite = builder.append_basic_block("overwrite")
+    switch = builder.switch(accumulate, overwrite)
+    for way, terms in (
+        (ADD, lambda row: loaded(targets[row])),
+        (ADD_NUMBERS, numbers_of),
+        (ADD_VECTORS, lambda row: loaded(vectors_from(d))),
+    ):
+        block = builder.append_basic_block("add")
+        switch.add_case(constant(way), block)
+        builder.position_at_end(block)
+        add(terms)
+        builder.branch(end)
+    builder.position_at_end(overwrite)
+    for totals, spots in zip(sums, targets, strict=True):
+        for value, spot in zip(totals, spots, strict=True):
+            builder.store(value, spot, align=shape.bytes)
+    builder.branch(end)
+    builder.position_at_end(end)
 
 
 def tile_product(vectors: int) -> Any:
-    """``tile(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like)``: k >= 1."""
+    """``tile(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d, like)``: k >= 1."""
 
     @intrinsic
-    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
+    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d, like):
         if not is_real(like):
             return None
         shape = tile_shape(like)
@@ -94,7 +122,7 @@ def tile_product(vectors: int) -> Any:
             )
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 11, like), codegen
+        return types.void(*[types.int64] * 13, like), codegen
 
     return tile
 
@@ -102,14 +130,14 @@ def tile_product(vectors: int) -> Any:
 _tile_1, _tile_2 = tile_product(1), tile_product(2)
 
 
-def one_vector(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
+def one_vector(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d, like):
     """A tile of one vector."""
-    _tile_1(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like)
+    _tile_1(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d, like)
 
 
-def two_vectors(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
+def two_vectors(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d, like):
     """A tile of two vectors."""
-    _tile_2(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like)
+    _tile_2(height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d, like)
 
 
 def tile_symbol(real: Any, vectors: int) -> str:
@@ -118,7 +146,7 @@ def tile_symbol(real: Any, vectors: int) -> str:
 
 def load_table_tiles(real: Any) -> None:
     """Compile the tiles for one type, or load them, and make them known by their symbols."""
-    signature = types.void(*[types.int64] * 11, real)
+    signature = types.void(*[types.int64] * 13, real)
     for vectors, function in ((1, one_vector), (2, two_vectors)):
         llvm.add_symbol(tile_symbol(real, vectors), native(signature)(function).address)
 
@@ -127,7 +155,7 @@ def tile_call(vectors: int) -> Any:
     """The tile of that many vectors, called by symbol."""
 
     @intrinsic
-    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, like):
+    def tile(typing_context, height, a, rows_a, steps_a, b, steps_b, k, c, rows_c, second, accumulate, d, row_d, like):
         if not is_real(like):
             return None
 
@@ -135,7 +163,7 @@ def tile_call(vectors: int) -> Any:
             call(builder, tile_symbol(like, vectors), ir.VoidType(), args)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 11, like), codegen
+        return types.void(*[types.int64] * 13, like), codegen
 
     return tile
 

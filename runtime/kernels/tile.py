@@ -179,12 +179,15 @@ def expect(builder, pointers: list[Any]) -> None:
 
 
 def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -> None:
-    """C[height, vectors*lanes] = beta*C + alpha * A.B at the builder's position; C is not read where beta is 0."""
-    a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta = arguments
+    """C[height, vectors*lanes] = beta*D + alpha * A.B at the builder's position; D is not read where beta is 0. The
+    numbers of a row of D lie side by side, or are one number if `column_d` is 0."""
+    a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta = arguments
     vector = ir.VectorType(alpha.type, shape.lanes)
-    a, b, c = (builder.inttoptr(address, alpha.type.as_pointer()) for address in (a, b, c))
-    rows = [builder.gep(a, [builder.mul(row_a, constant(i))]) for i in range(height)]
-    rows_of_c = [builder.gep(c, [builder.mul(row_c, constant(i))]) for i in range(height)]
+    a, b, c, d = (builder.inttoptr(address, alpha.type.as_pointer()) for address in (a, b, c, d))
+    rows, rows_of_c, rows_of_d = (
+        [builder.gep(first, [builder.mul(step, constant(i))]) for i in range(height)]
+        for first, step in ((a, row_a), (c, row_c), (d, row_d))
+    )
     spots = [vectors_from(builder, row, vector, vectors) for row in rows_of_c]
     expect(builder, [spot for row in spots for spot in row])
     results = sums_of_products(
@@ -200,22 +203,37 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
     wide_alpha, wide_beta = splat(builder, alpha, shape.lanes), splat(builder, beta, shape.lanes)
     scaled = [[builder.fmul(wide_alpha, result, flags=("contract",)) for result in row] for row in results]
     overwrites = builder.fcmp_ordered("==", beta, ir.Constant(beta.type, 0.0))
-    pairs = [(value, spot) for row in zip(scaled, spots, strict=True) for value, spot in zip(*row, strict=True)]
-    with builder.if_else(overwrites) as (overwrite, accumulate):
-        with overwrite:
-            for value, spot in pairs:
-                builder.store(value, spot, align=shape.bytes)
-        with accumulate:
-            for value, spot in pairs:
-                kept = builder.fmul(wide_beta, builder.load(spot, align=shape.bytes), flags=("contract",))
+
+    def add(terms: Callable[[Any], list[Any]]) -> None:
+        for row, values, places in zip(rows_of_d, scaled, spots, strict=True):
+            for term, value, spot in zip(terms(row), values, places, strict=True):
+                kept = builder.fmul(wide_beta, term, flags=("contract",))
                 builder.store(builder.fadd(kept, value, flags=("contract",)), spot, align=shape.bytes)
+
+    def side_by_side(row: Any) -> list[Any]:
+        return [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row, vector, vectors)]
+
+    def one_number(row: Any) -> list[Any]:
+        return [splat(builder, builder.load(row, align=shape.bytes), shape.lanes)] * vectors
+
+    with builder.if_else(overwrites) as (overwrite, otherwise):
+        with overwrite:
+            for values, places in zip(scaled, spots, strict=True):
+                for value, spot in zip(values, places, strict=True):
+                    builder.store(value, spot, align=shape.bytes)
+        with otherwise, builder.if_else(builder.icmp_signed("==", column_d, constant(0))) as (spread, read):
+            with spread:
+                add(one_number)
+            with read:
+                add(side_by_side)
 
 
 def tile_product(vectors: int) -> Any:
-    """``tile(height, a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta)``: k >= 1, height at most the shape's."""
+    """``tile(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta)``: k >= 1, height at
+    most the shape's."""
 
     @intrinsic
-    def tile(typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta):
+    def tile(typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
         if not is_real(alpha, beta):
             return None
         shape = tile_shape(alpha)
@@ -224,7 +242,7 @@ def tile_product(vectors: int) -> Any:
             of_any_height(builder, shape, args[0], lambda rows: tile_body(builder, shape, rows, vectors, args[1:]))
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 9, alpha, alpha), codegen
+        return types.void(*[types.int64] * 12, alpha, alpha), codegen
 
     return tile
 
@@ -356,14 +374,14 @@ def flat(typing_context, address, like):
 _tile_1, _tile_2 = tile_product(1), tile_product(2)
 
 
-def one_vector(height, a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta):
+def one_vector(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
     """A tile of one vector."""
-    _tile_1(height, a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta)
+    _tile_1(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta)
 
 
-def two_vectors(height, a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta):
+def two_vectors(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
     """A tile of two vectors."""
-    _tile_2(height, a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta)
+    _tile_2(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta)
 
 
 def tile_symbol(real: Any, vectors: int) -> str:
@@ -372,7 +390,7 @@ def tile_symbol(real: Any, vectors: int) -> str:
 
 def load_tiles(real: Any) -> None:
     """Compile the tiles for one type, or load them, and make them known by their symbols."""
-    signature = types.void(*[types.int64] * 9, real, real)
+    signature = types.void(*[types.int64] * 12, real, real)
     for vectors, function in ((1, one_vector), (2, two_vectors)):
         llvm.add_symbol(tile_symbol(real, vectors), native(signature)(function).address)
 
@@ -381,7 +399,7 @@ def tile_call(vectors: int) -> Any:
     """The tile of that many vectors, called by symbol."""
 
     @intrinsic
-    def tile(typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, alpha, beta):
+    def tile(typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
         if not is_real(alpha, beta):
             return None
 
@@ -389,7 +407,7 @@ def tile_call(vectors: int) -> Any:
             call(builder, tile_symbol(alpha, vectors), ir.VoidType(), args)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 9, alpha, alpha), codegen
+        return types.void(*[types.int64] * 12, alpha, alpha), codegen
 
     return tile
 

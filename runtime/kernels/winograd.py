@@ -19,6 +19,7 @@ asks `rows_if_faster` or `rows_of_tiles` for the rows of a block; if there are n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -28,8 +29,8 @@ from llvmlite import ir
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
 from dlc.runtime.kernels.contract import (
     WORD_BYTES,
-    address_of,
     contract_symbol,
+    described_in,
     integers,
     is_list_of_indices,
     load_contract,
@@ -78,7 +79,10 @@ def multiplied(typing_context, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):
 
 
 @intrinsic
-def contracted(typing_context, rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, one):
+def contracted(
+    typing_context, rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d,
+    one,
+):  # fmt: skip
     """The same, as it was written."""
     if not is_real(one):
         return None
@@ -87,7 +91,7 @@ def contracted(typing_context, rows, row_count, columns, column_count, steps, st
         call(builder, contract_symbol(sig.args[-1]), ir.VoidType(), args)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 10, one), codegen
+    return types.void(*[types.int64] * 13, one), codegen
 
 
 @part
@@ -158,8 +162,25 @@ def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, 
 
 
 @part
-def results_of(maps, height, width, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, rows, one):
-    """The results of some rows of tiles, by A'; their sum is added to the first number of the rows."""
+def add_term(count, d, step, row, one):
+    """row += d"""
+    x, y = flat(d, one), flat(row, one)
+    if step == 0:
+        number = x[0]
+        for i in range(count):
+            y[i] += number
+    else:
+        for i in range(count):
+            y[i] += x[i * step]
+
+
+@part
+def results_of(
+    maps, height, width, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, d, row_d, column_d,
+    rows, one,
+):  # fmt: skip
+    """The results of some rows of tiles, by A', and a term if `d` is not 0; the sum of the results without it is added
+    to the first number of the rows."""
     compact()
     size, tiles = itemsize(one), tile_rows * along
     step, apart, pairs = size * tiles, size * plane, width // 2
@@ -179,6 +200,9 @@ def results_of(maps, height, width, first, tile_rows, along, planes, plane, y, i
                 last = m0[pairs] + m1[pairs] + m2[pairs]
                 flat(written, one)[width - 1] = last
                 total[0] += last
+            if d != 0:
+                place = o * row_d + (2 * first + u) * width * column_d
+                add_term(width, d + size * place, column_d, written, one)
             if in_width != 1:
                 of_line, of_y = flat(line, one), flat(target, one)
                 for v in range(width):
@@ -215,7 +239,7 @@ def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, i
 
 
 @part
-def results(x, y, z, a, b, c, tile_rows, room, one) -> bool:
+def results(x, y, z, a, b, c, d, row_d, column_d, tile_rows, room, one) -> bool:
     """Whether the results are finite and written; lists as in `contract`."""
     compact()
     size, zero = itemsize(one), like(0.0, one)
@@ -242,7 +266,10 @@ def results(x, y, z, a, b, c, tile_rows, room, one) -> bool:
                 0, maps, tiles, channels, room + size * plane * of_taps, channels, image + size * plane * of_image,
                 tiles, zero, found + size * plane * of_results, tiles,
             )  # fmt: skip
-        results_of(maps, height, width, first, number, along, found, of_results, c, x[2], y[2], y[5], rows, one)
+        results_of(
+            maps, height, width, first, number, along, found, of_results, c, x[2], y[2], y[5], d, row_d, column_d, rows,
+            one,
+        )  # fmt: skip
     return finite(total[0])
 
 
@@ -302,7 +329,8 @@ def rows_if_faster(maps, channels, height, width) -> int:
 
 
 def product(
-    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, tile_rows, room, one
+    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, tile_rows, room,
+    one,
 ):  # fmt: skip
     """The C function behind `winograd`."""
     compact()
@@ -313,7 +341,7 @@ def product(
     if tile_rows == 0:
         done = False
     elif column_count == 2:
-        done = results(x, y, z, a, b, c, tile_rows, room, one)
+        done = results(x, y, z, a, b, c, d, row_d, column_d, tile_rows, room, one)
     elif batch and z[0] <= 0:
         done = False
     elif batch:
@@ -322,7 +350,9 @@ def product(
     else:
         done = derivatives(x, y, z, 1, 0, 0, a, b, c, accumulate, tile_rows, room, one)
     if not done:
-        contracted(rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, one)
+        contracted(
+            rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, one
+        )  # fmt: skip
 
 
 @cache
@@ -330,41 +360,62 @@ def load_winograd(real: Any) -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol."""
     load_gemm(real)
     load_contract(real)
-    function = native(types.void(*[types.int64] * 12, real))(product)
+    function = native(types.void(*[types.int64] * 15, real))(product)
     llvm.add_symbol(winograd_symbol(real), function.address)
     return function
 
 
 def winograd_of(name: str) -> Any:
-    """`winograd_f32` or `winograd_f64` for use in kernels, with its C function ready."""
-    real = {"winograd_f32": types.float32, "winograd_f64": types.float64}[name]
+    """`winograd_f32`, `winograd_plus_f64` and so on, for use in kernels, with its C function ready."""
+    kind, _, real = name.rpartition("_")
+    real = {"f32": types.float32, "f64": types.float64}[real]
     load_winograd(real)
+
+    def called(builder: Any, context: Any, lists: Any, args: Any, adds: Any, term: list[Any]) -> Any:
+        a, b, c, tile_rows, room = args
+        operands = [builder.ptrtoint(operand, WORD) for operand in (a, b, c)]
+        one = ir.Constant(context.get_value_type(real), 1.0)
+        given = [*lists, *operands, adds, *term, tile_rows, builder.ptrtoint(room, WORD), one]
+        call(builder, winograd_symbol(real), ir.VoidType(), given)
+        return context.get_dummy_value()
 
     @intrinsic
     def winograd(typing_context, rows, columns, reduced, a, b, c, accumulate, tile_rows, room):
         """What `contract` computes of the same arguments, `tile_rows` rows of tiles at a time."""
-        pointer = types.CPointer(real)
-        lists = (rows, columns, reduced)
-        if not all(operand == pointer for operand in (a, b, c, room)) or not all(map(is_list_of_indices, lists)):
+        lists = _lists((rows, columns, reduced), (a, b, c, room), real)
+        if lists is None:
             return None
-        lists = tuple(types.UniTuple(types.UniTuple(types.int64, 3), len(each)) for each in lists)
+        pointer = types.CPointer(real)
 
         def codegen(context, builder, sig, args):
-            words = [address_of(builder, part) for part in map(_unpacked(builder), args[:3])]
-            counts = [constant(len(each)) for each in lists]
-            described = [part for pair in zip(words, counts, strict=True) for part in pair]
-            operands = [builder.ptrtoint(operand, WORD) for operand in args[3:6]]
-            one = ir.Constant(context.get_value_type(real), 1.0)
-            adds, place = builder.zext(args[6], WORD), builder.ptrtoint(args[8], WORD)
-            call(builder, winograd_symbol(real), ir.VoidType(), [*described, *operands, adds, args[7], place, one])
-            return context.get_dummy_value()
+            described, no_term = described_in(builder, lists, args), [constant(0)] * 3
+            a, b, c, accumulate, *tiles = args[3:]
+            return called(builder, context, described, [a, b, c, *tiles], builder.zext(accumulate, WORD), no_term)
 
         return types.void(*lists, pointer, pointer, pointer, types.boolean, types.int64, pointer), codegen
 
-    return winograd
+    @intrinsic
+    def winograd_plus(typing_context, rows, columns, reduced, a, b, d, row_d, column_d, c, tile_rows, room):
+        """What `contract_plus` computes of the same arguments."""
+        lists = _lists((rows, columns, reduced), (a, b, c, d, room), real)
+        if lists is None:
+            return None
+        pointer = types.CPointer(real)
+
+        def codegen(context, builder, sig, args):
+            described = described_in(builder, lists, args)
+            a, b, d, row_d, column_d, *others = args[3:]
+            term = [builder.ptrtoint(d, WORD), row_d, column_d]
+            return called(builder, context, described, [a, b, *others], constant(0), term)
+
+        term = (pointer, types.int64, types.int64)
+        return types.void(*lists, pointer, pointer, *term, pointer, types.int64, pointer), codegen
+
+    return winograd_plus if kind == "winograd_plus" else winograd
 
 
-def _unpacked(builder: Any) -> Any:
-    from numba.core import cgutils
-
-    return lambda part: cgutils.unpack_tuple(builder, part)
+def _lists(lists: Sequence[Any], operands: Sequence[Any], real: Any) -> Sequence[Any] | None:
+    """The types of lists of indices, if they are such, and the operands addresses of these numbers."""
+    if not all(operand == types.CPointer(real) for operand in operands) or not all(map(is_list_of_indices, lists)):
+        return None
+    return tuple(types.UniTuple(types.UniTuple(types.int64, 3), len(each)) for each in lists)

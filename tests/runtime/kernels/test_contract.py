@@ -26,13 +26,18 @@ def places(indices: Indices, which: int) -> np.ndarray:
     return np.sum(steps, axis=0).ravel()
 
 
-def contract(real: str, rows: Indices, columns: Indices, reduced: Indices, a, b, c, accumulate: bool) -> None:
+def contract(real: str, rows: Indices, columns: Indices, reduced: Indices, a, b, c, accumulate: bool, *term) -> None:
+    """The product, perhaps with a term: the address of its numbers, and how far apart they are in rows and columns."""
     lists = [np.array(part, np.int64) for part in (rows, columns, reduced)]
     described = [word for part in lists for word in (part.ctypes.data, len(part))]
-    load_contract(TYPES[real]).ctypes(*described, a.ctypes.data, b.ctypes.data, c.ctypes.data, accumulate, 1.0)
+    operands = (a.ctypes.data, b.ctypes.data, c.ctypes.data)
+    load_contract(TYPES[real]).ctypes(*described, *operands, accumulate, *(term or (0, 0, 0)), 1.0)
 
 
-def check(rng, real: str, rows: Indices, columns: Indices, reduced: Indices, accumulate: bool = False) -> None:
+def check(
+    rng, real: str, rows: Indices, columns: Indices, reduced: Indices, accumulate: bool = False, term: str = ""
+) -> None:
+    """``term``: what is added has a number for each of the "rows", of the "columns", or "one"."""
     a, b, c = (
         rng.standard_normal(1 + max((places(one, i)[:, None] + places(other, j)[None, :]).max(initial=0), 0)).astype(
             real
@@ -46,9 +51,16 @@ def check(rng, real: str, rows: Indices, columns: Indices, reduced: Indices, acc
     expected[in_c] = a.astype(np.float64)[in_a] @ b.astype(np.float64)[in_b] + (expected[in_c] if accumulate else 0)
     if not accumulate:
         c[in_c] = np.nan
-    contract(real, rows, columns, reduced, a, b, c, accumulate)
+    d = rng.standard_normal({"rows": in_c.shape[0], "columns": in_c.shape[1]}.get(term, 1)).astype(real)
+    if term:
+        expected[in_c] += d[:, None] if term == "rows" else d
+    contract(real, rows, columns, reduced, a, b, c, accumulate, *_where(d, term))
     tolerance = 40 * np.finfo(real).eps * np.sqrt(prod(i[0] for i in reduced) + 1)
     assert np.max(np.abs(c - expected), initial=0.0) <= tolerance, (rows, columns, reduced)
+
+
+def _where(d: np.ndarray, term: str) -> tuple[int, ...]:
+    return (d.ctypes.data, int(term == "rows"), int(term == "columns")) if term else ()
 
 
 def convolution(c: int, h: int, w: int, o: int, p: int, stride: int = 1, dilation: int = 1):
@@ -143,6 +155,20 @@ def test_many_rows_and_columns(real: str) -> None:
 @pytest.mark.parametrize("real", TYPES)
 def test_rows_at_powers_of_two(real: str) -> None:
     check(np.random.default_rng(7), real, [(40, 1, 512)], [(40, 1, 1)], [(20, 40, 1024)])
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("term", ["rows", "columns", "one"])
+def test_a_term_is_added_once(real: str, term: str) -> None:
+    rng = np.random.default_rng(8)
+    for sizes in ((3, 9, 11, 5, 3), (4, 20, 21, 24, 3, 2), (66, 8, 30, 40, 3), (6, 7, 7, 64, 3), (2, 5, 6, 4, 3)):
+        forward, of_weights = convolution(*sizes)
+        check(rng, real, *forward, term=term)
+        check(rng, real, forward[1], forward[0], [(n, two, one) for n, one, two in forward[2]], term=term)
+        check(rng, real, *of_weights, term=term)
+    check(rng, real, [(ROWS + 9, 6, 40)], [(40, 1, 1)], [(6, 1, 40)], term=term)
+    check(rng, real, [(7, DEPTH + 5, 3)], [(3, 1, 1)], [(DEPTH + 5, 1, 3)], term=term)
+    check(rng, real, [(3, 0, 5)], [(5, 1, 1)], [(0, 1, 1)], term=term)
 
 
 @pytest.mark.parametrize("real", TYPES)

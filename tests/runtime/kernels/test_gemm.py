@@ -53,6 +53,34 @@ def check(
         assert np.isnan(between).all(), "wrote between the rows of c"
 
 
+@pytest.mark.parametrize("kind", ["gemm_plus", "gemm_tile_plus", "gemm_blas_plus"])
+@pytest.mark.parametrize("real", TYPES)
+def test_a_term_is_added_once(real: str, kind: str) -> None:
+    """Whatever computes the product: numbers of rows, of columns, one, or a matrix; and where nothing is summed."""
+    rng = np.random.default_rng(9)
+    depth = tile_shape(TYPES[real]).depth
+    small = ((1, 1, 1), (1, 9, 4), (9, 1, 4), (2, 7, 5), (40, 20, 1), (5, 4, 0), (0, 4, 3))
+    for m, n, k in (*small, (40, 40, 3), (64, 49, 64), (29, 83, 2 * depth + 3), (70, 600, 33)):
+        for tb in (False, True):
+            a, b, c = (
+                matrix(rng, m, k, real),
+                matrix(rng, *((n, k) if tb else (k, n)), real),
+                matrix(rng, m, n, real, 3),
+            )
+            for shape, steps in (((m, 1), (1, 0)), ((1, n), (0, 1)), ((1, 1), (0, 0)), ((m, n), (n, 1))):
+                d = matrix(rng, *shape, real)
+                c[:] = np.nan
+                load_gemm(TYPES[real], kind).ctypes(
+                    0, tb, m, n, k, a.ctypes.data, max(k, 1), b.ctypes.data, max(k, 1) if tb else n, d.ctypes.data,
+                    *steps, c.ctypes.data, n + 3, 1.0,
+                )  # fmt: skip
+                exact = d + a.astype(np.float64) @ (b.T if tb else b).astype(np.float64)
+                tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
+                assert np.max(np.abs(c - exact), initial=0.0) <= tolerance, (m, n, k, tb, steps)
+                assert c.base is not None
+                assert np.isnan(c.base[:, n:]).all(), "wrote between the rows of c"
+
+
 @pytest.mark.parametrize("real", TYPES)
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("tb", [False, True])

@@ -16,6 +16,8 @@ TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 #: Maps, channels, height and width of the results; the last ones have several blocks, of unequal numbers of rows.
 SIZES = [(1, 1, 1, 1), (3, 2, 2, 2), (2, 5, 3, 1), (4, 3, 1, 7), (17, 9, 7, 7), (5, 20, 8, 33), (6, 3, 26, 25)]
 Indices = Sequence[tuple[int, int, int]]
+Term = tuple[int, int, int]  # where it is, and how far its numbers are apart along rows and columns
+NO_TERM = (0, 0, 0)
 GUARD = 77.0
 
 
@@ -27,19 +29,33 @@ def listed(extents: Sequence[int], one: Sequence[int], other: Sequence[int]) -> 
     return list(zip(extents, one, other, strict=True))
 
 
-def call(load, real: str, lists: Sequence[Indices], operands: Sequence[np.ndarray], accumulate: bool, *more) -> None:
+def call(
+    load,
+    real: str,
+    lists: Sequence[Indices],
+    operands: Sequence[np.ndarray],
+    accumulate: bool,
+    *more: int,
+    term: Term = NO_TERM,
+) -> None:
     words = [np.array(part, np.int64) for part in lists]
     described = [word for part in words for word in (part.ctypes.data, len(part))]
-    load(TYPES[real]).ctypes(*described, *(each.ctypes.data for each in operands), accumulate, *more, 1.0)
+    load(TYPES[real]).ctypes(*described, *(each.ctypes.data for each in operands), accumulate, *term, *more, 1.0)
 
 
 def in_tiles(
-    real: str, lists, operands, accumulate: bool, geometry: tuple[int, int, int, int], rows: int | None = None
+    real: str,
+    lists,
+    operands,
+    accumulate: bool,
+    geometry: tuple[int, int, int, int],
+    rows: int | None = None,
+    term: Term = NO_TERM,
 ) -> None:
     """The product, which stays inside the room that the compiler asks for."""
     rows = block(*geometry[2:]) if rows is None else rows
     room = np.full(numbers(*geometry) + 32, GUARD, real)
-    call(load_winograd, real, lists, operands, accumulate, rows, room.ctypes.data + 16 * room.itemsize)
+    call(load_winograd, real, lists, operands, accumulate, rows, room.ctypes.data + 16 * room.itemsize, term=term)
     assert (room[:16] == GUARD).all() and (room[-16:] == GUARD).all()
 
 
@@ -86,6 +102,25 @@ def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], or
     np.testing.assert_allclose(k, before + found, 0, 4 * tolerance)
     in_tiles(real, of_taps(wanted, x, k), (wanted, x, k), False, sizes)
     np.testing.assert_allclose(k, found, 0, 4 * tolerance)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0)])
+@pytest.mark.parametrize("real", TYPES)
+def test_a_term_is_added_to_results(real: str, order: tuple[int, ...]) -> None:
+    for sizes in SIZES:
+        maps, channels, height, width = sizes
+        rng = np.random.default_rng(sum(sizes))
+        x, k = (
+            rng.standard_normal(shape).astype(real) for shape in ((channels, height + 2, width + 2), (*sizes[:2], 3, 3))
+        )
+        y = laid_out(rng, real, order, (maps, height, width))
+        plain = np.einsum("ocpq,pqchw->ohw", k, windows(x, height, width))
+        for shape, steps in (((maps, 1, 1), (1, 0)), ((height, width), (0, 1)), ((1,), (0, 0))):
+            d = rng.standard_normal(shape).astype(real)
+            for rows in (None, 0):
+                in_tiles(real, forward(k, x, y), (k, x, y), False, sizes, rows, (d.ctypes.data, *steps))
+                tolerance = 32 * float(np.finfo(real).eps) * (9 * channels * height * width) ** 0.5
+                np.testing.assert_allclose(y, plain + d, 0, tolerance)
 
 
 def test_rows_of_tiles_are_those_that_the_compiler_takes() -> None:
