@@ -22,6 +22,7 @@ from dlc.runtime.kernels import choice
 from dlc.runtime.kernels.blas import GEMM_SYMBOLS
 from dlc.runtime.kernels.choice import BLAS, DOTS, NOTHING, OUTER, ROWS, SCALE, SUMS_OF_A, SUMS_OF_B, TILE
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, wide
+from dlc.runtime.kernels.edges import add_block
 from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
@@ -144,17 +145,6 @@ def outer(m, n, alpha, a, step_a, b, beta, c, ldc):
         else:
             for j in range(n):
                 z[i * ldc + j] = beta * z[i * ldc + j] + p * y[j]
-
-
-@part
-def add_block(rows, columns, alpha, block, beta, d, row_d, column_d, c, ldc):
-    """c = beta*d + alpha*block, for a tile that sticks out"""
-    compact()
-    source, target, term, zero = flat(block, alpha), flat(c, alpha), flat(d, alpha), like(0.0, alpha)
-    for i in range(rows):
-        for j in range(columns):
-            before = zero if beta == zero else beta * term[i * row_d + j * column_d]
-            target[i * ldc + j] = before + alpha * source[i * width(alpha) + j]
 
 
 @part

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from llvmlite import ir
-from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import compact, intrinsic, types
+from dlc.runtime.kernels.edges import copy_part, masked_load
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import is_real
 from dlc.runtime.kernels.tile import (
-    VECTORS,
-    WORD,
-    TileShape,
     constant,
     copy_column,
     copy_row,
@@ -26,7 +20,6 @@ from dlc.runtime.kernels.tile import (
     stored_height,
     tile_shape,
     transposed,
-    vectors_from,
     width,
 )
 
@@ -88,79 +81,6 @@ def transpose_corner(typing_context, source, row_source, rows, columns, target, 
     return types.void(*[types.int64] * 6, like), codegen
 
 
-@intrinsic
-def copy_part_of_row(typing_context, source, columns, target, like):
-    """Copy so many numbers of the type of `like` to a row of a panel, which ends with zeros. Nothing else is read."""
-    if not is_real(like):
-        return None
-    shape = tile_shape(like)
-
-    def codegen(context, builder, sig, args):
-        source, columns, target, one = args
-        for spot, place, there in parts_of_row(builder, shape, one.type, source, target, columns):
-            builder.store(masked_load(builder, spot, there, shape.bytes), place, align=shape.bytes)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 3, like), codegen
-
-
-@intrinsic
-def add_part_of_row(typing_context, source, columns, alpha, beta, target):
-    """target = beta*target + alpha*source, for so many numbers of a row of a tile; where beta is 0, it is not read."""
-    if not is_real(alpha, beta):
-        return None
-    shape = tile_shape(alpha)
-
-    def codegen(context, builder, sig, args):
-        source, columns, alpha, beta, target = args
-        wide_alpha, wide_beta = splat(builder, alpha, shape.lanes), splat(builder, beta, shape.lanes)
-        adds = builder.fcmp_unordered("!=", wide_beta, ir.Constant(wide_beta.type, [0.0] * shape.lanes))
-        for spot, place, there in parts_of_row(builder, shape, alpha.type, source, target, columns):
-            number = builder.fmul(wide_alpha, builder.load(spot, align=shape.bytes), flags=("contract",))
-            before = masked_load(builder, place, builder.and_(there, adds), shape.bytes)
-            kept = builder.fmul(wide_beta, before, flags=("contract",))
-            total = builder.select(adds, builder.fadd(kept, number, flags=("contract",)), number)
-            masked_store(builder, total, place, there, shape.bytes)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 2, alpha, beta, types.int64), codegen
-
-
-def parts_of_row(
-    builder, shape: TileShape, element: Any, source: Any, target: Any, columns: Any
-) -> Iterator[tuple[Any, Any, Any]]:
-    """Of each vector of a row of a tile: where it is read and written, and which of its numbers are there."""
-    vector = ir.VectorType(element, shape.lanes)
-    pointers = (builder.inttoptr(address, element.as_pointer()) for address in (source, target))
-    spots, places = (vectors_from(builder, pointer, vector, VECTORS) for pointer in pointers)
-    for number, (spot, place) in enumerate(zip(spots, places, strict=True)):
-        first = number * shape.lanes
-        indices = ir.Constant(ir.VectorType(WORD, shape.lanes), list(range(first, first + shape.lanes)))
-        yield spot, place, builder.icmp_signed("<", indices, splat(builder, columns, shape.lanes))
-
-
-def masked_load(builder, pointer: Any, mask: Any, align: int) -> Any:
-    """The numbers of a vector where the mask is set, and zeros elsewhere; what is not set is not touched."""
-    vector = pointer.type.pointee
-    kind = ir.FunctionType(vector, [pointer.type, ir.IntType(32), mask.type, vector])
-    load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{masked_suffix(vector)}")
-    zeros = ir.Constant(vector, [0.0] * vector.count)
-    return builder.call(load, [pointer, ir.Constant(ir.IntType(32), align), mask, zeros])
-
-
-def masked_store(builder, value: Any, pointer: Any, mask: Any, align: int) -> None:
-    """Write the numbers of a vector where the mask is set; what is not set is not touched."""
-    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, ir.IntType(32), mask.type])
-    store = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{masked_suffix(value.type)}")
-    builder.call(store, [value, pointer, ir.Constant(ir.IntType(32), align), mask])
-
-
-def masked_suffix(vector: ir.VectorType) -> str:
-    """What LLVM calls masked functions of such vectors."""
-    kind = f"v{vector.count}{'f32' if isinstance(vector.element, ir.FloatType) else 'f64'}"
-    return f"{kind}.p0{kind}"
-
-
 @part
 def pack_rows(depth, columns, b, ldb, panel, one):
     """panel[l,j] = b[l,j], and 0 beyond the last column"""
@@ -171,7 +91,7 @@ def pack_rows(depth, columns, b, ldb, panel, one):
             copy_row(b + size * l * ldb, panel + size * l * width(one), one)
         return
     for l in range(depth):  # noqa: E741
-        copy_part_of_row(b + size * l * ldb, columns, panel + size * l * width(one), one)
+        copy_part(columns, b + size * l * ldb, panel + size * l * width(one), one)
 
 
 @part
