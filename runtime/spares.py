@@ -2,6 +2,8 @@
 
 Memory that is new to a process costs a page fault for every 4 KiB, which takes longer than filling it does.  Arrays of
 two calls are remembered, because a loop holds one result while it asks for the next, and no more than so many bytes.
+What is remembered is the memory: an array, and whatever part of it the caller made, is a view of it and holds it.  An
+array begins where a line of the cache does, for a vector that lies in two lines takes longer to write.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 Vector = np.ndarray[Any, Any]
 Kind = tuple[tuple[int, ...], np.dtype[Any]]
 
+ALIGNMENT = 64
 SMALLEST = 1 << 16
 """Bytes: a smaller array comes from memory that the process has already."""
 MOST = 1 << 26
@@ -24,38 +27,44 @@ CALLS = 2
 
 class Spares:
     def __init__(self) -> None:
-        self._arrays: list[Vector] = []
+        self._rooms: list[Vector] = []
 
     def empty(self, kinds: Iterable[Kind]) -> list[Vector]:
         """Arrays of these shapes and types; what they hold is undefined."""
         made = [self._one(*kind) for kind in kinds]
-        kept = [array for array in made if array.nbytes >= SMALLEST]
-        if sum(array.nbytes for array in kept) <= MOST:
-            self._arrays += kept
-            del self._arrays[: -CALLS * len(kept)]
+        rooms = [array.base for array in made if array.nbytes >= SMALLEST and array.base is not None]
+        if sum(array.nbytes for array in made if array.nbytes >= SMALLEST) <= MOST:
+            self._rooms += rooms
+            del self._rooms[: -CALLS * len(rooms)]
         return made
 
     def _one(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Vector:
-        if prod(shape) * dtype.itemsize < SMALLEST:
+        size = prod(shape) * dtype.itemsize
+        if size < SMALLEST:
             return np.empty(shape, dtype)
-        arrays = self._arrays
-        for _ in range(len(arrays)):
+        rooms = self._rooms
+        for _ in range(len(rooms)):
             try:
-                array = arrays.pop(0)
+                room = rooms.pop(0)
             except IndexError:  # another thread was quicker
                 break
-            if getrefcount(array) == _ALONE:
-                if array.shape == shape and array.dtype == dtype and array.flags.writeable:
-                    return array
-            arrays.append(array)
-        return np.empty(shape, dtype)
+            if getrefcount(room) == _ALONE:
+                if room.nbytes == size + ALIGNMENT:
+                    return _within(room, shape, dtype)
+            rooms.append(room)
+        return _within(np.empty(size + ALIGNMENT, np.uint8), shape, dtype)
+
+
+def _within(room: Vector, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Vector:
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + room.nbytes - ALIGNMENT].view(dtype).reshape(shape)
 
 
 def _alone() -> int:
-    """How many references there are to an array, taken from a list, that nobody else holds."""
-    arrays = [np.empty(0)]
-    array = arrays.pop(0)
-    return getrefcount(array)
+    """How many references there are to memory, taken from a list, that nobody else holds."""
+    rooms = [np.empty(0)]
+    room = rooms.pop(0)
+    return getrefcount(room)
 
 
 _ALONE = _alone()

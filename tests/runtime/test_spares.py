@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from dlc.runtime.spares import CALLS, MOST, SMALLEST, Spares
+from dlc.runtime.spares import ALIGNMENT, CALLS, MOST, SMALLEST, Spares
 
 SHAPE = (SMALLEST // 4, 2)
 KINDS = [(SHAPE, np.dtype(np.float32))]
@@ -26,10 +26,16 @@ def test_what_somebody_holds_is_not() -> None:
     spares = Spares()
     (held,) = spares.empty(KINDS)
     part = spares.empty(KINDS)[0][3:5]
-    assert part.base is not None
     others = [spares.empty(KINDS)[0] for _ in range(2 * CALLS)]
-    everywhere = [address(array) for array in (held, part.base, *others)]
+    everywhere = [address(held), address(part) - 3 * part.strides[0], *map(address, others)]
     assert len(set(everywhere)) == len(everywhere)
+
+
+def test_arrays_begin_where_a_line_of_the_cache_does() -> None:
+    spares = Spares()
+    held = [array for _ in range(4) for array in spares.empty([*KINDS, ((SMALLEST + 1,), np.dtype(np.int8))])]
+    assert all(address(array) % ALIGNMENT == 0 and array.flags.c_contiguous for array in held)
+    assert [array.shape for array in held] == 4 * [SHAPE, (SMALLEST + 1,)]
 
 
 def test_shape_and_type_are_those_asked_for() -> None:
@@ -50,10 +56,10 @@ def test_no_more_is_remembered_than_of_two_calls_or_so_many_bytes() -> None:
     spares = Spares()
     for _ in range(5):
         spares.empty([*KINDS, *KINDS, ((3,), np.dtype(np.float32))])
-    assert len(spares._arrays) <= 2 * CALLS
+    assert len(spares._rooms) <= 2 * CALLS
     spares = Spares()
     spares.empty([((MOST + 1,), np.dtype(np.int8))])
-    assert not spares._arrays
+    assert not spares._rooms
 
 
 def test_two_threads_never_get_one_array() -> None:
