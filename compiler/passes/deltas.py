@@ -6,7 +6,8 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel, then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as another one
+the small kernel, counted as often as its coefficient says, since so many times fewer values of the others are left,
+then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as another one
 grows counts as greatest, as the places of a window do; then one that grows with the axis that is asked about, and one
 that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel few.  Of two
 that nothing else tells apart, that which moves in steps goes: what is left of the other one are the elements between
@@ -239,6 +240,8 @@ def _solve(
     target = -(rest - digit) if takes_others else -rest
     extent, position = weight
     is_second = factor.value in (None, 1) if extent >= _LARGE else factor.value != 1
+    if extent < _LARGE:  # of what is left of the others, one in so many values takes part
+        extent = min(extent * (factor.value or 1), _LARGE - 1)
     rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:
         return _Solution(cond, index, target.expression(), Const(True), tuple(map(int, rank)))

@@ -190,6 +190,16 @@ def test_quotients_and_remainders(size: int, cond: Expr, expected: str) -> None:
     assert lines_after(y, LONG, values={"x": np.arange(12.0)}) == expected
 
 
+@pytest.mark.parametrize(("places", "taps", "left"), [(4, 4, "p"), (3, 4, "p"), (3, 7, "h")])
+def test_places_in_steps_leave_few_taps_of_each_class(places: int, taps: int, left: str) -> None:
+    """A transposed convolution of a small image: of the taps every second one takes part, of the places each might."""
+    x, k = given("x", places), given("k", taps)
+    u, h, p = index("u", 2 * places + taps - 2), index("h", places), index("p", taps)
+    y = whole("y", (u,), total(h, p, of=when(eq(u, add(mul(Const(2), h), p)), mul(at(x, h), at(k, p)))))
+    line = lines_after(y, x, k, values={"x": np.arange(1.0, places + 1), "k": np.arange(2.0, taps + 2)})
+    assert f"sum[{left}]" in line
+
+
 def test_of_ranges_that_are_not_known_that_of_a_kernel_is_kept() -> None:
     """A transposed convolution of stride 2: the sum over the few p, not over the many h."""
     x, k = given("x", "H"), given("k", "P", kind="parameter")
