@@ -10,8 +10,9 @@ less than a question for every element of every window. What stands around it le
 element, a factor 0, or a place (-1) that is never the one asked for.
 
 Where windows move by two elements, the copy has every second one side by side: ``x.bordered[a mod 2, a // 2]``.
-Parts of one tensor that read the same one read the same copy. Matrix products stay as they are: they copy windows, or
-read them through a table.
+Parts of one tensor that read the same one read the same copy. Matrix products copy windows, or read them through a
+table; only those that are parts of one tensor, as in the adjoint of a convolution that moves in steps, read a copy made
+here, where each would make one with a border of its own.
 """
 
 from __future__ import annotations
@@ -53,8 +54,26 @@ _NOWHERE = Const(-1)
 def run(graph: Graph) -> Graph:
     copies = _Copies(dict(graph.tensors), Simplifier(SCALAR_RULES), {}, {})
     circles = graph.recurrence_of
-    tensors = [tensor if name in circles else copies.reading(tensor) for name, tensor in graph.tensors.items()]
-    return graph.with_tensors(part for tensor in tensors for part in (*copies.made.get(tensor.id, ()), tensor))
+    tensors = {name: tensor if name in circles else copies.reading(tensor) for name, tensor in graph.tensors.items()}
+    for products in _products_of_parts(graph):
+        tensors.update(copies.sharing(products))
+    return graph.with_tensors(part for tensor in tensors.values() for part in (*copies.made.get(tensor.id, ()), tensor))
+
+
+def _products_of_parts(graph: Graph) -> Iterator[list[Tensor]]:
+    """The matrix products of which one tensor, and nothing else, has a part each."""
+    kept = {*graph.roots, *graph.recurrence_of}
+    made = [one for one in graph.of_kind("computed") if len(one.equations) == 1 and one.id not in kept]
+    readers: dict[str, set[str]] = {}
+    for tensor in graph.tensors.values():
+        for one in (one for e in tensor.equations for one in reads(e.value, *e.subscripts)):
+            readers.setdefault(one.tensor, set()).add(tensor.id)
+    found: dict[str, list[Tensor]] = {}
+    for tensor in made:
+        of = readers.get(tensor.id, set())
+        if len(of) == 1 and is_contraction(tensor.equations[0]):
+            found.setdefault(next(iter(of)), []).append(tensor)
+    yield from found.values()
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,10 @@ class _Copies:
 
     def reading(self, tensor: Tensor) -> Tensor:
         """The tensor as it reads copies with borders, where that spares it conditions."""
-        free = [self._without_border(equation) for equation in tensor.equations]
+        free = [
+            self._without_border(one) if is_window(one) and not is_contraction(one) else None
+            for one in tensor.equations
+        ]
         around: dict[str, Const] = {}
         for one in free:
             for name, value in (one.around if one is not None else {}).items():
@@ -100,10 +122,29 @@ class _Copies:
         )
         return replace(tensor, equations=equations)
 
+    def sharing(self, products: Sequence[Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Those of the products that would each make a copy of the same tensor, as they read one."""
+        readers: dict[str, list[tuple[Tensor, Expr]]] = {}
+        for product in products:
+            free = self._without_border(product.equations[0])
+            if free is not None and len(free.around) == 1:
+                readers.setdefault(next(iter(free.around)), []).append((product, free.value))
+        for name, group in readers.items():
+            around = number(0, group[0][1].type)
+            own = {self._border(name, [value], around, ()) for _, value in group}
+            border = self._border(name, [value for _, value in group], around, ())
+            if border is None or len(own) < 2:
+                continue
+            copy = self._copy(name, border, group[0][0])
+            for product, value in group:
+                (equation,) = product.equations
+                value = _from_copies(value, {name: copy}, {name: border})
+                yield product.id, replace(product, equations=(replace(equation, value=value),))
+
     def _without_border(self, equation: Equation) -> _Free | None:
         """The value without the conditions that keep its reads inside; None if there are none, or others."""
         value = equation.value
-        if not isinstance(value, Reduce) or not is_window(equation) or is_contraction(equation):
+        if not isinstance(value, Reduce):
             return None
         neutral = identity_of(value.op, value.body.type)
         cond, body = guard_of(value.body, neutral)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, total, when, within
+from lower.agreement import agree, drawn
 from passes.corpus import Model, through
 
 from dlc.compiler import pipeline, semantics
@@ -134,3 +135,21 @@ layer Windows(x[C,W]) -> y[C,V]:
     wanted = evaluate(slow["vjp"], arrays)
     np.testing.assert_array_equal(found["y"], wanted["y"])
     np.testing.assert_array_equal(found["d_x"], wanted[slow["vjp"].gradients[0].adjoint])
+
+
+def test_products_that_are_parts_of_one_tensor_read_one_copy() -> None:
+    """The adjoint of a convolution that moves in steps: a product for each class of its places, which each read other
+    elements from behind the border."""
+    text = """use nn.conv: Conv2d
+
+layer Convolved(x[N,C,H,W], k[O,C,P,Q], b[O]) -> y[N,O,U,V]:
+    y[n,O,U,V] = Conv2d(x[n,C,H,W]; k, b; stride=2, padding=1)
+"""
+    sizes = {"C": 4, "O": 5, "P": 3, "Q": 3, "H": 8, "W": 6}
+    plain = semantics.elaborate(parse(Source("windows.dl", text)), "Convolved", semantics.Loader(), sizes)
+    entries = {"vjp": pipeline.entries(plain, "*")["vjp"]}
+    made, program = entries["vjp"], pipeline.lowered(entries)
+    (copy,) = (tensor for name, tensor in made.tensors.items() if "bordered" in name)
+    assert tensor_lines(copy) == ["d_y.bordered[n,a,h,w] = [h <= 3 and w <= 2]*d_y[n,a,h,w]"]
+    assert not any(name.startswith("d_y.padded") for name in program.buffers)
+    agree(made, program, drawn(made, {"N": 2}), {"N": 2})
