@@ -177,8 +177,9 @@ class _Drafting:
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
         draft = replace(draft, over=level.over, when=when, products=products, called={label: found})
-        if found.shares_rows:
-            level.append(replace(draft, split=own.indices[0].size, is_finished=True), draft.computes)
+        if found.split is not None:
+            split = found.split
+            level.append(replace(draft, split=split.size, split_at=split, is_finished=True), draft.computes)
         else:
             level.place(draft)
 

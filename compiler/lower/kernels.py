@@ -56,13 +56,15 @@ class Draft:
     ``equations`` are those that it computes, with the packed copies that it reads instead of what they were made of: in
     a recurrence at one time, the rounds around it being ``over``; it is run in those in which ``when`` holds.
     ``formulas`` are the same equations as the graph has them.  A kernel that is finished stays alone and is split as it
-    was made.  One that is split twice has its two outermost loops shared out together, or shares of its samples.
+    was made, along ``split_at`` if it is a product.  One that is split twice has its two outermost loops shared out
+    together, or shares of its samples.
     ``beside`` are tensors that are read together with what it computes, a copy of what is at hand anyway.
     """
 
     equations: list[tuple[Tensor, Equation]]
     body: Body
     split: Expr | None = None
+    split_at: Index | None = None
     work: list[Polynomial] = field(default_factory=list)
     is_finished: bool = False
     formulas: list[tuple[Tensor, Equation]] = field(default_factory=list)
@@ -374,5 +376,5 @@ def split_axes(draft: Draft) -> Mapping[str, frozenset[int]]:
 def _split_index(draft: Draft, equation: Equation) -> Index | None:
     if draft.split is None or draft.is_split_twice or not equation.indices:
         return None
-    first = equation.indices[0]
+    first = draft.split_at or equation.indices[0]
     return first if equal(first.size, draft.split) and first not in free_indices(first.size) else None

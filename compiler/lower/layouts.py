@@ -131,6 +131,11 @@ class Packer:
         found._copied = {form: name for form, name in self._copied.items() if name in names}
         return found
 
+    @property
+    def is_in_rounds(self) -> bool:
+        """Whether the products are those of a recurrence."""
+        return bool(self._over)
+
     def is_steady(self, value: Expr) -> bool:
         """Whether the elements are the same in all rounds of a recurrence."""
         changes = any(read.tensor in self._members for read in reads(value))

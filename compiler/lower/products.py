@@ -57,6 +57,11 @@ class Plan:
         """
         return self.product.rows[0] is self.product.equation.indices[0]
 
+    @property
+    def split(self) -> Index | None:
+        """The index of the rows that shards share out, if they do."""
+        return self.product.rows[0] if self.shares_rows else None
+
 
 def plan(product: Contraction, packer: Packer, ways: Ways) -> Plan | Tabled | None:
     """Place both factors: where they lie if that is evenly, or through tables, or else packed; None if the result does

@@ -25,6 +25,8 @@ from dlc.compiler.lower.ranges import loops
 #: Rows and columns of a product that a loop over the first index of the result leaves, and how many times as many
 #: multiplications as the smallest one has.
 _MANY, _LARGE = 4, 16
+#: Rows or columns of one value of the first index for which the other factor is not read anew.
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,36 @@ class Tabled:
         return self.left, self.right
 
     @property
-    def shares_rows(self) -> bool:
-        """Whether shards share out the rows or the columns of one product."""
-        return self.product.equation.indices[0] not in self.looped
+    def split(self) -> Index | None:
+        """The index of rows or columns that shards share out, if it is one product: the first of the result, or of
+        maps and samples of few elements the maps, for a batch may be one sample."""
+        first = self.product.equation.indices[0]
+        if first in self.looped:
+            return None
+        own, other = (self.rows, self.columns) if first in self.rows else (self.columns, self.rows)
+        return other[0] if _are_few(own, first) else first
 
 
-def _groups(product: Contraction, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:
-    """The indices looped over, the rows and the columns; None if the products are too small for a call."""
+def _groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:
+    """The indices looped over, the rows and the columns; None if the products are too small for a call.  In the rounds
+    of a recurrence, samples stay apart: shards share those out from the first round to the last.
+    """
     rows, columns = product.left.own, product.right.own
     first, *others = product.equation.indices
     fewer = tuple(i for i in rows if i is not first), tuple(i for i in columns if i is not first)
-    if min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE * ways.loops_below:
+    is_enough = min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE * ways.loops_below
+    stay_apart = packer.is_in_rounds or ways.conv == "winograd"
+    if is_enough and (stay_apart or not any(_are_few(own, first) for own in (rows, columns))):
         rows, columns = fewer
     if min(map(volume, (rows, columns))) < 2 or _multiplications(product, rows, columns) < ways.smallest:
         return None
     return tuple(i for i in (first, *others) if i not in (*rows, *columns)), rows, columns
+
+
+def _are_few(own: tuple[Index, ...], first: Index) -> bool:
+    """Whether so few of the rows, or columns, have one value of the first index that the other factor, such as the
+    weights, would be read anew for too little: of images of few pixels."""
+    return len(own) > 1 and first in own and volume(tuple(index for index in own if index is not first)) < _FEW
 
 
 def _multiplications(product: Contraction, rows: tuple[Index, ...], columns: tuple[Index, ...]) -> int:
@@ -68,7 +85,7 @@ def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
     """The product through tables, with copies of what overlaps under a condition; None if that is not possible, or
     the products are too small for it.
     """
-    groups = _groups(product, ways)
+    groups = _groups(product, packer, ways)
     if groups is None:
         return None
     factors = (product.left.value, product.right.value)
@@ -86,7 +103,7 @@ def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
 def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:
     """Whether that takes no copies."""
     factors = (product.left.value, product.right.value)
-    return _groups(product, ways) is not None and all(packer.in_place(value) for value in factors)
+    return _groups(product, packer, ways) is not None and all(packer.in_place(value) for value in factors)
 
 
 def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
@@ -95,7 +112,7 @@ def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
     """
     product, result = found.product, found.product.result
     looped = found.looped
-    split = product.equation.indices[0] if found.shares_rows else None
+    split = found.split
     part = _length(START, STOP)
     rows = _merged(found.rows, (found.left, result), split, part)
     columns = _merged(found.columns, (found.right, result), split, part)

@@ -10,6 +10,7 @@ from lower.agreement import agree, drawn
 from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
+from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.expr import Const, Size
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, Steps, statements
@@ -115,3 +116,19 @@ def test_many_small_products_become_one() -> None:
     (product,) = (one for one in statements(body) if isinstance(one, Matmul))
     assert isinstance(product.c.row, Steps) and isinstance(product.c.column, Steps)
     agree(made, program, drawn(made, {"N": 3}), {"N": 3}, tolerance=1e-11)
+
+
+@pytest.mark.parametrize(("side", "split"), [(3, 32), (9, None)])
+def test_samples_of_few_pixels_are_columns_of_one_product(side: int, split: int | None) -> None:
+    """Weights are read once for all samples then, and shared out by their maps: there may be one sample."""
+    text = """layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,U,V]:
+    index U = |H| - |P| + 1, V = |W| - |Q| + 1
+    y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]
+"""
+    sizes = {"C": 32, "O": 32, "P": 2, "Q": 2, "H": side, "W": side}
+    made = pipeline.entries(graph_of(text, sizes=tuple(sizes.items())), wrt="x")["vjp"]
+    program = lower({"vjp": made})
+    products = [(k.split, s) for k in program.kernels.values() for s in statements(k.body) if isinstance(s, Matmul)]
+    assert {known(found) if found else None for found, one in products if one.c.buffer in ("y", "d_x")} == {split}
+    for shards in (1, 3):
+        agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
