@@ -8,7 +8,7 @@ What can be proved of it is in ``bounds.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -278,3 +278,14 @@ def size_symbols(node: Expr) -> tuple[str, ...]:
         elif isinstance(part, Index):
             names.update(dict.fromkeys(size_symbols(part.size)))
     return tuple(names)
+
+
+def shrinks(size: Expr, names: Collection[str]) -> bool:
+    """Whether a size is less where one of those named is greater: ``(|H| - |P|) // 2 + 1``."""
+    for monomial, factor in polynomial(size).terms:
+        for atom in monomial:
+            if factor < 0 and not set(size_symbols(atom)).isdisjoint(names):
+                return True
+            if factor > 0 and isinstance(atom, Op) and atom.name == "floordiv" and shrinks(atom.args[0], names):
+                return True
+    return False

@@ -7,9 +7,10 @@ its root too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Set
 from math import prod
 
-from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial, shrinks, size_symbols
 from dlc.compiler.ir.expr import Expr, Index, Reduce, Solve, free_indices, reads, walk
 from dlc.compiler.ir.graph import Equation, Graph
 from dlc.compiler.ir.products import guarded_product
@@ -67,12 +68,37 @@ _SHORTEST_ROW = 4
 _LONGEST_STEP = 4  # elements that a row may jump over: further apart, each lies in a cache line of its own
 
 
-def is_window(equation: Equation) -> bool:
-    """Whether the equation reduces few elements, which move along rows together with the last index on the left."""
+_USUAL_WINDOW = 3  # counts for an axis of one whose size is not known
+
+
+def window_sizes(facts: Iterable[Polynomial]) -> frozenset[str]:
+    """The sizes that count as few where they are not known, told from what is not negative: those that leave fewer
+    places the greater they are, as that of a kernel does in ``|H| - |P| + 1``.
+    """
+    sizes = [fact.expression() for fact in facts]
+    return frozenset(name for size in sizes for name in size_symbols(size) if shrinks(size, {name}))
+
+
+def made_of(windows: frozenset[str], formulas: Mapping[str, Expr]) -> frozenset[str]:
+    """Those sizes, and the names of such as are made of them alone."""
+    own = {name: size_symbols(formula) for name, formula in formulas.items()}
+    return windows | {name for name, symbols in own.items() if symbols and windows.issuperset(symbols)}
+
+
+def is_few(index: Index, windows: Set[str]) -> bool:
+    """Whether the size of the index is not known, and made of such sizes alone."""
+    symbols = size_symbols(index.size)
+    return bool(symbols) and windows.issuperset(symbols)
+
+
+def is_window(equation: Equation, windows: Set[str] = frozenset()) -> bool:
+    """Whether the equation reduces few elements, which move along rows together with the last index on the left; of
+    sizes that are not known, those of ``windows`` are taken for small.
+    """
     value = equation.value
     if not isinstance(value, Reduce) or not equation.indices or value.op in ("any", "all"):
         return False
-    number = prod(known(index.size) or 0 for index in value.indices)
+    number = prod(_USUAL_WINDOW if is_few(index, windows) else known(index.size) or 0 for index in value.indices)
     row = equation.indices[-1]
     extent = known(row.size)
     if not 1 < number <= _MOST_TERMS or (extent is not None and extent < _SHORTEST_ROW):

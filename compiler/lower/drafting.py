@@ -9,6 +9,7 @@ from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, reads, refresh
+from dlc.compiler.ir.forms import made_of, window_sizes
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.rewriting import rename_bound, replaced, substitute
@@ -91,6 +92,7 @@ class _Drafting:
             self.stored[name] = replace(self.stored[name], sizes=spread(graph.tensors[name].sizes))
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.facts, self.bounds = _facts(graph), bounds_of(graph)
+        self.windows = made_of(window_sizes(graph.facts), formulas)
         self.added: list[Tensor] = []
         self.beside = _beside_copies(graph)
         self.needed = needed(graph, self._reads_all, _times(self.orders.values()))
@@ -213,17 +215,17 @@ class _Drafting:
 
     def _in_pieces(self, level: Level, tensor: Tensor, equation: Equation) -> bool:
         """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""
-        for outer in outer_indices(equation):
+        for outer in outer_indices(equation, self.windows):
             for number in level.candidates(tensor, equation):
                 item = level.items[number]
                 if not isinstance(item, Draft) or not divides(item, outer):
                     continue
-                rows = rows_of(outer, equation) if equation.indices else touches(item.body)
+                rows = rows_of(outer, equation, self.windows) if equation.indices else touches(item.body)
                 if not rows & touches(item.body):
                     continue
                 packer = level.packer.among([name for name, home in level.home.items() if home == number])
                 bare = self._bordered(packer, tensor, equation)
-                found = pieces(tensor, bare, outer, self.names, self.fresh_id, self.facts)
+                found = pieces(tensor, bare, outer, self.names, self.fresh_id, self.facts, self.windows)
                 if found is not None and self._fuse_all(level, number, [*self._copies(level, packer), found.draft]):
                     self.added.extend(packer.tensors)
                     self._combine(level, tensor, found)
@@ -307,7 +309,7 @@ class _Drafting:
         when: tuple[Expr, ...],
     ) -> Draft:
         lengths = given(self.graph, equation.value)
-        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation), lengths)
+        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation), lengths, self.windows)
         if not equation.is_whole or is_written_out(equation):
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)

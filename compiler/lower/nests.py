@@ -5,7 +5,8 @@ A map becomes loops over its indices around one store; single elements with one 
 
 - *register*: loops over the free indices, an accumulator, loops over the reduced ones (row sums, dot products);
 - *row*: the innermost loop runs over the last free index, so that a whole row accumulates at once (column sums,
-  small windows): chosen where that index, not a reduced one, walks through memory one by one;
+  small windows): chosen where that index, not a reduced one, walks through memory one by one; and where the reduced one
+  is that of a kernel of open size, of which four elements at a time are then added to a row;
 - *taps*: few results that read the same elements have an accumulator each, see ``taps.py``;
 - *window*: few terms that lie side by side are written out, see ``windows.py``;
 - *omission*: ``prod[j : j != i] ..`` with ``i`` free, see ``omission.py``;
@@ -14,7 +15,7 @@ A map becomes loops over its indices around one store; single elements with one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from functools import partial
 
 from dlc.compiler.ir.affine import Polynomial, equal, guessed, known, polynomial
@@ -36,13 +37,24 @@ from dlc.compiler.ir.expr import (
     reads,
     refresh,
 )
+from dlc.compiler.ir.forms import is_few
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, statements
 from dlc.compiler.lower import omission, scatter, spikes, taps
 from dlc.compiler.lower.fusion import renamed
-from dlc.compiler.lower.ranges import apart, better, bounded_loops, combined, extreme, guarded, loops, under
+from dlc.compiler.lower.ranges import (
+    apart,
+    better,
+    bounded_loops,
+    combined,
+    extreme,
+    guarded,
+    in_groups,
+    loops,
+    under,
+)
 from dlc.compiler.lower.scatter import Facts
-from dlc.compiler.lower.windows import window
+from dlc.compiler.lower.windows import settled, window
 
 Names = Callable[[str], str]  # a fresh name for a local
 
@@ -57,9 +69,11 @@ def nest(
     facts: Facts,
     needed: Sequence[Polynomial] = (),
     given: Collection[Expr] = (),
+    windows: Set[str] = frozenset(),
 ) -> tuple[Statement, ...]:
     """The statements that compute one equation of ``tensor``, at least where the polynomials ``needed`` are not
-    negative; ``given`` are the reads that may stand in the bounds of loops.
+    negative; ``given`` are the reads that may stand in the bounds of loops, ``windows`` the open sizes that count as
+    small.
     """
     value = equation.value
     if not isinstance(value, Reduce):
@@ -76,11 +90,11 @@ def nest(
         return written_out
     if value.op in ("argmax", "argmin"):
         return _position(tensor, equation, value, names)
-    side_by_side = taps.nest(tensor, equation, value, names)
+    side_by_side = taps.nest(tensor, equation, value, names, windows)
     if side_by_side:
         return side_by_side
-    if _rows_are_contiguous(equation, value):
-        return _row_form(tensor, equation, value, given)
+    if _rows_are_contiguous(equation, value, windows):
+        return _row_form(tensor, equation, value, given, windows)
     return _register_form(tensor, equation, value, names, given)
 
 
@@ -176,11 +190,12 @@ def _bounds_last(value: Reduce, body: Expr, total: Expr, around: Sequence[Statem
     return body, Select(op("and", *open_), result, identity_of(value.op, value.body.type)) if open_ else result
 
 
-def _row_form(tensor: Tensor, equation: Equation, value: Reduce, given: Collection[Expr]) -> tuple[Statement, ...]:
+def _row_form(
+    tensor: Tensor, equation: Equation, value: Reduce, given: Collection[Expr], windows: Set[str]
+) -> tuple[Statement, ...]:
     *outer, last = equation.indices
     target = Read(tensor.id, equation.subscripts, value.type)
     first = loops((last,), (Store(tensor.id, equation.subscripts, identity_of(value.op, value.body.type)),))
-    again = refresh(last)
     conditions, body = guarded(value)
     before, conditions = apart(conditions, (last, *value.indices))
     around, left = bounded_loops(value.indices, [c for c in conditions if last not in free_indices(c)], given)
@@ -193,9 +208,18 @@ def _row_form(tensor: Tensor, equation: Equation, value: Reduce, given: Collecti
     neutral = identity_of(value.op, value.body.type)
     if left:
         body = Select(op("and", *left), body, neutral)
-    add = Store(tensor.id, equation.subscripts, combined(value.op, target, body))
-    rows = renamed(row((add,)), {last: again})
-    return loops(outer, (*first, *under(before, around(rows))))
+    *_, inner = value.indices
+
+    def rows(places: Sequence[Expr]) -> tuple[Statement, ...]:
+        found = target
+        for one in places:
+            found = combined(value.op, found, settled(body, {inner: one}) if one is not inner else body)
+        return renamed(row((Store(tensor.id, equation.subscripts, found),)), {last: refresh(last)})
+
+    if not conditions and is_few(inner, windows):
+        around, _ = bounded_loops(value.indices[:-1], (), given)
+        return loops(outer, (*first, *under(before, around(in_groups(inner, rows)))))
+    return loops(outer, (*first, *under(before, around(rows((inner,))))))
 
 
 def _position(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
@@ -229,8 +253,9 @@ def flat(indices: Sequence[Index]) -> Expr:
 # -- row form or register form ---------------------------------------------------------------------------------------
 
 
-def _rows_are_contiguous(equation: Equation, value: Reduce) -> bool:
-    """Whether the innermost loop should run over the last free index: fewer reads then jump through memory."""
+def _rows_are_contiguous(equation: Equation, value: Reduce, windows: Set[str]) -> bool:
+    """Whether the innermost loop should run over the last free index: fewer reads then jump through memory, or it is
+    longer."""
     if not equation.indices or not equation.is_slice or value.op in ("any", "all"):
         return False
     row, inner = equation.indices[-1], value.indices[-1]
@@ -242,6 +267,8 @@ def _rows_are_contiguous(equation: Equation, value: Reduce) -> bool:
     inner_jumps = sum(inner in free_indices(read) and not is_unit(read, inner) for read in found)
     if row_jumps == inner_jumps == 0 and extent is not None and extent <= _SMALL_EXTENT:
         return row_extent is None or row_extent > extent
+    if row_jumps == inner_jumps == 0 and is_few(inner, windows):
+        return not is_few(row, windows)
     return row_jumps < inner_jumps
 
 

@@ -11,11 +11,12 @@ shards and not on which thread runs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import equal, known
 from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Read, Reduce, free_indices, fresh, identity_of, reads
+from dlc.compiler.ir.forms import is_few
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import (
     SHARD,
@@ -54,9 +55,9 @@ class Pieces:
     scratch: tuple[Tensor, ...]
 
 
-def outer_indices(equation: Equation) -> Iterator[Index]:
+def outer_indices(equation: Equation, windows: Set[str] = frozenset()) -> Iterator[Index]:
     """The reduced indices that shards may divide among themselves: their rows lie one after the other in some tensor
-    that the equation reads, or it is a scalar and any will do.
+    that the equation reads, or it is a scalar and any will do; ``windows`` are open sizes that count as small.
     """
     value = equation.value
     if not isinstance(value, Reduce) or value.op in ("argmax", "argmin") or not equation.is_whole:
@@ -66,33 +67,40 @@ def outer_indices(equation: Equation) -> Iterator[Index]:
     for index in value.indices:
         if free_indices(index.size) or any(index in free_indices(other.size) for other in value.indices):
             continue
-        if not equation.indices or any(_leads(index, equation, read) for read in reads(value.body)):
+        if not equation.indices or any(_leads(index, equation, read, windows) for read in reads(value.body)):
             yield index
 
 
-def _leads(index: Index, equation: Equation, read: Read) -> bool:
+def _leads(index: Index, equation: Equation, read: Read, windows: Set[str]) -> bool:
     """Whether the read moves along with all free indices, on axes behind that of ``index``; a few places of a window
     may share an axis with what is summed.
     """
     if index not in read.subscripts:
         return False
     behind = read.subscripts[read.subscripts.index(index) + 1 :]
-    return all(free in behind or _is_of_window(free, behind) for free in equation.indices)
+    return all(free in behind or _is_of_window(free, behind, windows) for free in equation.indices)
 
 
-def _is_of_window(free: Index, subscripts: Sequence[Expr]) -> bool:
+def _is_of_window(free: Index, subscripts: Sequence[Expr], windows: Set[str]) -> bool:
     extent = known(free.size)
-    return extent is not None and extent <= _WINDOW and any(free in free_indices(one) for one in subscripts)
+    is_small = is_few(free, windows) if extent is None else extent <= _WINDOW
+    return is_small and any(free in free_indices(one) for one in subscripts)
 
 
-def rows_of(index: Index, equation: Equation) -> set[str]:
+def rows_of(index: Index, equation: Equation, windows: Set[str] = frozenset()) -> set[str]:
     """The tensors whose rows at ``index`` the equation reads."""
     assert isinstance(equation.value, Reduce)
-    return {read.tensor for read in reads(equation.value.body) if _leads(index, equation, read)}
+    return {read.tensor for read in reads(equation.value.body) if _leads(index, equation, read, windows)}
 
 
 def pieces(
-    tensor: Tensor, equation: Equation, outer: Index, names: Names, fresh_id: Callable[[str], str], facts: Facts
+    tensor: Tensor,
+    equation: Equation,
+    outer: Index,
+    names: Names,
+    fresh_id: Callable[[str], str],
+    facts: Facts,
+    windows: Set[str] = frozenset(),
 ) -> Pieces | None:
     """The reduction with its index ``outer`` divided among the shards; None if its rows are not computed one by one."""
     value = equation.value
@@ -115,7 +123,7 @@ def pieces(
         draft = _in_a_local(piece, lead, names, value.op, neutral, element)
     kept = False
     if rest:
-        loop, *others = nest(row, inner, names, facts)
+        loop, *others = nest(row, inner, names, facts, windows=windows)
         if others or not isinstance(loop, For):
             return None
         straight = _added_straight(loop.body, row.id, piece, lead, value.op) if equation.indices else ()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import conjuncts, guard_inside
-from dlc.compiler.ir.expr import TRUE, ZERO, Const, Expr, Index, Op, Reduce, free_indices, op, reads
+from dlc.compiler.ir.expr import TRUE, ZERO, Const, Expr, Index, Op, Reduce, free_indices, fresh, op, reads
 from dlc.compiler.ir.loops import For, If, Statement
 from dlc.compiler.ir.rewriting import substitute
 
+_TOGETHER = 4  # rounds: so many sums have a register each, and rests of all lengths are short to write
 _BEYOND = 1 << 50  # no size is so large
 _COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
 
@@ -45,6 +46,26 @@ def loops(indices: Sequence[Index], body: tuple[Statement, ...]) -> tuple[Statem
     for index in reversed(indices):
         body = (For(index, ZERO, index.size, body),)
     return body
+
+
+def in_groups(index: Index, rounds: Callable[[Sequence[Expr]], tuple[Statement, ...]]) -> tuple[Statement, ...]:
+    """The rounds of an index of open size, some at a time, and what is left together too; ``rounds`` are those of the
+    places given, with loops of their own.
+    """
+    group, size = Const(_TOGETHER), index.size
+    count = op("floordiv", size, group)
+    block = fresh(count, f"{index.hint}{_TOGETHER}")
+    many = For(block, ZERO, count, tuple(rounds(_places(op("mul", group, block), _TOGETHER))))
+    left = op("mod", size, group)
+    rests = [
+        If(op("eq", left, Const(number)), rounds(_places(op("mul", group, count), number)))
+        for number in range(1, _TOGETHER)
+    ]
+    return (many, *rests)
+
+
+def _places(first: Expr, number: int) -> list[Expr]:
+    return [integer(op("add", first, Const(place))) for place in range(number)]
 
 
 def under(conditions: Sequence[Expr], body: tuple[Statement, ...]) -> tuple[Statement, ...]:

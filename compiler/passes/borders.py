@@ -9,6 +9,8 @@ so that nothing is asked of an element in the middle, and a row of windows is co
 less than a question for every element of every window. What stands around it leaves the reduction as it is: its neutral
 element, a factor 0, or a place (-1) that is never the one asked for.
 
+A window may be of open size, if it is that of a kernel: one that leaves fewer places the greater it is.
+
 Where windows move by two elements, the copy has every second one side by side: ``x.bordered[a mod 2, a // 2]``.
 Parts of one tensor that read the same one read the same copy. Matrix products copy windows, or read them through a
 table; only those that are parts of one tensor, as in the adjoint of a convolution that moves in steps, read a copy made
@@ -40,7 +42,7 @@ from dlc.compiler.ir.expr import (
     op,
     reads,
 )
-from dlc.compiler.ir.forms import is_contraction, is_window
+from dlc.compiler.ir.forms import is_contraction, is_window, window_sizes
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
 from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.rewriting import substitute, transform
@@ -52,7 +54,7 @@ _NOWHERE = Const(-1)
 
 
 def run(graph: Graph) -> Graph:
-    copies = _Copies(dict(graph.tensors), Simplifier(SCALAR_RULES), {}, {})
+    copies = _Copies(dict(graph.tensors), window_sizes(graph.facts), Simplifier(SCALAR_RULES), {}, {})
     circles = graph.recurrence_of
     tensors = {name: tensor if name in circles else copies.reading(tensor) for name, tensor in graph.tensors.items()}
     for products in _products_of_parts(graph):
@@ -90,6 +92,7 @@ class _Copies:
     """The copies that are made; ``made`` has them by the first tensor that reads them."""
 
     tensors: dict[str, Tensor]
+    windows: frozenset[str]
     simplified: Simplifier
     known: dict[tuple[str, _Border], Tensor]
     made: dict[str, list[Tensor]]
@@ -97,7 +100,7 @@ class _Copies:
     def reading(self, tensor: Tensor) -> Tensor:
         """The tensor as it reads copies with borders, where that spares it conditions."""
         free = [
-            self._without_border(one) if is_window(one) and not is_contraction(one) else None
+            self._without_border(one) if is_window(one, self.windows) and not is_contraction(one) else None
             for one in tensor.equations
         ]
         around: dict[str, Const] = {}

@@ -21,10 +21,10 @@ asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial, size_symbols
+from dlc.compiler.ir.affine import Polynomial, known, polynomial, shrinks, size_symbols
 from dlc.compiler.ir.bounds import facts_of_all, implied, nonnegative, positive
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
 from dlc.compiler.ir.expr import (
@@ -148,7 +148,7 @@ class _Solver:
         mine = set(size_symbols(index.size))
         others = {name for one in free if one in bound and one is not index for name in size_symbols(one.size)}
         asked = {name for one in free if one not in bound for name in size_symbols(one.size)}
-        if _shrinks(index.size, others):
+        if shrinks(index.size, others):
             return _LARGE + 4
         return (_LARGE if mine & self.sizes_of_inputs else _SMALL) + 2 * bool(mine & asked)
 
@@ -248,17 +248,6 @@ def _solve(
     over, under = target.expression(), factor.expression()
     remainder = op("eq", digit.expression() if takes_others else Const(0), op("mod", over, under))
     return _Solution(cond, index, op("floordiv", over, under), remainder, tuple(map(int, rank)))
-
-
-def _shrinks(size: Expr, names: Collection[str]) -> bool:
-    """Whether a size is less where one of those named is greater: ``(|H| - |P|) // 2 + 1``."""
-    for monomial, factor in polynomial(size).terms:
-        for atom in monomial:
-            if factor < 0 and not set(size_symbols(atom)).isdisjoint(names):
-                return True
-            if factor > 0 and isinstance(atom, Op) and atom.name == "floordiv" and _shrinks(atom.args[0], names):
-                return True
-    return False
 
 
 def _values_of(cond: Expr, name: str) -> Iterator[tuple[Op, Polynomial]]:
