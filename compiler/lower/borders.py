@@ -123,12 +123,24 @@ def _comparison(node: Op, axes: Mapping[Expr, _Axis], over: frozenset[Index]) ->
     left, right = map(polynomial, node.args)
     difference = right - left
     for subscript, axis in axes.items():
-        for sign in (1, -1):
-            rest = difference - polynomial(subscript) * sign
+        place = polynomial(subscript)
+        for times in _multiples(difference, place):
+            rest = difference - place * times
             if not any(index not in over for atom in rest.atoms for index in free_indices(atom)):
-                end = (-(axis.low + rest * sign)).expression()
-                return op(node.name, *((end, axis.index) if sign > 0 else (axis.index, end)))
+                end = (-(axis.low * times + rest)).expression()
+                own = (polynomial(axis.index) * abs(times)).expression()
+                return op(node.name, *((end, own) if times > 0 else (own, (-polynomial(end)).expression())))
     return node
+
+
+def _multiples(difference: Polynomial, place: Polynomial) -> Iterator[int]:
+    """How many times the place may stand in the difference, as each of its indices says."""
+    for index in free_indices(place.expression()):
+        whole, one = difference.split(index), place.split(index)
+        if whole is not None and one is not None and one[0].terms:
+            times, rest = whole[0].divide(one[0])
+            if not rest.terms and times.value:
+                yield times.value
 
 
 def guarded_factors(

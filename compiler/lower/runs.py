@@ -83,10 +83,10 @@ def _joined(outer: For, buffers: Mapping[str, Buffer]) -> For | None:
 
 
 def _pays(inner: For) -> bool:
-    """Whether rows are short, or each adds to what lives longer than a row."""
+    """Whether rows may be short, or each adds to what lives longer than a row."""
     own = {one.name for one in statements(inner.body) if isinstance(one, Var)}
     adds = any(isinstance(one, Update) and one.name not in own for one in statements(inner.body))
-    return adds or (known(inner.stop) or _LONG) < _LONG
+    return adds or (known(inner.stop) or 0) < _LONG
 
 
 def _last_extent(buffer: Buffer, subscripts: tuple[Expr, ...]) -> Polynomial:

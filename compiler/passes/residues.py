@@ -11,8 +11,9 @@ that move in steps (pooling, convolutions with a stride) are of this kind, and w
 The classes of all axes together are the parts of a tensor. One that is a matrix product is a tensor of its own, which
 the part copies: only so do its rows lie evenly in memory.
 
-Where an axis of a matrix product is read through its quotient and its remainder by one number that divides its extent,
-as in the adjoint of a convolution in groups, it is taken in blocks of so many: ``d[4*g+e]`` for all ``g`` and ``e``.
+Where an axis of a matrix product is read through its quotient and its remainder by one number or size that divides its
+extent, as in the adjoint of a convolution in groups, it is taken in blocks of so many: ``d[4*g+e]`` for all ``g`` and
+``e``.
 What lies behind the last whole block, or behind the end up to which a condition holds, is a part of its own.
 
 An index that stands together with another one in a quotient or a remainder is taken by classes too; of the classes of a
@@ -128,13 +129,14 @@ def _in_blocks(equation: Equation) -> Equation:
         if index in decided:  # classes leave out what is zero
             continue
         atoms = [atom for atom in _quotients(equation.value) if index in free_indices(atom)]
-        numbers = {known(atom.args[1]) if atom.args[0] is index else None for atom in atoms}
-        number, extent = numbers.pop() if len(numbers) == 1 else None, polynomial(index.size)
-        if number is None or number < 2 or extent.content % number != 0 or len({a.name for a in atoms}) < 2:
+        numbers = {atom.args[1] if atom.args[0] is index else None for atom in atoms}
+        by = numbers.pop() if len(numbers) == 1 else None
+        if by is None or free_indices(by) or reads(by) or len({atom.name for atom in atoms}) < 2:
             continue
-        by = Const(number)
-        blocks = integer(op("floordiv", index.size, by))
-        block, place = fresh(blocks, index.hint), fresh(by, index.hint)
+        blocks, rest = polynomial(index.size).divide(polynomial(by))
+        if rest.terms or known(by) == 1:
+            continue
+        block, place = fresh(blocks.expression(), index.hint), fresh(by, index.hint)
         joined = polynomial(op("add", op("mul", by, block), place)).expression()
         changes: dict[Expr, Expr] = {op("floordiv", index, by): block, op("mod", index, by): place, index: joined}
         at = found.indices.index(index)

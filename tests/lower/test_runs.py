@@ -72,6 +72,12 @@ def test_short_rows_of_a_map_are_one_run() -> None:
     np.testing.assert_array_equal(found["y"], values["x"] + 1)
 
 
+def test_rows_of_open_length_of_a_map_are_one_run() -> None:
+    n, c, h, w = axes()
+    x = given("x", *SIZES)
+    assert loops_in(lowered(x, whole("y", (n, c, h, w), add(at(x, n, c, h, w), Const(1.0))))) == ["nchw"]
+
+
 def test_parts_of_rows_are_no_run() -> None:
     n, c, h, v = index("n", "N"), index("c", "C"), index("h", "H"), index("v", 4)
     x = given("x", "N", "C", "H", 5)
