@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[str, str | None]] = {
     "erf": ("erf", None),
     "floor": ("floor", None),
     "ceil": ("ceil", None),
+    "int": ("integer", None),
     "log1p": ("log1p", None),
     "expm1": ("expm1", None),
     "relu": ("relu", None),

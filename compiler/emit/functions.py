@@ -28,7 +28,7 @@ _CALLS = {
     "cos": "np.cos", "tan": "np.tan", "sinh": "np.sinh", "cosh": "np.cosh", "tanh": "np.tanh",
     "sigmoid": f"{SCIPY}.expit", "erf": f"{SCIPY}.erf", "floor": "np.floor", "ceil": "np.ceil", "log1p": "np.log1p",
     "expm1": "np.expm1", "lt": "np.less", "le": "np.less_equal", "eq": "np.equal", "ne": "np.not_equal",
-    "not": "np.logical_not", "real": "np.float64",
+    "not": "np.logical_not", "real": "np.float64", "int": "np.int64",
 }  # fmt: skip
 #: Operators of two or more arguments that are calls of two.
 _PAIRS = {"and": "np.logical_and", "or": "np.logical_or"}

@@ -37,7 +37,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor", "gemm_blas_f32", "gemm_blas_f64",
         "gemm_blas_plus_f32", "gemm_blas_plus_f64", "gemm_f32", "gemm_f64", "gemm_plus_f32", "gemm_plus_f64",
         "gemm_tile_f32", "gemm_tile_f64", "gemm_tile_plus_f32", "gemm_tile_plus_f64", "gesv_f32", "gesv_f64", "i32",
-        "i64", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power", "quotient", "random_integer",
+        "i64", "integer", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power", "quotient", "random_integer",
         "random_normal_f32", "random_normal_f64", "random_uniform_f32", "random_uniform_f64", "region", "relu",
         "rounded", "rows_if_faster", "rows_of_tiles", "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt",
         "tan", "tanh", "transpose", "wide", "winograd_f32", "winograd_f64", "winograd_plus_f32", "winograd_plus_f64",

@@ -97,6 +97,7 @@ RULES: dict[str, Row | None] = {
     "isqrt": None,
     "pow": _power,
     "real": None,
+    "int": None,
     "exp": lambda g, y, x: (mul(g, y),),  # y
     "log": lambda g, y, x: (div(g, x),),  # 1/x
     "sqrt": lambda g, y, x: (div(g, mul(_TWO, y)),),  # 1/(2y)

@@ -42,6 +42,7 @@ _FOLDED: dict[str, Callable[..., Any]] = {
     "isqrt": math.isqrt,
     "pow": lambda x, y: x**y,
     "real": float,
+    "int": lambda x: int(min(max(x, -(2.0**62)), 2.0**62)),
     "exp": math.exp,
     "log": math.log,
     "sqrt": math.sqrt,

@@ -72,6 +72,7 @@ _VALUES: dict[str, Callable[..., Array]] = {
     "isqrt": lambda x: np.sqrt(x).astype(np.int64),
     "pow": _power,
     "real": lambda x: x.astype(np.float64),
+    "int": lambda x: np.where(x < 2.0**62, np.maximum(x, -(2.0**62)), 2.0**62).astype(np.int64),
     "exp": np.exp,
     "log": np.log,
     "sqrt": np.sqrt,

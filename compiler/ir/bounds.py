@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import gcd
+from typing import Any
 
 from dlc.compiler.ir.affine import Monomial, Polynomial, order_key, polynomial
 from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Select, Size, op
@@ -62,8 +63,8 @@ def _proved(goal: Polynomial, facts: tuple[Polynomial, ...]) -> bool:
     rows = [dict(row.terms) for row in (negated, *_hypotheses(negated, facts))]
     if _infeasible(rows):
         return True
-    groups = [dict(row.terms) for row in (*_about_groups(goal), *_about_factors(goal, facts))]
-    return bool(groups) and _infeasible([*rows, *groups])
+    more = (*_about_groups(goal), *_about_factors(goal, facts), *_about_divided((negated, *facts)))
+    return bool(more) and _infeasible([*rows, *(dict(row.terms) for row in more)])
 
 
 def _hypotheses(goal: Polynomial, facts: tuple[Polynomial, ...]) -> list[Polynomial]:
@@ -94,6 +95,21 @@ def _about_remainders(atoms: Collection[Expr]) -> Iterator[Polynomial]:
             quotient = Polynomial((((Op("floordiv", atom.args),), 1),))
             rest = left - quotient * right - Polynomial((((atom,), 1),))
             yield from (rest, -rest)
+
+
+def _about_divided(rows: Iterable[Polynomial]) -> Iterator[Polynomial]:
+    """What a remainder by a number says of what is divided, of whose quotient nothing is said: where d mod 2 is 1, d is
+    at least 1, and d + 1 is less than any even number that is more than d if it is 0.
+    """
+    atoms = dict.fromkeys(atom for row in rows for atom in row.atoms)
+    for atom in atoms:
+        if not (isinstance(atom, Op) and atom.name == "mod") or Op("floordiv", atom.args) in atoms:
+            continue
+        left, right = map(polynomial, atom.args)
+        if (right.value or 0) > 0:
+            quotient = Op("floordiv", atom.args)
+            rest = left - Polynomial((((quotient,), 1),)) * right - Polynomial((((atom,), 1),))
+            yield from (rest, -rest, *_about_atom(quotient), *(row for one in left.atoms for row in _about_atom(one)))
 
 
 def _about(monomial: Monomial) -> list[Polynomial]:
@@ -208,16 +224,24 @@ def _infeasible(rows: list[_Row]) -> bool:
 
 
 def _cheapest(rows: list[_Row]) -> Monomial | None:
-    """The monomial whose elimination adds the fewest rows."""
+    """The monomial whose elimination loses nothing that integers allow, if there is one, and adds the fewest rows."""
     counts: dict[Monomial, tuple[int, int]] = {}
+    larger: dict[Monomial, set[bool]] = {}  # the signs with which it stands several times
     for row in rows:
         for monomial, factor in row.items():
             if monomial:
                 up, down = counts.get(monomial, (0, 0))
                 counts[monomial] = (up + (factor > 0), down + (factor < 0))
+                if abs(factor) > 1:
+                    larger.setdefault(monomial, set()).add(factor > 0)
     if not counts:
         return None
-    return min(counts, key=lambda m: (counts[m][0] * counts[m][1], len(m), [order_key(atom) for atom in m]))
+
+    def cost(monomial: Monomial) -> tuple[Any, ...]:
+        up, down = counts[monomial]
+        return len(larger.get(monomial, ())) > 1, up * down, len(monomial), [order_key(atom) for atom in monomial]
+
+    return min(counts, key=cost)
 
 
 def _combine(low: _Row, high: _Row, variable: Monomial) -> _Row:

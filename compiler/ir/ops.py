@@ -5,8 +5,9 @@ one element takes (``costs.py``; 0 for what finds a place, decides or only passe
 computes (``arithmetic.py``), its derivative (``grad/rules.py``) and its spelling in generated code (``emit``) are
 tables over the same names; a test checks that each of them has every row.
 
-Types are ``real``, ``int`` and ``bool``.  Nothing is converted silently: an integer enters real arithmetic through
-``real``.  ``same`` in a row means: all arguments have one numeric type, and so has the result.
+Types are ``real``, ``int`` and ``bool``. Nothing is converted silently: an integer enters real arithmetic through
+``real``, and a whole number counts as one through ``int``. ``same`` in a row means: all arguments have one numeric
+type, and so has the result.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ _ROWS = (
     ("isqrt", 1, "int", "int", 0),  # of what is not negative: the root, rounded down
     ("pow", 2, "any", "same", 40),  # result has the type of the base; an int base takes an int exponent >= 0
     ("real", 1, "any", "real", 0),  # an integer, or a truth value as 0 or 1, as a real number
+    ("int", 1, "real", "int", 1),  # a whole number as an integer, 2^62 in magnitude at most; nan is as great
     # real functions
     ("exp", 1, "real", "real", 16),
     ("log", 1, "real", "real", 20),

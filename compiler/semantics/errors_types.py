@@ -11,6 +11,7 @@ from dlc.compiler.semantics.errors_sizes import SizeDiagnostic
 from dlc.compiler.source import Span
 
 _NAMES = {"real": "a real number", "int": "an integer", "bool": "a truth value"}
+_PLACES = ("a subscript", "`pad`", "`clamp`", "`wrap`")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class NotAnInteger(SemanticDiagnostic):
     def help(self) -> str | None:
         if self.found == "bool":
             return "the Iverson bracket makes an integer of it: `[cond]`"
+        if self.where in _PLACES:
+            return (
+                "`floor(..)` makes a place of a real number, `//` divides integers and rounds down; "
+                "a tensor holds integers if it is declared `: int` or `in V`"
+            )
         return "`//` divides integers and rounds down; a tensor holds integers if it is declared `: int` or `in V`"
 
 

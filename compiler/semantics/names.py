@@ -16,6 +16,7 @@ from dlc.compiler.semantics.errors_types import NotAnInteger
 from dlc.compiler.semantics.frames import Draft, Frame, Poisoned, Restart
 from dlc.compiler.semantics.scope import Scope, SetEntry, set_of
 from dlc.compiler.semantics.sizes import Evidence
+from dlc.compiler.semantics.wholes import whole
 from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast
 
@@ -144,6 +145,9 @@ def as_integer(context: Context, value: Expr, span: Span, where: str) -> Expr:
     """``value`` where an integer is needed; a hyper-parameter that shows up here is fixed."""
     if value.type == "int":
         return value
+    rounded = None if context.static else whole(context.frame.build, value)  # a size is a polynomial
+    if rounded is not None:
+        return rounded
     fix_hypers(context, value)
     raise CompileError(NotAnInteger(span, value.type, where))
 

@@ -132,7 +132,11 @@ class _Proof:
         for more in ((), self.build.sizes.required()):
             if nonnegative(value, (*known, *more)) and nonnegative(extent - value - 1, (*known, *more)):
                 return
-        self.unproved(node, extent, facts, bounds, where)
+        filled = (*known, extent - 1)  # all that `u*|H| // |U|` needs to stay on |H| elements
+        if nonnegative(value, filled) and nonnegative(extent - value - 1, filled):
+            self.not_empty(extent, facts, where)
+        else:
+            self.unproved(node, extent, facts, bounds, where)
 
     def not_empty(self, extent: Polynomial, facts: Facts, where: _Where) -> None:
         """Something can be clamped to an axis, or wrapped around it, only if that has elements."""
@@ -142,7 +146,9 @@ class _Proof:
 
     def data_bounds(self, node: Expr) -> list[DataBounds]:
         """For each integer that is read, below which size it lies; one table for each choice where it has several."""
-        parts = [part for part in walk(node) if isinstance(part, Read | Reduce) and part.type == "int"]
+        parts = [
+            part for part in walk(node) if part.type == "int" and (isinstance(part, Read | Reduce) or _is_rounded(part))
+        ]
         bounds = [bound_of(self.build, part)[0] for part in parts]
         choices: list[list[Expr | None]] = [
             [None] if bound is None else [*alternatives(self.build, bound)] for bound in bounds
@@ -152,9 +158,8 @@ class _Proof:
         return [dict(zip(parts, chosen, strict=True)) for chosen in product(*choices)]
 
     def unproved(self, node: Expr, extent: Polynomial, facts: Facts, bounds: DataBounds, where: _Where) -> None:
-        free, unbounded = _with_free_data(node, bounds)
-        if unbounded is not None:
-            reason = f"nothing bounds the elements of `{unbounded}`: declare it `in V`, with V the set of the axis"
+        free, reason = _with_free_data(node, bounds)
+        if reason is not None:
             self.report(
                 where,
                 MayLeaveRange(
@@ -191,13 +196,20 @@ class _Proof:
 
 
 def _with_free_data(node: Expr, bounds: DataBounds) -> tuple[Expr, str | None]:
-    """Integers read from tensors replaced by index variables over the sets that they lie in."""
+    """Integers read from tensors replaced by index variables over the sets that they lie in, or why that cannot be."""
     replaced: dict[Expr, Expr] = {}
     for part, bound in bounds.items():
+        if bound is None and _is_rounded(part):
+            return node, "it is rounded from a real number, which may be any"
         if bound is None:
-            return node, part.tensor if isinstance(part, Read) else f"{getattr(part, 'op', '')}[..]"
+            name = part.tensor if isinstance(part, Read) else f"{getattr(part, 'op', '')}[..]"
+            return node, f"nothing bounds the elements of `{name}`: declare it `in V`, with V the set of the axis"
         replaced[part] = fresh(bound, "v")
     return substitute(node, replaced), None
+
+
+def _is_rounded(node: Expr) -> bool:
+    return isinstance(node, Op) and node.name == "int"
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,25 @@ def absolute(typing_context, x):
 
 
 @intrinsic
+def integer(typing_context, x):
+    """A whole number as an integer, 2^62 in magnitude at most, so that a few steps further is one too; nan is as great.
+
+    LLVM promises nothing of what is beyond the integers, nor of nan: these are put within before.
+    """
+    if not is_real(x):
+        return None
+
+    def codegen(context, builder, sig, args):
+        (value,) = args
+        least, greatest = (ir.Constant(value.type, end) for end in (-(2.0**62), 2.0**62))
+        value = builder.select(builder.fcmp_ordered("<", value, greatest), value, greatest)
+        value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
+        return builder.fptosi(value, ir.IntType(64))
+
+    return types.int64(x), codegen
+
+
+@intrinsic
 def fma(typing_context, x, y, z):
     """x*y + z, rounded once."""
     if not is_real(x, y, z):

@@ -25,6 +25,7 @@ A, B, M, N, P, Q = (Read(name, (), kind) for name, kind in SCALARS.items())  # t
 FUNCTIONS: dict[str, Any] = {
     "quotient": lambda n, k: n // k,
     "real": np.float64,
+    "integer": np.int64,
     "np": np,
     "absolute": np.abs,
     "maximum": np.maximum,
@@ -102,6 +103,7 @@ def written(expression: Expr, values: dict[str, Any]) -> Any:
         (op("sign", M), "int(m > 0) - int(m < 0)"),
         (op("stop", op("add", A, B)), "a + b"),
         (op("isqrt", op("add", M, Const(1))), "int((m + 1)**0.5)"),
+        (op("add", op("int", op("floor", A)), Const(1)), "integer(floor(a)) + 1"),
         (Read("x", (op("add", M, Const(1)), N), "real"), "x[m + 1, n]"),
         (Read("loss", (), "real"), "loss[0]"),
         (op("mul", Size("B"), M), "B*m"),

@@ -47,7 +47,7 @@ SEVERAL = {"add": (0.3, -1.2, 0.8), "mul": (0.3, -1.2, 0.8)}
 CONSTANT = ("sign", "floor", "ceil", "stop")
 #: Functions of integers: nothing to differentiate by.
 RANDOM = ("random_uniform", "random_normal", "random_integer")
-NOT_REAL = ("floordiv", "mod", "isqrt", "real", *RANDOM, "lt", "le", "eq", "ne", "and", "or", "not")
+NOT_REAL = ("floordiv", "mod", "isqrt", "real", "int", *RANDOM, "lt", "le", "eq", "ne", "and", "or", "not")
 
 
 def of_scalars(value: Expr, *names: str) -> Graph:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.bounds import extreme, facts_of_all, nonnegative, within
+from dlc.compiler.ir.bounds import extreme, facts_of, facts_of_all, nonnegative, within
 from dlc.compiler.ir.expr import Const, Expr, Size, fresh, op
 
 
@@ -51,6 +51,20 @@ def test_a_quotient_and_its_remainder_make_the_whole() -> None:
     assert nonnegative(slack - 1, (odd, -odd))
     assert not nonnegative(slack - 2, (odd, -odd))
     assert not nonnegative(slack - 1)
+
+
+def test_what_is_divided_is_as_large_as_its_remainder() -> None:
+    """d - 1 where d mod 2 is 1, and d + 1 < 2*|I| where it is 0: the partner of an element in its pair."""
+    size = op("mul", Const(2), Size("I"))
+    index = fresh(size, "d")
+    odd = op("eq", op("mod", index, Const(2)), Const(1))
+    value = polynomial(index)
+    assert nonnegative(value - 1, facts_of(odd))
+    assert nonnegative(polynomial(size) - value - 2, facts_of(odd, False))
+    swapped = value + 1 - polynomial(op("mod", index, Const(2))) * 2
+    assert nonnegative(swapped) and nonnegative(polynomial(size) - swapped - 1)
+    assert not nonnegative(value - 1)
+    assert not nonnegative(polynomial(Size("J")) - polynomial(fresh(Size("J"), "d")) - 2, facts_of(odd, False))
 
 
 def test_what_differs_from_its_bound_lies_inside_in_whichever_order_that_is_said() -> None:

@@ -227,6 +227,19 @@ def sampler(t: Any) -> Any:
     return torch.einsum("bnh,bnw,bhw->bn", rows, columns, t.x)
 
 
+def deformable(t: Any) -> Any:
+    """By PyTorch's own reading between pixels, a tap at a time."""
+    rows, columns = torch.tensor(t.x.shape[1:]) - 1
+    u, v = torch.arange(t.o.shape[3])[:, None], torch.arange(t.o.shape[4])[None]
+    total: Any = 0
+    for p in range(t.k.shape[2]):
+        for q in range(t.k.shape[3]):
+            places = torch.stack(((v + q + t.o[1, p, q]) / columns, (u + p + t.o[0, p, q]) / rows), -1)
+            read = F.grid_sample(t.x[None], 2 * places[None] - 1, align_corners=True)[0]
+            total = total + torch.einsum("oc,cuv->ouv", t.k[:, :, p, q], read)
+    return total
+
+
 def lengths(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return random.integers(1, 4, shape)
 
@@ -283,6 +296,12 @@ CASES = (
               [(2, 3, 2, 4), (1, 1, 1, 1), (2, 2, 3, 5)]),
     composite("BilinearUp", "resampling", lambda t: F.interpolate(t.x, scale_factor=2, mode="bilinear"), "B C H W",
               [(2, 3, 4, 2), (1, 1, 1, 1), (2, 2, 3, 5)]),
+    composite("BilinearTo", "resampling", lambda t: F.interpolate(t.x, scale_factor=3, mode="bilinear"), "B C H W",
+              [(2, 3, 4, 2), (1, 1, 1, 1), (2, 2, 3, 5)]),
+    composite("NearestLike", "resampling", lambda t: F.interpolate(t.x, t.z.shape[2:])*t.z, "B C H W U V",
+              [(2, 3, 4, 2, 5, 3), (1, 1, 1, 1, 1, 1), (2, 2, 3, 5, 2, 9)]),
+    composite("Deformable", "resampling", deformable, "C H W P Q U V O",
+              [(2, 6, 5, 2, 3, 5, 3, 2), (1, 2, 2, 1, 1, 1, 1, 1), (3, 4, 4, 3, 2, 2, 3, 2)]),
     composite("BatchHard", "batch_hard", batch_hard, "N D", [(6, 3), (2, 1), (9, 4)], {"z": lengths}),
     composite("Gqa", "grouped_queries", grouped_queries, "B T D G E",
               [(2, 3, 4, 2, 2), (1, 1, 2, 1, 1), (1, 5, 3, 3, 2)]),

@@ -101,6 +101,11 @@ def rotary(t: Any) -> Any:
     return F.scaled_dot_product_attention(turned(t.q), turned(t.k), t.v, is_causal=True)
 
 
+def by_parity(t: Any) -> Any:
+    pairs = torch.view_as_complex(t.x.reshape(*t.a.shape, 2)) * torch.polar(torch.ones_like(t.a), t.a)
+    return (torch.view_as_real(pairs).reshape(t.x.shape),) * 2
+
+
 def real_nvp(t: Any) -> Any:
     """By the determinant of the Jacobian."""
 
@@ -210,6 +215,7 @@ CASES = (
     composite("LinearAttention", "state_spaces", linear_attention, "T D E", [(5, 3, 2), (1, 1, 1), (8, 2, 4)]),
     composite("Kalman", "state_spaces", kalman, "T N", [(4, 2), (1, 1), (6, 3)]),
     composite("RotaryAttention", "rotary", rotary, "T D E", [(5, 4, 2), (1, 2, 1), (7, 6, 3)]),
+    composite("RotaryByParity", "rotary", by_parity, "T P", [(5, 2), (1, 1), (7, 3)]),
     composite("RealNvp", "flows", real_nvp, "B D L H", [(2, 3, 2, 4), (1, 1, 1, 1), (3, 4, 3, 2)]),
     composite("NeuralOde", "flows", neural_ode, "B D H", [(2, 3, 4), (1, 1, 1), (3, 2, 5)]),
     composite("Hamiltonian", "slopes", hamiltonian, "B D H", [(2, 3, 4), (1, 1, 1), (4, 2, 5)]),

@@ -167,6 +167,14 @@ def test_roots_and_roundings(mapped: Mapped, real: str) -> None:
 
 
 @pytest.mark.parametrize("real", REALS)
+def test_integers_of_whole_numbers(mapped: Mapped, real: str) -> None:
+    """Those beyond the integers end within them, a step from their end."""
+    inside, outside = [*np.arange(-20.0, 20.0), 2.0**24, -(2.0**40), 2.0**61], [1e30, np.inf, -1e30, -np.inf, np.nan]
+    y = mapped(kernels.integer, np.array([*inside, *outside], real))
+    assert y.tolist() == [*inside, 2.0**62, 2.0**62, -(2.0**62), -(2.0**62), 2.0**62]
+
+
+@pytest.mark.parametrize("real", REALS)
 def test_sign_and_relu(mapped: Mapped, real: str) -> None:
     x = np.array([-2.0, -0.0, 0.0, 3.0, np.inf, -np.inf, np.nan], real)
     assert np.array_equal(mapped(kernels.sign, x), np.array([-1, 0, 0, 1, 1, -1, np.nan], real), equal_nan=True)
