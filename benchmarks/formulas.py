@@ -132,6 +132,10 @@ def jax_conv2d(jax: Any, x: Any, k: Any, stride: int = 1, padding: int = 0, dila
 
 
 def jax_max_pool(jax: Any, x: Any, window: int = 2, stride: int = 2, padding: int = 0) -> Any:
+    """Where the windows tile the image it is a reshape, whose gradient XLA computes faster than that of its windows."""
+    *planes, height, width = x.shape
+    if (window, padding) == (stride, 0) and not height % window and not width % window:
+        return x.reshape(*planes, height // window, window, width // window, window).max((-3, -1))
     border = ((0, 0), (0, 0), (padding, padding), (padding, padding))
     return jax.lax.reduce_window(x, -jax.numpy.inf, jax.lax.max, (1, 1, window, window), (1, 1, stride, stride), border)
 

@@ -90,14 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in given.growths if name not in known]
     if unknown:
         parser.error(f"there is no {unknown[0]}: there are {', '.join(known)}")
+    if given.write is not None:
+        from benchmarks.plot import draw_growth  # before anything is measured: it may not be installed
     settings = Settings(given.rounds, threads=given.threads, patience=given.patience)
     results: list[tuple[Growth, Times]] = []
     for name in given.growths or known:
         results.append((known[name], times(known[name], given.only, settings)))
         print(text(*results[-1]), flush=True)
         if given.write is not None:
-            from benchmarks.plot import draw_growth
-
             given.write.mkdir(parents=True, exist_ok=True)
             draw_growth(given.write / GROWTH_PLOT, results)
     return 0

@@ -118,7 +118,8 @@ def _torch_step(
 
     torch.set_num_threads(threads)
     formula = _torch_compiled(torch, workload.torch) if compiled else workload.torch
-    fixed, moving = ({name: torch.from_numpy(a) for name, a in part.items()} for part in _parts(workload, numbers))
+    # copies: PyTorch's own memory begins where a line of the cache does, NumPy's need not
+    fixed, moving = ({name: torch.tensor(a) for name, a in part.items()} for part in _parts(workload, numbers))
     if channels_last:
         fixed, moving = ({name: _channels_last(torch, t) for name, t in part.items()} for part in (fixed, moving))
     leaves = [tensor.requires_grad_() for tensor in moving.values()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 
-from benchmarks.implementations import HANDWRITTEN, PEERS
+from benchmarks.implementations import HANDWRITTEN, OURS, PEERS
 
 if TYPE_CHECKING:
     from benchmarks.growth import Growth, Times
@@ -19,13 +19,13 @@ import matplotlib.pyplot as plt
 
 _OTHERS = (*PEERS, HANDWRITTEN)
 _SHADES = ("#d1495b", "#edae49", "#66a182", "#00798c", "#6d597a", "#999999")
-_COLOURS = {"dlc": "black", **dict(zip(_OTHERS, _SHADES, strict=True))}
+_COLOURS = {**dict(zip(OURS, ("black", "#555555"), strict=True)), **dict(zip(_OTHERS, _SHADES, strict=True))}
 _COLUMNS = 2
 
 
 def draw(folder: Path, results: Sequence[Result]) -> list[str]:
     """Write the plots; gives their file names."""
-    shown = [result for result in results if result.ratios]
+    shown = [result for result in results if not result.ratios.keys().isdisjoint(_OTHERS)]
     if not shown:
         return []
     figure, axes = plt.subplots(figsize=(9, 1.2 + 0.42 * len(shown)), layout="constrained")
@@ -38,7 +38,8 @@ def draw(folder: Path, results: Sequence[Result]) -> list[str]:
         axes.barh(offsets, [ratio - 1 for ratio in ratios], height, left=1, label=name, color=_COLOURS[name])
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    least, most = (choose(r for result in shown for r in result.ratios.values()) for choose in (min, max))
+    drawn = [ratio for result in shown for name, ratio in result.ratios.items() if name in peers]
+    least, most = min(drawn), max(drawn)
     axes.set_xlim(min(0.5, least / 1.2), max(2, most * 1.2))
     ticks = [t for t in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if least / 1.3 <= t <= most * 1.3]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])

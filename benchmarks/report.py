@@ -66,7 +66,7 @@ def write(folder: Path, results: Sequence[Result], settings: Settings) -> None:
 
 
 def text(results: Sequence[Result], settings: Settings, plots: Sequence[str] = ()) -> str:
-    blocks = [_heading(settings), *(f"![{Path(plot).stem}]({plot})" for plot in plots)]
+    blocks = [_heading(settings), _explanation(settings), *(f"![{Path(plot).stem}]({plot})" for plot in plots)]
     groups = {group: [result for result in results if result.case.group == group] for group in GROUPS}
     blocks += [_overview(group, found) for group, found in groups.items() if found]
     blocks += [_details(result) for found in groups.values() for result in found]
@@ -82,19 +82,34 @@ def _heading(settings: Settings) -> str:
     return f"# Benchmarks\n\n{_processor()}, {count} a process; {', '.join(found)}. float32, value and gradients."
 
 
+def _explanation(settings: Settings) -> str:
+    """What the tables say, for those who read nothing else."""
+    caches = "with empty caches of compilers" if settings.cold else "with what compilers have kept from before"
+    turns = f"{settings.rounds} rounds, in each of which everybody works for {settings.seconds:g} s"
+    return (
+        "A step computes the value and its gradients, from the same numbers for all; that of a training step also "
+        "moves the parameters. Under *dlc* stands its median time, under the others how many times as long they take, "
+        f"above 1 where dlc is faster: medians over {turns} while the others sleep. *Memory* is the most that a "
+        f"process takes for its steps, *first result* the time from importing the library, {caches}, *difference* the "
+        "largest one from the same formula in float64, beside the largest element. How all this is measured, and how "
+        "to do it again, stands in `benchmarks/README.md`."
+    )
+
+
 # --- one line for each case -------------------------------------------------------------------------------------------
 
 
 def _overview(group: str, results: Sequence[Result]) -> str:
     """How many times as long as dlc each of the others takes, with memory and time to the first result beside."""
     others = [name for name in _OTHERS if any(name in result.ratios for result in results)]
-    head = ["", "dlc", *others, "fastest peer", *(f"{what}: {name}" for what, name, _ in _BESIDE)]
+    beside = [(what, name, cell) for what, name, cell in _BESIDE if any(result.row(name) for result in results)]
+    head = ["", "dlc", *others, "fastest peer", *(f"{what}: {name}" for what, name, _ in beside)]
     lines = [f"## {TITLES[group]}", "", _line(head), "|---" * len(head) + "|"]
     for result in results:
         best = result.best
         cells = [result.case.title, _of(result.row("dlc"), _step), *(_times(result.ratio(name)) for name in others)]
         cells.append("" if best is None else f"**{best[1]:.2f}** {best[0]}")
-        lines.append(_line(cells + [_of(result.row(name), cell) for _, name, cell in _BESIDE]))
+        lines.append(_line(cells + [_of(result.row(name), cell) for _, name, cell in beside]))
     return "\n".join([*lines, "", _mean(results)])
 
 

@@ -13,7 +13,7 @@ from benchmarks import handwritten
 from benchmarks.__main__ import cases_of, main, parsed
 from benchmarks.exact import error_of, judged
 from benchmarks.growth import GROWTHS, exponent
-from benchmarks.implementations import comparable, made
+from benchmarks.implementations import IMPLEMENTATIONS, comparable, made
 from benchmarks.report import Result, text, write
 from benchmarks.turns import TOLERANCE, Measurement, Row, Settings, measure
 from benchmarks.workload import GROUPS, Case, Named, Workload, load, names
@@ -114,7 +114,9 @@ def test_the_report_has_a_line_for_each_case_and_the_mean_of_each_group() -> Non
     first = result("small", "table", row("dlc", 1.0), row("torch", 4.0))
     second = result("large", "table", row("dlc", 2.0), row("torch", 0.5, agrees=False))
     report = text([first, second, result("", "step", row("torch", 1.0))], Settings())
-    assert "| mlp small | 1.00 s | 4.00 | **4.00** torch | 3 MiB | 3 MiB | 9.00 s |  |" in report
+    assert "| mlp small | 1.00 s | 4.00 | **4.00** torch | 3 MiB | 3 MiB | 9.00 s |\n" in report
+    assert "first result: torch.compile" not in report
+    assert "medians over 7 rounds, in each of which everybody works for 0.3 s" in report
     assert "geometric mean 1.00, dlc is the slower one in 1 of 2" in report
     assert "| torch | 500.00 ms | 500.00 ms | 0.25 | 3 MiB | 9.00 s | 1.50 s | **1e-07** |" in report
     assert report.count("Beside the fastest peer") == 1
@@ -141,6 +143,7 @@ def test_the_plot_has_a_bar_for_each_peer(tmp_path: Path) -> None:
     from benchmarks.plot import draw
 
     assert draw(tmp_path, [result("", "step", row("torch", 1.0))]) == []
+    assert draw(tmp_path, [result("", "step", row("dlc", 1.0), row("dlc.call", 1.0))]) == []
     found = draw(tmp_path, [result("", "table", row("dlc", 1.0), row("torch", 4.0), row("jax", 0.1))])
     assert [(tmp_path / name).stat().st_size > 1000 for name in found] == [True]
 
@@ -153,7 +156,7 @@ def test_exponents_of_growth(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots are drawn with matplotlib: pip install -e '.[data]'")
     from benchmarks.plot import draw_growth
 
-    lines = {"dlc": {1: 1.0, 10: 10.0, 100: 100.0}, "torch": {1: 5.0, 10: 30.0, 100: 200.0}}
+    lines = {name: {1: 1.0, 10: 5.0 + place, 100: 100.0} for place, name in enumerate(IMPLEMENTATIONS)}
     draw_growth(tmp_path / "growth.png", [(growth, lines) for growth in GROWTHS[:3]])
     assert (tmp_path / "growth.png").stat().st_size > 1000
 

@@ -20,15 +20,7 @@ def torch_value(torch: Any, n: Named, s: Any) -> Any:
 
 
 def jax_value(jax: Any, n: Named, s: Any) -> Any:
-    if (s.window, s.padding) == (s.stride, 0) and not s.height % s.window and not s.width % s.window:
-        return _tiles(n, s)
     return jax_max_pool(jax, n.x, s.window, s.stride, s.padding)
-
-
-def _tiles(n: Named, s: Any) -> Any:
-    """Windows that tile the image: a reshape, whose gradient XLA computes faster than that of its own windows."""
-    tiled = (s.batch, s.channels, s.height // s.window, s.window, s.width // s.window, s.window)
-    return n.x.reshape(tiled).max((3, 5))
 
 
 WORKLOAD = Workload(
