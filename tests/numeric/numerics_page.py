@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from numeric.layouts import APART, TOGETHER, axes, subscripts
+
 PAGE = Path(__file__).parents[2] / "docs" / "numerics.md"
 KINDS = ("value at", "slope at", "expression", "distribution", "error of")
 #: What stands for an input in an expression of the page, by its letter.
@@ -127,20 +129,21 @@ def renamed(text: str, suffix: str) -> str:
 @cache
 def spec() -> str:
     """The layers that the lines are tested with."""
-    return "\n".join((_functions(), _expressions(), _drawn(), _errors()))
+    return "\n".join((functions_in(TOGETHER), _expressions(), _drawn(), _errors()))
 
 
-def _functions() -> str:
-    """An output over points for each line of the tables of values and slopes."""
-    arguments = ", ".join(f"x_{one.name}[I_{one.name}]" for one in functions())
+def functions_in(layout: str) -> str:
+    """The layer `Functions`: an output over points for each line of the tables of values and slopes."""
+    arguments = ", ".join(f"x_{one.name}[{axes(layout, f'I_{one.name}')}]" for one in functions())
     outputs = ", ".join(f"{one.name}[I_{one.name}]" for one in functions())
-    body = [f"    {one.name}[i_{one.name}] = {subscripted(renamed(one.text, one.name))}" for one in functions()]
-    return "\n".join((f"layer Functions({arguments}) -> {outputs}:", *body, ""))
+    pair = ["    index Pair = 2"] * (layout == APART)
+    body = [f"    {one.name}[i_{one.name}] = {_read_in(layout, renamed(one.text, one.name))}" for one in functions()]
+    return "\n".join((f"layer Functions({arguments}) -> {outputs}:", *pair, *body, ""))
 
 
-def subscripted(text: str) -> str:
+def _read_in(layout: str, text: str) -> str:
     """`x_3` read at `i_3`."""
-    return re.sub(r"\b[xyab]_(\w+)", r"\g<0>[i_\1]", text)
+    return re.sub(r"\b[xyab]_(\w+)", lambda read: f"{read[0]}[{subscripts(layout, f'i_{read[1]}')}]", text)
 
 
 def _expressions() -> str:

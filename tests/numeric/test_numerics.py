@@ -11,6 +11,7 @@ import precision
 import pytest
 import scipy.special
 from numeric import numerics_page as page
+from numeric.layouts import TOGETHER, laid, taken
 
 import dlc
 from dlc.compiler.semantics.scope import FUNCTIONS, LAYERS
@@ -68,33 +69,33 @@ def agree(found: Any, expected: Any, dtype: str, absolute: float = 0.0) -> bool:
 
 def test_functions(compiled: Compiled) -> None:
     """Values, and slopes; the slope of a stable form is as accurate as the type is at 1."""
-    check_functions(compiled, 0, None)
+    check_functions(compiled.module.Functions(), compiled.dtype, 0, None)
 
 
 @pytest.mark.parametrize("length", range(1, 34))
 def test_functions_in_vectors(compiled: Compiled, length: int) -> None:
     """Each point at every place of vectors, and of what is left over behind them."""
     for start in range(max(len(one.points) for one in page.functions())):
-        check_functions(compiled, start, length)
+        check_functions(compiled.module.Functions(), compiled.dtype, start, length)
 
 
-def check_functions(compiled: Compiled, start: int, length: int | None) -> None:
+def check_functions(layer: Any, dtype: str, start: int, length: int | None, layout: str = TOGETHER) -> None:
     """At the points of a function from one of them on, again and again up to the length."""
 
     def turned(values: tuple[Any, ...]) -> Any:
-        return np.resize(np.roll(values, -start), len(values) if length is None else length).astype(compiled.dtype)
+        return np.resize(np.roll(values, -start), len(values) if length is None else length).astype(dtype)
 
-    given = {f"x_{one.name}": turned(one.points) for one in page.functions()}
-    ones = {one.name: np.ones_like(given[f"x_{one.name}"]) for one in page.functions()}
-    values, slopes = compiled.module.Functions().vjp(ones, **given)
+    given = {f"x_{one.name}": laid(layout, turned(one.points)) for one in page.functions()}
+    ones = {one.name: np.ones_like(turned(one.points)) for one in page.functions()}
+    values, slopes = layer.vjp(ones, **given)
     wrong = []
     for one in page.functions():
-        found = slopes[f"x_{one.name}"] if one.slope else values[one.name]
+        found = taken(layout, slopes[f"x_{one.name}"]) if one.slope else values[one.name]
         absolute = float(one.slope)
-        if agree(found, np.resize(np.roll(one.values, -start), len(found)), compiled.dtype, absolute):
+        if agree(found, np.resize(np.roll(one.values, -start), len(found)), dtype, absolute):
             continue
         for at, value, expected in zip(turned(one.points), found, turned(one.values), strict=True):
-            if not agree(value, expected, compiled.dtype, absolute):
+            if not agree(value, expected, dtype, absolute):
                 wrong.append(f"{'slope of' * one.slope} {one.text} at {at}: {value}, the page says {expected}")
     assert not wrong, "\n".join(wrong)
 
