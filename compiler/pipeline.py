@@ -99,7 +99,7 @@ PREPARE = (
     # before differentiate: what is derived is then stable too, and derivatives in terms of the output stay
     Pass("stabilise", stabilise.run),
     Pass("extract", extract.run, optional=False),  # differentiation takes extracted graphs only
-    Pass("prefix", prefix.products),  # before what differentiates: the derivative is a recurrence too
+    Pass("prefix", prefix.before_derivatives),  # before what differentiates: the derivative is a recurrence too
     # after stabilise: derivatives of what is stable are so too; before what makes tensors shorter or one: what is
     # differentiated by is told apart from what has equal values
     Pass("derive", _derived, optional=False),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from building import at, given, graph, index, mul, total, when
 
 from dlc.compiler.ir import loops_reference, verify
-from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, op
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Reduce, Select, op
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
+from dlc.compiler.ir.scaled import finite
 from dlc.compiler.lower import lower
 from dlc.compiler.passes import prefix
 
@@ -23,9 +26,10 @@ CONDITIONS = {
 }
 
 
-def added_up(*tensors: Tensor, length: int = 11) -> Graph:
+def added_up(*tensors: Tensor, length: int = 11, outputs: Sequence[str] = ()) -> Graph:
     """The graph after the pass, which has been found to mean the same, as a graph and as loops."""
-    made = graph(*tensors, outputs=[t.id for t in tensors if t.kind == "computed"], sizes=["B", "T", "D"])
+    outputs = outputs or [t.id for t in tensors if t.kind == "computed"]
+    made = graph(*tensors, outputs=outputs, sizes=["B", "T", "D"])
     after = prefix.run(made)
     verify.check(after, "prefix")
     sizes = {"B": 3, "T": length, "D": 4}
@@ -78,6 +82,57 @@ def test_places_of_ties_infinities_and_what_is_no_number(reduction: str) -> None
         assert np.array_equal(loops_reference.run(lower({"forward": after}), "forward", arrays, sizes, 2)["y"], wanted)
 
 
+def scaled(cond: Expr, *factors: Expr, stopped: bool = True, bounded: bool = True) -> tuple[Tensor, Tensor]:
+    """The greatest element of a range, and the sum of exponentials that are divided by that of it."""
+    element = finite(at(X, B, S)) if bounded else at(X, B, S)
+    most = whole("m", (B, END), Reduce("max", (S,), Select(cond, element, Const(-np.inf))))
+    scale = op("stop", at(most, B, END)) if stopped else at(most, B, END)
+    body = mul(op("exp", op("add", at(X, B, S), op("neg", scale))), *factors)
+    return most, whole("y", (B, END), total(S, of=when(cond, body)))
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 11])
+@pytest.mark.parametrize("cond", CONDITIONS.values(), ids=CONDITIONS)
+def test_exponentials_go_from_scale_to_scale(cond: Expr, length: int) -> None:
+    most, total_ = scaled(cond, at(given("v", "B", "T"), B, S))
+    made = added_up(
+        X,
+        given("v", "B", "T"),
+        most,
+        whole("z", (B, END), op("log", at(total_, B, END))),
+        total_,
+        length=length,
+        outputs=["z"],
+    )
+    assert {"y.decay", "y.prefix", "m.prefix"} <= set(made.tensors)
+
+
+def test_a_scale_that_is_differentiated_by_stays() -> None:
+    most, total_ = scaled(CONDITIONS["s <= t"], stopped=False)
+    assert "y.prefix" not in added_up(X, most, total_, outputs=["y"]).tensors
+
+
+def test_a_scale_that_may_be_below_all_numbers_stays() -> None:
+    """Exponentials of infinities are no numbers there, and are again as soon as it is a number."""
+    most, total_ = scaled(CONDITIONS["s <= t"], bounded=False)
+    assert "y.prefix" not in added_up(X, most, total_, outputs=["y"]).tensors
+
+
+def test_a_scale_of_another_range_stays() -> None:
+    most, _ = scaled(CONDITIONS["t <= s"])
+    _, total_ = scaled(CONDITIONS["s <= t"])
+    assert "y.prefix" not in added_up(X, most, total_, outputs=["y"]).tensors
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+def test_exponentials_that_are_no_numbers(odd: float) -> None:
+    most, total_ = scaled(op("and", CONDITIONS["s <= t"], op("lt", ZERO, S)))
+    made = graph(X, most, total_, outputs=["y"], sizes=["B", "T"])
+    x = np.array([[odd] * 9, [1.0, 2.0, odd, odd, 3.0, 5.0, odd, 9.0, 2.0], [-3.0, odd, -1.0, *[odd] * 6]])
+    wanted, found = (evaluate(one, {"x": x}, {"B": 3, "T": 9})["y"] for one in (made, prefix.run(made)))
+    np.testing.assert_allclose(found, wanted)
+
+
 def test_a_place_that_is_a_subscript_stays_on_its_axis() -> None:
     table = given("table", "T")
     place = places()
@@ -93,7 +148,9 @@ def test_an_extreme_and_its_place_compare_once() -> None:
 def test_products_alone_go_before_differentiation() -> None:
     body = Select(CONDITIONS["s <= t"], at(X, B, S), Const(1.0))
     product = whole("p", (B, END), Reduce("prod", (S,), body))
-    made = prefix.products(graph(X, product, of_rows(CONDITIONS["s <= t"]), outputs=["p", "y"], sizes=["B", "T"]))
+    made = prefix.before_derivatives(
+        graph(X, product, of_rows(CONDITIONS["s <= t"]), outputs=["p", "y"], sizes=["B", "T"])
+    )
     assert [name for name in made.tensors if name.endswith(".prefix")] == ["p.prefix"]
 
 
