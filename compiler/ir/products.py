@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dlc.compiler.ir.conditions import conjuncts, guard_of
-from dlc.compiler.ir.expr import Const, Expr, Op, op
+from dlc.compiler.ir.expr import Const, Expr, Op, Select, op
 
 _ONE = Const(1.0)
 
@@ -59,7 +59,10 @@ def unsigned(node: Expr) -> tuple[Expr, bool]:
 
 
 def with_common_factors(node: Expr) -> Expr:
-    """``a*b + a*c`` as ``a*(b + c)``: what all terms of a sum are multiplied by, or divided by, numbers aside."""
+    """``a*b + a*c`` as ``a*(b + c)``: what all terms of a sum are multiplied by, or divided by, numbers aside; and
+    ``a*b if p else a`` as ``a*(b if p else 1)``."""
+    if isinstance(node, Select):
+        return _with_common_factors_of_branches(node)
     signed = [unsigned(term) for term in terms_of(node)]
     parts = [factors_of(term) for term, _ in signed]
     over, under = (_common([part[side] for part in parts]) for side in (0, 1))
@@ -70,6 +73,16 @@ def with_common_factors(node: Expr) -> Expr:
         rest = quotient(_without(factors, over), _without(divisors, under))
         rests.append(op("neg", rest) if negative else rest)
     return quotient((*over, op("add", *rests)), under)
+
+
+def _with_common_factors_of_branches(node: Select) -> Expr:
+    branches = [with_common_factors(b) if isinstance(b, Select) else b for b in (node.yes, node.no)]
+    parts = [factors_of(branch) for branch in branches]
+    over, under = (_common([part[side] for part in parts]) for side in (0, 1))
+    if not (over or under):
+        return node
+    yes, no = (quotient(_without(factors, over), _without(divisors, under)) for factors, divisors in parts)
+    return quotient((*over, Select(node.cond, yes, no)), under)
 
 
 def _common(lists: Sequence[Sequence[Expr]]) -> list[Expr]:

@@ -13,7 +13,8 @@ Last, what is not cheap and depends on fewer indices than the loops around it, `
 a tensor over those it depends on; and deviations from a mean sum to nothing.
 
 Where a sum has several terms, what all of them share is taken out first: ``sum[j] (a[j]*b[i,j] + a[j]*c[i])`` is
-that of ``a[j]*(b[i,j] + c[i])``.  If nothing is, each is summed alone where that is less work for every one of them.
+that of ``a[j]*(b[i,j] + c[i])``, and ``sum[j] (a[j] if p[i] else a[j]*c[i])`` that of ``a[j]*(1 if p[i] else c[i])``.
+If nothing is, each term is summed alone where that is less work for every one of them.
 
 What is made of the elements of a recurrence is read under the guard that they were read under, so that it needs no
 element before its time.  A recurrence that would lose its order all the same stays as it is.
@@ -28,7 +29,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import decide
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
@@ -44,6 +45,7 @@ from dlc.compiler.ir.expr import (
     Op,
     Read,
     Reduce,
+    Select,
     Size,
     free_indices,
     op,
@@ -201,8 +203,10 @@ class _Place:
         if not set(node.indices) <= set(free_indices(node.body)):
             return None  # a sum of equal terms: simplify has a rule
         cond, body = guard_of(node.body)
+        if body.type == "real" and isinstance(body, Select):
+            return self._with_common_factors(node, cond, body)
         if body.type == "real" and len(terms_of(body)) > 1:
-            return self._of_several_terms(node, cond, body)
+            return self._with_common_factors(node, cond, body) or self._of_several_terms(node, cond, body)
         factors, divisors = factors_of(body)
         certain = _has_a_term(node, cond)
         outside = ([], [])
@@ -223,12 +227,16 @@ class _Place:
             return Const(0.0)
         return quotient((*outside[0], inside), outside[1])
 
-    def _of_several_terms(self, node: Reduce, cond: Expr, body: Expr) -> Expr | None:
-        """``sum[j] (a[j]*b + a[j]*c)`` as that of ``a[j]*(b + c)``; a sum for each term, if every one gains by that."""
+    def _with_common_factors(self, node: Reduce, cond: Expr, body: Expr) -> Expr | None:
+        """``sum[j] (a[j]*b + a[j]*c)`` as that of ``a[j]*(b + c)``."""
         together = with_common_factors(body)
-        if together is not body:
-            changed = Reduce("sum", node.indices, guarded(cond, together))
-            return self.factored(changed) or changed
+        if together is body:
+            return None
+        changed = Reduce("sum", node.indices, guarded(cond, together))
+        return self.factored(changed) or changed
+
+    def _of_several_terms(self, node: Reduce, cond: Expr, body: Expr) -> Expr | None:
+        """A sum for each term, if every one gains by that."""
         terms = [unsigned(term) for term in terms_of(body)]
         sums = [Reduce("sum", node.indices, guarded(cond, term)) for term, _ in terms]
         if not all(self._gains_alone(each, node) for each in sums):
@@ -344,8 +352,10 @@ class _Place:
 
 
 def _has_a_term(node: Reduce, cond: Expr) -> bool:
-    """Whether the condition holds somewhere whatever the free indices are: at the first position, say."""
-    return cond is TRUE or decide(substitute(cond, dict.fromkeys(node.indices, ZERO))) is True
+    """Whether the condition holds somewhere whatever the free indices are: at the first or the last position, say."""
+    first: dict[Expr, Expr] = dict.fromkeys(node.indices, ZERO)
+    last: dict[Expr, Expr] = {index: integer(op("add", index.size, Const(-1))) for index in node.indices}
+    return cond is TRUE or any(decide(substitute(cond, place)) is True for place in (first, last))
 
 
 def _summed(bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]) -> Expr:

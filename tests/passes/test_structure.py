@@ -310,6 +310,17 @@ def test_what_all_terms_of_a_sum_share_is_taken_out_of_them() -> None:
     ]
 
 
+def test_what_both_branches_of_a_choice_share_is_taken_out_of_them() -> None:
+    """The derivative of a rectifier with an exponential, summed to the end of a range: the choice leaves the sum."""
+    end, start = index("t", "I"), index("s", "I")
+    shared = mul(r("a", start, end), r("b", start, COLUMN))
+    positive = op("lt", Const(0.0), r("x", end, COLUMN))
+    body = Select(positive, shared, mul(shared, exp(r("x", end, COLUMN))))
+    value = total(start, of=when(op("le", end, start), body))
+    made = factored(value, ("a", "I", "I"), ("b", "I", "J"), ("x", "I", "J"), axes=(end, COLUMN))
+    assert made == ["y[t,j] = (exp(x[t,j]) if not 0 < x[t,j] else 1)*sum[s] [t <= s]*a[s,t]*b[s,j]"]
+
+
 def test_a_sum_of_two_products_of_matrices_is_summed_apart() -> None:
     first, second = mul(r("a", ROW, INNER), r("b", INNER, COLUMN)), mul(r("c", ROW, INNER), r("d", INNER, COLUMN))
     inputs = [("a", "I", "K"), ("b", "K", "J"), ("c", "I", "K"), ("d", "K", "J")]
