@@ -42,6 +42,7 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
+from dlc.compiler.ir.scans import Scan, scan
 from dlc.compiler.ir.transpositions import Transposition, transposition
 
 #: Functions whose loops gain from the widest vectors of the host.
@@ -189,6 +190,10 @@ class _Body:
         if (copy := transposition(loop)) is not None:
             self.writer.line(self._transposed(copy))
             return
+        if (found := scan(loop)) is not None:
+            self._loop(replace(loop, body=(replace(found.store, value=found.value),)))
+            self.writer.line(self._scanned(found))
+            return
         start = "" if loop.start is Const(0) else f"{self.spelling.text(loop.start)}, "
         stop = self.spelling.text(loop.stop)
         with self.writer.block(f"for {self._names.enter(loop.index)} in range({start}{stop}):"):
@@ -218,6 +223,12 @@ class _Body:
             first = self.spelling.call("address", self._names(name), *leading, *rest, last)
             operands += [first, self.spelling.text(step)]
         return self.spelling.call("transpose", *operands, *map(self.spelling.text, copy.extents))
+
+    def _scanned(self, found: Scan) -> str:
+        """``running_sum(first, count, step)``"""
+        first = self.spelling.call("address", self._names(found.store.buffer), *map(self.spelling.text, found.first))
+        count, step = self.spelling.text(found.count), "-1" if found.descends else "1"
+        return self.spelling.call(f"running_{found.operator}", first, count, step)
 
     # -- matrix products ----------------------------------------------------------------------------------------------
 

@@ -62,6 +62,10 @@ if TYPE_CHECKING:
     gesv_f64: Any
     rows_if_faster: Any
     rows_of_tiles: Any
+    running_max: Any
+    running_min: Any
+    running_prod: Any
+    running_sum: Any
     transpose: Any
     winograd_f32: Any
     winograd_f64: Any
@@ -142,6 +146,10 @@ __all__ = [
     "gesv_f64",
     "rows_if_faster",
     "rows_of_tiles",
+    "running_max",
+    "running_min",
+    "running_prod",
+    "running_sum",
     "transpose",
     "winograd_f32",
     "winograd_f64",
@@ -173,6 +181,11 @@ def __getattr__(name: str) -> Any:
         from dlc.runtime.kernels import winograd
 
         globals()[name] = found = getattr(winograd, name)
+        return found
+    if name.startswith("running_") and name in __all__:
+        from dlc.runtime.kernels import scans
+
+        globals()[name] = found = getattr(scans, name)
         return found
     if name == "transpose":
         from dlc.runtime.kernels.transposition import transpose
