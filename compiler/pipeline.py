@@ -38,6 +38,7 @@ from dlc.compiler.passes import (
     diagonals,
     extract,
     factor,
+    first,
     fuse,
     guard,
     hold,
@@ -118,6 +119,7 @@ FINISH = (
     Pass("extract.2", extract.run, optional=False),  # factoring, adjoints of products: sums inside sums
     Pass("narrow.2", narrow.run),  # adjoints of slices and recurrences are guarded
     Pass("lift", lift.run),  # after narrow, which makes shorter what it can; before cse: products become alike
+    Pass("first", first.run),  # before cse: the extreme may be there already
     Pass("hold", hold.run),  # before cse, which reads what is held
     Pass("cse.3", cse.run),  # forward and backward in one: the backward pass reads what the forward one has computed
     Pass("dce.2", dce.run),

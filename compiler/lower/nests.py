@@ -9,6 +9,7 @@ A map becomes loops over its indices around one store; single elements with one 
   is that of a kernel of open size, of which four elements at a time are then added to a row;
 - *taps*: few results that read the same elements have an accumulator each, see ``taps.py``;
 - *window*: few terms that lie side by side are written out, see ``windows.py``;
+- *first*: the first place where a condition holds is the least of all such places, in either of these two forms;
 - *omission*: ``prod[j : j != i] ..`` with ``i`` free, see ``omission.py``;
 - *scatter*: ``sum[k] [v == z[k]] * e`` with ``v`` free visits each ``k`` once, see ``scatter.py``.
 """
@@ -89,7 +90,8 @@ def nest(
     if written_out:
         return written_out
     if value.op in ("argmax", "argmin"):
-        return _position(tensor, equation, value, names)
+        cond = _sought(value)
+        return _first(tensor, equation, value, cond, names) if cond else _position(tensor, equation, value, names)
     side_by_side = taps.nest(tensor, equation, value, names, windows)
     if side_by_side:
         return side_by_side
@@ -240,6 +242,37 @@ def _position(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -
     start = (Var(best.tensor, identity_of(value.op, value.body.type)), Var(place.tensor, ZERO))
     finish = Store(tensor.id, equation.subscripts, place)
     return loops(equation.indices, (*start, *around(update), finish))
+
+
+def _sought(value: Reduce) -> Expr | None:
+    """The condition, if the first place is sought where one holds."""
+    match value:
+        case Reduce(op="argmax", body=Select(cond=cond, yes=Const(value=1.0), no=Const(value=0.0))):
+            return cond
+    return None
+
+
+def _first(tensor: Tensor, equation: Equation, value: Reduce, cond: Expr, names: Names) -> tuple[Statement, ...]:
+    """The least place where the condition holds; 0 if it never does."""
+    nowhere = sizes_product(value.indices).expression()
+
+    def sooner(place: Expr) -> Expr:
+        return combined("min", place, Select(cond, flat(value.indices), nowhere))
+
+    def found(place: Expr) -> Expr:
+        return Select(op("lt", place, nowhere), place, ZERO)
+
+    if _rows_are_contiguous(equation, value):
+        *outer, last = equation.indices
+        target = Read(tensor.id, equation.subscripts, "int")
+        steps = [((), nowhere), (value.indices, sooner(target)), ((), found(target))]
+        rows = (loops((*around, last), (Store(tensor.id, equation.subscripts, one),)) for around, one in steps)
+        again = (renamed(row, {last: refresh(last)}) for row in rows)
+        return loops(outer, tuple(statement for row in again for statement in row))
+    place = Read(names(tensor.id), (), "int")
+    inner = loops(value.indices, (Update(place.tensor, sooner(place)),))
+    finish = Store(tensor.id, equation.subscripts, found(place))
+    return loops(equation.indices, (Var(place.tensor, nowhere), *inner, finish))
 
 
 def flat(indices: Sequence[Index]) -> Expr:

@@ -18,6 +18,7 @@ from dlc.compiler.passes import (
     diagonals,
     extract,
     factor,
+    first,
     fuse,
     lift,
     narrow,
@@ -29,7 +30,7 @@ from dlc.compiler.passes import (
 )
 
 # fuse takes extracted graphs
-ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, prefix, residues, borders)
+ANYWHERE = (simplify, stabilise, extract, narrow, cse, dce, deltas, diagonals, factor, first, prefix, residues, borders)
 FORWARD = (simplify, stabilise, extract, narrow, cse, dce)
 AFTERWARDS = finish()
 
