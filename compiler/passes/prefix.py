@@ -4,8 +4,8 @@
                                            y[b,t] = y.prefix[b,t+1]
 
 A sum over ``s <= t``, ``s < t``, ``t <= s`` or ``t < s``, in which nothing else depends on ``t``, becomes a recurrence,
-so that its time grows with |T| and no longer with |T|².  The numbers are added in the order of the range.  Of ``s < t``
-the last step belongs to no sum: what would be read out of range there is not computed.
+so that its time grows with |T| and no longer with |T|².  Of ``s < t`` the last step belongs to no sum: what would be
+read out of range there is not computed.
 
 The place of an extreme is that of the step before unless the element is better than all before it:
 
