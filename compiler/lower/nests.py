@@ -91,7 +91,9 @@ def nest(
         return written_out
     if value.op in ("argmax", "argmin"):
         cond = _sought(value)
-        return _first(tensor, equation, value, cond, names) if cond else _position(tensor, equation, value, names)
+        return (
+            _first(tensor, equation, value, cond, names, windows) if cond else _position(tensor, equation, value, names)
+        )
     side_by_side = taps.nest(tensor, equation, value, names, windows)
     if side_by_side:
         return side_by_side
@@ -252,7 +254,9 @@ def _sought(value: Reduce) -> Expr | None:
     return None
 
 
-def _first(tensor: Tensor, equation: Equation, value: Reduce, cond: Expr, names: Names) -> tuple[Statement, ...]:
+def _first(
+    tensor: Tensor, equation: Equation, value: Reduce, cond: Expr, names: Names, windows: Set[str]
+) -> tuple[Statement, ...]:
     """The least place where the condition holds; 0 if it never does."""
     nowhere = sizes_product(value.indices).expression()
 
@@ -262,7 +266,7 @@ def _first(tensor: Tensor, equation: Equation, value: Reduce, cond: Expr, names:
     def found(place: Expr) -> Expr:
         return Select(op("lt", place, nowhere), place, ZERO)
 
-    if _rows_are_contiguous(equation, value):
+    if _rows_are_contiguous(equation, value, windows):
         *outer, last = equation.indices
         target = Read(tensor.id, equation.subscripts, "int")
         steps = [((), nowhere), (value.indices, sooner(target)), ((), found(target))]
