@@ -149,10 +149,12 @@ def outer(m, n, alpha, a, step_a, b, beta, c, ldc):
 
 @part
 def column_of_tiles(
-    m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, b, row_b, beta, d, row_d, column_d, c, ldc
+    m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, b, row_b, beta, d, row_d, column_d, c, ldc,
+    coming_rows, coming_columns, coming, ldb,
 ):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, at most `most_rows`, from the first row to the last; those of
-    A stand `tile_a` numbers apart if it is copied."""
+    A stand `tile_a` numbers apart if it is copied. Before each a part of the rows of B at `coming` is fetched: all at
+    once, the reads would wait for one another."""
     compact()
     one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
     block = block_memory(alpha)
@@ -161,6 +163,9 @@ def column_of_tiles(
     i = 0
     for t in range(tiles):
         rows = low + 1 if t < taller else low
+        first_row = t * coming_rows // tiles
+        number = (t + 1) * coming_rows // tiles - first_row
+        fetch_rows(number, coming_columns, coming + size * first_row * ldb, ldb, one)
         first_a = a + size * (t * tile_a if tile_a > 0 else i * row_a)
         first_c, first_d = c + size * i * ldc, d + size * i * row_d
         whole = columns == width(alpha) or columns == lanes(alpha)
@@ -203,7 +208,8 @@ def block_of_tiles(
     m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, d, row_d, column_d, c, ldc
 ):  # fmt: skip
     """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time. Those that
-    come next are fetched meanwhile, if they are copied or B is too large for the cache."""
+    come next are fetched meanwhile, if they are copied or B is too large for the cache; after the last ones, what
+    follows in memory: the next steps of k, or the next matrix of a batch."""
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     panels = panel_memory(alpha)
@@ -221,12 +227,13 @@ def block_of_tiles(
             # A transposed panel is used at once, and has up to a vector of rows more than there are steps.
             operand, row_b = panels + (0 if tb else size * depth * (j - first)), width(alpha)
             column, at = j + ahead, b
-            if column >= n:  # the first ones of the steps of k that follow
+            if column >= n:
                 column, at = j % ahead, b + size * depth * (1 if tb else ldb)
+            coming_rows, coming_columns, coming = 0, 0, at + size * column * (ldb if tb else 1)
             if tb and is_large:
-                fetch_rows(min(ahead, n - column), depth, at + size * column * ldb, ldb, one)
-            elif is_large or (together and j + ahead < n):
-                fetch_rows(depth, min(width(alpha), n - column), at + size * column, ldb, one)
+                coming_rows, coming_columns = min(ahead, n - column), depth
+            elif is_large or together:
+                coming_rows, coming_columns = depth, min(width(alpha), n - column)
             if tb:
                 pack_columns(depth, columns, first_b, ldb, operand, one)
             elif not whole:
@@ -236,7 +243,7 @@ def block_of_tiles(
             first_c, first_d = c + size * j, d + size * j * column_d
             column_of_tiles(
                 m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, operand, row_b, beta, first_d, row_d,
-                column_d, first_c, ldc,
+                column_d, first_c, ldc, coming_rows, coming_columns, coming, ldb,
             )  # fmt: skip
 
 
