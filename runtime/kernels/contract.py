@@ -227,14 +227,15 @@ def blocked(
     run = y[last] if in_runs(m, columns, column_count, one) else n
     run_of_steps = neighbours(steps, step_count, of_b)
     side_in_b, side_in_c = neighbours(columns, column_count, 1), neighbours(columns, column_count, 2)
-    chunks = (k + DEPTH - 1) // DEPTH
+    chunks, blocks = (k + DEPTH - 1) // DEPTH, (m + ROWS - 1) // ROWS
     for chunk in range(chunks):
         first = chunk * k // chunks
         depth = (chunk + 1) * k // chunks - first
         adds = ADD if chunk > 0 else accumulate
         offsets(first, depth, steps, step_count, of_a, of_b, size, here, steps_a, steps_b)
-        for i in range(0, m, ROWS):
-            many = min(ROWS, m - i)
+        for block in range(blocks):
+            i = block * m // blocks
+            many = (block + 1) * m // blocks - i
             offsets(i, many, rows, row_count, 1, 2, size, here, in_a, in_c)
             j = 0
             while j < n:
