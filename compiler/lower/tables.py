@@ -46,13 +46,16 @@ class Tabled:
 
     @property
     def split(self) -> Index | None:
-        """The index of rows or columns that shards share out, if it is one product: the first of the result, or of
-        maps and samples of few elements the maps, for a batch may be one sample."""
+        """The index of rows or columns that shards share out, if it is one product: the first of the result. Instead of
+        few maps, of which a part would fill no vector, it is the channels; of samples of few pixels the maps, for a
+        batch may be one sample.
+        """
         first = self.product.equation.indices[0]
         if first in self.looped:
             return None
         own, other = (self.rows, self.columns) if first in self.rows else (self.columns, self.rows)
-        return other[0] if _are_few(own, first) else first
+        is_short = volume(own) < min(_FEW, volume(other)) and volume((first,)) <= _MANY * volume(other[:1])
+        return other[0] if is_short or _are_few(own, first) else first
 
 
 def _groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:

@@ -16,6 +16,7 @@ from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, Steps, statements
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower import lower
+from dlc.compiler.lower.fusion import writes
 
 FIXED = {"C": 4, "O": 5, "P": 3, "Q": 2, "G": 2, "M": 3, "E": 2}
 FULL = "k[O,C,P,Q]"
@@ -131,4 +132,20 @@ def test_samples_of_few_pixels_are_columns_of_one_product(side: int, split: int 
     products = [(k.split, s) for k in program.kernels.values() for s in statements(k.body) if isinstance(s, Matmul)]
     assert {known(found) if found else None for found, one in products if one.c.buffer in ("y", "d_x")} == {split}
     for shards in (1, 3):
+        agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
+
+
+@pytest.mark.parametrize(("maps", "split"), [(16, 6), (48, 48), (64, 64)])
+def test_of_few_maps_the_channels_are_shared_out(maps: int, split: int) -> None:
+    """Their derivative by the taps has the maps in the lanes: a part of 16 of them would not fill a vector."""
+    text = """layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,U,V]:
+    index U = |H| - |P| + 1, V = |W| - |Q| + 1
+    y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]
+"""
+    sizes = {"C": 6, "O": maps, "P": 5, "Q": 5, "H": 9, "W": 9}
+    made = pipeline.entries(graph_of(text, sizes=tuple(sizes.items())), wrt="k")["vjp"]
+    program = lower({"vjp": made})
+    (of_taps,) = (kernel for kernel in program.kernels.values() if "d_k" in writes(kernel.body))
+    assert of_taps.split is not None and known(of_taps.split) == split
+    for shards in (1, 4):
         agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
