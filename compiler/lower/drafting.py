@@ -35,7 +35,7 @@ from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
 
-_LONG = 32  # elements of a sum that are worth a visit of all its results
+_LONG = 100  # elements of a sum that are worth a visit of all its results
 _CACHED, _LONGER = 1 << 18, 128  # results that stay in a second cache, and elements that are worth a visit of more
 
 Facts = Callable[[Expr], list[Polynomial]]
