@@ -46,14 +46,23 @@ def test_training(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", [["-m", "benchmarks"], ["benchmarks/run.py"]], ids=["module", "script"])
-def test_benchmarks(script: list[str], root: Path, tmp_path: Path) -> None:
+def test_benchmarks(root: Path, tmp_path: Path) -> None:
     options = ["cross_entropy", "--group", "table", "--batch", "8", "--rounds", "1", "--seconds", "0.01"]
     options += ["--patience", "0", "--write", str(tmp_path)]
-    subprocess.run([sys.executable, *script, *options, "--only", "dlc", "torch"], cwd=root, check=True, env=os.environ)
+    command = [sys.executable, "-m", "benchmarks", *options, "--only", "dlc", "torch"]
+    subprocess.run(command, cwd=root, check=True, env=os.environ)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "### Softmax and cross-entropy (batch 8, classes 1000)" in text
     assert "| dlc |" in text
+
+
+@pytest.mark.slow
+def test_benchmarks_from_any_folder(root: Path, tmp_path: Path) -> None:
+    """The script finds the workloads, and says so of one that there is not."""
+    command = [sys.executable, str(root / "benchmarks" / "run.py"), "no_such_workload"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert "there is no workload no_such_workload: there are attention, " in found.stderr
 
 
 @pytest.mark.slow

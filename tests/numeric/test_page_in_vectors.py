@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numeric import numerics_page as page
-from numeric.harness import entries_of, graph_of, interpreted
+from numeric.harness import graph_of, interpreted, plain_entries_of
 from numeric.layouts import APART, LAYOUTS, TOGETHER, axes, laid, subscripts, taken
 from numeric.test_numerics import agree, check_functions
 from numeric.test_remainders import rows
@@ -289,7 +289,7 @@ def random_weights(graph: Graph, given: Mapping[str, Array], dtype: str) -> dict
     random, sizes = np.random.default_rng(7), bind_sizes(graph, given, {})
     shapes = {
         tensor.output: [size_value(size, sizes) for size in tensor.sizes]
-        for tensor in entries_of(graph)["vjp"].of_kind("cotangent")
+        for tensor in plain_entries_of(graph)["vjp"].of_kind("cotangent")
     }
     return {name: np.asarray(random.normal(size=shape)).astype(dtype) for name, shape in shapes.items()}
 
