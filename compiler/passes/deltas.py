@@ -12,7 +12,8 @@ grows counts as greatest, as the places of a window do; then one that grows with
 that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel few.  Of two
 that nothing else tells apart, that which moves in steps goes: what is left of the other one are the elements between
 two steps.  Equations that hold data (``j == z[b]``) come last: solved for a bound index they are gathers.  An equation
-without a bound index that could be solved for stays: a scatter.
+without a bound index that could be solved for stays: a scatter.  So does one with an index of a small window,
+``h == z[b] + i`` for ``i < 2``.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
@@ -131,6 +132,8 @@ class _Solver:
                 continue
             difference = polynomial(part.args[0]) - polynomial(part.args[1])
             for position, index in enumerate(node.indices):
+                if _is_narrow(part, index, node.indices):
+                    continue
                 weight = self._extent(index, part, node.indices), position
                 solution = _solve(part, difference, index, node.indices, weight)
                 if solution is not None:
@@ -245,9 +248,28 @@ def _solve(
     rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:
         return _Solution(cond, index, target.expression(), Const(True), tuple(map(int, rank)))
+    base, left_over = target - target.offset, -target.offset % (factor.value or 1)
+    if (
+        left_over and not takes_others and isinstance(base.expression(), Index)
+    ):  # a == 2*i + 1: i = a // 2 where a mod 2 == 1
+        over, under = base.expression(), factor.expression()
+        value = polynomial(op("floordiv", over, under)) + (target.offset + left_over) // (factor.value or 1)
+        odd = op("eq", op("mod", over, under), Const(left_over))
+        return _Solution(cond, index, value.expression(), odd, tuple(map(int, rank)))
     over, under = target.expression(), factor.expression()
     remainder = op("eq", digit.expression() if takes_others else Const(0), op("mod", over, under))
     return _Solution(cond, index, op("floordiv", over, under), remainder, tuple(map(int, rank)))
+
+
+def _is_narrow(cond: Op, index: Index, bound: Sequence[Index]) -> bool:
+    """Whether data and an index of a known range name one of more places, ``h == z[b] + i``: a little is added to a few
+    elements, and each element would look at all that may be added to it.
+    """
+    extent = known(index.size)
+    if extent is None or not (reads(cond) or any(isinstance(part, Op) and part.name == "int" for part in walk(cond))):
+        return False
+    named = (side for side in cond.args if isinstance(side, Index) and side not in bound)
+    return any((known(side.size) or extent + 1) > extent for side in named)
 
 
 def _values_of(cond: Expr, name: str) -> Iterator[tuple[Op, Polynomial]]:

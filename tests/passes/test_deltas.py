@@ -44,7 +44,7 @@ SINGLE: list[tuple[Tensor, str]] = [
     (one_axis(11, mul(Const(2), IN), [IN], IN), "y[a] = [a mod 2 == 0]*x[a // 2]"),
     (
         one_axis(13, add(mul(Const(2), IN), Const(1)), [IN], IN),
-        "y[a] = [(a + 1) mod 2 == 0 and 0 < a]*x[(a+1) // 2-1]",
+        "y[a] = [a mod 2 == 1]*x[a // 2]",
     ),
 ]
 
@@ -113,6 +113,19 @@ def test_a_bound_index_that_equals_data_is_a_gather() -> None:
 def test_a_free_index_that_equals_data_stays_a_scatter() -> None:
     made = through(segments(), simplify, deltas, simplify).graph
     assert tensor_lines(made.tensors["y"]) == ["y[v,d] = h[v,d] + sum[e] [v == dst[e]]*m[e,d]"]
+
+
+def test_what_data_adds_to_a_few_places_stays_a_scatter() -> None:
+    """Two places for each element, rather than all elements for each place; of many in a row those that hold it."""
+    x, z, b, i, h = given("x", "B", 2), given("z", "B", type="int"), index("b", "B"), index("i", 2), index("h", 6)
+    y = whole("y", (h,), total(b, i, of=when(eq(h, add(at(z, b), i)), at(x, b, i))))
+    values = {"x": np.arange(8.0).reshape(4, 2), "z": np.array([0, 7, -2, 4])}
+    line = "y[h] = sum[b,i] [i + z[b] == h]*x[b,i]"
+    assert lines_after(y, x, z, values=values, sizes=["B"]) == line
+    row, t = given("x", "B", "T"), index("t", "T")
+    y = whole("y", (h,), total(b, t, of=when(eq(h, add(at(z, b), t)), at(row, b, t))))
+    values["x"] = np.arange(12.0).reshape(4, 3)
+    assert "sum[b]" in lines_after(y, row, z, values=values, sizes=["B", "T"])
 
 
 def test_data_without_a_bound_is_guarded() -> None:
