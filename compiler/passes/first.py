@@ -8,8 +8,8 @@ element so far is not, for every element has to wait for the one before.  What i
 these is found, as each differs from itself.  The extreme is often there already: the gradient of a maximum asks for
 its place.
 
-Left out: few elements, which are written out, elements that are computed, which might be rounded otherwise in another
-loop, and what is under conditions.
+Left out: few elements, which are written out, elements that are computed with rounding, which might be another one in
+another loop, and what is under conditions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import replace
 from math import prod
 
 from dlc.compiler.ir.affine import known
-from dlc.compiler.ir.expr import Const, Read, Reduce, Select, free_indices, op
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, Select, free_indices, op, reads, walk
 from dlc.compiler.ir.forms import is_window
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, unique, whole
 from dlc.compiler.ir.rewriting import rename_bound
@@ -26,6 +26,7 @@ from dlc.compiler.ir.rewriting import rename_bound
 NAME = "first"
 
 _FEW = 8  # elements
+_EXACT = frozenset(("neg", "abs", "relu", "max", "min"))
 _EXTREMES = {"argmax": "max", "argmin": "min"}
 
 
@@ -42,14 +43,21 @@ def run(graph: Graph) -> Graph:
 
 
 def _is_long(equation: Equation) -> bool:
-    """Whether it is the place of an extreme of many elements that are read."""
+    """Whether it is the place of an extreme of many elements that are as they are read, but for a sign or a bound."""
     value = equation.value
     if not isinstance(value, Reduce) or value.op not in _EXTREMES or not equation.is_whole or is_window(equation):
         return False
     extents = [known(index.size) for index in value.indices]
     if None not in extents and prod(extent or 0 for extent in extents) < _FEW:
         return False
-    return isinstance(value.body, Read) and value.body.type == "real"
+    return value.body.type == "real" and all(map(_is_exact, walk(value.body))) and bool(reads(value.body))
+
+
+def _is_exact(node: Expr) -> bool:
+    """Whether the node itself rounds nothing, and is no choice."""
+    if isinstance(node, Op) and node.type == "real":
+        return node.name in _EXACT
+    return node.type == "int" or isinstance(node, Read | Const)
 
 
 def _of_place(tensor: Tensor, name: str) -> tuple[Tensor, Tensor]:
