@@ -38,7 +38,7 @@ from dlc.runtime.kernels.table_tile import (
     spread_vectors,
     turn_vectors,
 )
-from dlc.runtime.kernels.tile import WORD, constant, flat, height, itemsize, lanes, scratch, width
+from dlc.runtime.kernels.tile import WORD, constant, few, flat, height, itemsize, lanes, scratch, width
 
 #: Rows of results that wait together to be turned.
 STRIP = 48
@@ -166,7 +166,7 @@ def column_of_tiles(
     rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, one
 ):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, from the first row to the last; by way of a strip where the
-    columns are not `whole`: no neighbours in C, or fewer than a vector has numbers.
+    columns are not `whole`: no neighbours in C, or too few for a vector.
     """
     compact()
     strip, rows_of_strip, size = strip_memory(one), strip_table(one), itemsize(one)
@@ -190,7 +190,7 @@ def column_of_tiles(
             if columns > lanes(one):
                 full_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, second, adds, of_d, row_d, one)
             else:
-                narrow_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, 0, adds, of_d, row_d, one)
+                narrow_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, columns, adds, of_d, row_d, one)
             i += tall
         if not whole:
             scatter(number, columns, strip, rows_of_strip, c, in_c + 8 * first, columns_of_c, accumulate == ADD, one)
@@ -240,8 +240,8 @@ def blocked(
             j = 0
             while j < n:
                 wide = panel_width(run - j % run, one)
-                lies = wide >= lanes(one) and not packs and j % side_in_b + wide <= side_in_b
-                whole = wide >= lanes(one) and j % side_in_c + wide <= side_in_c
+                lies = wide >= few(one) and not packs and j % side_in_b + wide <= side_in_b
+                whole = wide >= few(one) and j % side_in_c + wide <= side_in_c
                 offsets(j, 1 if lies and whole else wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
                 operand, steps_of_operand = b + integers(in_b)[0], steps_b
                 if not lies:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dlc.runtime.kernels.compilation import intrinsic, types
 from dlc.runtime.kernels.parts import part
-from dlc.runtime.kernels.tile import constant, height, itemsize, lanes, width
+from dlc.runtime.kernels.tile import constant, few, height, itemsize, lanes, width
 from dlc.runtime.kernels.views import View, make_view
 
 #: Rows whose offsets are known at a time, and steps of the reduced indices between two visits of C.
@@ -64,7 +64,7 @@ def sweep(columns, full, one) -> int:
     """Cycles that so many columns side by side take of a row of tiles, for each of the reduced indices."""
     panels, rest = columns // width(one), columns % width(one)
     if rest == lanes(one) or columns < lanes(one):
-        return panels * full + SHORT
+        return panels * full + max(SHORT, (full + 1) // 2)
     return panels * full if rest == 0 else (panels + 1) * full
 
 
@@ -73,7 +73,7 @@ def in_runs(m, columns, column_count, one) -> bool:
     """Whether panels end where columns cease to be neighbours in B, and are read in place, or go on in a copy."""
     y, last = integers(columns), 3 * (column_count - 1)
     n, run = extent(columns, column_count), y[last]
-    if y[last + 1] != 1 or run < lanes(one):
+    if y[last + 1] != 1 or run < few(one):
         return False
     tiles = (m + height(one) - 1) // height(one)
     full = max((m + tiles - 1) // tiles, SHORT)

@@ -10,7 +10,8 @@ What the sums are added to, if to anything, is what stands in C, or a term that 
 vectors for all rows, at `d + row*row_d`: ADD, ADD_NUMBERS and ADD_VECTORS tell.
 
 The second vector starts `second` behind the first. Two vectors that overlap are a tile of fewer columns: none is read
-or written beyond them, and what both hold is the same sum.
+or written beyond them, and what both hold is the same sum. Of one vector alone, only so many columns as `second` says
+are read and written where the processor has masks, and all where it has none.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import intrinsic, native, types
+from dlc.runtime.kernels.edges import below, masked_load, masked_store
 from dlc.runtime.kernels.primitives import call, is_real, suffix
 from dlc.runtime.kernels.tile import (
     WORD,
@@ -55,6 +57,7 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
         builder.inttoptr(table, WORD.as_pointer()) for table in (rows_a, steps_a, steps_b, rows_c)
     )
     rows = [builder.gep(a, [entry(builder, rows_a, constant(i))]) for i in range(height)]
+    mask = below(builder, shape, second)[0] if vectors == 1 and shape.has_masks else None
 
     def numbers_at(step: Any) -> list[Any]:
         offset = entry(builder, steps_a, step)
@@ -64,15 +67,23 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
         starts = [row, builder.gep(row, [second])][:vectors]
         return [builder.bitcast(start, vector.as_pointer()) for start in starts]
 
+    def loaded(spots: list[Any]) -> list[Any]:
+        if mask is not None:
+            return [masked_load(builder, spot, mask, shape.bytes) for spot in spots]
+        return [builder.load(spot, align=shape.bytes) for spot in spots]
+
     def vectors_at(step: Any) -> list[Any]:
-        return vectors_from(builder.gep(b, [entry(builder, steps_b, step)]))
+        return loaded(vectors_from(builder.gep(b, [entry(builder, steps_b, step)])))
 
     targets = [vectors_from(builder.gep(c, [entry(builder, rows_c, constant(i))])) for i in range(height)]
     expect(builder, [spot for spots in targets for spot in spots])
     sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
 
-    def loaded(spots: list[Any]) -> list[Any]:
-        return [builder.load(spot, align=shape.bytes) for spot in spots]
+    def stored(value: Any, spot: Any) -> None:
+        if mask is not None:
+            masked_store(builder, value, spot, mask, shape.bytes)
+        else:
+            builder.store(value, spot, align=shape.bytes)
 
     def numbers_of(row: int) -> list[Any]:
         spot = builder.bitcast(builder.gep(d, [builder.mul(row_d, constant(row))]), element.as_pointer())
@@ -81,7 +92,7 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
     def add(terms: Callable[[int], list[Any]]) -> None:
         for row, (totals, spots) in enumerate(zip(sums, targets, strict=True)):
             for term, value, spot in zip(terms(row), totals, spots, strict=True):  # all terms are read before
-                builder.store(builder.fadd(term, value, flags=("contract",)), spot, align=shape.bytes)
+                stored(builder.fadd(term, value, flags=("contract",)), spot)
 
     end = builder.append_basic_block("stored")
     overwrite = builder.append_basic_block("overwrite")
@@ -99,7 +110,7 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
     builder.position_at_end(overwrite)
     for totals, spots in zip(sums, targets, strict=True):
         for value, spot in zip(totals, spots, strict=True):
-            builder.store(value, spot, align=shape.bytes)
+            stored(value, spot)
     builder.branch(end)
     builder.position_at_end(end)
 

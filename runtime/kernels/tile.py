@@ -40,6 +40,16 @@ class TileShape:
         return VECTORS * self.lanes
 
     @property
+    def has_masks(self) -> bool:
+        """Whether vectors are read and written in part as fast as whole."""
+        return self.lanes * self.bytes == AVX_512
+
+    @property
+    def few(self) -> int:
+        """The fewest columns that a vector is worth which holds no more: a part of one is read and written by masks."""
+        return self.lanes // 4 if self.has_masks else self.lanes
+
+    @property
     def stored_height(self) -> int:
         """Numbers of a column of a tile of A, where that is copied: whole vectors."""
         return -(-self.height // self.lanes) * self.lanes
@@ -110,7 +120,7 @@ def in_this_order(builder, shape: TileShape, values: list[Any]) -> list[Any]:
     """The same values, with all that is read behind them in the code read after them: with AVX-512, LLVM would read the
     numbers of all rows first, and have no register left to hold the sums.
     """
-    if shape.lanes * shape.bytes != AVX_512:
+    if not shape.has_masks:
         return values
     kinds = [value.type for value in values]
     result = kinds[0] if len(kinds) == 1 else ir.LiteralStructType(kinds)
@@ -130,8 +140,7 @@ def sums_of_products(
     vectors_at: Callable[[Any], list[Any]],
 ) -> list[list[Any]]:
     """The sums over the steps below k (at least one) of `height` numbers of A, each times `vectors` of B, as the
-    registers that hold them.  ``numbers_at`` gives the pointers to the numbers of a step, ``vectors_at`` those to its
-    vectors.
+    registers that hold them.  ``numbers_at`` gives the pointers to the numbers of a step, ``vectors_at`` its vectors.
     """
     vector = ir.VectorType(element, shape.lanes)
     before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("store")
@@ -140,7 +149,7 @@ def sums_of_products(
     step = builder.phi(WORD)
     step.add_incoming(constant(0), before)
     sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
-    loaded = [builder.load(spot, align=shape.bytes) for spot in vectors_at(step)]
+    loaded = vectors_at(step)
     for number, accumulators in zip(numbers_at(step), sums, strict=True):
         spread = splat(builder, builder.load(number, align=shape.bytes), shape.lanes)
         added = [multiply_add(builder, spread, part, total) for total, part in zip(accumulators, loaded, strict=True)]
@@ -190,6 +199,11 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
     )
     spots = [vectors_from(builder, row, vector, vectors) for row in rows_of_c]
     expect(builder, [spot for row in spots for spot in row])
+
+    def vectors_at(step: Any) -> list[Any]:
+        row = builder.gep(b, [builder.mul(step, row_b)])
+        return [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row, vector, vectors)]
+
     results = sums_of_products(
         builder,
         shape,
@@ -198,7 +212,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
         vectors,
         k,
         lambda step: [builder.gep(row, [builder.mul(step, column_a)]) for row in rows],
-        lambda step: vectors_from(builder, builder.gep(b, [builder.mul(step, row_b)]), vector, vectors),
+        vectors_at,
     )
     wide_alpha, wide_beta = splat(builder, alpha, shape.lanes), splat(builder, beta, shape.lanes)
     scaled = [[builder.fmul(wide_alpha, result, flags=("contract",)) for result in row] for row in results]
@@ -323,6 +337,7 @@ def shape_number(of: Callable[[TileShape], int], doc: str) -> Any:
 itemsize = shape_number(lambda shape: shape.bytes, "Bytes of a number.")
 lanes = shape_number(lambda shape: shape.lanes, "Numbers in a vector.")
 width = shape_number(lambda shape: shape.width, "Columns of a tile.")
+few = shape_number(lambda shape: shape.few, "The fewest columns that a vector alone is worth.")
 height = shape_number(lambda shape: shape.height, "Rows of a tile.")
 stored_height = shape_number(lambda shape: shape.stored_height, "Numbers of a column of a copied tile of A.")
 most_depth = shape_number(lambda shape: shape.depth, "Steps of k between two visits of C, at most.")

@@ -25,11 +25,11 @@ VECTOR_ON_STACK = r"%rsp\), %[xyz]mm|%[xyz]mm\d+, -?\d*\(%rsp|\b[qv]\d+.*\[sp"
 
 def plain(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
     one = ir.Constant(element, 1.0)
-    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:8], one, one])
+    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:8], one, one, *words[8:11]])
 
 
 def by_tables(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
-    table_tile.tile_body(builder, shape, element, shape.height, tile.VECTORS, words)
+    table_tile.tile_body(builder, shape, element, shape.height, tile.VECTORS, words[:12])
 
 
 #: The two tiles, whose operands lie evenly or are found through tables.
@@ -41,7 +41,7 @@ def tile_text(body: str, real: str, bits: int, registers: int) -> tuple[str, til
     kind, element = REALS[real]
     shape = tile.shape_for(kind, bits, registers)
     module = ir.Module("tile")
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 10), "tile")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 12), "tile")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     TILES[body](builder, shape, element, list(function.args))
     builder.ret_void()
