@@ -25,7 +25,7 @@ VECTOR_ON_STACK = r"%rsp\), %[xyz]mm|%[xyz]mm\d+, -?\d*\(%rsp|\b[qv]\d+.*\[sp"
 
 def plain(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
     one = ir.Constant(element, 1.0)
-    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:8], one, one, *words[8:11]])
+    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:11], one, one])
 
 
 def by_tables(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
