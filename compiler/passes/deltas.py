@@ -6,14 +6,14 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel, counted as often as its coefficient says, since so many times fewer values of the others are left,
-then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as another one
-grows counts as greatest, as the places of a window do; then one that grows with the axis that is asked about, and one
-that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel few.  Of two
-that nothing else tells apart, that which moves in steps goes: what is left of the other one are the elements between
-two steps.  Equations that hold data (``j == z[b]``) come last: solved for a bound index they are gathers.  An equation
-without a bound index that could be solved for stays: a scatter.  So does one with an index of a small window,
-``h == z[b] + i`` for ``i < 2``.
+the small kernel; of ranges that are about the same the one with the greatest coefficient, since so many times fewer
+values of the others are left; then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as
+another one grows counts as greatest, as the places of a window do; then one that grows with the axis that is asked
+about, and one that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel
+few.  Of two that nothing else tells apart, that which moves in steps goes: what is left of the other one are the
+elements between two steps.  Equations that hold data (``j == z[b]``) come last: solved for a bound index they are
+gathers.  An equation without a bound index that could be solved for stays: a scatter.  So does one with an index of a
+small window, ``h == z[b] + i`` for ``i < 2``.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
@@ -131,10 +131,12 @@ class _Solver:
             if not (is_comparison(part) and isinstance(part, Op) and part.name == "eq"):
                 continue
             difference = polynomial(part.args[0]) - polynomial(part.args[1])
+            extents = {index: self._extent(index, part, node.indices) for index in node.indices}
             for position, index in enumerate(node.indices):
                 if _is_narrow(part, index, node.indices):
                     continue
-                weight = self._extent(index, part, node.indices), position
+                rival = max((extents[i] for i in free_indices(part) if i in extents and i is not index), default=0)
+                weight = extents[index], rival, position
                 solution = _solve(part, difference, index, node.indices, weight)
                 if solution is not None:
                     yield solution
@@ -223,9 +225,11 @@ class _Solver:
 
 
 def _solve(
-    cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Index], weight: tuple[int, int]
+    cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Index], weight: tuple[int, int, int]
 ) -> _Solution | None:
-    """Solve ``difference = 0`` for the index, whose factor is a number or a size; ``weight``: its extent and place."""
+    """Solve ``difference = 0`` for the index, whose factor is a number or a size; ``weight``: its extent, the greatest
+    of the others, and its place.
+    """
     parts = difference.split(index)
     if parts is None:
         return None
@@ -241,9 +245,9 @@ def _solve(
     digit = Polynomial(tuple(term for term in rest.terms if any(_mentions(atom, bound) for atom in term[0])))
     takes_others = bool(digit.terms) and nonnegative(digit, facts) and positive(factor - digit, facts)
     target = -(rest - digit) if takes_others else -rest
-    extent, position = weight
+    extent, rival, position = weight
     is_second = factor.value in (None, 1) if extent >= _LARGE else factor.value != 1
-    if extent < _LARGE:  # of what is left of the others, one in so many values takes part
+    if extent < _LARGE and 3 * extent > 2 * rival:  # of what is left of the others, one in so many values takes part
         extent = min(extent * (factor.value or 1), _LARGE - 1)
     rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:
@@ -299,7 +303,7 @@ def _is_linear(value: Polynomial, indices: Sequence[Index]) -> bool:
     return any(part is not None and part[0].value not in (None, 0) for part in parts)
 
 
-def _around_a_circle(cond: Expr, index: Index, weight: tuple[int, int]) -> _Solution | None:
+def _around_a_circle(cond: Expr, index: Index, weight: tuple[int, int, int]) -> _Solution | None:
     """``h == (index + rest) mod m`` has one solution in 0 .. m-1, and perhaps none if the index has a smaller range."""
     for atom, value in _values_of(cond, "mod"):
         over, under = map(polynomial, atom.args)
@@ -310,7 +314,7 @@ def _around_a_circle(cond: Expr, index: Index, weight: tuple[int, int]) -> _Solu
             continue
         place = op("mod", ((value - parts[1]) * parts[0].value).expression(), under.expression())
         inside = op("and", op("le", Const(0), value.expression()), op("lt", value.expression(), under.expression()))
-        extent, position = weight
+        extent, _, position = weight
         rank = (bool(reads(cond)), True, -extent, False, position)
         return _Solution(cond, index, polynomial(place).expression(), inside, tuple(map(int, rank)))
     return None

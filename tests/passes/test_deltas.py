@@ -213,6 +213,16 @@ def test_places_in_steps_leave_few_taps_of_each_class(places: int, taps: int, le
     assert f"sum[{left}]" in line
 
 
+def test_of_places_before_and_behind_steps_those_that_are_many_go() -> None:
+    """The derivative of a transposed convolution by its taps: 9 places are left of 25, and no remainder."""
+    x, d = given("x", 9), given("d", 25)
+    p, h, u = index("p", 2), index("h", 9), index("u", 25)
+    place = add(mul(Const(3), h), mul(Const(3), p), Const(-1))
+    y = whole("y", (p,), total(h, u, of=when(eq(u, place), mul(at(x, h), at(d, u)))))
+    line = lines_after(y, x, d, values={"x": np.arange(1.0, 10.0), "d": np.arange(2.0, 27.0)})
+    assert "sum[h]" in line and "mod" not in line
+
+
 def test_of_ranges_that_are_not_known_that_of_a_kernel_is_kept() -> None:
     """A transposed convolution of stride 2: the sum over the few p, not over the many h."""
     x, k = given("x", "H"), given("k", "P", kind="parameter")
