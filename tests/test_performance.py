@@ -140,6 +140,7 @@ def test_rows_that_overlap_are_no_matter_for_blas() -> None:
 
 def test_a_shallow_product_is_taken_by_blas_and_one_step_by_a_loop() -> None:
     assert reason(4, "", False, False, 100, 100, 12, 12, 100, 100)[0] == "BLAS"
+    assert reason(4, "", False, False, 100, 100, 12, 12, 100, 100, True)[0] == "tile"
     assert reason(4, "", False, False, 100, 90, 12, 12, 90, 90)[0] == "tile"
     assert reason(4, "", True, False, 100, 90, 1, 100, 90, 90) == ("outer product", "k is 1")
     assert reason(4, "", True, True, 100, 90, 1, 100, 1, 90) == ("outer product", "k is 1")

@@ -30,7 +30,7 @@ from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.nests import volume
 
 #: Which implementation computes op(A).op(B), and why: of (the forced one or '', ta, tb, m, n, k, lda, ldb, ldc).
-Chooser = Callable[[str, bool, bool, int, int, int, int, int, int], tuple[str, str]]
+Chooser = Callable[[str, bool, bool, int, int, int, int, int, int, bool], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _product(product: Product, choose: Chooser, ways: Ways) -> Choice:
     elif product.is_tabled:
         way, why = "tile", "factors are read where they lie, through tables of offsets"
     else:
-        way, why = choose(product.way, *product.transposed, m, n, k, *product.steps)
+        way, why = choose(product.way, *product.transposed, m, n, k, *product.steps, product.has_term)
     times = "" if product.times <= 1 else f", {round(product.times):,} times"
     return Choice(f"product {m} x {k} x {n}{times}", way, why)
 

@@ -11,7 +11,7 @@ vectors compute both.  A buffer is charged once, however often a kernel comes ba
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -62,6 +62,7 @@ class Product:
     way: str = ""  # the implementation, if it is forced
     is_tabled: bool = False
     is_in_tiles: bool = False
+    has_term: bool = False
 
 
 @dataclass
@@ -314,9 +315,8 @@ class _Body:
             m, times = -(-m // self._shards), times * self._shards
         transposed = tuple(_is_transposed(operand, place.scope) for operand in (product.a, product.b))
         steps = [_step(operand, place.scope) for operand in (product.a, product.b, product.c)]
-        self._count.products.append(
-            Product(m, n, k, (transposed[0], transposed[1]), (steps[0], steps[1], steps[2]), times, product.way)
-        )
+        found = Product(m, n, k, (transposed[0], transposed[1]), (steps[0], steps[1], steps[2]), times, product.way)
+        self._count.products.append(replace(found, has_term=product.term is not None))
 
     def _operand(self, operand: Operand, elements: int, place: _Place, writes: bool) -> None:
         if isinstance(operand.row, Steps) and isinstance(operand.column, Steps):

@@ -57,6 +57,12 @@ def implementation(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
     return TILE
 
 
+def beside_a_term(way, k) -> int:
+    """The implementation that takes the place of this one where a term is added: BLAS is given what it adds to, and to
+    write that takes as long as a shallow product."""
+    return TILE if way == BLAS and k <= BLAS_UP_TO_STEPS else way
+
+
 def tile_alone(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
     """The tile, whatever the sizes."""
     if m <= 0 or n <= 0:
@@ -75,7 +81,17 @@ def blas_alone(ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
 
 
 def reason(
-    size: int, way: str, ta: bool, tb: bool, m: int, n: int, k: int, lda: int, ldb: int, ldc: int
+    size: int,
+    way: str,
+    ta: bool,
+    tb: bool,
+    m: int,
+    n: int,
+    k: int,
+    lda: int,
+    ldb: int,
+    ldc: int,
+    has_term: bool = False,
 ) -> tuple[str, str]:
     """The implementation for numbers of so many bytes and the rule that decided, in words; `way` is the one that is
     forced, or ''."""
@@ -83,6 +99,8 @@ def reason(
         alone = blas_alone if way == "blas" else tile_alone
         return _FORCED[alone(ta, tb, m, n, k, size, lda, ldb, ldc)], f"--gemm {way}"
     found = implementation(ta, tb, m, n, k, size, lda, ldb, ldc)
+    if has_term and beside_a_term(found, k) != found:
+        return "tile", f"k is {k}, and a term is added to the product"
     count = m * n * k
     enough = BLAS_TRANSPOSED_FROM if ta and m * k * size > LARGE else BLAS_FROM
     if found == BLAS:

@@ -278,7 +278,7 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, d, row_d, column
             )  # fmt: skip
 
 
-implementation = part(choice.implementation)
+implementation, beside_a_term = part(choice.implementation), part(choice.beside_a_term)
 tile_alone, blas_alone = part(choice.tile_alone), part(choice.blas_alone)
 
 
@@ -364,7 +364,7 @@ def product_by_blas(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
 
 def product_plus(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
     """The C function behind `gemm_plus`."""
-    way = implementation(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc)
+    way = beside_a_term(implementation(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc), k)
     with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
 
 

@@ -20,7 +20,9 @@ from dlc.compiler.syntax.parse import parse_text
 HOST = analysis.Host(flops=1e9, memory=1e9, memory_of_all=1.5e9, cached=4e9, cache=1 << 16, fork=1e-6)
 
 
-def choose(way: str, ta: bool, tb: bool, m: int, n: int, k: int, lda: int, ldb: int, ldc: int) -> tuple[str, str]:
+def choose(
+    way: str, ta: bool, tb: bool, m: int, n: int, k: int, lda: int, ldb: int, ldc: int, has_term: bool
+) -> tuple[str, str]:
     return "tile", f"{m * n * k}"
 
 
