@@ -9,7 +9,7 @@ A map becomes loops over its indices around one store; single elements with one 
   is that of a kernel of open size, of which four elements at a time are then added to a row;
 - *taps*: few results that read the same elements have an accumulator each, see ``taps.py``;
 - *window*: few terms that lie side by side are written out, see ``windows.py``;
-- *first*: the first place where a condition holds is the least of all such places, in either of these two forms;
+- *first*: the first place where a condition holds is the least of all such places, in the register or the row form;
 - *omission*: ``prod[j : j != i] ..`` with ``i`` free, see ``omission.py``;
 - *scatter*: ``sum[k] [v == z[k]] * e`` with ``v`` free visits each ``k`` once, see ``scatter.py``.
 """

@@ -31,16 +31,12 @@ TWO_PI = 2 * pi
 
 
 def _philox(c0, c1, c2, c3, k0, k1):
-    """Ten rounds over a counter of four words and a key of two; all are 32-bit numbers held in 64 bits.
-
-    Whatever stands in the upper halves in between goes where the words are multiplied: there it costs nothing, for an
-    instruction that multiplies lower halves does not look at the others.
-    """
+    """Ten rounds over a counter of four words and a key of two; all are 32-bit numbers held in 64 bits."""
     for _ in range(10):
-        low, high = FIRST * (c0 & WORD), SECOND * (c2 & WORD)
-        c0, c1, c2, c3 = (high >> HALF) ^ c1 ^ k0, high, (low >> HALF) ^ c3 ^ k1, low
+        low, high = FIRST * c0, SECOND * c2
+        c0, c1, c2, c3 = (high >> HALF) ^ c1 ^ k0, high & WORD, (low >> HALF) ^ c3 ^ k1, low & WORD
         k0, k1 = (k0 + GOLDEN) & WORD, (k1 + ROOT) & WORD
-    return c0 & WORD, c1 & WORD, c2 & WORD, c3 & WORD
+    return c0, c1, c2, c3
 
 
 philox = exact(_philox)
