@@ -155,7 +155,9 @@ class _Search:
             found = self.best(self.timings.possible(edges, names, choices(edges, names, used)), edges, group, used)
             if found is not None:
                 return found
-        return Conflict(_circle(edges))
+        scalars = {place for place in group if not self.graph.tensors[place.tensor].rank}
+        told = (edge for edge in edges if edge.reader != edge.writer or edge.reader in scalars)  # what no loop orders
+        return Conflict(_circle(tuple(told) if scalars else edges))
 
     def best(
         self,

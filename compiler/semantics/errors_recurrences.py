@@ -65,6 +65,11 @@ class NoOrder(SemanticDiagnostic):
     @property
     def help(self) -> str | None:
         ways = {link.way for link in self.links}
+        if len({link.has_axes for link in self.links}) == 2:
+            return (
+                "a number stands before or behind the whole loop of a tensor: give the element that it reads a name of "
+                "its own, `h0 = ..` and `h[0] = h0`, or give the number the axis of the loop"
+            )
         if not all(link.has_axes for link in self.links):
             return "a value cannot depend on itself: take one of these reads out, or give the result another name"
         if ways == {"same"}:
