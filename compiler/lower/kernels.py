@@ -34,6 +34,7 @@ from dlc.compiler.ir.loops import (
     statements,
     written,
 )
+from dlc.compiler.lower import omission, scatter
 from dlc.compiler.lower.blocks import blocked
 from dlc.compiler.lower.fusion import Body, contractible_axes, forwarded, touches, with_axes_dropped, writes
 from dlc.compiler.lower.parts import Product
@@ -376,5 +377,19 @@ def split_axes(draft: Draft) -> Mapping[str, frozenset[int]]:
 def _split_index(draft: Draft, equation: Equation) -> Index | None:
     if draft.split is None or draft.is_split_twice or not equation.indices:
         return None
-    first = draft.split_at or equation.indices[0]
+    first = draft.split_at or _outermost(equation)
+    if first is None:
+        return None
     return first if equal(first.size, draft.split) and first not in free_indices(first.size) else None
+
+
+def _outermost(equation: Equation) -> Index | None:
+    """The index of the outermost loop; where factors are left out, or elements scattered, it need not be the first."""
+    value = equation.value
+    left_out = omission.omitted(equation, value) if isinstance(value, Reduce) else {}
+    if left_out:
+        return next((index for index in equation.indices if index not in left_out.values()), None)
+    places = scatter.places(equation, value) if isinstance(value, Reduce) else {}
+    if places:
+        return next(iter(scatter.around(equation, places)), None)
+    return equation.indices[0]

@@ -71,8 +71,8 @@ def sides(cond: Expr) -> Iterator[tuple[Index, Expr]]:
 def nest(
     tensor: Tensor, equation: Equation, value: Reduce, places: Mapping[Index, Expr], facts: Facts
 ) -> tuple[Statement, ...]:
-    around = _around(equation, places)
-    inside = [index for index in equation.indices if index not in around]
+    outer_indices = around(equation, places)
+    inside = [index for index in equation.indices if index not in outer_indices]
     rows = {index: refresh(index) for index in inside if index not in places}
     replaced: dict[Expr, Expr] = {**places, **rows}
     conditions, body = guarded(value)
@@ -88,10 +88,11 @@ def nest(
     outer, inner = apart(checks, list(rows.values()))
     visit = loops(list(rows.values()), under(inner, update))
     over_reduced, left = bounded_loops(value.indices, outer)
-    return loops(around, (*loops(inside, first), *over_reduced(under(left, visit)), *_again(inside, last)))
+    return loops(outer_indices, (*loops(inside, first), *over_reduced(under(left, visit)), *_again(inside, last)))
 
 
-def _around(equation: Equation, places: Mapping[Index, Expr]) -> list[Index]:
+def around(equation: Equation, places: Mapping[Index, Expr]) -> list[Index]:
+    """The indices of the loops that all visits stand in."""
     needed = {index for place in places.values() for index in free_indices(place)}
     front = next(number for number, index in enumerate(equation.indices) if index in places)
     return [index for number, index in enumerate(equation.indices) if number < front or index in needed]
