@@ -84,7 +84,8 @@ def test_importing_it_loads_no_numba() -> None:
 
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     (tmp_path / "emitted.py").write_text(MODULE)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONWARNINGS": "error::UserWarning"}
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONWARNINGS": "error::UserWarning"}
 
     def hits() -> str:
         arguments = [sys.executable, "-c", USE]
