@@ -88,7 +88,7 @@ def made_of(windows: frozenset[str], formulas: Mapping[str, Expr]) -> frozenset[
 def is_few(index: Index, windows: Set[str]) -> bool:
     """Whether the size of the index is not known, and made of such sizes alone."""
     symbols = size_symbols(index.size)
-    return bool(symbols) and windows.issuperset(symbols)
+    return bool(symbols) and all(one in windows for one in symbols)
 
 
 def is_window(equation: Equation, windows: Set[str] = frozenset()) -> bool:

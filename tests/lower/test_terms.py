@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TypeVar
 
 import pytest
 from lower.agreement import agree, drawn
@@ -10,7 +11,7 @@ from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.loops import Matmul, Program, Statement, Store, statements
+from dlc.compiler.ir.loops import Matmul, Program, Store, statements
 from dlc.compiler.lower import lower
 
 #: The arguments, the result, and the equation of a layer: every one is a product and a term.
@@ -41,7 +42,10 @@ def entry(name: str, way: str) -> tuple[Graph, Program]:
     return graph, lower({way: graph})
 
 
-def found(program: Program, kind: type[Statement]) -> list[Statement]:
+Kind = TypeVar("Kind")
+
+
+def found(program: Program, kind: type[Kind]) -> list[Kind]:
     return [one for kernel in program.kernels.values() for one in statements(kernel.body) if isinstance(one, kind)]
 
 
