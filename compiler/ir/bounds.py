@@ -14,7 +14,7 @@ from math import gcd
 from typing import Any
 
 from dlc.compiler.ir.affine import Monomial, Polynomial, order_key, polynomial
-from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Select, Size, op
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Select, Size, free_indices, op
 
 _MOST_INEQUALITIES = 300  # beyond this the proof is given up
 _MOST_GROUPED = 4  # indices of one flattened group
@@ -368,14 +368,14 @@ def implied(conditions: Iterable[Expr], index: Index) -> Iterator[Expr]:
 
 def extreme(goal: Polynomial, greatest: bool) -> Polynomial | None:
     """The least or greatest value over the ranges of its indices, as a polynomial in sizes; None if a sign is
-    unknown.
+    unknown, or an index stands inside a quotient or a remainder.
     """
     indices = _indices(goal)
     extents = products(polynomial(index.size) for index in indices) if len(indices) <= _MOST_GROUPED else []
     while True:
         index = next(iter(_indices(goal)), None)
         if index is None:
-            return goal
+            return None if any(free_indices(atom) for atom in goal.atoms) else goal
         parts = goal.split(index)
         if parts is None:
             return None

@@ -37,6 +37,12 @@ def test_a_flattened_group_fills_its_axis_and_stays_on_it(sizes: tuple[Expr, ...
     assert not nonnegative(polynomial(total(place, -1)))
 
 
+def test_an_index_in_a_remainder_or_a_quotient_leaves_an_extreme_unknown() -> None:
+    i = fresh(H, "i")
+    for name in ("mod", "floordiv"):
+        assert extreme(polynomial(total(op(name, total(i, -2), W), 1)), True) is None
+
+
 def test_a_group_with_the_stride_of_another_size_is_not_on_its_axis() -> None:
     u, v = fresh(ROWS, "u"), fresh(COLUMNS, "v")
     assert not within(total(product(u, ROWS), v), product(ROWS, COLUMNS))
