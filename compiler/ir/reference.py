@@ -335,7 +335,7 @@ class _Points:
         return result
 
     def _reduction(self, node: Reduce) -> Array:
-        many = prod(size_value(index.size, self.sizes) for index in node.indices)
+        many = prod(max(0, size_value(index.size, self.sizes)) for index in node.indices)  # |T| - 1, say, of none
         if self.count > 1 and self.count * many > _MOST_POINTS:
             step = max(1, _MOST_POINTS // many)
             parts = [self.where(slice(start, start + step)).value(node) for start in range(0, self.count, step)]

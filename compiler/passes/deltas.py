@@ -54,7 +54,7 @@ _SMALL = 8  # counts for one that the shapes of parameters alone tell
 
 
 def run(graph: Graph) -> Graph:
-    solver = _Solver(_bounds_of_data(graph), _sizes_of_inputs(graph), Simplifier(rules_of(graph)))
+    solver = _Solver(_bounds_of_data(graph), _extremes(graph), _sizes_of_inputs(graph), Simplifier(rules_of(graph)))
     return graph.with_tensors(
         replace(tensor, equations=tuple(replace(e, value=transform(e.value, solver.solved)) for e in tensor.equations))
         for tensor in graph.tensors.values()
@@ -63,15 +63,21 @@ def run(graph: Graph) -> Graph:
 
 def _bounds_of_data(graph: Graph) -> dict[str, Expr]:
     """For integer tensors: elements are at least 0 and less than this."""
-    bounds: dict[str, Expr] = {}
-    for tensor in graph.tensors.values():
-        if tensor.bound is not None:
-            bounds[tensor.id] = tensor.bound
-        elif len(tensor.equations) == 1 and isinstance(tensor.equations[0].value, Reduce):
-            value = tensor.equations[0].value
-            if value.op in ("argmax", "argmin"):
-                bounds[tensor.id] = op("mul", Const(1), *(index.size for index in value.indices))
+    bounds = {name: tensor.bound for name, tensor in graph.tensors.items() if tensor.bound is not None}
+    for name in _extremes(graph):
+        bounds.setdefault(name, op("mul", Const(1), *(i.size for i in graph.tensors[name].equations[0].value.indices)))
     return bounds
+
+
+def _extremes(graph: Graph) -> frozenset[str]:
+    """The tensors of the places of extremes: each lies in its set, unless that is empty."""
+    return frozenset(
+        name
+        for name, tensor in graph.tensors.items()
+        if len(tensor.equations) == 1
+        and isinstance(tensor.equations[0].value, Reduce)
+        and tensor.equations[0].value.op in ("argmax", "argmin")
+    )
 
 
 def _sizes_of_inputs(graph: Graph) -> frozenset[str]:
@@ -91,8 +97,15 @@ class _Solution:
 
 
 class _Solver:
-    def __init__(self, bounds: dict[str, Expr], sizes_of_inputs: frozenset[str], simplified: Simplifier) -> None:
+    def __init__(
+        self,
+        bounds: dict[str, Expr],
+        extremes: frozenset[str],
+        sizes_of_inputs: frozenset[str],
+        simplified: Simplifier,
+    ) -> None:
         self.bounds = bounds
+        self.extremes = extremes
         self.sizes_of_inputs = sizes_of_inputs
         self.simplified = simplified
 
@@ -216,6 +229,10 @@ class _Solver:
             yield op("le", Const(0), solution.value)
         if not nonnegative(polynomial(solution.index.size) - value - 1, facts):
             yield op("lt", solution.value, solution.index.size)
+        elif any(isinstance(node, Read) and node.tensor in self.extremes for node in walk(solution.value)):
+            size = polynomial(solution.index.size)
+            if not positive(size, [polynomial(index.size) - 1 for index in free]):
+                yield op("lt", Const(0), solution.index.size)  # of no elements none is the greatest
 
     def _facts_of_data(self, value: Expr) -> Iterator[Polynomial]:
         for node in walk(value):

@@ -52,6 +52,19 @@ def test_borders_end_where_the_last_window_does(subscript: str, sizes: tuple[int
     stays_in_range(spec, {"N": 2, "C": 3, "O": 2, "H": sizes[0], "P": sizes[1]}, 2)
 
 
+@pytest.mark.parametrize("length", [0, 1, 3])
+@pytest.mark.parametrize("over", ["t", "t : t > 0", "t : m[t]", "t,t' : t' < t"])
+def test_of_no_elements_none_is_the_greatest(over: str, length: int) -> None:
+    """The adjoint of a factor reads what it was multiplied with at the greatest element, if there is one."""
+    spec = f"(s[B], x[B,T], m[T] : bool) -> y[B]:\n    y[b] = max[{over}] s[b]*x[b,t]"
+    stays_in_range(spec, {"B": 2, "T": length}, 2)
+
+
+def test_a_copy_with_a_border_is_as_long_as_sizes_say() -> None:
+    """Not as indices do that stand in a remainder."""
+    stays_in_range("(x[T,D]) -> y[T,D]:\n    y[t,d] = x[wrap(t+2),d//2]", {"T": 5, "D": 3}, 2)
+
+
 def drawn(tensor: Tensor, random: np.random.Generator, sizes: Mapping[str, int]) -> np.ndarray:
     shape = [size_value(size, sizes) for size in tensor.sizes]
     if tensor.bound is not None:
