@@ -18,7 +18,7 @@ from dlc.compiler.ir.expr import Expr, Index, Size, free_indices
 from dlc.compiler.ir.graph import Equation, Graph
 
 _MOST_GUESSES = 64  # of the axes of tensors that no read relates to others
-_MOST_STEPS = 1000  # of a search for axes that keeps the reads near: choices of the axis of one tensor
+_MOST_STEPS = 10_000  # of a search for axes that keeps the reads near: choices of the axis of one tensor
 _FEW = 4  # steps by which the tensors of a recurrence lead each other, at most, where that is guessed
 _NOTHING = Polynomial(())
 _START = ""  # a step before that of every tensor

@@ -86,7 +86,7 @@ layer First(x[B,J], k[K]) -> y[B], z[B], n[B]:
 """
     (tmp_path / "first.dl").write_text(spec, encoding="utf-8")
     model = dlc.compile(tmp_path / "first.dl").First()
-    with pytest.raises(InputError, match="axis `J` has"):
+    with pytest.raises(InputError, match="needs axis `J` to have an element"):
         model.forward(x=np.zeros((2, 0)), k=np.zeros(1))
     with pytest.raises(InputError, match="divides and must not be 0"):
         model.forward(x=np.zeros((2, 1)), k=np.zeros(0))
