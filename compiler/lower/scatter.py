@@ -77,7 +77,9 @@ def nest(
     replaced: dict[Expr, Expr] = {**places, **rows}
     conditions, body = guarded(value)
     kept = [c for c in conditions if not any(index in places and places[index] is e for index, e in sides(c))]
-    checks = [one for index, place in places.items() if reads(place) for one in implied(kept, index)]
+    checks = [
+        substitute(c, dict(rows)) for index, place in places.items() if reads(place) for c in implied(kept, index)
+    ]
     for index, place in places.items():
         if not within(place, index.size, facts(place)):
             checks += [op("le", ZERO, place), op("lt", place, index.size)]

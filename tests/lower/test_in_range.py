@@ -32,6 +32,8 @@ SPECS = {
     "    y[h,i,d] = [j + n[i] < |T|]*a[h,i,j]*b[d,j+n[i]]",
     "columns from a greatest element": "(a[I,J], b[D,T], s[T]) -> y[I,D]:\n"
     "    n = argmax[t] s[t]\n    y[i,d] = [j + n < |T|]*a[i,j]*b[d,j+n]",
+    "a place that is data, in a row": "(h[T,T'], z[I] in T) -> y[I,T]:\n"
+    "    index T = 7\n    y[i,t] = (h[t,pad(t-1)] if t == z[i] else 1)",
     "attention": "(q[T,D], x[T,D], on[T] : bool) -> s[T,D]:\n"
     "    a[t,t'] = (exp(q[t,d]*x[t',d]) if t' < t and on[t-1] else 0)\n    s[t,d] = a[t,t']*x[t',d]",
 }
