@@ -24,7 +24,7 @@ Left out: multiplying out sums inside products, which pays rarely and costs digi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -49,6 +49,7 @@ from dlc.compiler.ir.expr import (
     Size,
     free_indices,
     op,
+    reads,
     walk,
 )
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
@@ -213,6 +214,7 @@ class _Place:
         if certain:
             outside, factors, divisors = self._moved_out(node, cond, factors, divisors)
         terms, spanning = _attached([_Term(f) for f in _with_divisors(factors, divisors)], conjuncts(cond))
+        spanning = [*self._needed_by(spanning, conjuncts(cond)), *spanning]
         bound, order = list(node.indices), None
         if all(self._in_range(term.value, term.conditions) for term in terms):
             bound, terms = self._summed_alone(bound, terms, spanning, certain)
@@ -226,6 +228,13 @@ class _Place:
         if isinstance(inside, Reduce) and sums_to_nothing(inside, self.shared.definition):
             return Const(0.0)
         return quotient((*outside[0], inside), outside[1])
+
+    def _needed_by(self, spanning: Sequence[Expr], conditions: Iterable[Expr]) -> Iterator[Expr]:
+        """What may keep the data in range that conditions of no factor read: a factor does not take it away."""
+        indices = {index for one in spanning if not self._in_range(one, ()) for index in free_indices(one)}
+        for cond in conditions:
+            if cond not in spanning and not reads(cond) and indices & set(free_indices(cond)):
+                yield cond
 
     def _with_common_factors(self, node: Reduce, cond: Expr, body: Expr) -> Expr | None:
         """``sum[j] (a[j]*b + a[j]*c)`` as that of ``a[j]*(b + c)``."""
@@ -359,7 +368,7 @@ def _has_a_term(node: Reduce, cond: Expr) -> bool:
 
 
 def _summed(bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]) -> Expr:
-    cond = conjunction((*(cond for term in terms for cond in term.conditions), *spanning))
+    cond = conjunction(dict.fromkeys((*(cond for term in terms for cond in term.conditions), *spanning)))
     used = tuple(index for index in bound if index in free_indices(cond) or any(index in t.indices for t in terms))
     body = guarded(cond, op("mul", *(term.value for term in terms)))
     return Reduce("sum", used, body) if used else body
