@@ -34,8 +34,8 @@ SPECS = {
     "    n = argmax[t] s[t]\n    y[i,d] = [j + n < |T|]*a[i,j]*b[d,j+n]",
     "a place that is data, in a row": "(h[T,T'], z[I] in T) -> y[I,T]:\n"
     "    index T = 7\n    y[i,t] = (h[t,pad(t-1)] if t == z[i] else 1)",
-    "data behind an odd length": "(x[B,T,D], u[T] in D, g[B,T]) -> y[B,T]:\n"
-    "    index T = 5\n    y[b,t] = g[b,t]*sigmoid(x[b,t//2,u[t]])",
+    "data behind an odd length": "(x[I,T,D], u[T] in D, g[I,T]) -> y[I,T]:\n"
+    "    index T = 5\n    y[i,t] = g[i,t]*sigmoid(x[i,t//2,u[t]])",
     "attention": "(q[T,D], x[T,D], on[T] : bool) -> s[T,D]:\n"
     "    a[t,t'] = (exp(q[t,d]*x[t',d]) if t' < t and on[t-1] else 0)\n    s[t,d] = a[t,t']*x[t',d]",
 }
