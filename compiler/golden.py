@@ -38,13 +38,24 @@ def golden_path(spec: Path) -> Path:
 
 
 def update(spec: str) -> str:
-    """Write the golden file where it differs; a line that says so, or nothing."""
+    """Write the golden file where it differs; a line that says so, or nothing. Sizes that it has are kept, so that they
+    may be chosen by hand, where small ones make a matrix singular, say.
+    """
     path = golden_path(files.find_argument(spec))
-    text = _text(numbers(spec))
-    if path.exists() and files.read_spec(path).text == text:
+    before = files.read_spec(path).text if path.exists() else ""
+    text = _text(numbers(spec, _sizes(before)))
+    if before == text:
         return ""
     files.write_text(path, text)
     return f"wrote {path}\n"
+
+
+def _sizes(text: str) -> dict[str, dict[str, int]]:
+    """The sizes that a golden file has for each model; none, if it cannot be read."""
+    try:
+        return {name: model["sizes"] for name, model in json.loads(text)["models"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def difference(spec: str) -> str:

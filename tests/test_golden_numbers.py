@@ -72,3 +72,16 @@ def test_a_difference_beyond_the_tolerance_is_told() -> None:
     (line,) = golden._array_differences(golden.summary([1.0, np.nan]), golden.summary([1.0, 2.0]))
     assert line == "element [1] was nan and is 2.0"
     assert not list(golden._array_differences(golden.summary([np.nan, np.inf]), golden.summary([np.nan, np.inf])))
+
+
+def test_sizes_that_were_chosen_are_kept(tmp_path: Path) -> None:
+    spec = tmp_path / "rows.dl"
+    spec.write_text("layer Rows(x[N,P]) -> y[N]:\n    y[n] = sum[p] x[n,p]\n", encoding="utf-8")
+    golden.update(str(spec))
+    written = golden.golden_path(spec)
+    before = written.read_text(encoding="utf-8")
+    assert '"sizes": {"N": 3, "P": 4}' in before
+    written.write_text(before.replace('"N": 3, "P": 4', '"N": 2, "P": 6'), encoding="utf-8")
+    golden.update(str(spec))
+    assert '"sizes": {"N": 2, "P": 6}' in written.read_text(encoding="utf-8")
+    assert golden.difference(str(spec)) == ""
