@@ -54,7 +54,9 @@ _SMALL = 8  # counts for one that the shapes of parameters alone tell
 
 
 def run(graph: Graph) -> Graph:
-    solver = _Solver(_bounds_of_data(graph), _extremes(graph), _sizes_of_inputs(graph), Simplifier(rules_of(graph)))
+    solver = _Solver(
+        _bounds_of_data(graph), frozenset(_extremes(graph)), _sizes_of_inputs(graph), Simplifier(rules_of(graph))
+    )
     return graph.with_tensors(
         replace(tensor, equations=tuple(replace(e, value=transform(e.value, solver.solved)) for e in tensor.equations))
         for tensor in graph.tensors.values()
@@ -63,21 +65,16 @@ def run(graph: Graph) -> Graph:
 
 def _bounds_of_data(graph: Graph) -> dict[str, Expr]:
     """For integer tensors: elements are at least 0 and less than this."""
-    bounds = {name: tensor.bound for name, tensor in graph.tensors.items() if tensor.bound is not None}
-    for name in _extremes(graph):
-        bounds.setdefault(name, op("mul", Const(1), *(i.size for i in graph.tensors[name].equations[0].value.indices)))
-    return bounds
+    bounds = {name: op("mul", Const(1), *(i.size for i in value.indices)) for name, value in _extremes(graph).items()}
+    return bounds | {name: tensor.bound for name, tensor in graph.tensors.items() if tensor.bound is not None}
 
 
-def _extremes(graph: Graph) -> frozenset[str]:
+def _extremes(graph: Graph) -> dict[str, Reduce]:
     """The tensors of the places of extremes: each lies in its set, unless that is empty."""
-    return frozenset(
-        name
-        for name, tensor in graph.tensors.items()
-        if len(tensor.equations) == 1
-        and isinstance(tensor.equations[0].value, Reduce)
-        and tensor.equations[0].value.op in ("argmax", "argmin")
-    )
+    only = {name: tensor.equations[0].value for name, tensor in graph.tensors.items() if len(tensor.equations) == 1}
+    return {
+        name: value for name, value in only.items() if isinstance(value, Reduce) and value.op in ("argmax", "argmin")
+    }
 
 
 def _sizes_of_inputs(graph: Graph) -> frozenset[str]:
