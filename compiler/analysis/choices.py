@@ -29,7 +29,8 @@ from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.nests import volume
 
-#: Which implementation computes op(A).op(B), and why: of (the forced one or '', ta, tb, m, n, k, lda, ldb, ldc).
+#: Which implementation computes op(A).op(B), and why: of (the forced one or '', ta, tb, m, n, k, lda, ldb, ldc,
+#: whether a term is added).
 Chooser = Callable[[str, bool, bool, int, int, int, int, int, int, bool], tuple[str, str]]
 
 

@@ -113,7 +113,7 @@ class DefinitionGraph:
         made = Tensor(
             name,
             tuple(axis.size for axis in axes),
-            kind,  # type: ignore[arg-type]  # the parser knows the types
+            kind,
             "input",
             sets=tuple(axis.set for axis in axes),
             bound=bound,

@@ -156,7 +156,7 @@ def _typed(bodies: list[Expr], equations: Sequence[Written]) -> list[Expr]:
 
 
 def _declared_type(declaration: ast.Declaration) -> Type | None:
-    return "int" if declaration.element_of is not None else declaration.type  # type: ignore[return-value]
+    return "int" if declaration.element_of is not None else declaration.type
 
 
 def _as_declared(bodies: list[Expr], declaration: ast.Declaration, equations: Sequence[Written]) -> list[Expr]:

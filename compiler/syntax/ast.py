@@ -68,7 +68,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from dlc.compiler.source import Span
 
@@ -246,6 +246,7 @@ class AllAxes(Node):
 
 
 Subscript: TypeAlias = Expression | Group | AllAxes
+Type: TypeAlias = Literal["int", "bool", "real"]
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ class Declaration(Node):
 
     name: Name
     axes: tuple[Name | AllAxes, ...] = ()
-    type: str | None = None
+    type: Type | None = None
     element_of: Name | None = None
     initialiser: Expression | None = None
     value: Expression | None = None

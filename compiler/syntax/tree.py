@@ -8,6 +8,7 @@ of the line being read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ from dlc.compiler.source import Span
 from dlc.compiler.syntax import ast, errors
 from dlc.compiler.syntax.words import Token
 
-TYPES = ("int", "bool", "real")
+TYPES: Mapping[str, ast.Type] = {"int": "int", "bool": "bool", "real": "real"}
 _DEFINITIONS: dict[str, type[ast.Layer] | type[ast.Model] | type[ast.Optimizer]] = {
     "LAYER": ast.Layer,
     "MODEL": ast.Model,
@@ -205,7 +206,7 @@ class TreeBuilder:
         node = ast.Declaration(
             _name(parts[0]),
             axes,
-            kind.text if isinstance(kind, Token) else None,
+            TYPES[kind.text] if isinstance(kind, Token) else None,
             _name(behind["IN"]) if "IN" in behind else None,
             _node(behind["TILDE"]) if "TILDE" in behind else None,
             _node(behind["EQUALS"]) if "EQUALS" in behind else None,

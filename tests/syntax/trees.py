@@ -73,7 +73,7 @@ def _grown(inner: st.SearchStrategy) -> st.SearchStrategy:
 EXPRESSIONS = st.recursive(LEAVES, _grown, max_leaves=12)
 TARGETS = _at(ast.Target, NAMES, _some(LEAVES | _at(ast.Group, _some(NAMES, least=2)), most=2))
 _AXES = _some(NAMES | _at(ast.AllAxes), most=2)
-_TYPES = st.sampled_from([None, "int", "bool", "real"])
+_TYPES: st.SearchStrategy[ast.Type | None] = st.sampled_from([None, "int", "bool", "real"])
 
 
 @st.composite

@@ -10,7 +10,8 @@ from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
 from dlc.runtime.kernels.choice import BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE, OUTER_FROM
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
-from dlc.runtime.kernels.gemm import FEW_PANELS, KEPT_ROWS, SAME_LINES, SECOND_CACHE, SOME_PANELS, load_gemm
+from dlc.runtime.kernels.gemm import load_gemm
+from dlc.runtime.kernels.macro_kernel import FEW_PANELS, KEPT_ROWS, SAME_LINES, SECOND_CACHE, SOME_PANELS
 from dlc.runtime.kernels.tile import COPIED, PANELS, tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}

@@ -1,0 +1,175 @@
+"""The macro-kernel of a matrix product: register tiles, in blocks that stay in the caches.
+
+Columns are taken in panels as wide as the register tile, k and the rows in blocks (Goto and van de Geijn 2008).
+Panels of B are copied to the stack, some at a time, so that its rows are read in longer runs: a panel's own rows are
+one line of the cache each, far apart, which took 1.5 times as long. B is read in place where few tiles use a panel.
+An A that is stored as its transpose is copied tile by tile where many panels use it, for the same reason. Where
+the rows of A fall on the same lines of the first cache, tiles have no more of them than the cache keeps there.
+"""
+
+from __future__ import annotations
+
+from dlc.runtime.kernels.compilation import compact
+from dlc.runtime.kernels.edges import add_block
+from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
+from dlc.runtime.kernels.parts import part
+from dlc.runtime.kernels.primitives import like
+from dlc.runtime.kernels.tile import (
+    COPIED,
+    PANELS,
+    block_memory,
+    column_memory,
+    fetch,
+    full_tile,
+    height,
+    itemsize,
+    lanes,
+    most_depth,
+    narrow_tile,
+    panel_memory,
+    stored_height,
+    width,
+)
+
+#: Bytes of a line of the cache.
+LINE = 64
+#: Up to as many tiles, B is read in place if its rows do not lie a multiple of so many bytes apart.
+FEW_TILES, CROWDED = 8, 512
+#: Rows that lie a multiple of so many bytes apart fall on the same lines of a first cache, which keeps so many.
+SAME_LINES, KEPT_ROWS = 4096, 8
+#: A that is stored as its transpose is read in place for no more than so many panels of B; for some, if its rows fall
+#: on the same lines.
+FEW_PANELS, SOME_PANELS = 9, 3
+#: Bytes of A that are used panel after panel: half of a second cache.
+SECOND_CACHE = 1 << 19
+
+
+@part
+def column_of_tiles(
+    m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, b, row_b, beta, d, row_d, column_d, c, ldc,
+    coming_rows, coming_columns, coming, ldb,
+):  # fmt: skip
+    """One panel of columns: tiles of nearly equal height, at most `most_rows`, from the first row to the last; those of
+    A stand `tile_a` numbers apart if it is copied. Before each a part of the rows of B at `coming` is fetched: all at
+    once, the reads would wait for one another."""
+    compact()
+    one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
+    block = block_memory(alpha)
+    tiles = (m + most_rows - 1) // most_rows
+    low, taller = m // tiles, m % tiles
+    i = 0
+    for t in range(tiles):
+        rows = low + 1 if t < taller else low
+        first_row = t * coming_rows // tiles
+        number = (t + 1) * coming_rows // tiles - first_row
+        fetch_rows(number, coming_columns, coming + size * first_row * ldb, ldb, one)
+        first_a = a + size * (t * tile_a if tile_a > 0 else i * row_a)
+        first_c, first_d = c + size * i * ldc, d + size * i * row_d
+        whole = columns == width(alpha) or columns == lanes(alpha)
+        target, step = (first_c, ldc) if whole else (block, width(alpha))
+        scale_new, scale_old = (alpha, beta) if whole else (one, zero)
+        if columns > lanes(alpha):
+            full_tile(
+                rows, first_a, row_a, column_a, b, row_b, depth, target, step, first_d, row_d, column_d, scale_new,
+                scale_old,
+            )  # fmt: skip
+        else:
+            narrow_tile(
+                rows, first_a, row_a, column_a, b, row_b, depth, target, step, first_d, row_d, column_d, scale_new,
+                scale_old,
+            )  # fmt: skip
+        if not whole:
+            add_block(rows, columns, alpha, block, beta, first_d, row_d, column_d, first_c, ldc)
+        i += rows
+
+
+@part
+def evenly(extent, most) -> int:
+    """The length of equal parts, of which none is longer than that"""
+    parts = (extent + most - 1) // most
+    return (extent + parts - 1) // parts
+
+
+@part
+def fetch_rows(rows, columns, b, ldb, one):
+    """Have these rows of numbers brought to the second cache."""
+    compact()
+    size = itemsize(one)
+    for l in range(rows):  # noqa: E741
+        for j in range(0, columns, LINE // size):
+            fetch(b + size * (l * ldb + j))
+
+
+@part
+def block_of_tiles(
+    m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, d, row_d, column_d, c, ldc
+):  # fmt: skip
+    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time. Those that
+    come next are fetched meanwhile, if they are copied or B is too large for the cache; after the last ones, what
+    follows in memory: the next steps of k, or the next matrix of a batch."""
+    compact()
+    one, size = like(1.0, alpha), itemsize(alpha)
+    panels = panel_memory(alpha)
+    group = PANELS * most_depth(alpha) // depth * width(alpha)
+    lies_well = m <= FEW_TILES * height(alpha) and size * ldb % CROWDED != 0
+    together = not tb and m > 2 * height(alpha) and not lies_well
+    ahead = group if together else width(alpha)
+    for first in range(0, n, group):
+        if together:
+            pack_panels(depth, min(group, n - first), b + size * first, ldb, panels, one)
+        for j in range(first, min(n, first + group), width(alpha)):
+            columns = min(width(alpha), n - j)
+            whole = columns == width(alpha) or (columns == lanes(alpha) and not together)
+            first_b = b + size * (j * ldb if tb else j)
+            # A transposed panel is used at once, and has up to a vector of rows more than there are steps.
+            operand, row_b = panels + (0 if tb else size * depth * (j - first)), width(alpha)
+            column, at = j + ahead, b
+            if column >= n:
+                column, at = j % ahead, b + size * depth * (1 if tb else ldb)
+            coming_rows, coming_columns, coming = 0, 0, at + size * column * (ldb if tb else 1)
+            if tb and is_large:
+                coming_rows, coming_columns = min(ahead, n - column), depth
+            elif is_large or together:
+                coming_rows, coming_columns = depth, min(width(alpha), n - column)
+            if tb:
+                pack_columns(depth, columns, first_b, ldb, operand, one)
+            elif not whole:
+                pack_rows(depth, columns, first_b, ldb, operand, one)
+            elif not together:
+                operand, row_b = first_b, ldb
+            first_c, first_d = c + size * j, d + size * j * column_d
+            column_of_tiles(
+                m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, operand, row_b, beta, first_d, row_d,
+                column_d, first_c, ldc, coming_rows, coming_columns, coming, ldb,
+            )  # fmt: skip
+
+
+@part
+def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, d, row_d, column_d, c, ldc):
+    compact()
+    one, size = like(1.0, alpha), itemsize(alpha)
+    on_same_lines = size * max(row_a, column_a) % SAME_LINES == 0
+    panels = SOME_PANELS if on_same_lines else FEW_PANELS
+    copies = row_a == 1 and column_a > stored_height(alpha) and n > panels * width(alpha)
+    most_rows = min(height(alpha), KEPT_ROWS) if on_same_lines and not copies else height(alpha)
+    copied = column_memory(alpha)
+    steps = (evenly(k, most_depth(alpha)) + lanes(alpha) - 1) // lanes(alpha) * lanes(alpha)
+    most = COPIED // (size * steps * stored_height(alpha)) * height(alpha) if copies else SECOND_CACHE // (size * steps)
+    rows, is_large = evenly(m, most), size * n * k > 2 * SECOND_CACHE
+    for start in range(0, k, steps):
+        depth = min(steps, k - start)
+        kept = beta if start == 0 else one
+        term, row_of_term, column_of_term = (d, row_d, column_d) if start == 0 else (c, ldc, 1)
+        first_b = b + size * (start if tb else start * ldb)
+        for i in range(0, m, rows):
+            first_a, first_c = a + size * (i * row_a + start * column_a), c + size * i * ldc
+            here = min(rows, m - i)
+            if copies:
+                pack_tiles(depth, here, first_a, column_a, copied, one)
+                first_a = copied
+            step_a, tile_a = (stored_height(alpha), depth * stored_height(alpha)) if copies else (column_a, 0)
+            first_d = term + size * i * row_of_term
+            block_of_tiles(
+                here, n, depth, alpha, most_rows, first_a, row_a, step_a, tile_a, tb, first_b, ldb, is_large, kept,
+                first_d, row_of_term, column_of_term, first_c, ldc,
+            )  # fmt: skip
