@@ -26,13 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import prod
-from typing import Any
 
-from dlc.compiler.ir.affine import integer, known
+from dlc.compiler.ir.affine import integer
 from dlc.compiler.ir.alike import key
 from dlc.compiler.ir.bounds import decide
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
+from dlc.compiler.ir.contraction import cheapest_order, is_matrix_product, volume
 from dlc.compiler.ir.costs import is_costly
 from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import (
@@ -46,7 +45,6 @@ from dlc.compiler.ir.expr import (
     Read,
     Reduce,
     Select,
-    Size,
     free_indices,
     op,
     reads,
@@ -63,9 +61,7 @@ from dlc.compiler.ir.sums import rules_of
 
 NAME = "factor"
 
-_TYPICAL_SIZE = 64  # of a size that is not known
 _MOST_FACTORS = 24
-_MOST_OPTIMAL = 7  # factors whose order is the best: the search takes exponentially long
 _ONE = Const(1.0)
 
 
@@ -261,7 +257,9 @@ class _Place:
             return False
         if len(parts) > 2:
             return self._order(term.indices, parts, conjuncts(cond), False) is not None
-        return set(free_indices(term.body)) < set(free_indices(node.body)) or _is_matrix_product(parts, term.indices)
+        return set(free_indices(term.body)) < set(free_indices(node.body)) or is_matrix_product(
+            [part.indices for part in parts], term.indices
+        )
 
     def _moved_out(
         self, node: Reduce, cond: Expr, factors: list[Expr], divisors: list[Expr]
@@ -305,14 +303,14 @@ class _Place:
             return None
         needed = frozenset().union(*(term.indices for term in terms), *map(free_indices, spanning))
         output = needed - set(bound) | frozenset().union(*map(free_indices, spanning))
-        pairs = _cheapest_order([term.indices for term in terms], output)
-        alive, full = list(terms), _volume(needed)
+        pairs = cheapest_order([term.indices for term in terms], output)
+        alive, full = list(terms), volume(needed)
         volumes: list[int] = []
         is_product = False
         for pair in pairs[:-1]:
             left, right = alive[pair[0]], alive[pair[1]]
             merged = self._pair(bound, alive, pair, spanning)
-            volumes.append(_volume(left.indices | right.indices))
+            volumes.append(volume(left.indices | right.indices))
             if merged is None:
                 return None
             if isinstance(merged.value, Reduce) and not certain and (left.conditions or right.conditions):
@@ -321,13 +319,15 @@ class _Place:
                 return None
             summed = (left.indices | right.indices) - merged.indices
             is_product = is_product or (
-                _is_matrix_product((left, right), summed) and 2 * _volume(merged.indices) <= full
+                is_matrix_product((left.indices, right.indices), summed) and 2 * volume(merged.indices) <= full
             )
             alive = [term for place, term in enumerate(alive) if place not in pair] + [merged]
         if len(alive) != 2:
             return None
-        volumes.append(_volume(alive[0].indices | alive[1].indices))
-        worthwhile = max(volumes) * 2 <= full or is_product or _is_matrix_product(alive, bound)
+        volumes.append(volume(alive[0].indices | alive[1].indices))
+        worthwhile = (
+            max(volumes) * 2 <= full or is_product or is_matrix_product([term.indices for term in alive], bound)
+        )
         return pairs[:-1] if worthwhile else None
 
     def _pair(
@@ -385,7 +385,7 @@ def _with_divisors(factors: list[Expr], divisors: list[Expr]) -> list[Expr]:
         needed = set(free_indices(divisor))
         holding = [place for place, factor in enumerate(factors) if needed <= set(free_indices(factor))]
         if holding:
-            under.setdefault(min(holding, key=lambda place: _volume(free_indices(factors[place]))), []).append(divisor)
+            under.setdefault(min(holding, key=lambda place: volume(free_indices(factors[place]))), []).append(divisor)
         else:
             result.append(op("div", _ONE, divisor))
     for place, parts in under.items():
@@ -428,37 +428,4 @@ def _costly(root: Expr) -> set[Expr]:
 
 def _grows(left: _Term, right: _Term, merged: _Term) -> bool:
     """Whether an outer product makes more elements than there were."""
-    return _volume(merged.indices) > max(_volume(left.indices), _volume(right.indices))
-
-
-def _is_matrix_product(pair: Sequence[_Term], summed: Iterable[Index]) -> bool:
-    """Whether rows, columns and a common sum are left: each factor has an index of its own that is not summed."""
-    left, right = (term.indices for term in pair)
-    free = (left | right) - set(summed)
-    return bool((left & right) - free) and bool((left - right) & free) and bool((right - left) & free)
-
-
-def _volume(indices: Iterable[Index]) -> int:
-    return prod(_extent(index) for index in indices)
-
-
-def _extent(index: Index) -> int:
-    """The size, for weighing."""
-    typical = substitute(
-        index.size, {size: Const(_TYPICAL_SIZE) for size in walk(index.size) if isinstance(size, Size)}
-    )
-    value = known(typical)
-    return _TYPICAL_SIZE if value is None else max(value, 1)
-
-
-def _cheapest_order(inputs: Sequence[frozenset[Index]], output: frozenset[Index]) -> list[tuple[int, int]]:
-    """Pairs of places; a contracted pair goes to the end of the list."""
-    from opt_einsum import paths
-
-    every = sorted(frozenset[Index]().union(*inputs, output), key=lambda index: index.id)
-    label = {index: chr(192 + place) for place, index in enumerate(every)}
-    extents = {label[index]: _extent(index) for index in every}
-    labelled = [frozenset(label[index] for index in indices) for indices in inputs]
-    find: Any = paths.optimal if len(inputs) <= _MOST_OPTIMAL else paths.greedy
-    path = find(labelled, frozenset(label[index] for index in output), extents)
-    return [(min(pair), max(pair)) for pair in path]
+    return volume(merged.indices) > max(volume(left.indices), volume(right.indices))
