@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded
-from dlc.compiler.ir.expr import TRUE, Const, Expr, Index, Op, free_indices, op
+from dlc.compiler.ir.expr import TRUE, ZERO, Const, Expr, Index, Op, Reduce, free_indices, op, reads
 from dlc.compiler.ir.linear import Linear
 
 _ONE = Const(1.0)
@@ -16,13 +16,17 @@ GREATEST = 1e38  # a finite float32: what scales are kept below
 
 @dataclass(frozen=True)
 class Scaled:
-    """``Select(guard, top/bottom * exp(scale), 0)``; ``bounded`` if it cannot overflow as it stands (a quotient)."""
+    """``Select(guard, top/bottom * exp(scale), 0)``; ``bounded`` if it cannot overflow as it stands (a quotient).
+
+    Where ``some`` is false, the sum that it is has no terms: the mantissa is 0, and the scale says nothing.
+    """
 
     scale: Linear
     top: Expr = _ONE
     bottom: Expr = _ONE
     guard: Expr = TRUE
     bounded: bool = False
+    some: Expr = TRUE
 
     @property
     def is_pure(self) -> bool:
@@ -33,12 +37,17 @@ class Scaled:
         return divided(self.top, self.bottom)
 
     @property
+    def present(self) -> Expr:
+        """Where its scale counts among those of others."""
+        return conjunction((self.guard, self.some))
+
+    @property
     def unguarded(self) -> Scaled:
         """The same with the guard in the mantissa."""
         if self.guard is TRUE:
             return self
         scale = Linear.of(guarded(self.guard, self.scale.expression()))
-        return Scaled(scale, guarded(self.guard, self.mantissa), bounded=self.bounded)
+        return Scaled(scale, guarded(self.guard, self.mantissa), bounded=self.bounded, some=self.some)
 
 
 def divided(top: Expr, bottom: Expr) -> Expr:
@@ -85,7 +94,7 @@ def finite(scale: Expr) -> Expr:
 
 
 def logarithm(scaled: Scaled) -> Expr:
-    """log(top/bottom) + scale"""
+    """log(top/bottom) + scale; of a sum without terms it is -inf, and has no slope by the scale"""
     exponent = scaled.scale.expression()
     if scaled.top is _ONE and scaled.bottom is not _ONE:
         value = op("add", exponent, op("neg", op("log", scaled.bottom)))
@@ -93,7 +102,32 @@ def logarithm(scaled: Scaled) -> Expr:
         value = exponent
     else:
         value = op("add", exponent, op("log", scaled.mantissa))
-    return guarded(scaled.guard, value, Const(-inf))
+    return guarded(scaled.present, value, Const(-inf))
+
+
+def has_terms(node: Reduce, outer: Linear, guard: Expr, greatest: Expr | None = None) -> Expr:
+    """Whether a sum has terms, asked where what they are all multiplied by has slopes.
+
+    What the guard leaves is counted, unless the greatest of the exponents, which are finite, is known.
+    """
+    if not any(reads(term) for term, _ in outer.terms):
+        return TRUE
+    if guard is TRUE:
+        return conjunction(op("lt", ZERO, index.size) for index in node.indices if not _is_positive(index.size))
+    if greatest is not None:
+        return op("ne", greatest, Const(-inf))
+    return op("ne", Reduce("sum", node.indices, guarded(guard, _ONE)), Const(0.0))
+
+
+def is_some(factor: Expr) -> Expr:
+    """Whether a sum whose terms are all equal has some: it has been made a product with their number."""
+    if isinstance(factor, Op) and factor.name == "real" and not reads(factor) and not free_indices(factor):
+        return op("ne", factor.args[0], ZERO)
+    return TRUE
+
+
+def _is_positive(size: Expr) -> bool:
+    return isinstance(size, Const) and size.value > 0
 
 
 def by_factors(exponent: Linear, summed: Sequence[Index], guard: Expr) -> list[tuple[Linear, Expr]]:

@@ -26,7 +26,20 @@ from math import inf
 
 from dlc.compiler.ir.conditions import conjunction, guarded, is_zero
 from dlc.compiler.ir.costs import is_cheap
-from dlc.compiler.ir.expr import TRUE, Const, Expr, Index, Op, Read, Reduce, Select, free_indices, op, reads, refresh
+from dlc.compiler.ir.expr import (
+    TRUE,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    free_indices,
+    op,
+    reads,
+    refresh,
+)
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.linear import Linear
 from dlc.compiler.ir.magnitude import never_positive
@@ -41,8 +54,10 @@ from dlc.compiler.ir.scaled import (
     exponent_of,
     exponential,
     finite,
+    has_terms,
     hyperbolic,
     is_softplus,
+    is_some,
     logarithm,
     sigmoid,
 )
@@ -270,6 +285,7 @@ class _Stabiliser:
             product(part.bottom for part in kept),
             conjunction(part.guard for part in kept),
             all(part.bounded for part in parts if part is not None),
+            conjunction((*(part.some for part in kept), *map(is_some, node.args))),
         )
 
     def _scaled_quotient(self, node: Op, over: Expr, under: Expr) -> Scaled | None:
@@ -283,7 +299,7 @@ class _Stabiliser:
         below = (below or Scaled(Linear(), self.stable(under))).unguarded
         bounded = above.bounded or (bool(below.scale) and (not below.is_pure or is_softplus(below.scale)))
         top, bottom = product((above.top, below.bottom)), product((above.bottom, below.top))
-        return Scaled(above.scale - below.scale, top, bottom, above.guard, bounded)
+        return Scaled(above.scale - below.scale, top, bottom, above.guard, bounded, above.some)
 
     def _scaled_power(self, base: Expr, exponent: float) -> Scaled | None:
         scaled = self.scaled(base)
@@ -296,7 +312,7 @@ class _Stabiliser:
             return op("sqrt", x) if exponent == 0.5 else op("pow", x, exponent_of(exponent))
 
         scale = scaled.scale.times(exponent)
-        return Scaled(scale, power(scaled.top), power(scaled.bottom), scaled.guard, scaled.bounded)
+        return Scaled(scale, power(scaled.top), power(scaled.bottom), scaled.guard, scaled.bounded, scaled.some)
 
     def _scaled_terms(self, node: Op) -> Scaled | None:
         stable = op("add", *map(self.stable, node.args))
@@ -314,14 +330,15 @@ class _Stabiliser:
                     return Scaled(Linear.of(op("softplus", other.scale.expression())))
         scales = [part.scale for part in kept]
         if all(part.guard is TRUE and not (part.scale - scales[0]) for part in kept):
-            return Scaled(scales[0], op("add", *(part.mantissa for part in kept)))
+            some = TRUE if any(part.some is TRUE for part in kept) else op("or", *(part.some for part in kept))
+            return Scaled(scales[0], op("add", *(part.mantissa for part in kept)), some=some)
         # what is not there does not count: its scale may be far above that of the others
-        exponents = [guarded(part.guard, part.scale.expression(), Const(-GREATEST)) for part in kept]
+        exponents = [guarded(part.present, part.scale.expression(), Const(-GREATEST)) for part in kept]
         top = exponents[0]
         for exponent in exponents[1:]:
             top = op("max", top, exponent)
         greatest = Linear.of(op("stop", finite(top)))
-        terms = (guarded(p.guard, product((p.mantissa, exponential(p.scale - greatest)))) for p in kept)
+        terms = (guarded(p.present, product((p.mantissa, exponential(p.scale - greatest)))) for p in kept)
         return Scaled(greatest, op("add", *terms))
 
     def _scaled_choice(self, node: Select) -> Scaled | None:
@@ -340,15 +357,18 @@ class _Stabiliser:
         body = self.scaled(node.body)
         if body is None:
             return None
+        body = replace(body, guard=body.present, some=TRUE)
         inner, outer = body.scale.parted(node.indices)
         if not inner:
-            return Scaled(outer, Reduce("sum", node.indices, guarded(body.guard, body.mantissa)))
+            total = Reduce("sum", node.indices, guarded(body.guard, body.mantissa))
+            return Scaled(outer, total, some=has_terms(node, outer, body.guard))
         parts = by_factors(inner, node.indices, body.guard) if self._is_product(node) else []
         greatest = [_greatest(node, *part) for part in parts or [(inner, body.guard)]]
         shifts = [exponential(part - Linear.of(most)) for part, most in greatest]
         terms = guarded(body.guard, product((body.mantissa, *shifts)))
         scale = Linear.collected(term for _, most in greatest for term in Linear.of(most).terms)
-        return Scaled(outer + scale, Reduce("sum", node.indices, terms))
+        some = has_terms(node, outer, body.guard, greatest[0][1])
+        return Scaled(outer + scale, Reduce("sum", node.indices, terms), some=some)
 
     def _is_product(self, node: Reduce) -> bool:
         """Whether two factors have exponentials of their own, none of which overflows: feature maps such as 1 + elu."""
@@ -380,6 +400,7 @@ class _Stabiliser:
             return None
         place = dict(zip(equation.indices, node.subscripts, strict=True))
         guard = substitute(rename_bound(scaled.guard), place)
+        some = substitute(rename_bound(scaled.some), place)
 
         def element(part: str, value: Expr) -> Expr:
             """A part: copied if it is light, else read from a tensor that holds the part."""
@@ -388,7 +409,7 @@ class _Stabiliser:
             return self._element_of(tensor, equation, part, guarded(scaled.guard, value), place)
 
         scale = Linear.of(element("scale", scaled.scale.expression()))
-        return Scaled(scale, element("top", scaled.top), element("bottom", scaled.bottom), guard, scaled.bounded)
+        return Scaled(scale, element("top", scaled.top), element("bottom", scaled.bottom), guard, scaled.bounded, some)
 
     def _element_of(self, tensor: Tensor, equation: Equation, part: str, value: Expr, place: dict[Index, Expr]) -> Expr:
         """An element of the tensor that holds the part, which is made when it is first asked for."""

@@ -474,3 +474,45 @@ def test_what_is_added_to_a_recurrence_that_shrinks_again_keeps_its_scale(next_o
     values = {"x": np.array([[800.0, 1.0], [-3.0, 900.0], [710.0, 711.0]]), "h0": np.array([0.5, 2.0])}
     forward = pipeline.entries(plain)[pipeline.FORWARD]
     assert np.isfinite(evaluate(forward, values)["h"]).all()
+
+
+WITHOUT_TERMS = {
+    "no index": "logsumexp[t] q[d]",
+    "a condition": "logsumexp[t : u[t] == d] q[d]",
+    "beside terms": "logsumexp[t : u[t] == d] (x[t] + q[d])",
+    "all of a sum": "logsumexp[d' : d' <= d] logsumexp[t : u[t] == d'] q[d']",
+    "a factor": "log(r[d]^2*sum[t : u[t] == d] exp(q[d]))",
+    "two of one scale": "log((sum[t : u[t] == d] exp(q[d])) + sum[t : u[t] > d] exp(q[d]))",
+    "as a tensor": "log(s[d])",
+}
+
+
+@pytest.mark.parametrize("written", WITHOUT_TERMS)
+@pytest.mark.parametrize("u", [[], [4], [1, 4, 4]])
+def test_a_sum_without_terms_has_no_slope_by_its_scale(written: str, u: list[int]) -> None:
+    """The logarithm of nothing does not depend on what each of its terms would have been multiplied by."""
+    text = f"""
+layer Case(u[T] in D, x[T], q[D], r[D]) -> y[D]:
+    s[d] = sum[t : u[t] == d] exp(q[d])
+    y[d] = {WITHOUT_TERMS[written]}
+"""
+    random = np.random.default_rng(3)
+    values = {"u": np.array(u, int), "x": random.normal(size=len(u))}
+    values |= {one: random.normal(size=5) for one in ("q", "r", "d_y")}
+    plain, stable = (pipeline.entries(graph_of(text), off=off) for off in (pipeline.OPTIONAL, ()))
+    found, expected = (evaluate(one[pipeline.VJP], values) for one in (stable, plain))
+    assert np.isfinite(expected["d_q"]).all()
+    for name in ("y", "d_x", "d_q"):
+        np.testing.assert_allclose(found[name], expected[name], 1e-12, 1e-12)
+
+
+def test_the_scale_of_a_sum_without_terms_is_not_that_of_others() -> None:
+    text = """
+layer Case(u[T] in D, q[D]) -> nested, beside:
+    nested = log(sum[d] sum[t : u[t] == d] exp(q[d]))
+    beside = log((sum[t : u[t] == 0] exp(q[0])) + exp(q[1]))
+"""
+    stable = pipeline.entries(graph_of(text))[pipeline.FORWARD]
+    values = evaluate(stable, {"u": np.array([1, 1]), "q": np.array([1e4, 3.0])})
+    assert values["nested"] == pytest.approx(3 + np.log(2))
+    assert values["beside"] == pytest.approx(3)
