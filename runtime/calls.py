@@ -7,8 +7,7 @@ the arrays itself: it is only where none of them fits that Python looks at what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from operator import itemgetter
+from collections.abc import Mapping
 from sys import getrefcount
 from typing import Any
 
@@ -32,6 +31,7 @@ MOST_PLANS = 16
 MOST_TRIED = 4
 #: Gradient buffers kept for reuse: two, because a loop holds one result while it asks for the next.
 MOST_BUFFERS = 2
+_TURNS = range(MOST_BUFFERS)
 
 
 class EntryCall:
@@ -58,7 +58,7 @@ class EntryCall:
         ]
         self._states = states
         self._plans: dict[tuple[Any, ...], Plan] = {}
-        self._quick: dict[tuple[str, ...], tuple[Callable[[Any], Any] | None, tuple[Plan, ...]]] = {}
+        self._tried: dict[int, tuple[Plan, ...]] = {}
         self._buffers: list[tuple[Vector, int]] = []
         self.modes = frozenset(mode.name for mode in declaration.modes)
         self._spares = Spares()
@@ -82,7 +82,7 @@ class EntryCall:
         others = self._finished(plan, execution, values, flat, is_training)
         plan.idle.append(execution)
         self._buffers.append(buffer)
-        return outputs, Gradients(self._layout, flat, plan.gradient_names, others)
+        return outputs, Gradients(flat, plan.gradient_places, others)
 
     def value_and_grad(self, given: Mapping[str, Any], is_training: bool) -> tuple[Any, Gradients]:
         """The loss and the gradients, as ``with_gradients``."""
@@ -90,13 +90,13 @@ class EntryCall:
         flat, base = buffer
         plan, execution, values = self._executed(given, base)
         if plan.is_plain:
-            loss, others = execution.arrays[plan.loss][()], _NOTHING
+            loss, others = execution.loss[()], _NOTHING
         else:
             loss = _own(self._found(plan.loss, plan, execution, values, flat), False)
             others = self._finished(plan, execution, values, flat, is_training)
         plan.idle.append(execution)
         self._buffers.append(buffer)
-        return loss, Gradients(self._layout, flat, plan.gradient_names, others)
+        return loss, Gradients(flat, plan.gradient_places, others)
 
     def next_states(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The next values of the states that are not updated in place, for the caller to put there."""
@@ -128,23 +128,20 @@ class EntryCall:
 
         ``base`` is where gradients go.
         """
-        names, values = tuple(given), tuple(given.values())
-        quick = self._quick.get(names)
-        if quick is not None:
-            ordered, plans = quick
-            if ordered is not None:
-                values = ordered(values)
-            for plan in plans:
-                execution = plan.take()
-                arrays = (*values, *plan.made_anew()) if plan.fresh else values
-                if not plan.run(execution.frame, id(arrays), base):
-                    return plan, execution, arrays
-                plan.idle.append(execution)
-        return self._executed_after_checks(names, given, base)
+        for plan in self._tried.get(len(given), ()):
+            try:
+                values = plan.ordered(given)
+            except KeyError:  # a plan for others
+                continue
+            if plan.fresh:
+                values = (*values, *plan.made_anew())
+            execution = plan.take()
+            if not plan.run(execution.frame, id(values), base):
+                return plan, execution, values
+            plan.idle.append(execution)
+        return self._executed_after_checks(given, base)
 
-    def _executed_after_checks(
-        self, names: tuple[str, ...], given: Mapping[str, Any], base: int
-    ) -> tuple[Plan, Execution, tuple[Any, ...]]:
+    def _executed_after_checks(self, given: Mapping[str, Any], base: int) -> tuple[Plan, Execution, tuple[Any, ...]]:
         arrays = self.accepted(given)
         plan = self._plan(arrays)
         execution = plan.take()
@@ -155,16 +152,14 @@ class EntryCall:
                 if name in arrays:
                     check_bound(name, arrays[name], bound, bound_set)
             raise InputError("what was given has been changed by another thread meanwhile")
-        self._remember(names, plan)
+        self._remember(plan)
         return plan, execution, values
 
-    def _remember(self, names: tuple[str, ...], plan: Plan) -> None:
-        """Calls with these names, in this order, try the plan first."""
-        places = [names.index(name) for name in plan.given]
-        ordered = None if places == list(range(len(names))) else itemgetter(*places)
-        _, plans = self._quick.get(names, (None, ()))
-        others = [one for one in plans if one is not plan and one in self._plans.values()]
-        self._quick[names] = (ordered, (plan, *others)[:MOST_TRIED])
+    def _remember(self, plan: Plan) -> None:
+        """Calls with as many arrays try the plan first."""
+        count = len(plan.given)
+        others = [one for one in self._tried.get(count, ()) if one is not plan and one in self._plans.values()]
+        self._tried[count] = (plan, *others)[:MOST_TRIED]
 
     def accepted(self, given: Mapping[str, Any]) -> dict[str, Vector]:
         """What is given as arrays that kernels can read, in the order of declaration."""
@@ -229,10 +224,7 @@ class EntryCall:
         plan = Plan(*known, self._flat, {**self._hypers, **self._states}, tuple(arrays), self._spares)
         while len(self._plans) >= MOST_PLANS:
             old = self._plans.pop(next(iter(self._plans)), None)
-            self._quick = {
-                names: (ordered, tuple(one for one in plans if one is not old))
-                for names, (ordered, plans) in self._quick.items()
-            }
+            self._tried = {count: tuple(one for one in plans if one is not old) for count, plans in self._tried.items()}
         self._plans[key] = plan
         return plan
 
@@ -248,17 +240,17 @@ class EntryCall:
     def _gradient_buffer(self) -> tuple[Vector, int]:
         """A buffer that nobody else holds a view of, and its address; the caller puts it back."""
         buffers = self._buffers
-        for _ in range(len(buffers)):
+        for _ in _TURNS:
             try:
                 buffer = buffers.pop(0)
-            except IndexError:  # another thread was quicker
+            except IndexError:  # none is left
                 break
             flat = buffer[0]
-            if getrefcount(flat) == _UNSHARED and getrefcount(flat.base) == _UNSHARED_BASE:
+            if getrefcount(flat) == _UNSHARED:
                 return buffer
             buffers.append(buffer)
         del buffers[: -MOST_BUFFERS + 1]
-        flat = aligned_zeros(self._layout.length, self._layout.dtype)
+        flat = _held_by_views(aligned_zeros(self._layout.length, self._layout.dtype))
         return flat, address(flat)
 
 
@@ -304,9 +296,9 @@ class Prepared:
     def gradients(self) -> Gradients:
         """Those of parameters and of inputs, as arrays that stay."""
         layout = self._call._layout
-        views = {name: layout.view(self.flat, name) for name in self.plan.gradient_names}
+        views = {name: layout.view(self.flat, name) for name in self.plan.gradient_places}
         others = {name: self.found(source) for name, source in self.plan.other_gradients.items()}
-        return Gradients(layout, self.flat, (), {**views, **others})
+        return Gradients(self.flat, {}, {**views, **others})
 
     def __del__(self) -> None:
         self.plan.idle.append(self.execution)
@@ -319,13 +311,18 @@ def _own(array: Vector, is_made: bool) -> Any:
     return array if is_made else array.copy()
 
 
-def _unshared() -> tuple[int, int]:
-    """How many references there are to a buffer, and to its memory, when nobody else holds a view of it."""
-    buffers = [(aligned_zeros(1, np.dtype(np.float32)), 0)]
+def _held_by_views(array: Vector) -> Vector:
+    """The same memory, as an array that all its views hold: they hold the one at the end of the row of bases."""
+    return np.asarray(array.data)
+
+
+def _unshared() -> int:
+    """How many references there are to a buffer when nobody else holds it, or a view of it."""
+    buffers = [(_held_by_views(aligned_zeros(1, np.dtype(np.float32))), 0)]
     buffer = buffers.pop(0)
     flat = buffer[0]
-    return getrefcount(flat), getrefcount(flat.base)
+    return getrefcount(flat)
 
 
-_UNSHARED, _UNSHARED_BASE = _unshared()
+_UNSHARED = _unshared()
 _NOTHING: dict[str, Any] = {}

@@ -8,9 +8,10 @@ one compiled function compares them with the plan's frame, writes their addresse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,11 @@ SMALL = 1 << 14
 @dataclass(frozen=True, slots=True)
 class Execution:
     """By their names the ``arrays`` that stay in place: what the model holds, and what is computed and not returned as
-    it is.  ``frame`` is the address of what a call needs to know, with the ``table``; behind them, all is ``kept``."""
+    it is, of which ``loss`` is one if the plan is plain.  ``frame`` is the address of what a call needs to know, with
+    the ``table``; behind them, all is ``kept``."""
 
     arrays: Mapping[str, Vector]
+    loss: Any
     frame: int
     table: Vector
     kept: tuple[Any, ...]
@@ -108,6 +111,8 @@ class Plan:
             if name in self._defaults:
                 check_bound(name, self._defaults[name], bound, bound_set)
         self.given = tuple(given)
+        #: The arrays of a call as a tuple, in order.  Raises KeyError.
+        self.ordered = _in_order(self.given)
         self.index = {name: place for place, name in enumerate((*given, *(name for name, _, _ in self.fresh)))}
         shapes = [(name, shape_of(arrays[name], self._known), declaration.dtype(arrays[name].type)) for name in given]
         self._records: list[tuple[int, tuple[int, ...], np.dtype[Any], int | None]] = [
@@ -146,7 +151,8 @@ class Plan:
         self.fresh = [array for array in made if array[0] in returned and self._bytes(array[0]) > SMALL]
         self._kept = [array for array in made if array not in self.fresh]
         self.made = frozenset(name for name, _, _ in self.fresh)
-        self.gradient_names = tuple(name for name in self._layout.parameters if name in entry.gradients)
+        names = (name for name in self._layout.parameters if name in entry.gradients)
+        self.gradient_places = {name: self._layout.places[name] for name in names}
         self.updates = tuple(entry.updates.items())
         self.loss = next(iter(self.results.values()), "")
         self.absent = [name for name in self._layout.parameters if entry.gradients and name not in entry.gradients]
@@ -194,7 +200,14 @@ class Plan:
         for name, value in arrays.items():
             table[self.slots[name]] = address(value)
         frame = self._program.frame(table, self._records, self._gradient_slots)
-        return Execution(arrays, frame.address, table, (frame, workspace))
+        return Execution(arrays, arrays.get(self.loss), frame.address, table, (frame, workspace))
+
+
+def _in_order(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What finds the values of these names: a call to C where there are several, as there mostly are."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda given: tuple(given[name] for name in names)
 
 
 def _returned(entry: Entry) -> dict[str, str]:

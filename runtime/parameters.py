@@ -22,6 +22,8 @@ from dlc.runtime.initialisers import INITIALISERS, Draw, generator
 Vector = np.ndarray[Any, Any]
 
 ALIGNMENT = 64
+Place = tuple[Any, tuple[int, ...] | None]
+"""By what the buffer is indexed for a parameter, and the shape that is to be given to what is found."""
 
 
 def aligned_zeros(count: int, dtype: np.dtype[Any]) -> Vector:
@@ -88,9 +90,8 @@ class Layout:
         return found
 
     @cached_property
-    def _places(self) -> dict[str, tuple[Any, tuple[int, ...] | None]]:
-        """By what the buffer is indexed for each parameter, and the shape that is to be given to what is found."""
-        found: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
+    def places(self) -> dict[str, Place]:
+        found: dict[str, Place] = {}
         for name, shape in self.shapes.items():
             start = self.offsets[name]
             place = slice(start, start + prod(shape)) if shape else (start, ...)
@@ -98,7 +99,7 @@ class Layout:
         return found
 
     def view(self, flat: Vector, name: str) -> Vector:
-        place, shape = self._places[name]
+        place, shape = self.places[name]
         return flat[place] if shape is None else flat[place].reshape(shape)
 
 

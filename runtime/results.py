@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.runtime.errors import suggestion
-from dlc.runtime.parameters import Layout
+from dlc.runtime.parameters import Place
 
 Vector = np.ndarray[Any, Any]
 
@@ -55,27 +55,27 @@ class Gradients(Mapping[str, Vector]):
     ``flat`` has the layout of the parameters, and zeros where the gradient of a parameter was not asked for.
     """
 
-    __slots__ = ("_layout", "_names", "_others", "flat")
+    __slots__ = ("_others", "_places", "flat")
 
-    def __init__(self, layout: Layout, flat: Vector, names: tuple[str, ...], others: dict[str, Any]) -> None:
-        self._layout = layout
-        self._names = names
-        self._others = others
+    def __init__(self, flat: Vector, places: dict[str, Place], others: dict[str, Any]) -> None:
         self.flat = flat
+        self._places = places
+        self._others = others
 
     def __getitem__(self, name: str) -> Vector:
+        if name in self._places:
+            place, shape = self._places[name]
+            return self.flat[place] if shape is None else self.flat[place].reshape(shape)
         if name in self._others:
             return self._others[name]
-        if name in self._names:
-            return self._layout.view(self.flat, name)
         raise KeyError(f"there is no gradient of {name}{suggestion(name, self)}")
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._names
+        yield from self._places
         yield from self._others
 
     def __len__(self) -> int:
-        return len(self._names) + len(self._others)
+        return len(self._places) + len(self._others)
 
     def __repr__(self) -> str:
         return _described("Gradients", dict(self))

@@ -265,7 +265,7 @@ def test_what_does_not_fit(module: ModuleType, library: Mapping[str, Any]) -> No
         module.Adam(model, over="ww")
     with pytest.raises(InputError, match="the gradient of c is missing"):
         module.Adam(model).step({"w": np.zeros(3)})
-    partly = Gradients(model.params.layout, model.params.flat, ("w",), {})
+    partly = Gradients(model.params.flat, {"w": model.params.layout.places["w"]}, {})
     with pytest.raises(InputError, match=r"the gradient of c is missing: say what is moved, Adam\(model, over=..\)"):
         module.Adam(model).step(partly)
     with pytest.raises(ValueError, match=r"w has shape \(3,\)"):

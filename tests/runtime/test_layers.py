@@ -66,6 +66,13 @@ def test_cotangents_left_out_count_as_zero(pick: tuple[Any, dict[str, Any]]) -> 
     assert not np.any(layer.vjp({}, **inputs)[1]["w"])
 
 
+def test_as_many_arrays_of_other_names_are_another_call(layers: ModuleType) -> None:
+    layer, x = layers.Same(), np.arange(3.0)
+    for _ in range(3):
+        assert np.array_equal(layer.vjp({"y": x}, x=x, λ=2)[1]["x"], x)
+        assert np.array_equal(layer.vjp({"k": x}, x=x, λ=2)[1]["x"], 2 * x)
+
+
 @pytest.mark.parametrize(
     ("cotangents", "message"),
     [

@@ -107,6 +107,18 @@ def test_gradients_that_are_held_are_not_overwritten(model: Any) -> None:
     assert all(np.array_equal(view, copied) for view, copied in zip(views, kept, strict=True))
 
 
+@pytest.mark.parametrize(
+    "part", [lambda w: w[1:], lambda w: w.reshape(-1)[::2], memoryview, lambda w: w.T.view(np.int32)[:1]]
+)
+def test_nor_are_parts_of_gradients(model: Any, part: Any) -> None:
+    x, target = batch(6)
+    held = [part(model.value_and_grad(x=n * x, target=target)[1]["w"]) for n in range(1, 5)]
+    kept = [np.array(one) for one in held]
+    for n in range(5, 9):
+        model.value_and_grad(x=n * x, target=target)
+    assert all(np.array_equal(one, copied) for one, copied in zip(held, kept, strict=True))
+
+
 def test_gradients_that_nobody_holds_are_reused(model: Any) -> None:
     x, target = batch(6)
     addresses = set()
