@@ -6,6 +6,8 @@ and a tap along two axes; that shows from strides alone::
     y[o,u,v] = sum[c,p,q] k[o,c,p,q]*x[c,u+p,v+q]             height and width are columns, taps reduced
     d_k[o,c,p,q] = sum[n,u,v] d_y[n,o,u,v]*x[n,c,u+p,v+q]     the reverse, perhaps of a batch
 
+The taps may lie some places apart, as those of a dilated convolution do: so do the results of a tile, then.
+
 A tile is 2x2 results, for which 4x4 elements of the image take 16 products in the place of 36; additions make those
 and the results.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks for, and one
 room is made for what is between, which all products of the program use in turn.
@@ -73,7 +75,8 @@ class _Step:
 class _Sliding:
     """A product in order: ``rows`` in a and c, ``columns`` in b and c, ``reduced`` in a and b; b is the image.
 
-    ``back``: how far the operands begin further on, because a tap is counted from its end.
+    ``back``: how far the operands begin further on, because a tap is counted from its end; ``apart``: how many places
+    the taps along height and width are.
     """
 
     product: Matmul
@@ -81,6 +84,7 @@ class _Sliding:
     columns: tuple[_Step, ...]
     reduced: tuple[_Step, ...]
     back: tuple[Polynomial, Polynomial, Polynomial]
+    apart: tuple[int, int]
 
     @property
     def geometry(self) -> tuple[Expr, Expr, Expr, Expr]:
@@ -93,41 +97,45 @@ class _Sliding:
     def is_faster(self) -> bool:
         """Whether it is, as far as sizes are known."""
         maps, channels, height, width = map(guessed, self.geometry)
-        return is_faster(maps, channels, height, width)
+        return is_faster(maps, channels, height, width, *self.apart)
 
     @property
     def block(self) -> int | None:
         """Rows of tiles that are computed together, if they are known."""
         height, width = map(known, self.geometry[2:])
-        return None if height is None or width is None else block(height, width)
+        return None if height is None or width is None else block(height, width, *self.apart)
 
     def tile_rows(self, ways: Ways) -> int | OpenRows:
+        apart = tuple(map(Const, self.apart))
         if ways.conv == "winograd":
-            return self.block or OpenRows(self.geometry[2:], False)
+            return self.block or OpenRows((*self.geometry[2:], *apart), False)
         is_known = all(known(size) is not None for size in self.geometry)
-        return self.block if self.block and is_known else OpenRows(self.geometry, True)
+        return self.block if self.block and is_known else OpenRows((*self.geometry, *apart), True)
 
     @property
     def room(self) -> Polynomial:
         """How many numbers there must be room for, at least."""
         maps, channels, _, width = map(polynomial, self.geometry)
-        along = _halved(width)
+        along = _tiles(width, self.apart[1])
         tiles = along * self.block if self.block else along + _COLUMNS
-        return _numbers(maps, channels, along, tiles)
+        return _numbers(maps, channels, along, tiles, self.apart[1])
 
     @property
     def operations(self) -> Expr:
         """Multiplications and additions of the products, and additions of the transformations."""
         _, channels, height, width = map(polynomial, self.geometry)
-        tiles, maps = _halved(height) * _halved(width), polynomial(self.rows[0].size)
+        tiles, maps = _tiles(height, self.apart[0]) * _tiles(width, self.apart[1]), polynomial(self.rows[0].size)
         images = polynomial(self.reduced[0].size) if len(self.columns) == len(self.reduced) else polynomial(ONE)
         of_tiles = maps * tiles * (channels * (2 * _PLANES) + 24) + channels * tiles * 32
         return (of_tiles * images + maps * channels * 28).expression()
 
 
-def _halved(size: Polynomial) -> Polynomial:
-    """Tiles along an axis."""
-    return polynomial(integer(op("floordiv", (size + (TILE - 1)).expression(), Const(TILE))))
+def _tiles(size: Polynomial, apart: int) -> Polynomial:
+    """Tiles along an axis, at most."""
+    if size.value is not None:
+        return Polynomial.constant(tiles_along(size.value, apart))
+    reach = TILE * apart
+    return polynomial(integer(op("floordiv", (size + (reach - 1)).expression(), Const(reach)))) * apart
 
 
 def in_tiles(program: Program, ways: Ways) -> Program:
@@ -182,33 +190,41 @@ def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
     return replace(kernel, body=tuple(map(one, kernel.body)))
 
 
-def is_faster(maps: int, channels: int, height: int, width: int) -> bool:
+def tiles_along(extent: int, apart: int) -> int:
+    """How many tiles cover so many results; those of a tile lie so far apart."""
+    whole, rest = divmod(extent, TILE * apart)
+    return whole * apart + min(rest, apart)
+
+
+def is_faster(maps: int, channels: int, height: int, width: int, down: int = 1, across: int = 1) -> bool:
     """Whether the multiplications that are saved take longer than the additions."""
-    tiles = -(-height // TILE) * -(-width // TILE)
+    tiles = tiles_along(height, down) * tiles_along(width, across)
     saved = maps * channels * (TAPS * TAPS * height * width - _PLANES * tiles)
     return saved > _OF_TILE * tiles * (channels + maps) + _OF_TAPS * maps * channels
 
 
-def block(height: int, width: int) -> int:
+def block(height: int, width: int, down: int = 1, across: int = 1) -> int:
     """Rows of tiles that are computed together: as many in each block, as far as they go."""
-    rows, along = -(-height // TILE), -(-width // TILE)
+    rows, along = tiles_along(height, down), tiles_along(width, across)
     blocks = -(-rows // max(_COLUMNS // along, 1))
     return -(-rows // blocks)
 
 
-def numbers(maps: int, channels: int, height: int, width: int) -> int:
+def numbers(maps: int, channels: int, height: int, width: int, down: int = 1, across: int = 1) -> int:
     """How many there is room for where sizes are known."""
-    along = -(-width // TILE)
-    found = _numbers(*map(Polynomial.constant, (maps, channels, along, block(height, width) * along)))
+    along = tiles_along(width, across)
+    tiles = block(height, width, down, across) * along
+    constant = Polynomial.constant
+    found = _numbers(constant(maps), constant(channels), constant(along), constant(tiles), across)
     assert found.value is not None
     return found.value
 
 
-def _numbers(maps: Polynomial, channels: Polynomial, along: Polynomial, tiles: Polynomial) -> Polynomial:
+def _numbers(maps: Polynomial, channels: Polynomial, along: Polynomial, tiles: Polynomial, across: int) -> Polynomial:
     """The planes of taps, image and results of a block, and rows, which lie one behind the other in
     ``runtime/kernels/winograd.py``."""
     planes = maps * channels + channels * tiles + maps * tiles + 3 * _GAP
-    of_taps, of_tiles = channels * 12, along * 18 + tiles * 8 + 36
+    of_taps, of_tiles = channels * 12, along * 18 + tiles * 8 + 18 * (across + 1)
     rows = of_taps if nonnegative(of_taps - of_tiles) else of_tiles if nonnegative(of_tiles - of_taps) else None
     return planes * _PLANES + _GAP + (of_taps + of_tiles if rows is None else rows)
 
@@ -259,19 +275,20 @@ def _sliding(
     places, taps = (columns, reduced) if has_taps else (reduced, columns)
     in_image, of_tap = (_one, _other) if has_taps else (_other, _one)
     pairs = _pairs(places[-2:], taps, in_image, of_tap)
-    others = [tap for tap in taps if all(tap is not taken for _, taken in pairs)]
+    others = [tap for tap in taps if all(tap is not taken for _, taken, _ in pairs)]
     if len(pairs) != 2 or len(others) != 1:
         return None
     back, turned = [Polynomial(())] * 3, []
-    for place, tap in pairs:
-        if of_tap(tap) != in_image(place):
+    for _, tap, distance in pairs:
+        if distance < 0:
             for operand, stride in zip((0, 1) if has_taps else (1, 2), (tap.one, tap.other), strict=True):
                 back[operand] += stride * (TAPS - 1)
             tap = tap.turned
         turned.append(tap)
     ordered = (*others, *turned)
     one, other = (places, ordered) if has_taps else (ordered, places)
-    found = _Sliding(product, rows, one, other, (back[0], back[1], back[2]))
+    apart = abs(pairs[0][2]), abs(pairs[1][2])
+    found = _Sliding(product, rows, one, other, (back[0], back[1], back[2]), apart)
     return None if any(extent is ZERO for extent in found.geometry) else found
 
 
@@ -285,21 +302,23 @@ def _other(step: _Step) -> Polynomial:
 
 def _pairs(
     places: Sequence[_Step], taps: Sequence[_Step], in_image: _Stride, of_tap: _Stride
-) -> list[tuple[_Step, _Step]]:
-    """Places with the taps along them: three, at the same distance in the image, in one direction or the other."""
-    found: list[tuple[_Step, _Step]] = []
+) -> list[tuple[_Step, _Step, int]]:
+    """Places with the taps along them: three, and how many places they are apart, negative in the other direction."""
+    found: list[tuple[_Step, _Step, int]] = []
     for place in places:
-        for tap in taps:
-            is_free = all(tap is not taken for _, taken in found) and known(tap.extent) == TAPS
-            if is_free and _follow(of_tap(tap), in_image(place)):
-                found.append((place, tap))
-                break
+        free = [tap for tap in taps if known(tap.extent) == TAPS and all(tap is not taken for _, taken, _ in found)]
+        near = [(place, tap, _apart(of_tap(tap), in_image(place))) for tap in free]
+        if near := [pair for pair in near if pair[2]]:
+            found.append(min(near, key=lambda pair: abs(pair[2])))
     return found
 
 
-def _follow(tap: Polynomial, place: Polynomial) -> bool:
-    """Whether a tap steps through the image as a place does, in one direction or the other."""
-    return tap in (place, -place) and place.value != 0 and nonnegative(place)
+def _apart(tap: Polynomial, place: Polynomial) -> int:
+    """How many steps of a place through the image a tap is, in one direction or the other; 0 if it is no number."""
+    if place.content == 0 or not nonnegative(place):
+        return 0
+    steps = tap.content // place.content
+    return next((distance for distance in (steps, -steps) if place * distance == tap), 0)
 
 
 # -- statements --------------------------------------------------------------------------------------------------------

@@ -96,7 +96,8 @@ class _Lanes:
 def _rows(formula: Formula, sources: int, targets: int, how: str = "") -> Any:
     """``f(*sources, *targets, count, like)``, or ``f(*sources, *targets, step, count, like)`` where `how` is `step`.
 
-    `pairs`: the one source has tiles side by side, of which each also reads the next one's first two numbers.
+    `pairs`: the one source has tiles side by side, of which each also reads the two numbers of the tile `step` further
+    on, which is given as for `step`.
     `results`: the one target has tiles side by side; it and `taps`, whose targets are the sources, take one more row,
     to whose number the sum of all results is added.
     """
@@ -136,7 +137,7 @@ def _one_step(
 ) -> None:
     builder = step.builder
     if how == "pairs":
-        values = [*step.load_pairs(sources[0], place), *step.load_pairs(sources[0], builder.add(place, constant(1)))]
+        values = [*step.load_pairs(sources[0], place), *step.load_pairs(sources[0], builder.add(place, others[-1]))]
     elif how == "own pairs":
         values = step.load_pairs(sources[0], place)
     elif how == "step":
@@ -186,6 +187,28 @@ spread_across, spread_along = _rows(_spread, 2, 4), _rows(_spread, 1, 4, "own pa
 taps_spread = _rows(_taps_spread, 3, 4, "step")
 results_across, results_along = _rows(_results, 4, 2), _rows(_results, 4, 1, "results")
 taps = _rows(_taps, 4, 0, "taps")
+
+
+@intrinsic
+def exchanged(typing_context, source, target, count, like):
+    """Of every four numbers the middle two change places; `count` is a multiple of four."""
+    if not is_real(like):
+        return None
+    lanes = max(tile_shape(like).lanes, 4)
+
+    def codegen(context, builder, sig, args):
+        prefer_wide_vectors(builder.function)
+        source, target, count, one = args
+        whole = builder.and_(count, constant(-lanes))
+        for width, start, stop in ((lanes, constant(0), whole), (4, whole, count)):
+            step = _Lanes(builder, one.type, width, tile_shape(like).bytes)
+            order = [n + (0, 1, -1, 0)[n % 4] for n in range(width)]
+            with cgutils.for_range_slice(builder, start, stop, constant(width), inc=True) as (place, _):
+                row = step.load(source, place)
+                step.store(step.shuffled(row, row, order), target, place)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3, like), codegen
 
 
 @intrinsic

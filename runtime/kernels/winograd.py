@@ -6,9 +6,11 @@
     rows (maps); columns (channels, 3, 3); reduced (height, width)          taps: b has the image
 
 where the second may have one more reduced index in front, a batch of images. The image is read at the sum of a place
-and a tap. Image and taps are transformed into 16 planes of sums, each a matrix; there are 16 products of these, and
-their sums are the results. That goes block by block: some rows of tiles at a time, so that what is between stays in the
-second cache. A tile that sticks out of the image reads zeros, and of its results nothing is kept.
+and a tap, or a multiple of the tap: of a dilated convolution, the results of a tile lie as far apart as the taps. The
+tiles of a row are interleaved so, and the row is copied in their order. Image and taps are transformed into 16 planes
+of sums, each a matrix; there are 16 products of these, and their sums are the results. That goes block by block: some
+rows of tiles at a time, so that what is between stays in the second cache. A tile that sticks out of the image reads
+zeros, and of its results nothing is kept.
 
 An infinity or a nan makes nan of all results of its tiles, and so does a sum that overflows: where the sum of all
 results is not finite, `contract` computes them instead. So what is not finite is what it is there.
@@ -39,21 +41,10 @@ from dlc.runtime.kernels.gemm import gemm_symbol, load_gemm
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import WORD, constant, flat, itemsize
-from dlc.runtime.kernels.transforms import (
-    data_across,
-    data_along,
-    finite,
-    results_across,
-    results_along,
-    spread_across,
-    spread_along,
-    taps,
-    taps_spread,
-)
+from dlc.runtime.kernels.transforms import finite
+from dlc.runtime.kernels.winograd_tiles import GAP, results_of, taps_of, tiles_along, tiles_of, tiles_of_taps
 
 PLANES = 16
-#: Numbers between two planes, so that they do not fall on the same lines of the cache.
-GAP = 16
 
 
 def winograd_symbol(real: Any) -> str:
@@ -95,156 +86,13 @@ def contracted(
 
 
 @part
-def fetched(source, step, count, target, one) -> int:
-    """The address of a row whose numbers lie side by side: the row itself, or a copy."""
-    compact()
-    if step == 1:
-        return source
-    x, y = flat(source, one), flat(target, one)
-    for i in range(count):
-        y[i] = x[i * step]
-    return target
-
-
-@part
-def tiles_of(
-    is_image, depth, height, width, first, tile_rows, along, x, in_depth, in_height, in_width, planes, plane, rows, one
-):
-    """The planes of some rows of tiles: of an image, by B, or of what has the size of the results, by A."""
-    compact()
-    size, zero = itemsize(one), like(0.0, one)
-    reach = 2 * along + (2 if is_image else 0)
-    have = min(reach, width)
-    step, apart = size * (2 * along + 4), size * plane
-    zeros, copies, sums = rows, rows + step, rows + 5 * step
-    empty = flat(zeros, one)
-    for i in range(reach):
-        empty[i] = zero
-    for c in range(depth):
-        for u in range(tile_rows):
-            top, row = 2 * (first + u), size * in_height
-            at = x + size * c * in_depth + top * row
-            x0 = fetched(at, in_width, have, copies, one)
-            x1 = fetched(at + row, in_width, have, copies + step, one) if top + 1 < height else zeros
-            if is_image:
-                x2 = fetched(at + 2 * row, in_width, have, copies + 2 * step, one)
-                x3 = fetched(at + 3 * row, in_width, have, copies + 3 * step, one) if top + 3 < height else zeros
-                data_across(x0, x1, x2, x3, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
-            else:
-                spread_across(x0, x1, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
-            target = planes + size * (c * tile_rows + u) * along
-            for p in range(4):
-                source, found = sums + p * step, flat(sums + p * step, one)
-                for i in range(have, reach):
-                    found[i] = zero
-                t = target + 4 * p * apart
-                if is_image:
-                    data_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, along, one)
-                else:
-                    spread_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, along, one)
-
-
-@part
-def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, planes, plane, rows, one):
-    """The planes of all taps, each a matrix of maps by channels, by G."""
-    compact()
-    size = itemsize(one)
-    step, apart, down = size * channels, size * plane, size * in_height
-    for o in range(maps):
-        for q in range(3):
-            at, t = k + size * (o * in_maps + q * in_width), rows + step * q
-            taps_spread(
-                at, at + down, at + 2 * down, t, t + 3 * step, t + 6 * step, t + 9 * step, in_channels, channels, one
-            )
-        for p in range(4):
-            at, t = rows + step * 3 * p, planes + 4 * p * apart + step * o
-            taps_spread(at, at + step, at + 2 * step, t, t + apart, t + 2 * apart, t + 3 * apart, 1, channels, one)
-
-
-@part
-def add_term(count, d, step, row, one):
-    """row += d"""
-    x, y = flat(d, one), flat(row, one)
-    if step == 0:
-        number = x[0]
-        for i in range(count):
-            y[i] += number
-    else:
-        for i in range(count):
-            y[i] += x[i * step]
-
-
-@part
-def results_of(
-    maps, height, width, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, d, row_d, column_d,
-    rows, one,
-):  # fmt: skip
-    """The results of some rows of tiles, by A', and a term if `d` is not 0; the sum of the results without it is added
-    to the first number of the rows."""
-    compact()
-    size, tiles = itemsize(one), tile_rows * along
-    step, apart, pairs = size * tiles, size * plane, width // 2
-    lines = rows + size * GAP
-    line, total = lines + 8 * step, flat(rows, one)
-    for o in range(maps):
-        for q in range(4):
-            m, t = planes + q * apart + step * o, lines + q * step
-            results_across(m, m + 4 * apart, m + 8 * apart, m + 12 * apart, t, t + 4 * step, tiles, one)
-        for u in range(min(2 * tile_rows, height - 2 * first)):
-            target = y + size * (o * in_maps + (2 * first + u) * in_height)
-            m = lines + u % 2 * 4 * step + size * (u // 2) * along
-            written = target if in_width == 1 else line
-            results_along(m, m + step, m + 2 * step, m + 3 * step, written, rows, pairs, one)
-            if width % 2 == 1:
-                m0, m1, m2 = flat(m, one), flat(m + step, one), flat(m + 2 * step, one)
-                last = m0[pairs] + m1[pairs] + m2[pairs]
-                flat(written, one)[width - 1] = last
-                total[0] += last
-            if d != 0:
-                place = o * row_d + (2 * first + u) * width * column_d
-                add_term(width, d + size * place, column_d, written, one)
-            if in_width != 1:
-                of_line, of_y = flat(line, one), flat(target, one)
-                for v in range(width):
-                    of_y[v * in_width] = of_line[v]
-
-
-@part
-def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, rows, one) -> bool:
-    """The taps, by G', if they are finite; whether they are."""
-    compact()
-    size, count, total = itemsize(one), maps * channels, flat(rows, one)
-    step = size * plane
-    for q in range(4):
-        m = planes + q * step
-        taps(m, m + 4 * step, m + 8 * step, m + 12 * step, rows, count, one)
-    total[0] = like(0.0, one)
-    for p in range(3):
-        m = planes + 4 * p * step
-        taps(m, m + step, m + 2 * step, m + 3 * step, rows, count, one)
-    if not finite(total[0]):
-        return False
-    for o in range(maps):
-        for p in range(3):
-            for q in range(3):
-                target = flat(k + size * (o * in_maps + p * in_height + q * in_width), one)
-                found = flat(planes + (4 * p + q) * step + size * o * channels, one)
-                if accumulate:
-                    for c in range(channels):
-                        target[c * in_channels] += found[c]
-                else:
-                    for c in range(channels):
-                        target[c * in_channels] = found[c]
-    return True
-
-
-@part
 def results(x, y, z, a, b, c, d, row_d, column_d, tile_rows, room, one) -> bool:
     """Whether the results are finite and written; lists as in `contract`."""
     compact()
     size, zero = itemsize(one), like(0.0, one)
     maps, height, width, channels = x[0], y[0], y[3], z[0]
-    along, all_rows = (width + 1) // 2, (height + 1) // 2
+    down, across = z[5] // y[1], z[8] // y[4]
+    along, all_rows = tiles_along(width, across), tiles_along(height, down)
     most = min(tile_rows, all_rows) * along
     of_taps, of_image, of_results = maps * channels + GAP, channels * most + GAP, maps * most + GAP
     image = room + size * PLANES * of_taps
@@ -258,8 +106,8 @@ def results(x, y, z, a, b, c, d, row_d, column_d, tile_rows, room, one) -> bool:
         number = min(tile_rows, all_rows - first)
         tiles = number * along
         tiles_of(
-            True, channels, height + 2, width + 2, first, number, along, b, z[2], y[1], y[4], image, of_image, after,
-            one,
+            True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along, b, z[2], y[1],
+            y[4], image, of_image, after, one,
         )  # fmt: skip
         for plane in range(PLANES):
             multiplied(
@@ -267,8 +115,8 @@ def results(x, y, z, a, b, c, d, row_d, column_d, tile_rows, room, one) -> bool:
                 tiles, zero, found + size * plane * of_results, tiles,
             )  # fmt: skip
         results_of(
-            maps, height, width, first, number, along, found, of_results, c, x[2], y[2], y[5], d, row_d, column_d, rows,
-            one,
+            maps, height, width, down, across, first, number, along, found, of_results, c, x[2], y[2], y[5], d, row_d,
+            column_d, rows, one,
         )  # fmt: skip
     return finite(total[0])
 
@@ -279,7 +127,8 @@ def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, roo
     compact()
     size = itemsize(one)
     maps, channels, height, width = x[0], y[0], z[0], z[3]
-    along, all_rows = (width + 1) // 2, (height + 1) // 2
+    down, across = y[4] // z[2], y[7] // z[5]
+    along, all_rows = tiles_along(width, across), tiles_along(height, down)
     most = min(tile_rows, all_rows) * along
     of_taps, of_image, of_results = maps * channels + GAP, channels * most + GAP, maps * most + GAP
     image = room + size * PLANES * of_taps
@@ -292,12 +141,13 @@ def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, roo
             number = min(tile_rows, all_rows - first)
             tiles = number * along
             tiles_of(
-                True, channels, height + 2, width + 2, first, number, along, from_b, y[1], z[2], z[5], image, of_image,
-                rows, one,
+                True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along, from_b, y[1],
+                z[2], z[5], image, of_image, rows, one,
             )  # fmt: skip
             tiles_of(
-                False, maps, height, width, first, number, along, from_a, x[1], z[1], z[4], other, of_results, rows, one
-            )
+                False, maps, height, width, down, across, first, number, along, from_a, x[1], z[1], z[4], other,
+                of_results, rows, one,
+            )  # fmt: skip
             for plane in range(PLANES):
                 multiplied(
                     1, maps, channels, tiles, other + size * plane * of_results, tiles, image + size * plane * of_image,
@@ -308,24 +158,24 @@ def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, roo
 
 
 @part
-def rows_of_tiles(height, width) -> int:
+def rows_of_tiles(height, width, down, across) -> int:
     """Rows of tiles of a block, of which each has as many: `block` of the compiler."""
     if min(height, width) <= 0:
         return 0
-    along, rows = (width + 1) // 2, (height + 1) // 2
+    along, rows = tiles_along(width, across), tiles_along(height, down)
     most = max(64 // along, 1)
     blocks = (rows + most - 1) // most
     return (rows + blocks - 1) // blocks
 
 
 @part
-def rows_if_faster(maps, channels, height, width) -> int:
+def rows_if_faster(maps, channels, height, width, down, across) -> int:
     """The same, or 0 where the sum as written is faster: `is_faster` of the compiler."""
-    tiles = (width + 1) // 2 * ((height + 1) // 2)
+    tiles = tiles_along(width, across) * tiles_along(height, down)
     saved = maps * channels * (9 * height * width - PLANES * tiles)
     if saved <= 230 * tiles * (channels + maps) + 300 * maps * channels:
         return 0
-    return rows_of_tiles(height, width)
+    return rows_of_tiles(height, width, down, across)
 
 
 def product(

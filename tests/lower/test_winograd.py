@@ -38,7 +38,8 @@ LAYERS = {
 }
 #: How many of the three products are such: with channels last, taps and channels of the image are one index.
 IN_TILES = {
-    "bordered": 3, "plain": 3, "turned": 3, "turned once": 3, "axes exchanged": 3, "groups": 3, "channels last": 1
+    "bordered": 3, "plain": 3, "turned": 3, "turned once": 3, "axes exchanged": 3, "groups": 3, "channels last": 1,
+    "dilated": 3, "dilated once": 3,
 }  # fmt: skip
 SIZES = {"C": 12, "O": 16, "P": 3, "Q": 3, "G": 2, "M": 16, "E": 6, "H": 9, "W": 10}
 
@@ -83,7 +84,7 @@ def test_which_products_are_such(name: str) -> None:
 
 
 @pytest.mark.parametrize("open_", [{}, {"H": 0, "W": 0}], ids=["known", "open"])
-@pytest.mark.parametrize("name", ["bordered", "plain", "turned once", "channels last"])
+@pytest.mark.parametrize("name", ["bordered", "plain", "turned once", "dilated", "dilated once", "channels last"])
 def test_values_and_derivatives(name: str, open_: dict[str, int]) -> None:
     whole, found = graph(name, **open_), program(name, "winograd", **open_)
     assert in_tiles(found) == IN_TILES[name]
@@ -112,12 +113,14 @@ def test_open_sizes_count_64_and_the_kernel_asks_again() -> None:
 
 
 def test_one_room_is_enough_for_all_products() -> None:
-    found = program("plain", H=0, W=0)
-    room = substitute(found.buffers["tiles"].sizes[1], {Size(name): size for name, size in found.derived.items()})
-    for width in range(3, 150):
-        has = evaluate_size(room, {"W": width})
-        for height in (3, 7, 64):
-            assert has >= max(numbers(16, 12, height, width), numbers(12, 16, height, width))
+    for name, apart in (("plain", 1), ("dilated", 2)):
+        found = program(name, H=0, W=0)
+        room = substitute(found.buffers["tiles"].sizes[1], {Size(name): size for name, size in found.derived.items()})
+        for width in range(3, 150):
+            has = evaluate_size(room, {"W": width})
+            for height in (3, 7, 64):
+                for maps, channels in ((16, 12), (12, 16)):
+                    assert has >= numbers(maps, channels, height, width, apart, apart)
 
 
 def test_only_where_nothing_else_is_forced() -> None:

@@ -69,6 +69,8 @@ TAKEN_APART = {
     "    y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]",
     "relu behind": "x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,H,W]:\n"
     "    y[n,o,h,w] = relu(k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)])",
+    "dilated": "x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,H,W]:\n"
+    "    y[n,o,h,w] = relu(k[o,c,p,q]*x[n,c,pad(h+2*p-2),pad(w+2*q-2)])",
     "taps of each sample": "x[C,H,W], k[N,O,C,P,Q]) -> y[N,O,H,W]:\n"
     "    y[n,o,h,w] = relu(k[n,o,c,p,q]*x[c,pad(h+p-1),pad(w+q-1)])",
 }

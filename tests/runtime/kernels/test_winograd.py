@@ -51,10 +51,11 @@ def in_tiles(
     geometry: tuple[int, int, int, int],
     rows: int | None = None,
     term: Term = NO_TERM,
+    apart: tuple[int, int] = (1, 1),
 ) -> None:
     """The product, which stays inside the room that the compiler asks for."""
-    rows = block(*geometry[2:]) if rows is None else rows
-    room = np.full(numbers(*geometry) + 32, GUARD, real)
+    rows = block(*geometry[2:], *apart) if rows is None else rows
+    room = np.full(numbers(*geometry, *apart) + 32, GUARD, real)
     call(load_winograd, real, lists, operands, accumulate, rows, room.ctypes.data + 16 * room.itemsize, term=term)
     assert (room[:16] == GUARD).all() and (room[-16:] == GUARD).all()
 
@@ -65,21 +66,28 @@ def laid_out(rng, real: str, order: Sequence[int], shape: Sequence[int]) -> np.n
     return rng.standard_normal([shape[axis] for axis in order]).astype(real).transpose(inverse)
 
 
-def windows(x: np.ndarray, height: int, width: int) -> np.ndarray:
-    return np.stack([[x[:, p : p + height, q : q + width] for q in range(3)] for p in range(3)]).astype(np.float64)
+def windows(x: np.ndarray, height: int, width: int, down: int = 1, across: int = 1) -> np.ndarray:
+    rows, columns = range(0, 3 * down, down), range(0, 3 * across, across)
+    return np.stack([[x[:, p : p + height, q : q + width] for q in columns] for p in rows]).astype(np.float64)
 
 
-def forward(k: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[Indices, Indices, Indices]:
+def forward(
+    k: np.ndarray, x: np.ndarray, y: np.ndarray, down: int = 1, across: int = 1
+) -> tuple[Indices, Indices, Indices]:
     maps, height, width = y.shape
     rows = listed([maps], strides(k, 0), strides(y, 0))
     columns = listed([height, width], strides(x, 1, 2), strides(y, 1, 2))
-    return rows, columns, listed([x.shape[0], 3, 3], strides(k, 1, 2, 3), strides(x, 0, 1, 2))
+    depth, row, column = strides(x, 0, 1, 2)
+    return rows, columns, listed([x.shape[0], 3, 3], strides(k, 1, 2, 3), (depth, down * row, across * column))
 
 
-def of_taps(y: np.ndarray, x: np.ndarray, k: np.ndarray) -> tuple[Indices, Indices, Indices]:
+def of_taps(
+    y: np.ndarray, x: np.ndarray, k: np.ndarray, down: int = 1, across: int = 1
+) -> tuple[Indices, Indices, Indices]:
     maps, height, width = y.shape
     rows = listed([maps], strides(y, 0), strides(k, 0))
-    columns = listed([x.shape[0], 3, 3], strides(x, 0, 1, 2), strides(k, 1, 2, 3))
+    depth, row, column = strides(x, 0, 1, 2)
+    columns = listed([x.shape[0], 3, 3], (depth, down * row, across * column), strides(k, 1, 2, 3))
     return rows, columns, listed([height, width], strides(y, 1, 2), strides(x, 1, 2))
 
 
@@ -105,6 +113,28 @@ def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], or
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0)])
+@pytest.mark.parametrize("apart", [(2, 2), (3, 1), (1, 4), (5, 3)])
+@pytest.mark.parametrize("real", TYPES)
+def test_taps_that_lie_apart(real: str, apart: tuple[int, int], order: tuple[int, ...]) -> None:
+    for sizes in (*SIZES, (3, 4, 12, 19), (2, 3, 5, 40)):
+        maps, channels, height, width = sizes
+        rng = np.random.default_rng(sum(sizes))
+        x = laid_out(rng, real, order, (channels, height + 2 * apart[0], width + 2 * apart[1]))
+        y, wanted = (laid_out(rng, real, order, (maps, height, width)) for _ in range(2))
+        k, d = (
+            rng.standard_normal((maps, channels, 3, 3)).astype(real),
+            rng.standard_normal((height, width)).astype(real),
+        )
+        seen = windows(x, height, width, *apart)
+        tolerance = 32 * float(np.finfo(real).eps) * (9 * channels * height * width) ** 0.5
+        lists, term = forward(k, x, y, *apart), (d.ctypes.data, 0, 1)
+        in_tiles(real, lists, (k, x, y), False, sizes, term=term, apart=apart)
+        np.testing.assert_allclose(y, np.einsum("ocpq,pqchw->ohw", k, seen) + d, 0, tolerance)
+        in_tiles(real, of_taps(wanted, x, k, *apart), (wanted, x, k), False, sizes, apart=apart)
+        np.testing.assert_allclose(k, np.einsum("ohw,pqchw->ocpq", wanted, seen), 0, tolerance)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0)])
 @pytest.mark.parametrize("real", TYPES)
 def test_a_term_is_added_to_results(real: str, order: tuple[int, ...]) -> None:
     for sizes in SIZES:
@@ -125,18 +155,19 @@ def test_a_term_is_added_to_results(real: str, order: tuple[int, ...]) -> None:
 
 def test_rows_of_tiles_are_those_that_the_compiler_takes() -> None:
     @numba.njit
-    def found(maps, channels, height, width):
-        return rows_of_tiles(height, width), rows_if_faster(maps, channels, height, width)
+    def found(maps, channels, height, width, down, across):
+        of_block = rows_of_tiles(height, width, down, across)
+        return of_block, rows_if_faster(maps, channels, height, width, down, across)
 
     for maps, channels in ((16, 16), (64, 64), (512, 512), (3, 64)):
-        for height, width in ((1, 1), (4, 4), (7, 7), (15, 9), (33, 32), (5, 150), (200, 3)):
-            rows = block(height, width)
-            assert found(maps, channels, height, width) == (
-                rows,
-                rows if is_faster(maps, channels, height, width) else 0,
-            )
-    assert found(64, 64, 0, 5) == found(64, 64, 5, 0) == found(64, 64, 0, 0) == (0, 0)
-    assert found(0, 64, 9, 9)[1] == found(64, 0, 9, 9)[1] == 0
+        for size in ((1, 1), (4, 4), (7, 7), (15, 9), (33, 32), (5, 150), (200, 3)):
+            for apart in ((1, 1), (2, 2), (1, 3), (12, 5)):
+                rows = block(*size, *apart)
+                faster = rows if is_faster(maps, channels, *size, *apart) else 0
+                assert found(maps, channels, *size, *apart) == (rows, faster)
+    for height, width in ((0, 5), (5, 0), (0, 0)):
+        assert found(64, 64, height, width, 1, 1) == (0, 0)
+    assert found(0, 64, 9, 9, 1, 1)[1] == found(64, 0, 9, 9, 1, 1)[1] == 0
 
 
 def test_without_rows_of_tiles_it_is_the_sum_as_written() -> None:

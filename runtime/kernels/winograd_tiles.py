@@ -1,0 +1,232 @@
+"""The tiles of Winograd's products: images, results and taps, as rows lie in memory, and their planes of sums.
+
+A row is brought into the order of its tiles, and goes through the transformations along both axes, see
+``transforms.py``. `rows` is room for some rows between, and the planes lie `plane` numbers apart.
+"""
+
+from __future__ import annotations
+
+from dlc.runtime.kernels.compilation import compact
+from dlc.runtime.kernels.parts import part
+from dlc.runtime.kernels.primitives import like
+from dlc.runtime.kernels.tile import flat, itemsize
+from dlc.runtime.kernels.transforms import (
+    data_across,
+    data_along,
+    exchanged,
+    finite,
+    results_across,
+    results_along,
+    spread_across,
+    spread_along,
+    taps,
+    taps_spread,
+)
+
+#: Numbers between two planes, so that they do not fall on the same lines of the cache.
+GAP = 16
+
+
+@part
+def tiles_along(extent, apart) -> int:
+    """How many tiles cover so many results; those of a tile lie so far apart."""
+    return extent // (2 * apart) * apart + min(extent % (2 * apart), apart)
+
+
+@part
+def first_of(tile, apart) -> int:
+    """The first result of a tile."""
+    return tile // apart * 2 * apart + tile % apart
+
+
+@part
+def fetched(source, step, count, apart, pairs, target, one) -> int:
+    """The address of a row whose numbers lie side by side, those of a tile in pairs: the row itself, or a copy. What is
+    in pairs goes on with zeros."""
+    compact()
+    if step == 1 and apart == 1:
+        return source
+    x, y, zero = flat(source, one), flat(target, one), like(0.0, one)
+    if apart == 1:
+        for i in range(count):
+            y[i] = x[i * step]
+        return target
+    whole = count // (2 * apart) * apart
+    begin = 0
+    if apart == 2 and step == 1:
+        exchanged(source, target, 2 * whole, one)
+        begin = whole
+    for i in range(begin, whole, apart):
+        for r in range(apart):
+            y[2 * (i + r)] = x[(2 * i + r) * step]
+            y[2 * (i + r) + 1] = x[(2 * i + r + apart) * step]
+    for i in range(whole, pairs):
+        place = first_of(i, apart)
+        y[2 * i] = x[place * step] if place < count else zero
+        y[2 * i + 1] = x[(place + apart) * step] if place + apart < count else zero
+    return target
+
+
+@part
+def in_rows(pairs, apart, count, target, one):
+    """Results in pairs, as they lie in a row."""
+    compact()
+    x, y = flat(pairs, one), flat(target, one)
+    whole = count // (2 * apart) * apart
+    begin = 0
+    if apart == 2:
+        exchanged(pairs, target, 2 * whole, one)
+        begin = whole
+    for i in range(begin, whole, apart):
+        for r in range(apart):
+            y[2 * i + r] = x[2 * (i + r)]
+            y[2 * i + r + apart] = x[2 * (i + r) + 1]
+    for i in range(whole, tiles_along(count, apart)):
+        place = first_of(i, apart)
+        y[place] = x[2 * i]
+        if place + apart < count:
+            y[place + apart] = x[2 * i + 1]
+
+
+@part
+def tiles_of(
+    is_image, depth, height, width, down, across, first, tile_rows, along, x, in_depth, in_height, in_width, planes,
+    plane, rows, one,
+):  # fmt: skip
+    """The planes of some rows of tiles: of an image, by B, or of what has the size of the results, by A."""
+    compact()
+    size, zero = itemsize(one), like(0.0, one)
+    pairs = along + (across if is_image else 0)
+    reach = 2 * pairs
+    count = min(reach, width)
+    have = count if across == 1 else reach
+    step, apart = size * 2 * (along + across + 1), size * plane
+    zeros, copies, sums = rows, rows + step, rows + 5 * step
+    empty = flat(zeros, one)
+    for i in range(reach):
+        empty[i] = zero
+    for c in range(depth):
+        for u in range(tile_rows):
+            top, row = first_of(first + u, down), size * in_height * down
+            at = x + size * (c * in_depth + top * in_height)
+            x0, x1, x3 = fetched(at, in_width, count, across, pairs, copies, one), zeros, zeros
+            if top + down < height:
+                x1 = fetched(at + row, in_width, count, across, pairs, copies + step, one)
+            if is_image:
+                x2 = fetched(at + 2 * row, in_width, count, across, pairs, copies + 2 * step, one)
+                if top + 3 * down < height:
+                    x3 = fetched(at + 3 * row, in_width, count, across, pairs, copies + 3 * step, one)
+                data_across(x0, x1, x2, x3, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
+            else:
+                spread_across(x0, x1, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
+            target = planes + size * (c * tile_rows + u) * along
+            for p in range(4):
+                source, found = sums + p * step, flat(sums + p * step, one)
+                for i in range(have, reach):
+                    found[i] = zero
+                t = target + 4 * p * apart
+                if is_image:
+                    data_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, across, along, one)
+                else:
+                    spread_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, along, one)
+
+
+@part
+def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, planes, plane, rows, one):
+    """The planes of all taps, each a matrix of maps by channels, by G."""
+    compact()
+    size = itemsize(one)
+    step, apart, down = size * channels, size * plane, size * in_height
+    for o in range(maps):
+        for q in range(3):
+            at, t = k + size * (o * in_maps + q * in_width), rows + step * q
+            taps_spread(
+                at, at + down, at + 2 * down, t, t + 3 * step, t + 6 * step, t + 9 * step, in_channels, channels, one
+            )
+        for p in range(4):
+            at, t = rows + step * 3 * p, planes + 4 * p * apart + step * o
+            taps_spread(at, at + step, at + 2 * step, t, t + apart, t + 2 * apart, t + 3 * apart, 1, channels, one)
+
+
+@part
+def add_term(count, d, step, row, one):
+    """row += d"""
+    x, y = flat(d, one), flat(row, one)
+    if step == 0:
+        number = x[0]
+        for i in range(count):
+            y[i] += number
+    else:
+        for i in range(count):
+            y[i] += x[i * step]
+
+
+@part
+def results_of(
+    maps, height, width, down, across, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, d,
+    row_d, column_d, rows, one,
+):  # fmt: skip
+    """The results of some rows of tiles, by A', and a term if `d` is not 0; the sum of the results without it is added
+    to the first number of the rows."""
+    compact()
+    size, tiles = itemsize(one), tile_rows * along
+    step, apart, pairs = size * tiles, size * plane, width // 2
+    lines = rows + size * GAP
+    line, total = lines + 8 * step, flat(rows, one)
+    mixed = line + size * 2 * along
+    for o in range(maps):
+        for q in range(4):
+            m, t = planes + q * apart + step * o, lines + q * step
+            results_across(m, m + 4 * apart, m + 8 * apart, m + 12 * apart, t, t + 4 * step, tiles, one)
+        for u in range(2 * tile_rows):
+            place = first_of(first + u // 2, down) + u % 2 * down
+            if place >= height:
+                continue
+            target = y + size * (o * in_maps + place * in_height)
+            m = lines + u % 2 * 4 * step + size * (u // 2) * along
+            written = target if in_width == 1 else line
+            if across > 1:
+                results_along(m, m + step, m + 2 * step, m + 3 * step, mixed, rows, along, one)
+                in_rows(mixed, across, width, written, one)
+            else:
+                results_along(m, m + step, m + 2 * step, m + 3 * step, written, rows, pairs, one)
+            if across == 1 and width % 2 == 1:
+                m0, m1, m2 = flat(m, one), flat(m + step, one), flat(m + 2 * step, one)
+                last = m0[pairs] + m1[pairs] + m2[pairs]
+                flat(written, one)[width - 1] = last
+                total[0] += last
+            if d != 0:
+                add_term(width, d + size * (o * row_d + place * width * column_d), column_d, written, one)
+            if in_width != 1:
+                of_line, of_y = flat(line, one), flat(target, one)
+                for v in range(width):
+                    of_y[v * in_width] = of_line[v]
+
+
+@part
+def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, rows, one) -> bool:
+    """The taps, by G', if they are finite; whether they are."""
+    compact()
+    size, count, total = itemsize(one), maps * channels, flat(rows, one)
+    step = size * plane
+    for q in range(4):
+        m = planes + q * step
+        taps(m, m + 4 * step, m + 8 * step, m + 12 * step, rows, count, one)
+    total[0] = like(0.0, one)
+    for p in range(3):
+        m = planes + 4 * p * step
+        taps(m, m + step, m + 2 * step, m + 3 * step, rows, count, one)
+    if not finite(total[0]):
+        return False
+    for o in range(maps):
+        for p in range(3):
+            for q in range(3):
+                target = flat(k + size * (o * in_maps + p * in_height + q * in_width), one)
+                found = flat(planes + (4 * p + q) * step + size * o * channels, one)
+                if accumulate:
+                    for c in range(channels):
+                        target[c * in_channels] += found[c]
+                else:
+                    for c in range(channels):
+                        target[c * in_channels] = found[c]
+    return True
