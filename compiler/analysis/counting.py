@@ -297,7 +297,9 @@ class _Body:
         place = _Place(place.scope, place.trips, place.times, place.is_divided or divided)
         m, n, k = (widest(extent, place.scope) for extent in (product.m, product.n, product.k))
         times = self._times(place)
-        once = 2.0 * m * n * k if product.tiles is None else float(whole(product.tiles.operations, place.scope))
+        once = 2.0 * self._multiplications(product, m, n, k, place)
+        if product.tiles is not None:
+            once = float(whole(product.tiles.operations, place.scope))
         self._count.flops += once * times
         self._operand(product.a, m * k, place, False)
         self._operand(product.b, k * n, place, False)
@@ -317,6 +319,17 @@ class _Body:
         steps = [_step(operand, place.scope) for operand in (product.a, product.b, product.c)]
         found = Product(m, n, k, (transposed[0], transposed[1]), (steps[0], steps[1], steps[2]), times, product.way)
         self._count.products.append(replace(found, has_term=product.term is not None))
+
+    def _multiplications(self, product: Matmul, m: int, n: int, k: int, place: _Place) -> int:
+        """All of them, or those of a band."""
+        if product.band is None:
+            return m * n * k
+        try:
+            low, high = whole(product.band.low, place.scope), whole(product.band.high, place.scope)
+        except UnknownError:
+            return m * n * k
+        count, other = (n, k) if product.band.of == "columns" else (k, n)
+        return other * sum(max(0, min(count, high + row) - max(0, low + row)) for row in range(m))
 
     def _operand(self, operand: Operand, elements: int, place: _Place, writes: bool) -> None:
         if isinstance(operand.row, Steps) and isinstance(operand.column, Steps):

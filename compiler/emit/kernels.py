@@ -107,6 +107,8 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
             yield from statement.tiles.expressions
         return
     yield from (statement.m, statement.n, statement.k, statement.c.row)
+    if statement.band is not None:
+        yield from (statement.band.low, statement.band.high)
     yield _leading(statement.a, statement.m, statement.k)[1]
     yield _leading(statement.b, statement.k, statement.n)[1]
     for operand in statement.operands:
@@ -234,7 +236,8 @@ class _Body:
 
     def _matmul(self, product: Matmul) -> str:
         """``gemm(how a, how b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)``: c = alpha*a.b + beta*c; with a term
-        d, ``gemm_plus(how a, how b, m, n, k, a, lda, b, ldb, d, its row's and column's step, c, ldc)``.
+        d, ``gemm_plus(how a, how b, m, n, k, a, lda, b, ldb, d, its row's and column's step, c, ldc)``; of a band,
+        ``gemm_band(how a, how b, m, n, k, a, lda, b, ldb, beta, c, ldc, of what, low, high)``.
         """
         if isinstance(product.c.row, Steps):
             return self._contraction(product)
@@ -252,6 +255,11 @@ class _Body:
         if product.term is not None:
             factors = (a_order, b_order, m, n, k, a, steps[0], b, steps[1])
             return call(f"{gemm}_plus_{suffix}", *factors, *self._term(product.term), c, steps[2])
+        if (band := product.band) is not None:
+            of = {"columns": "COLUMNS", "inner": "INNER"}[band.of]
+            self.spelling.used.add(of)
+            factors = (a_order, b_order, m, n, k, a, steps[0], b, steps[1], beta)
+            return call(f"{gemm}_band_{suffix}", *factors, c, steps[2], of, text(band.low), text(band.high))
         gemm = f"{gemm}_{suffix}"
         return call(gemm, a_order, b_order, m, n, k, "1.0", a, steps[0], b, steps[1], beta, c, steps[2])
 

@@ -22,6 +22,8 @@ Real = Literal["float32", "float64"]
 
 #: How a matrix product reads an operand.
 _ORDERS = ("AS_IS", "TRANSPOSED")
+#: What the band of a product is of.
+_BANDS = ("COLUMNS", "INNER")
 
 #: Names that the module takes from elsewhere, by where; what is not listed is no name that generated code may use.
 IMPORTS: dict[str, tuple[str, ...]] = {
@@ -34,14 +36,15 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "dlc.runtime.functions": ("scalar_function",),
     "dlc.runtime.kernels": (
         "absolute", "address", "b1", "ceil", "contract_f32", "contract_f64", "contract_plus_f32", "contract_plus_f64",
-        "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor", "gemm_blas_f32", "gemm_blas_f64",
-        "gemm_blas_plus_f32", "gemm_blas_plus_f64", "gemm_f32", "gemm_f64", "gemm_plus_f32", "gemm_plus_f64",
-        "gemm_tile_f32", "gemm_tile_f64", "gemm_tile_plus_f32", "gemm_tile_plus_f64", "gesv_f32", "gesv_f64", "i32",
-        "i64", "integer", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power", "quotient",
-        "random_integer", "random_normal_f32", "random_normal_f64", "random_uniform_f32", "random_uniform_f64",
-        "region", "relu", "rounded", "rows_if_faster", "rows_of_tiles", "running_max", "running_min", "running_prod",
-        "running_sum", "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt", "tan", "tanh", "transpose", "wide",
-        "winograd_f32", "winograd_f64", "winograd_plus_f32", "winograd_plus_f64",
+        "cos", "cosh", "difference", "erf", "exp", "expm1", "f32", "f64", "floor", "gemm_band_f32", "gemm_band_f64",
+        "gemm_blas_band_f32", "gemm_blas_band_f64", "gemm_blas_f32", "gemm_blas_f64", "gemm_blas_plus_f32",
+        "gemm_blas_plus_f64", "gemm_f32", "gemm_f64", "gemm_plus_f32", "gemm_plus_f64", "gemm_tile_band_f32",
+        "gemm_tile_band_f64", "gemm_tile_f32", "gemm_tile_f64", "gemm_tile_plus_f32", "gemm_tile_plus_f64", "gesv_f32",
+        "gesv_f64", "i32", "i64", "integer", "kernel", "log", "log1p", "maximum", "minimum", "noalias", "power",
+        "quotient", "random_integer", "random_normal_f32", "random_normal_f64", "random_uniform_f32",
+        "random_uniform_f64", "region", "relu", "rounded", "rows_if_faster", "rows_of_tiles", "running_max",
+        "running_min", "running_prod", "running_sum", "sigmoid", "sign", "sin", "sinh", "size", "softplus", "sqrt",
+        "tan", "tanh", "transpose", "wide", "winograd_f32", "winograd_f64", "winograd_plus_f32", "winograd_plus_f64",
     ),
     "dlc.runtime.model": ("Model",),
     "dlc.runtime.optimizer": ("Optimizer",),
@@ -79,7 +82,7 @@ class _Module:
         exports: Sequence[ScalarFunction],
     ) -> None:
         taken = [name for names in IMPORTS.values() for name in names]
-        kernel_names = (*taken, *powers.NAMES, "real", *_ORDERS) if programs else ("scalar_function",)
+        kernel_names = (*taken, *powers.NAMES, "real", *_ORDERS, *_BANDS) if programs else ("scalar_function",)
         imported = Names((*kernel_names, functions.SCIPY))
         self._names = Names(("table", "shard", "shards", "n"), imported)
         self._programs, self._real, self._spec = programs, real, spec
@@ -131,6 +134,8 @@ class _Module:
             writer.line(f"real = np.{self._real}")
         if not self._used.isdisjoint(_ORDERS):
             writer.line(f"{', '.join(_ORDERS)} = 0, 1  # how a matrix product reads an operand")
+        if not self._used.isdisjoint(_BANDS):
+            writer.line(f"{', '.join(_BANDS)} = 0, 1  # of which of a row of a product only a band counts")
         for name in filter(self._used.__contains__, powers.NAMES):
             writer.blank(2)
             writer.include(("@kernel", *powers.lines(name)))

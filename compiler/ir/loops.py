@@ -164,12 +164,26 @@ class Tiles:
 
 
 @dataclass(frozen=True)
+class Band:
+    """What matters of a product: of row i the columns, or the terms of the inner index, from ``low`` + i to below
+    ``high`` + i.  Nobody needs another column; a term elsewhere is zero, if not by what is multiplied, then because
+    nobody wants it.
+    """
+
+    of: Literal["columns", "inner"]
+    low: Expr
+    high: Expr
+
+
+@dataclass(frozen=True)
 class Matmul:
     """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1.  Either all operands have ``Steps`` for rows
     and columns, or none has.  ``way``: by which implementation, if it is forced; ``label``: which equation it computes.
 
     ``term`` is what the product is added to in the place of ``c``; its columns lie side by side, or are one.  It has no
     ``Steps``: rows and columns count through all their indices, and beside ``Steps`` it moves by 1 along one of them.
+
+    ``band`` tells what may be left out; there is none beside ``Steps``.
     """
 
     m: Expr
@@ -182,6 +196,7 @@ class Matmul:
     way: Gemm = ""
     tiles: Tiles | None = None
     term: Operand | None = None
+    band: Band | None = None
     label: str = field(default="", compare=False)
 
     @property
@@ -353,8 +368,9 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (*statement.subscripts, statement.value)
         case If():
             return (statement.cond,)
-        case Matmul(m=m, n=n, k=k, tiles=tiles):
+        case Matmul(m=m, n=n, k=k, tiles=tiles, band=band):
             found = (m, n, k, *(part for operand in statement.operands for part in operand.expressions))
+            found = (*found, band.low, band.high) if band is not None else found
             return (*found, *tiles.expressions) if tiles is not None else found
         case System(n=n, count=count, piece=piece):
             return (n, count, *piece)

@@ -163,6 +163,9 @@ class _Lines:
                 if statement.tiles is not None:
                     rows = f"{rows} " if isinstance(rows := statement.tiles.rows, int) else ""
                     way += f" in {rows}rows of tiles in {statement.tiles.room}"
+                band = statement.band
+                if band is not None:
+                    way += f" with {band.of} {spelled(band.low)} <= # - row < {spelled(band.high)}"
                 yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
 
             case System(n=n, count=count):

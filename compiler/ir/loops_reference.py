@@ -125,12 +125,23 @@ class _Run:
         return place
 
     def matmul(self, statement: Matmul, scope: dict[Any, Any]) -> None:
-        m, n, k = (int(self.value(e, scope)) for e in (statement.m, statement.n, statement.k))
+        m, n, k = (max(0, int(self.value(e, scope))) for e in (statement.m, statement.n, statement.k))
         a, b = self.matrix(statement.a, m, k, scope), self.matrix(statement.b, k, n, scope)
+        columns, inner = self.in_band(statement, "columns", m, n, scope), self.in_band(statement, "inner", m, k, scope)
         rows = self.addresses(statement.c, m, n, scope)
         flat = self.buffers[statement.c.buffer].reshape(-1)
         term = self.matrix(statement.term, m, n, scope) if statement.term is not None else 0
-        flat[rows] = a @ b + (flat[rows] if statement.accumulate else term)
+        product = np.array([row[there] @ b[there] for row, there in zip(a, inner, strict=True)]).reshape(m, n)
+        flat[rows[columns]] = (product + (flat[rows] if statement.accumulate else term))[columns]
+
+    def in_band(self, statement: Matmul, of: str, rows: int, count: int, scope: dict[Any, Any]) -> Array:
+        """For each row which of the columns, or of the terms, count."""
+        band = statement.band
+        if band is None or band.of != of:
+            return np.ones((rows, count), bool)
+        low, high = (int(self.value(bound, scope)) for bound in (band.low, band.high))
+        place = np.arange(count)[None, :] - np.arange(rows)[:, None]
+        return (low <= place) & (place < high)
 
     def system(self, statement: System, scope: dict[Any, Any]) -> None:
         n, count = (int(self.value(e, scope)) for e in (statement.n, statement.count))

@@ -161,6 +161,8 @@ class _Scope:
         steps = [step for o in (statement.a, statement.b, statement.c) for step in (o.row, o.column)]
         if len({isinstance(step, Steps) for step in steps}) > 1:
             yield f"{statement.c.buffer} is a product of which some operands have steps and others have not"
+        if statement.band is not None and isinstance(statement.c.row, Steps):
+            yield f"{statement.c.buffer} is a product with steps of which only a band counts"
         term = statement.term
         if term is not None and (
             statement.accumulate or isinstance(term.row, Steps) or term.buffer == written(statement)

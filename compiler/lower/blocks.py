@@ -15,7 +15,8 @@ values do, is accumulated: its result is set to 0 before.
 
 A block is also what masks are told of.  Where the elements of a product that are needed, or the factors that may
 differ from zero, lie between bounds for the rows of a block, only those are multiplied: with ``s <= t``, keys up to the
-last query of the block.
+last query of the block.  Bounds that move with the rows one by one, as these do, are a band that the product itself
+keeps to; blocks are low only where there is none.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.ir.affine import Polynomial, equal, polynomial
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, free_indices, fresh, op, refresh
+from dlc.compiler.ir.affine import equal, polynomial
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, fresh, op, refresh
 from dlc.compiler.ir.loops import Buffer, For, If, Let, Matmul, Operand, Statement, Store, statements
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower.fusion import Body, accesses, touches
 from dlc.compiler.lower.parts import Block, Member, Product
 from dlc.compiler.lower.ranges import loops
 
-#: Rows of a block under a mask: higher blocks multiply more that is zero, lower ones read the other factor more often.
+#: Rows of a block at least, and under a mask without a band: higher blocks multiply more that is zero, lower ones read
+#: the other factor more often.
 _MASKED_ROWS = 48
-_ELEMENTS = 1 << 16  # of a block without a mask: a quarter of a megabyte
+_ELEMENTS = 1 << 16  # of a block: a quarter of a megabyte
 
 Names = Callable[[str], str]
 
@@ -160,16 +162,20 @@ class _Blocking:
 
     def _blocked(self, run: _Run, extent: Expr, around: tuple[Index, ...]) -> Body:
         shrinking = self._shrinking(run)
-        rows = _height(run, shrinking, self.buffers, extent)
+        rows = _height(run, shrinking, self.buffers, extent, around)
         hint = run.members[0].index.hint
-        count = op("floordiv", polynomial(op("add", extent, rows, Const(-1))).expression(), rows)
+        height, named = rows, ()
+        if not isinstance(rows, Const):
+            height = Read(self.names(f"{hint}.rows"), (), "int")
+            named = (Let(height.tensor, rows),)
+        count = op("floordiv", polynomial(op("add", extent, height, Const(-1))).expression(), height)
         number = fresh(count, f"{hint}.block")
         first = Read(self.names(f"{hint}.first"), (), "int")
         last = Read(self.names(f"{hint}.last"), (), "int")
         block = Block(first, last, extent, shrinking, around)
         body: list[Statement] = [
-            Let(first.tensor, op("mul", rows, number)),
-            Let(last.tensor, op("min", extent, op("add", first, rows))),
+            Let(first.tensor, op("mul", height, number)),
+            Let(last.tensor, op("min", extent, op("add", first, height))),
         ]
         cleared: list[Statement] = []
         for member in run.members:
@@ -180,7 +186,7 @@ class _Blocking:
         for key, axis in shrinking.items():
             sizes = self.buffers[key].sizes
             self.buffers[key] = replace(self.buffers[key], sizes=(*sizes[:axis], rows, *sizes[axis + 1 :]))
-        return (*cleared, For(number, ZERO, count, tuple(body)))
+        return (*cleared, *named, For(number, ZERO, count, tuple(body)))
 
 
 def blocked(
@@ -192,16 +198,16 @@ def blocked(
 
 def _masked(run: _Run) -> bool:
     """Whether the rows of a block tell what has to be multiplied."""
-    return any(member.index in free_indices(f.expression()) for member in run.members for f in _facts(member))
+    return any(member.facts for member in run.members)
 
 
-def _facts(member: Member) -> tuple[Polynomial, ...]:
-    return member.product.facts if member.product is not None else ()
-
-
-def _height(run: _Run, shrinking: Mapping[str, int], buffers: Mapping[str, Buffer], extent: Expr) -> Expr:
-    """The number of rows of a block: few under a mask, else as many as stay in the cache."""
-    if _masked(run):
+def _height(
+    run: _Run, shrinking: Mapping[str, int], buffers: Mapping[str, Buffer], extent: Expr, around: tuple[Index, ...]
+) -> Expr:
+    """The number of rows of a block: as many as stay in the cache, or few under a mask of which products are told
+    nothing but where a block ends.
+    """
+    if not shrinking or any(member.facts and member.diagonals(around) is None for member in run.members):
         return Const(_MASKED_ROWS)
     width = max(
         (polynomial(op("mul", ONE, *buffers[key].sizes[axis + 1 :])) for key, axis in shrinking.items()),

@@ -59,7 +59,9 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
                 return Store(buffer, tuple(map(change, subscripts)), change(value))
             case Matmul(m, n, k):
                 moved = with_operands(statement, lambda operand: _changed(operand, change))
-                return replace(moved, m=change(m), n=change(n), k=change(k))
+                band = statement.band
+                band = replace(band, low=change(band.low), high=change(band.high)) if band is not None else None
+                return replace(moved, m=change(m), n=change(n), k=change(k), band=band)
             case System(n, count, matrix, sides, piece):
                 return System(change(n), change(count), matrix, sides, tuple(map(change, piece)))
         raise TypeError(type(statement).__name__)

@@ -1,17 +1,19 @@
 """A statement for some of its rows: what a block of them does of a loop, and of a matrix product.
 
 Of buffers that hold the rows of one block, the first row is the block's.  The other extents of a product end where its
-facts tell that nothing is needed, or that all terms are zero.
+facts tell that nothing is needed, or that all terms are zero.  Where that moves by one from row to row, as under a
+causal mask, the product is told of the band that is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.expr import ZERO, Expr, Index, Read, free_indices, op
-from dlc.compiler.ir.loops import For, If, Matmul, Operand, Statement, Store
+from dlc.compiler.ir.loops import Band, For, If, Matmul, Operand, Statement, Store
 from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.lower.fusion import Body, mapped, writes
 from dlc.compiler.lower.products import Plan
@@ -57,6 +59,40 @@ class Member:
     @property
     def written(self) -> set[str]:
         return writes((self.statement,))
+
+    @property
+    def facts(self) -> list[Polynomial]:
+        """The facts that the rows of a block have a say in."""
+        facts = self.product.facts if self.product is not None else ()
+        return [fact for fact in facts if self.index in free_indices(fact.expression())]
+
+    def diagonals(self, around: tuple[Index, ...] = ()) -> Diagonals | None:
+        """The bounds that follow the rows one by one, inside these loops, if there are any."""
+        if self.product is None:
+            return None
+        for role in ("columns", "inner") if self.role == "rows" else ("rows",):
+            group = self.product.groups[role]
+            if len(group) != 1:
+                continue
+            low: list[Polynomial] = []
+            high: list[Polynomial] = []
+            for fact in self.product.within(around):
+                for bounds, found in zip(solved_for(fact, group[0]) or ((), ()), (low, high), strict=True):
+                    found += filter(None, (_beside(bound, self.index, around) for bound in bounds))
+            if low or high:
+                return Diagonals(role, low, high)
+        return None
+
+
+@dataclass(frozen=True)
+class Diagonals:
+    """What is left of a group of indices for a row of a block: from the number of the row and ``low`` to below that and
+    ``high``, whichever is least.
+    """
+
+    role: str
+    low: Sequence[Polynomial]
+    high: Sequence[Polynomial]
 
 
 @dataclass(frozen=True)
@@ -120,7 +156,30 @@ class Block:
             self._part(call.c, member, (m0, "rows"), (n0, "columns")),
             call.accumulate or member.role == "inner",
             way=call.way,
+            band=self._band(member, {"rows": (m0, m1), "columns": (n0, n1), "inner": (k0, k1)}),
             label=call.label,
+        )
+
+    def _band(self, member: Member, ranges: Mapping[str, tuple[Expr, Expr]]) -> Band | None:
+        """Counted from where the product begins, what is left of a row of it; a sum over the rows of the block is told
+        from the other side.
+        """
+        found = member.diagonals(self.around)
+        if found is None:
+            return None
+        low, high = found.low, found.high
+        if member.role == "inner":
+            moved = polynomial(ranges["rows"][0]) - polynomial(self.first)
+            low, high = [moved - bound + 1 for bound in high], [moved - bound + 1 for bound in low]
+        else:
+            moved = polynomial(self.first) - polynomial(ranges[found.role][0])
+            low, high = [moved + bound for bound in low], [moved + bound for bound in high]
+        of: Literal["columns", "inner"] = "columns" if found.role == "columns" else "inner"
+        rows, count = (_length(*ranges[role]) for role in ("rows", of))
+        return Band(
+            of,
+            extreme("max", low) if low else (-polynomial(rows)).expression(),
+            extreme("min", high) if high else count,
         )
 
     def _part(self, operand: Operand, member: Member, row: tuple[Expr, str], column: tuple[Expr, str]) -> Operand:
@@ -159,6 +218,14 @@ class Block:
             return None
         at = polynomial(self.first) if (factor > 0) == least else polynomial(self.last) - 1
         return at * factor + parts[1]
+
+
+def _beside(bound: Polynomial, index: Index, around: tuple[Index, ...]) -> Polynomial | None:
+    """How far a bound is from the index, if it moves with it one by one."""
+    parts = bound.split(index)
+    if parts is None or parts[0].value != 1 or not set(free_indices(parts[1].expression())) <= set(around):
+        return None
+    return parts[1]
 
 
 def _length(start: Expr, stop: Expr) -> Expr:

@@ -313,8 +313,8 @@ def with_part(found: Plan | Tabled, call: Matmul, index: Index, start: Expr, sto
 
     term = moved(call.term) if call.term is not None else None
     if in_rows:
-        return replace(call, m=count, a=moved(call.a), c=moved(call.c), term=term)
-    return replace(call, n=count, b=moved(call.b), c=moved(call.c), term=term)
+        return replace(call, m=count, a=moved(call.a), c=moved(call.c), term=term, band=None)
+    return replace(call, n=count, b=moved(call.b), c=moved(call.c), term=term, band=None)
 
 
 def _even(place: Layout, looped: Sequence[Index], start: Polynomial, row: Polynomial, column: Polynomial) -> Operand:

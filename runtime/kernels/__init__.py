@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     contract_f64: Any
     contract_plus_f32: Any
     contract_plus_f64: Any
+    gemm_band_f32: Any
+    gemm_band_f64: Any
+    gemm_blas_band_f32: Any
+    gemm_blas_band_f64: Any
     gemm_blas_f32: Any
     gemm_blas_f64: Any
     gemm_blas_plus_f32: Any
@@ -54,6 +58,8 @@ if TYPE_CHECKING:
     gemm_f64: Any
     gemm_plus_f32: Any
     gemm_plus_f64: Any
+    gemm_tile_band_f32: Any
+    gemm_tile_band_f64: Any
     gemm_tile_f32: Any
     gemm_tile_f64: Any
     gemm_tile_plus_f32: Any
@@ -130,6 +136,10 @@ __all__ = [
     "contract_f64",
     "contract_plus_f32",
     "contract_plus_f64",
+    "gemm_band_f32",
+    "gemm_band_f64",
+    "gemm_blas_band_f32",
+    "gemm_blas_band_f64",
     "gemm_blas_f32",
     "gemm_blas_f64",
     "gemm_blas_plus_f32",
@@ -138,6 +148,8 @@ __all__ = [
     "gemm_f64",
     "gemm_plus_f32",
     "gemm_plus_f64",
+    "gemm_tile_band_f32",
+    "gemm_tile_band_f64",
     "gemm_tile_f32",
     "gemm_tile_f64",
     "gemm_tile_plus_f32",

@@ -1,4 +1,5 @@
-"""Matrix products of row-major operands: C = alpha * op(A).op(B) + beta * C, or + D, such as a number for each row.
+"""Matrix products of row-major operands: C = alpha * op(A).op(B) + beta * C, or + D, such as a number for each row, or
+only what matters of it, a band.
 
 Compiled once per host for float32 and float64, cached, and called by symbol, so that a kernel that uses it compiles no
 code of it. Most are made of register tiles, see `macro_kernel.py`. Products with one row or one column are loops, and
@@ -151,7 +152,7 @@ def computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
         how_a, how_b = YES if ta else NO, YES if tb else NO
         blas_product(how_b, how_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc)  # transposed: BLAS stores columns
     else:
-        tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc, 1, c, ldc)
+        tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, c, ldc, 1, c, ldc, -m, n, -m, k)
 
 
 @part
@@ -170,11 +171,26 @@ def with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, 
     compact()
     if way == TILE:
         row_a, column_a = (1, lda) if ta else (lda, 1)
-        tiled(m, n, k, one, a, row_a, column_a, tb, b, ldb, one, d, row_d, column_d, c, ldc)
+        tiled(m, n, k, one, a, row_a, column_a, tb, b, ldb, one, d, row_d, column_d, c, ldc, -m, n, -m, k)
     elif way != NOTHING:
         put(m, n, d, row_d, column_d, c, ldc, one)
         if way != SCALE:
             computed(way, ta, tb, m, n, k, one, a, lda, b, ldb, one, c, ldc)
+
+
+@part
+def in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
+    """c = beta*c + a.b as far as it matters: of row i the columns, or the terms if `inner`, from `low` + i to below
+    `high` + i. The tile leaves the rest out, others compute all."""
+    compact()
+    one = like(1.0, beta)
+    if way == TILE:
+        row_a, column_a = (1, lda) if ta else (lda, 1)
+        left, right = (-m, n) if inner else (low, high)
+        first, last = (low, high) if inner else (-m, k)
+        tiled(m, n, k, one, a, row_a, column_a, tb, b, ldb, beta, c, ldc, 1, c, ldc, left, right, first, last)
+    else:
+        computed(way, ta, tb, m, n, k, one, a, lda, b, ldb, beta, c, ldc)
 
 
 def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
@@ -216,6 +232,24 @@ def product_plus_by_blas(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c,
     with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
 
 
+def product_in_band(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
+    """The C function behind `gemm_band`."""
+    way = implementation(ta, tb, m, n, k, itemsize(beta), lda, ldb, ldc)
+    in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high)
+
+
+def product_in_band_by_tile(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
+    """The C function behind `gemm_tile_band`."""
+    way = tile_alone(ta, tb, m, n, k, itemsize(beta), lda, ldb, ldc)
+    in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high)
+
+
+def product_in_band_by_blas(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
+    """The C function behind `gemm_blas_band`."""
+    way = blas_alone(ta, tb, m, n, k, itemsize(beta), lda, ldb, ldc)
+    in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high)
+
+
 PRODUCTS = {
     "gemm": product,
     "gemm_tile": product_by_tile,
@@ -223,6 +257,9 @@ PRODUCTS = {
     "gemm_plus": product_plus,
     "gemm_tile_plus": product_plus_by_tile,
     "gemm_blas_plus": product_plus_by_blas,
+    "gemm_band": product_in_band,
+    "gemm_tile_band": product_in_band_by_tile,
+    "gemm_blas_band": product_in_band_by_blas,
 }
 
 
@@ -232,7 +269,9 @@ def load_gemm(real: Any, kind: str = "gemm") -> Any:
     load_tiles(real)
     operand = [types.int64, types.int64]
     scaled = types.void(*[types.int64] * 5, real, *operand, *operand, real, *operand)
-    signature = types.void(*[types.int64] * 14, real) if kind.endswith("_plus") else scaled
+    in_band = types.void(*[types.int64] * 5, *operand, *operand, real, *operand, *[types.int64] * 3)
+    added = types.void(*[types.int64] * 14, real)
+    signature = added if kind.endswith("_plus") else in_band if kind.endswith("_band") else scaled
     function = native(signature)(PRODUCTS[kind])
     llvm.add_symbol(gemm_symbol(real, kind), function.address)
     return function
@@ -243,6 +282,16 @@ def gemm_of(name: str) -> Any:
     kind, _, real = name.rpartition("_")
     real = {"f32": types.float32, "f64": types.float64}[real]
     load_gemm(real, kind)
+    pointer, size = types.CPointer(real), types.int64
+    operand = [pointer, size]
+
+    def codegen(context, builder, sig, args):
+        word = ir.IntType(64)
+        values = [builder.ptrtoint(v, word) if isinstance(v.type, ir.PointerType) else v for v in args]
+        if kind.endswith("_plus"):
+            values.append(ir.Constant(context.get_value_type(real), 1.0))
+        call(builder, gemm_symbol(real, kind), ir.VoidType(), values)
+        return context.get_dummy_value()
 
     @intrinsic
     def gemm(typing_context, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
@@ -252,37 +301,27 @@ def gemm_of(name: str) -> Any:
         from one stored row to the next. If `ta`, A is stored as its transpose, k by m; likewise `tb`, n by k. Where
         beta is 0, C is written and not read. C overlaps neither A nor B.
         """
-        pointer = types.CPointer(real)
-        if not all(operand == pointer for operand in (a, b, c)):
+        if not all(each == pointer for each in (a, b, c)):
             return None
-
-        def codegen(context, builder, sig, args):
-            word = ir.IntType(64)
-            values = [builder.ptrtoint(v, word) if isinstance(v.type, ir.PointerType) else v for v in args]
-            call(builder, gemm_symbol(real, kind), ir.VoidType(), values)
-            return context.get_dummy_value()
-
-        size = types.int64
-        return types.void(*[size] * 5, real, pointer, size, pointer, size, real, pointer, size), codegen
+        return types.void(*[size] * 5, real, *operand, *operand, real, *operand), codegen
 
     @intrinsic
     def gemm_plus(typing_context, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc):
         """C = D + op(A).op(B), where the numbers of D stand `row_d` and `column_d` apart; `column_d` is 1, or 0 if all
         columns are one. The rest is that of `gemm`; C does not overlap D either.
         """
-        pointer = types.CPointer(real)
-        if not all(operand == pointer for operand in (a, b, c, d)):
+        if not all(each == pointer for each in (a, b, c, d)):
             return None
-
-        def codegen(context, builder, sig, args):
-            word = ir.IntType(64)
-            values = [builder.ptrtoint(v, word) if isinstance(v.type, ir.PointerType) else v for v in args]
-            one = ir.Constant(context.get_value_type(real), 1.0)
-            call(builder, gemm_symbol(real, kind), ir.VoidType(), [*values, one])
-            return context.get_dummy_value()
-
-        size = types.int64
-        operand = [pointer, size]
         return types.void(*[size] * 5, *operand, *operand, *operand, size, *operand), codegen
 
-    return gemm_plus if kind.endswith("_plus") else gemm
+    @intrinsic
+    def gemm_band(typing_context, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
+        """C = op(A).op(B) + beta * C, where of row i only the columns from `low` + i to below `high` + i are needed;
+        or, if `inner`, the terms but for those of these steps of k are zero. What lies outside is computed or not. The
+        rest is that of `gemm`.
+        """
+        if not all(each == pointer for each in (a, b, c)):
+            return None
+        return types.void(*[size] * 5, *operand, *operand, real, *operand, *[size] * 3), codegen
+
+    return gemm_plus if kind.endswith("_plus") else gemm_band if kind.endswith("_band") else gemm

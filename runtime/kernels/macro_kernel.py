@@ -5,6 +5,8 @@ Panels of B are copied to the stack, some at a time, so that its rows are read i
 one line of the cache each, far apart, which took 1.5 times as long. B is read in place where few tiles use a panel.
 An A that is stored as its transpose is copied tile by tile where many panels use it, for the same reason. Where
 the rows of A fall on the same lines of the first cache, tiles have no more of them than the cache keeps there.
+
+Of a product in a band, tiles outside it are left out, and those across its border walk along what they need of k.
 """
 
 from __future__ import annotations
@@ -47,36 +49,40 @@ SECOND_CACHE = 1 << 19
 @part
 def column_of_tiles(
     m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, b, row_b, beta, d, row_d, column_d, c, ldc,
-    coming_rows, coming_columns, coming, ldb,
+    low, high, coming_rows, coming_columns, coming, ldb,
 ):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, at most `most_rows`, from the first row to the last; those of
-    A stand `tile_a` numbers apart if it is copied. Before each a part of the rows of B at `coming` is fetched: all at
-    once, the reads would wait for one another."""
+    A stand `tile_a` numbers apart if it is copied. Of row i only the steps from `low` + i to below `high` + i count.
+    Before each tile a part of the rows of B at `coming` is fetched: all at once, the reads would wait for one
+    another."""
     compact()
     one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
     block = block_memory(alpha)
     tiles = (m + most_rows - 1) // most_rows
-    low, taller = m // tiles, m % tiles
+    least, taller = m // tiles, m % tiles
     i = 0
     for t in range(tiles):
-        rows = low + 1 if t < taller else low
+        rows = least + 1 if t < taller else least
+        start = min(max(0, low + i), depth - 1)
+        steps = max(1, min(depth, high + i + rows - 1) - start)
         first_row = t * coming_rows // tiles
         number = (t + 1) * coming_rows // tiles - first_row
         fetch_rows(number, coming_columns, coming + size * first_row * ldb, ldb, one)
-        first_a = a + size * (t * tile_a if tile_a > 0 else i * row_a)
+        first_a = a + size * ((t * tile_a if tile_a > 0 else i * row_a) + start * column_a)
+        first_b = b + size * start * row_b
         first_c, first_d = c + size * i * ldc, d + size * i * row_d
         whole = columns == width(alpha) or columns == lanes(alpha)
         target, step = (first_c, ldc) if whole else (block, width(alpha))
         scale_new, scale_old = (alpha, beta) if whole else (one, zero)
         if columns > lanes(alpha):
             full_tile(
-                rows, first_a, row_a, column_a, b, row_b, depth, target, step, first_d, row_d, column_d, scale_new,
-                scale_old,
+                rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, first_d, row_d, column_d,
+                scale_new, scale_old,
             )  # fmt: skip
         else:
             narrow_tile(
-                rows, first_a, row_a, column_a, b, row_b, depth, target, step, first_d, row_d, column_d, scale_new,
-                scale_old,
+                rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, first_d, row_d, column_d,
+                scale_new, scale_old,
             )  # fmt: skip
         if not whole:
             add_block(rows, columns, alpha, block, beta, first_d, row_d, column_d, first_c, ldc)
@@ -102,9 +108,11 @@ def fetch_rows(rows, columns, b, ldb, one):
 
 @part
 def block_of_tiles(
-    m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, d, row_d, column_d, c, ldc
+    m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, d, row_d, column_d, c, ldc,
+    left, right, low, high,
 ):  # fmt: skip
-    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time. Those that
+    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time; of row i
+    the columns from `left` + i to below `right` + i, and the steps from `low` + i to below `high` + i. Panels that
     come next are fetched meanwhile, if they are copied or B is too large for the cache; after the last ones, what
     follows in memory: the next steps of k, or the next matrix of a batch."""
     compact()
@@ -120,6 +128,9 @@ def block_of_tiles(
         for j in range(first, min(n, first + group), width(alpha)):
             columns = min(width(alpha), n - j)
             whole = columns == width(alpha) or (columns == lanes(alpha) and not together)
+            top, end = (max(0, j - right + 1), min(m, j + columns - left)) if tile_a == 0 else (0, m)
+            if top >= end:
+                continue
             first_b = b + size * (j * ldb if tb else j)
             # A transposed panel is used at once, and has up to a vector of rows more than there are steps.
             operand, row_b = panels + (0 if tb else size * depth * (j - first)), width(alpha)
@@ -137,15 +148,20 @@ def block_of_tiles(
                 pack_rows(depth, columns, first_b, ldb, operand, one)
             elif not together:
                 operand, row_b = first_b, ldb
-            first_c, first_d = c + size * j, d + size * j * column_d
+            first_c, first_d = c + size * (top * ldc + j), d + size * (top * row_d + j * column_d)
             column_of_tiles(
-                m, columns, depth, alpha, most_rows, a, row_a, column_a, tile_a, operand, row_b, beta, first_d, row_d,
-                column_d, first_c, ldc, coming_rows, coming_columns, coming, ldb,
+                end - top, columns, depth, alpha, most_rows, a + size * top * row_a, row_a, column_a, tile_a, operand,
+                row_b, beta, first_d, row_d, column_d, first_c, ldc, low + top, high + top, coming_rows,
+                coming_columns, coming, ldb,
             )  # fmt: skip
 
 
 @part
-def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, d, row_d, column_d, c, ldc):
+def tiled(
+    m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, d, row_d, column_d, c, ldc, left, right, low, high
+):  # fmt: skip
+    """Of row i the columns from `left` + i to below `right` + i, and of these the sums over the steps from `low` + i to
+    below `high` + i; a tile goes beyond where one of its rows needs it."""
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     on_same_lines = size * max(row_a, column_a) % SAME_LINES == 0
@@ -171,5 +187,6 @@ def tiled(m, n, k, alpha, a, row_a, column_a, tb, b, ldb, beta, d, row_d, column
             first_d = term + size * i * row_of_term
             block_of_tiles(
                 here, n, depth, alpha, most_rows, first_a, row_a, step_a, tile_a, tb, first_b, ldb, is_large, kept,
-                first_d, row_of_term, column_of_term, first_c, ldc,
+                first_d, row_of_term, column_of_term, first_c, ldc, left + i, right + i, low + i - start,
+                high + i - start,
             )  # fmt: skip

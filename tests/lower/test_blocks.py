@@ -17,7 +17,7 @@ from dlc.compiler.ir.affine import equal
 from dlc.compiler.ir.expr import Size, op, reads
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, statements
-from dlc.compiler.lower import lower
+from dlc.compiler.lower import blocks, lower
 
 SOFTMAX = """
 layer Heads(q[B,T,D], k[B,S,D], v[B,S,E]) -> y[B,T,E]:
@@ -130,6 +130,22 @@ def test_blocks_compute_what_the_graph_says(name: str, batch: int, rows: int, ke
     agree(graph, program, given, sizes, 3, 1e-11)
 
 
+@pytest.mark.parametrize("name", SPECS)
+def test_several_blocks_compute_what_the_graph_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, with blocks of a few rows."""
+    monkeypatch.setattr(blocks, "_ELEMENTS", 7 * 23)
+    monkeypatch.setattr(blocks, "_MASKED_ROWS", 5)
+    graph, _ = entry(name)
+    program = lower({"vjp": graph})
+    for batch, rows, keys in ((2, 23, 23), (1, 17, 23), (1, 23, 9)):
+        sizes = {"B": batch, "T": rows, "S": keys, "D": 3, "E": 2, "H": 2, **dict(FIXED.get(name, ()))}
+        given = drawn(graph, sizes, rows)
+        for tensor in graph.of_kind("input"):
+            if tensor.type == "int":
+                given[tensor.id] = np.random.default_rng(rows).integers(-2, keys + 3, given[tensor.id].shape)
+        agree(graph, program, given, sizes, 3, 1e-11)
+
+
 def products(program: Program) -> list[Matmul]:
     return [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
 
@@ -157,6 +173,17 @@ def test_products_keep_to_the_bounds_of_a_mask(name: str, count: int) -> None:
     whole = (Size("S"), Size("T"), Size("D"), Size("E"))
     bounded = [p for p in products(program) if sum(not any(equal(n, s) for s in whole) for n in (p.m, p.n, p.k)) == 2]
     assert len(bounded) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("past", 6), ("window", 6), ("behind", 6), ("backwards", 0), ("every second", 0), ("all", 0), ("lengths", 0)],
+)
+def test_products_are_told_of_a_mask_that_moves_with_their_rows(name: str, count: int) -> None:
+    _, program = entry(name)
+    bands = [product.band for product in products(program) if product.band is not None]
+    assert len(bands) == count
+    assert sum(band.of == "columns" for band in bands) == count // 3
 
 
 def test_products_keep_to_lengths_that_are_data() -> None:

@@ -82,6 +82,69 @@ def test_a_term_is_added_once(real: str, kind: str) -> None:
                 assert np.isnan(c.base[:, n:]).all(), "wrote between the rows of c"
 
 
+def multiply_in_band(real: str, ta: bool, tb: bool, a, b, beta: float, c, inner: bool, low: int, high: int, kind: str):
+    m, n = c.shape
+    k = a.shape[0] if ta else a.shape[1]
+    leading = [operand.strides[0] // operand.itemsize for operand in (a, b, c)]
+    load_gemm(TYPES[real], kind).ctypes(
+        ta, tb, m, n, k, a.ctypes.data, leading[0], b.ctypes.data, leading[1], beta, c.ctypes.data, leading[2], inner,
+        low, high,
+    )  # fmt: skip
+
+
+def in_band(rows: int, count: int, low: int, high: int) -> np.ndarray:
+    place = np.arange(count)[None, :] - np.arange(rows)[:, None]
+    return (low <= place) & (place < high)
+
+
+BANDS = [(-400, 1), (0, 400), (-20, 3), (5, 9), (-70, -30), (30, 60), (-400, 400), (-400, -90)]
+
+
+@pytest.mark.parametrize("kind", ["gemm_band", "gemm_tile_band", "gemm_blas_band"])
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("tb", [False, True])
+def test_what_matters_of_a_band_is_computed(real: str, ta: bool, tb: bool, kind: str) -> None:
+    rng = np.random.default_rng(21)
+    depth = tile_shape(TYPES[real]).depth
+    for m, n, k in ((1, 7, 5), (7, 1, 5), (40, 83, 64), (64, 49, 40), (29, 5, depth + 29), (50, 600, 50), (0, 3, 3)):
+        for low, high in BANDS:
+            for inner in (False, True):
+                a = matrix(rng, *((k, m) if ta else (m, k)), real, 2)
+                b = matrix(rng, *((n, k) if tb else (k, n)), real, 3)
+                if inner:
+                    (a.T if ta else a)[~in_band(m, k, low, high)] = 0
+                needed = in_band(m, n, low, high) if not inner else np.ones((m, n), bool)
+                c = matrix(rng, m, n, real, 1)
+                exact = c + (a.T if ta else a).astype(np.float64) @ (b.T if tb else b).astype(np.float64)
+                multiply_in_band(real, ta, tb, a, b, 1.0, c, inner, low, high, kind)
+                tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
+                assert np.max(np.abs(c - exact)[needed], initial=0.0) <= tolerance, (m, n, k, inner, low, high)
+                assert c.base is not None
+                assert np.isnan(c.base[:, n:]).all(), "wrote between the rows of c"
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("tb", [False, True])
+def test_tiles_outside_a_band_are_left_out(real: str, ta: bool, tb: bool) -> None:
+    """What a tile's height or width away from the band is neither written nor read."""
+    rng = np.random.default_rng(22)
+    shape = tile_shape(TYPES[real])
+    m, n, k = 5 * shape.width, 5 * shape.width, 5 * shape.width
+    for low, high in ((-m, 1), (0, m), (-9, 4)):
+        a = matrix(rng, *((k, m) if ta else (m, k)), real)
+        b = matrix(rng, *((n, k) if tb else (k, n)), real)
+        c = np.full((m, n), np.nan, real)
+        multiply_in_band(real, ta, tb, a, b, 0.0, c, False, low, high, "gemm_band")
+        around = shape.height + shape.width
+        assert np.isnan(c[~in_band(m, n, low - around, high + around)]).all()
+        (a.T if ta else a)[~in_band(m, k, low - shape.height, high + shape.height)] = np.nan
+        (a.T if ta else a)[in_band(m, k, low - shape.height, high + shape.height) & ~in_band(m, k, low, high)] = 0
+        multiply_in_band(real, ta, tb, a, b, 0.0, c, True, low, high, "gemm_band")
+        assert np.isfinite(c).all()
+
+
 @pytest.mark.parametrize("real", TYPES)
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("tb", [False, True])
