@@ -229,7 +229,8 @@ def workspace_bytes(declaration: Declaration, entry: Entry, sizes: Sizes, shards
 def _known(declaration: Declaration, entry: Entry, sizes: Sizes, shards: int) -> dict[str, int]:
     """All sizes that can be told, derived ones and the number of shards among them."""
     derived = {name: if_known(size, sizes) for name, size in declaration.derived.items()}
-    known = {**sizes, **{name: size for name, size in derived.items() if size is not None}}
+    # none where the formula, |T| - 1 say, is negative: two such would be as many elements as their product says
+    known = {**sizes, **{name: max(0, size) for name, size in derived.items() if size is not None}}
     known[SHARDS] = _shards(entry, known, shards)
     return known
 

@@ -325,7 +325,8 @@ class Value:
 class Program:
     """One model or layer, with all its entries; kernels are shared between entries.
 
-    ``derived`` are sizes that follow from ``sizes``: each has a name that expressions use, and its formula.
+    ``derived`` are sizes that follow from ``sizes``: each has a name that expressions use, and its formula;
+    where that is negative the size is 0.
     """
 
     name: str

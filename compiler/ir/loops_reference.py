@@ -52,7 +52,7 @@ def run(
 class _Run:
     def __init__(self, program: Program, given: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
         self.program, self.sizes = program, dict(sizes)
-        self.sizes.update({name: int(self.value(size, {})) for name, size in program.derived.items()})
+        self.sizes.update({name: max(0, int(self.value(size, {}))) for name, size in program.derived.items()})
         self.buffers: dict[str, Array] = {}
         garbage = {"real": np.nan, "int": -(10**9), "bool": True}  # so that reading what was not written shows
         for name, buffer in program.buffers.items():

@@ -94,6 +94,11 @@ def size_value(size: Expr, values: Mapping[str, int]) -> int:
     return int(_Points({}, 1, {}, values).value(size)[0])
 
 
+def extent_value(size: Expr, values: Mapping[str, int]) -> int:
+    """How many elements there are: a range such as that of ``t + 1 < |T|`` has none where ``|T|`` is 0."""
+    return max(0, size_value(size, values))
+
+
 def _tensor(graph: Graph, id: str) -> Tensor:
     tensor = graph.tensors.get(id)
     if tensor is None or tensor.kind == "computed":
@@ -139,7 +144,7 @@ def _accepted(tensor: Tensor, value: Array, sizes: Mapping[str, int]) -> Array:
 
 
 def _computed(tensor: Tensor, tensors: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
-    shape = tuple(size_value(size, sizes) for size in tensor.sizes)
+    shape = tuple(extent_value(size, sizes) for size in tensor.sizes)
     result = np.zeros(prod(shape), _TYPES[tensor.type])
     written: list[Array] = []
     for equation in tensor.equations:
@@ -172,7 +177,7 @@ def _subscripts(position: int, shape: Sequence[int]) -> list[int]:
 
 def _recurrence(members: Sequence[Tensor], tensors: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
     """The tensors of a component, whose elements are numbered one tensor after the other."""
-    shapes = {member.id: tuple(size_value(size, sizes) for size in member.sizes) for member in members}
+    shapes = {member.id: tuple(extent_value(size, sizes) for size in member.sizes) for member in members}
     results = {member.id: np.zeros(shapes[member.id], _TYPES[member.type]) for member in members}
     starts = dict(zip(shapes, np.cumsum([0, *map(prod, shapes.values())]).tolist(), strict=False))
     known = np.zeros(sum(map(prod, shapes.values())), bool)
@@ -245,7 +250,7 @@ class _Points:
 
     def times(self, bound: Sequence[Index]) -> _Points:
         """Each point once for each value of ``bound``, in row-major order."""
-        ranges = [size_value(index.size, self.sizes) for index in bound]
+        ranges = [extent_value(index.size, self.sizes) for index in bound]
         many = prod(ranges)
         indices = {index: np.repeat(value, many) for index, value in self.indices.items()}
         for axis, index in enumerate(bound):
@@ -335,7 +340,7 @@ class _Points:
         return result
 
     def _reduction(self, node: Reduce) -> Array:
-        many = prod(max(0, size_value(index.size, self.sizes)) for index in node.indices)  # |T| - 1, say, of none
+        many = prod(extent_value(index.size, self.sizes) for index in node.indices)
         if self.count > 1 and self.count * many > _MOST_POINTS:
             step = max(1, _MOST_POINTS // many)
             parts = [self.where(slice(start, start + step)).value(node) for start in range(0, self.count, step)]

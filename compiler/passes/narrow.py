@@ -219,7 +219,7 @@ def _bounds(cond: Expr, index: Index) -> Iterator[tuple[Polynomial, bool]]:
 
 
 def _sizes_are_positive(*values: Polynomial) -> Iterable[Polynomial]:
-    """No axis of what is given is empty: that is checked when it is given."""
+    """As if no axis were empty: where one is, the length of a range may be negative, and counts as 0."""
     return (polynomial(atom) - 1 for value in values for atom in value.atoms if isinstance(atom, Size))
 
 

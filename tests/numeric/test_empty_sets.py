@@ -11,6 +11,8 @@ import pytest
 from numeric.harness import graph_of
 
 import dlc
+from dlc.compiler import pipeline
+from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.reference import evaluate
 from dlc.runtime.errors import InputError
 
@@ -90,3 +92,28 @@ layer First(x[B,J], k[K]) -> y[B], z[B], n[B]:
         model.forward(x=np.zeros((2, 0)), k=np.zeros(1))
     with pytest.raises(InputError, match="divides and must not be 0"):
         model.forward(x=np.zeros((2, 1)), k=np.zeros(0))
+
+
+PAIRS = """
+layer Pairs(a[N,T,D], b[N,T,D]) -> most[N], total[N], y[N,T,T]:
+    s[n,t,t'] = [t + 1 < |T| and t' + 1 < |T|]*a[n,t+1,d]*b[n,t',d]
+    most[n] = max[t,t' : t + 1 < |T| and t' + 1 < |T|] exp(s[n,t,t'])
+    total[n] = sum[t,t' : t + 1 < |T| and t' + 1 < |T|] exp(s[n,t,t'])
+    y[n,t,t'] = s[n,t,t']^2
+"""
+
+
+@pytest.mark.parametrize("t", [0, 1, 2])
+def test_ranges_that_are_shorter_than_a_set_without_elements(t: int, tmp_path: Path) -> None:
+    """Two axes of |T| - 1 elements have none together where each has fewer than none."""
+    (tmp_path / "pairs.dl").write_text(PAIRS, encoding="utf-8")
+    given = {name: np.full((2, t, 3), 0.5) for name in "ab"}
+    expected = evaluate(graph_of(PAIRS), given)
+    model = dlc.compile(tmp_path / "pairs.dl", dtype="float64").Pairs()
+    program = pipeline.program(graph_of(PAIRS))
+    looped = loops_reference.run(program, "forward", given, {"N": 2, "T": t, "D": 3})
+    for name, value in model.forward(given).items():
+        np.testing.assert_allclose(value, expected[name], 1e-12, err_msg=name)
+        np.testing.assert_allclose(looped[name], expected[name], 1e-12, err_msg=name)
+    finished = pipeline.entries(graph_of(PAIRS))["forward"]
+    np.testing.assert_allclose(evaluate(finished, given)["total"], expected["total"], 1e-12)
