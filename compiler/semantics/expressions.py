@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.bounds import decide
-from dlc.compiler.ir.conditions import negation
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, fresh, number, op, walk
+from dlc.compiler.ir.conditions import is_zero, negation
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, fresh, number, op, walk
 from dlc.compiler.semantics.arithmetic import (
     added,
     compared,
@@ -136,9 +136,27 @@ def _guarded_product(context: Context, node: ast.Product) -> Expr:
     conditions = dict.fromkeys(collecting([lambda guard=guard: condition(context, guard) for guard in guards]))
     inside = context.guarded(*conditions) if conditions else context
     values = many(inside, [factor for _, factor in factors])
+    for place, (operator, _) in enumerate(factors):
+        chosen = _zero_by_choice(values[place]) if operator == "*" else None
+        if chosen is not None:
+            conditions[chosen[0]] = None
+            values[place] = chosen[1]
     body = _chain(values, [(operator, factor.span) for operator, factor in factors], node.span)
     body = negative(body) if minus else body
     return Select(op("and", *conditions), body, number(0, body.type)) if conditions else body
+
+
+def _zero_by_choice(factor: Expr) -> tuple[Expr, Expr] | None:
+    """``(cond, e)`` of a factor that is 0 where the condition is false: it guards the others as ``[cond]`` does."""
+    match factor:
+        case Select(cond=cond, yes=yes, no=no) if is_zero(no):
+            return cond, yes
+        case Select(cond=cond, yes=yes, no=no) if is_zero(yes):
+            return negation(cond), no
+        case Op(name="neg", args=(arg,)):
+            found = _zero_by_choice(arg)
+            return found and (found[0], op("neg", found[1]))
+    return None
 
 
 def _without_minus(node: ast.Expression) -> tuple[ast.Expression, bool]:

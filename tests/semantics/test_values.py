@@ -369,6 +369,17 @@ layer F(x[T,D]) -> y[T,D]:
     assert_allclose(run(text, {"x": A}, "F")["y"], expected)
 
 
+@pytest.mark.parametrize(
+    "factor",
+    ["x[i]*(y[i] if y[i] > 0 else 0)", "x[i]*(0 if y[i] <= 0 else y[i])", "(-x[i]*(1 if y[i] > 0 else 0))*-y[i]"],
+)
+def test_a_factor_that_a_condition_makes_zero_guards_the_others(factor: str) -> None:
+    """As `[y[i] > 0]` does, and as every pass takes it."""
+    values = {"x": np.array([np.inf, np.nan, np.inf, 2]), "y": np.array([-1.0, 0, 1, 3])}
+    found = run(f"layer F(x[I], y[I]) -> z[I]:\n    z[i] = {factor}", values)
+    assert_allclose(found["z"], [0, 0, np.inf, 6])
+
+
 def test_hyper_parameters_that_decide_structure_are_fixed() -> None:
     text = """
 layer F(x[I];; k = 2, scale = 3, causal = true) -> y[I]:
