@@ -120,7 +120,11 @@ class _Formula:
                 divided = is_divided or self._is_part(statement)
                 if statement.tiles is not None:
                     return self._times(self._extent(statement.tiles.operations), divided)
-                return self._times(self._extent(m) * self._extent(n) * self._extent(k) * 2, divided)
+                whole = self._times(self._extent(m) * self._extent(n) * self._extent(k) * 2, divided)
+                reach = statement.reach
+                if reach is not None:
+                    return _Amount(whole.over * reach.needed, whole.under * reach.places * reach.taps).reduced()
+                return whole
             case System(n=n, count=count):
                 size, sides = self._extent(n), self._extent(count)
                 cubes = _Amount(size * size * size * 2, 3) + _Amount(size * size * sides * 2)

@@ -176,9 +176,43 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Where ``b`` may differ from zero: at a place and a tap with ``low <= place*of_place + tap*of_tap < high``.
+
+    The tap is the outermost of the reduced indices, and the place one of the indices of the columns, ``inside`` columns
+    after each other.
+    """
+
+    inside: int
+    places: int
+    taps: int
+    of_place: int
+    of_tap: int
+    low: int
+    high: int
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All that tells of it."""
+        return self.inside, self.places, self.taps, self.of_place, self.of_tap, self.low, self.high
+
+    @property
+    def needed(self) -> int:
+        """How many pairs of a place and a tap are inside, of ``places * taps``."""
+        sums = [place * self.of_place + tap * self.of_tap for place in range(self.places) for tap in range(self.taps)]
+        return sum(self.low <= one < self.high for one in sums)
+
+    @property
+    def part(self) -> float:
+        """Of the products, those that are not with zeros."""
+        return self.needed / max(self.places * self.taps, 1)
+
+
+@dataclass(frozen=True)
 class Matmul:
     """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1.  Either all operands have ``Steps`` for rows
-    and columns, or none has.  ``way``: by which implementation, if it is forced; ``label``: which equation it computes.
+    and columns, or none has.  ``way``: by which implementation, if it is forced; ``label``: which equation it computes;
+    ``reach``: which products are not with zeros.
 
     ``term`` is what the product is added to in the place of ``c``; its columns lie side by side, or are one.  It has no
     ``Steps``: rows and columns count through all their indices, and beside ``Steps`` it moves by 1 along one of them.
@@ -197,6 +231,7 @@ class Matmul:
     tiles: Tiles | None = None
     term: Operand | None = None
     band: Band | None = None
+    reach: Reach | None = None
     label: str = field(default="", compare=False)
 
     @property

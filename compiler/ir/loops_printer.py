@@ -166,6 +166,8 @@ class _Lines:
                 band = statement.band
                 if band is not None:
                     way += f" with {band.of} {spelled(band.low)} <= # - row < {spelled(band.high)}"
+                if statement.reach is not None and statement.tiles is None:
+                    way += f" in a reach {statement.reach.numbers}"
                 yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
 
             case System(n=n, count=count):

@@ -26,6 +26,7 @@ from dlc.compiler.ir.loops import (
     Matmul,
     Operand,
     Program,
+    Reach,
     Repeat,
     Statement,
     Step,
@@ -128,6 +129,8 @@ class _Run:
         m, n, k = (max(0, int(self.value(e, scope))) for e in (statement.m, statement.n, statement.k))
         a, b = self.matrix(statement.a, m, k, scope), self.matrix(statement.b, k, n, scope)
         columns, inner = self.in_band(statement, "columns", m, n, scope), self.in_band(statement, "inner", m, k, scope)
+        if statement.reach is not None:
+            b = np.where(within(statement.reach, k, n), b, 0)
         rows = self.addresses(statement.c, m, n, scope)
         flat = self.buffers[statement.c.buffer].reshape(-1)
         term = self.matrix(statement.term, m, n, scope) if statement.term is not None else 0
@@ -197,3 +200,11 @@ class _Run:
             case Op(name=name, args=args):
                 return operator(name)(*(np.asarray(self.value(arg, scope)) for arg in args))[()]
         raise TypeError(type(node).__name__)
+
+
+def within(reach: Reach, steps: int, columns: int) -> Array:
+    """Where the right factor of a product may differ from zero."""
+    tap = np.arange(steps) // (steps // reach.taps)
+    place = np.arange(columns) // reach.inside % reach.places
+    at = tap[:, None] * reach.of_tap + place[None, :] * reach.of_place
+    return (reach.low <= at) & (at < reach.high)

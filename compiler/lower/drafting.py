@@ -29,8 +29,10 @@ from dlc.compiler.lower.nests import nest, sizes_product, volume, work
 from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
+from dlc.compiler.lower.reach import in_reach
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.spacing import spaced
+from dlc.compiler.lower.tables import Tabled
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
@@ -175,6 +177,8 @@ class _Drafting:
             return
         for packed in packer.tensors[before:]:
             self._pack(level, packed, when)
+        if isinstance(found, Tabled) and level.outer is None:
+            found = in_reach(found, *(self._zero_outside(place.read) for place in found.layouts))
         count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
@@ -202,8 +206,12 @@ class _Drafting:
         product = found.product
         facts = list(self._needed(product.tensor, product.equation))
         for factor in (found.left.layout.read, found.right.layout.read):
-            facts += self._told(self.zeros.get(factor.tensor, EVERYWHERE).at(factor.subscripts))
+            facts += self._told(self._zero_outside(factor))
         return tuple(facts)
+
+    def _zero_outside(self, factor: Read) -> list[Polynomial]:
+        """What is not negative where a factor may differ from zero."""
+        return self.zeros.get(factor.tensor, EVERYWHERE).at(factor.subscripts)
 
     def _needed(self, tensor: Tensor, equation: Equation) -> list[Polynomial]:
         return self._told(self.needed.get(tensor.id, EVERYWHERE).at(equation.subscripts))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, op
-from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps
+from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Reach, Statement, Steps
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction
 from dlc.compiler.lower.layouts import Layout, Packer, operand
@@ -30,8 +30,19 @@ _FEW = 64
 
 
 @dataclass(frozen=True)
+class Reaching:
+    """The reach of an image along the axis on which the index ``place`` of its pixels meets the index ``tap``."""
+
+    place: Index
+    tap: Index
+    reach: Reach
+
+
+@dataclass(frozen=True)
 class Tabled:
-    """A contraction with both factors in memory; ``looped`` are the indices looped over."""
+    """A contraction with both factors in memory; ``looped`` are the indices looped over.  The right factor may be an
+    image with a border, of which products need a reach alone.
+    """
 
     product: Contraction
     left: Layout
@@ -39,6 +50,13 @@ class Tabled:
     looped: tuple[Index, ...]
     rows: tuple[Index, ...]
     columns: tuple[Index, ...]
+    reaching: Reaching | None = None
+
+    def reach_within(self, part: Index | None) -> Reaching | None:
+        """The reach, if it holds where this index of the rows or columns has some of its values only."""
+        if self.reaching is None or part not in self.columns:
+            return self.reaching
+        return self.reaching if self.columns.index(part) < self.columns.index(self.reaching.place) else None
 
     @property
     def layouts(self) -> tuple[Layout, Layout]:
@@ -100,7 +118,8 @@ def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
         packer.copied(border, value, product.tensor, product.equation) if border is not None else places[0]
         for places, border, value in zip(known, borders, factors, strict=True)
     )
-    return Tabled(product, left, right, *groups)
+    looped, rows, columns = groups
+    return Tabled(product, left, right, looped, rows, columns)
 
 
 def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:
@@ -119,7 +138,10 @@ def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
     part = _length(START, STOP)
     rows = _merged(found.rows, (found.left, result), split, part)
     columns = _merged(found.columns, (found.right, result), split, part)
-    reduced = _merged(_in_memory_order(product.reduced, found.left), found.layouts)
+    reach = found.reach_within(split)
+    outermost = () if reach is None else (reach.tap,)
+    inner = [index for index in product.reduced if index not in outermost]
+    reduced = _merged((*outermost, *_in_memory_order(inner, found.left)), found.layouts)
     m, n, k = (
         sizes_product([i for i in group if i is not split]) * polynomial(part if split in group else ONE)
         for group in (found.rows, found.columns, product.reduced)
@@ -132,6 +154,7 @@ def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
         _operand(found.right, looped, split, reduced[1], columns[0]),
         _operand(result, looped, split, rows[1], columns[1]),
         accumulate=False,
+        reach=reach.reach if reach is not None else None,
         label=label,
     )
     return loops(looped, (call,))
@@ -159,7 +182,9 @@ def with_part_of_table(found: Tabled, call: Matmul, index: Index, start: Expr, s
     columns = _merged(found.columns, (found.right, result), index, part)
     n = sizes_product([i for i in found.columns if i is not index]) * polynomial(part)
     b, c = replace(moved(call.b, found.right), column=columns[0]), replace(moved(call.c, result), column=columns[1])
-    return replace(call, n=n.expression(), b=b, c=c, term=_moved_term(call.term, found.columns, start, in_rows=False))
+    term = _moved_term(call.term, found.columns, start, in_rows=False)
+    reach = call.reach if found.reach_within(index) is not None else None
+    return replace(call, n=n.expression(), b=b, c=c, term=term, reach=reach)
 
 
 def _moved_term(term: Operand | None, group: Sequence[Index], start: Expr, in_rows: bool) -> Operand | None:

@@ -26,6 +26,7 @@ from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
 from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_runs, integers, neighbours, panel_width
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
+from dlc.runtime.kernels.reach import end_needed, first_needed
 from dlc.runtime.kernels.table_tile import (
     ADD,
     ADD_NUMBERS,
@@ -163,10 +164,11 @@ def scatter(rows, columns, strip, rows_of_strip, c, in_c, columns_of_c, accumula
 
 @part
 def column_of_tiles(
-    rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, one
+    rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, reach,
+    first_row, steps, first_step, one,
 ):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, from the first row to the last; by way of a strip where the
-    columns are not `whole`: no neighbours in C, or too few for a vector.
+    columns are not `whole`: no neighbours in C, or too few for a vector. With a `reach` each tile has steps of its own.
     """
     compact()
     strip, rows_of_strip, size = strip_memory(one), strip_table(one), itemsize(one)
@@ -187,10 +189,17 @@ def column_of_tiles(
             tall = low + 1 if t < taller else low
             of_a, of_c = in_a + 8 * (first + i), in_c + 8 * i if whole else rows_of_strip + 8 * i
             of_d = d + (first + i) * row_d
+            begin = first_needed(reach, first_row + first + i, tall, steps, first_step, depth)
+            end = max(end_needed(reach, first_row + first + i, tall, steps, first_step, depth), begin + 1)
+            from_a, from_b, number_of_steps = steps_a + 8 * begin, steps_b + 8 * begin, end - begin
             if columns > lanes(one):
-                full_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, second, adds, of_d, row_d, one)
+                full_tile(
+                    tall, a, of_a, from_a, b, from_b, number_of_steps, target, of_c, second, adds, of_d, row_d, one
+                )
             else:
-                narrow_tile(tall, a, of_a, steps_a, b, steps_b, depth, target, of_c, columns, adds, of_d, row_d, one)
+                narrow_tile(
+                    tall, a, of_a, from_a, b, from_b, number_of_steps, target, of_c, columns, adds, of_d, row_d, one
+                )
             i += tall
         if not whole:
             scatter(number, columns, strip, rows_of_strip, c, in_c + 8 * first, columns_of_c, accumulate == ADD, one)
@@ -209,9 +218,12 @@ def term_of(columns, d, room, one) -> int:
 
 @part
 def blocked(
-    rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d, one
+    rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d,
+    of_columns, of_rows, one,
 ):  # fmt: skip
-    """The product with the roles as they are given."""
+    """The product with the roles as they are given, and a reach of the columns or the rows or none: of every panel, or
+    of every tile, the steps that it needs.
+    """
     compact()
     size = itemsize(one)
     m, n, k = extent(rows, row_count), extent(columns, column_count), extent(steps, step_count)
@@ -240,19 +252,21 @@ def blocked(
             j = 0
             while j < n:
                 wide = panel_width(run - j % run, one)
+                low = first_needed(of_columns, j, wide, k, first, depth)
+                high = max(end_needed(of_columns, j, wide, k, first, depth), low + 1)
                 lies = wide >= few(one) and not packs and j % side_in_b + wide <= side_in_b
                 whole = wide >= few(one) and j % side_in_c + wide <= side_in_c
                 offsets(j, 1 if lies and whole else wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
-                operand, steps_of_operand = b + integers(in_b)[0], steps_b
+                operand, steps_of_operand = b + integers(in_b)[0], steps_b + 8 * low
                 if not lies:
-                    pack(wide, first, depth, b, in_b, steps_b, run_of_steps, panel, one)
+                    pack(wide, first + low, high - low, b, in_b, steps_b + 8 * low, run_of_steps, panel, one)
                     operand, steps_of_operand = panel, steps_of_panel
                 of_d = d + size * i * row_d
                 if adds == ADD_VECTORS:
                     of_d = term_of(wide, d + size * j, term, one)
                 column_of_tiles(
-                    many, wide, whole, depth, a, in_a, steps_a, operand, steps_of_operand, c, in_c, columns_of_c, adds,
-                    of_d, size * row_d, one,
+                    many, wide, whole, high - low, a, in_a, steps_a + 8 * low, operand, steps_of_operand, c, in_c,
+                    columns_of_c, adds, of_d, size * row_d, of_rows, i, k, first + low, one,
                 )  # fmt: skip
                 j += wide
 
@@ -273,10 +287,10 @@ def clear(rows, row_count, columns, column_count, c, d, row_d, column_d, one):
 
 
 def contraction(
-    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, one
+    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, reach, one
 ):  # fmt: skip
     """The C function behind `contract`: the three lists are addresses of (extent, stride, stride). If there is no term,
-    `d` is 0, and so are its steps; otherwise one of these is 0, the other at most 1.
+    `d` is 0, and so are its steps; otherwise one of these is 0, the other at most 1. `reach`: the address of one, or 0.
     """
     compact()
     if extent(rows, row_count) <= 0 or extent(columns, column_count) <= 0:
@@ -288,7 +302,9 @@ def contraction(
     as_given = cost(rows, row_count, columns, column_count, steps, step_count, 1, 2, one)
     swapped = cost(columns, column_count, rows, row_count, steps, step_count, 2, 1, one)
     of_a, of_b = 1, 2
+    of_columns, of_rows = reach, 0
     if swapped < as_given:
+        of_columns, of_rows = 0, reach
         rows, row_count, columns, column_count = columns, column_count, rows, row_count
         a, b, of_a, of_b = b, a, of_b, of_a
         row_d, column_d = column_d, row_d
@@ -296,7 +312,7 @@ def contraction(
         accumulate = ADD_VECTORS if column_d == 1 else ADD_NUMBERS
     blocked(
         rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d,
-        one,
+        of_columns, of_rows, one,
     )  # fmt: skip
 
 
@@ -304,7 +320,7 @@ def contraction(
 def load_contract(real: Any) -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol."""
     load_table_tiles(real)
-    function = native(types.void(*[types.int64] * 13, real))(contraction)
+    function = native(types.void(*[types.int64] * 14, real))(contraction)
     llvm.add_symbol(contract_symbol(real), function.address)
     return function
 
@@ -316,11 +332,12 @@ def contract_of(name: str) -> Any:
     load_contract(real)
 
     @intrinsic
-    def contract(typing_context, rows, columns, reduced, a, b, c, accumulate):
+    def contract(typing_context, rows, columns, reduced, a, b, c, accumulate, reach=None):
         """C[rows, columns] = sum over the reduced indices of A*B, added to C where `accumulate`.
 
         `rows` has (extent, stride in A, stride in C) of every index of the rows, `columns` those in B and C, `reduced`
-        those in A and B, in elements; `a`, `b` and `c` are element addresses. C overlaps neither A nor B.
+        those in A and B, in elements; `a`, `b` and `c` are element addresses. C overlaps neither A nor B. Outside of a
+        `reach`, if there is one, B is zero: see ``reach.py``.
         """
         pointer = types.CPointer(real)
         lists = (rows, columns, reduced)
@@ -333,14 +350,14 @@ def contract_of(name: str) -> Any:
             operands = [builder.ptrtoint(operand, WORD) for operand in args[3:6]]
             one = ir.Constant(context.get_value_type(real), 1.0)
             adds = builder.zext(args[6], WORD)
-            no_term = [constant(0)] * 3
-            call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, adds, *no_term, one])
+            further = [*[constant(0)] * 3, reach_of(builder, args[7])]
+            call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, adds, *further, one])
             return context.get_dummy_value()
 
-        return types.void(*lists, pointer, pointer, pointer, types.boolean), codegen
+        return types.void(*lists, pointer, pointer, pointer, types.boolean, reach_type(reach)), codegen
 
     @intrinsic
-    def contract_plus(typing_context, rows, columns, reduced, a, b, d, row_d, column_d, c):
+    def contract_plus(typing_context, rows, columns, reduced, a, b, d, row_d, column_d, c, reach=None):
         """C[rows, columns] = D + sum over the reduced indices of A*B; D begins at `d` and has a number for each row
         (`row_d` is 1), for each column (`column_d` is 1), or one number; the other arguments are those of `contract`.
         """
@@ -352,14 +369,14 @@ def contract_of(name: str) -> Any:
 
         def codegen(context, builder, sig, args):
             described = described_in(builder, lists, args)
-            a, b, d, row_d, column_d, c = args[3:]
+            a, b, d, row_d, column_d, c, reach = args[3:]
             operands = [builder.ptrtoint(operand, WORD) for operand in (a, b, c)]
-            term = [builder.ptrtoint(d, WORD), row_d, column_d]
+            further = [builder.ptrtoint(d, WORD), row_d, column_d, reach_of(builder, reach)]
             one = ir.Constant(context.get_value_type(real), 1.0)
-            call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, constant(0), *term, one])
+            call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, constant(0), *further, one])
             return context.get_dummy_value()
 
-        return types.void(*lists, pointer, pointer, pointer, types.int64, types.int64, pointer), codegen
+        return types.void(*lists, pointer, pointer, pointer, *[types.int64] * 2, pointer, reach_type(reach)), codegen
 
     return contract_plus if kind == "contract_plus" else contract
 
@@ -369,6 +386,15 @@ def described_in(builder, lists: Sequence[Any], given: Sequence[Any]) -> list[An
     words = [address_of(builder, cgutils.unpack_tuple(builder, each)) for each, _ in zip(given, lists, strict=False)]
     counts = [constant(len(each)) for each in lists]
     return [part for pair in zip(words, counts, strict=True) for part in pair]
+
+
+def reach_type(reach: Any) -> Any:
+    return types.UniTuple(types.int64, len(reach)) if isinstance(reach, types.BaseTuple) else types.Omitted(None)
+
+
+def reach_of(builder, reach: Any) -> Any:
+    """Where its numbers stand; 0 without a reach."""
+    return address_of(builder, [reach]) if isinstance(reach.type, ir.ArrayType) else constant(0)
 
 
 def is_list_of_indices(given: Any) -> bool:

@@ -79,7 +79,7 @@ def contracted(
         return None
 
     def codegen(context, builder, sig, args):
-        call(builder, contract_symbol(sig.args[-1]), ir.VoidType(), args)
+        call(builder, contract_symbol(sig.args[-1]), ir.VoidType(), [*args[:-1], constant(0), args[-1]])
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 13, one), codegen

@@ -149,3 +149,41 @@ def test_of_few_maps_the_channels_are_shared_out(maps: int, split: int) -> None:
     assert of_taps.split is not None and known(of_taps.split) == split
     for shards in (1, 4):
         agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
+
+
+WITHIN_REACH = {
+    "derivative by the image": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]", 1),
+    "wide border": ("k[O,C,P,Q]", "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-2),pad(w+q-2)]", 2),
+    "image first": ("k[O,C,P,Q]", "y[N,O,H,W]", "y[n,o,h,w] = x[n,c,pad(h+p-2),pad(w+q-2)]*k[o,c,p,q]", 2),
+    "dilated": ("k[O,C,P,Q]", "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+2*p-4),pad(w+2*q-4)]", 1),
+    "turned": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+4-p,v+4-q]", 1),
+    "channels last": ("k[O,C,P,Q]", "y[N,H,W,O]", "y[n,h,w,o] = k[o,c,p,q]*x[n,c,pad(h+p-2),pad(w+q-2)]", 2),
+}
+
+
+@pytest.mark.parametrize("name", WITHIN_REACH)
+def test_products_with_a_border_have_a_reach(name: str) -> None:
+    """The interpreter takes for zero what is outside, so what is needed is inside. The derivative by the taps, in which
+    samples would come behind rows, has none.
+    """
+    weights, result, equation, number = WITHIN_REACH[name]
+    extents = "    index U = |H| - |P| + 1, V = |W| - |Q| + 1\n" if "U" in result else ""
+    text = f"layer Convolved(x[N,C,H,W], {weights}) -> {result}:\n{extents}    {equation}\n"
+    fixed = dict(zip("COPQHW", (4, 5, 5, 5, 9 if extents else 5, 13), strict=True))
+    graph = pipeline.entries(graph_of(text, sizes=tuple(fixed.items())), wrt="*")["vjp"]
+    program = lower({"vjp": graph})
+    products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
+    reaches = [product.reach for product in products if product.reach is not None]
+    assert len(reaches) == number, products
+    assert all(reach.taps == 5 and reach.part < 0.8 for reach in reaches)
+    for shards in (1, 3):
+        agree(graph, program, drawn(graph, {"N": 2}), {"N": 2}, shards, 1e-11)
+
+
+def test_a_border_that_is_small_beside_its_image_leaves_the_order_of_the_taps() -> None:
+    equation = LAYERS["bordered"][2]
+    text = f"layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,H,W]:\n    {equation}\n"
+    sizes = tuple(zip("COPQHW", (4, 5, 3, 3, 30, 30), strict=True))
+    program = lower({"vjp": pipeline.entries(graph_of(text, sizes=sizes), wrt="*")["vjp"]})
+    products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
+    assert products and not any(product.reach for product in products)

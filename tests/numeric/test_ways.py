@@ -140,3 +140,34 @@ def test_an_implementation_that_there_is_not(tmp_path: Path) -> None:
         dlc.compile(tmp_path / "dense.dl", gemm="bals")
     with pytest.raises(CompileError, match="did you mean `winograd`"):
         dlc.compile(tmp_path / "dense.dl", conv="vinograd")
+
+
+FEW_PIXELS = """use nn.conv: Conv2d
+
+layer Case(x[N,C,H,W], k[O,C,P,Q], b[O];; padding = 0) -> y[N,O,U,V]:
+    y[n,O,U,V] = Conv2d(x[n,C,H,W]; k, b; padding=padding)
+"""
+
+
+@pytest.mark.parametrize(("maps", "padding"), [(3, 0), (16, 3)])
+def test_convolutions_of_few_pixels(maps: int, padding: int, tmp_path: Path) -> None:
+    """Of products with zeros many are left out, in panels of pixels and in tiles of them."""
+    (tmp_path / "case.dl").write_text(FEW_PIXELS, encoding="utf-8")
+    sizes = {"C": 6, "H": 7, "W": 10, "O": maps, "P": 5, "Q": 5}
+    module = dlc.compile(tmp_path / "case.dl", dtype="float64", wrt="*", sizes=sizes, hyper={"padding": padding})
+    rng = np.random.default_rng(maps)
+    x, k, b = (rng.standard_normal(shape) for shape in ((5, 6, 7, 10), (maps, 6, 5, 5), (maps,)))
+    around = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    y = np.einsum("ocpq,ncuvpq->nouv", k, np.lib.stride_tricks.sliding_window_view(around, (5, 5), (2, 3)))
+    d_y = rng.standard_normal(y.shape)
+    d_around, d_k = np.zeros_like(around), np.zeros_like(k)
+    for p, q in product(range(5), range(5)):
+        part = np.s_[:, :, p : p + y.shape[2], q : q + y.shape[3]]
+        d_around[part] += np.einsum("oc,nouv->ncuv", k[:, :, p, q], d_y)
+        d_k[:, :, p, q] = np.einsum("ncuv,nouv->oc", around[part], d_y)
+    outputs, gradients = module.Case().vjp(d_y, x=x, k=k, b=b)
+    np.testing.assert_allclose(outputs["y"], y + b[:, None, None], atol=1e-11)
+    np.testing.assert_allclose(
+        gradients["x"], d_around[:, :, padding : padding + 7, padding : padding + 10], atol=1e-11
+    )
+    np.testing.assert_allclose(gradients["k"], d_k, atol=1e-11)

@@ -26,12 +26,16 @@ def places(indices: Indices, which: int) -> np.ndarray:
     return np.sum(steps, axis=0).ravel()
 
 
-def contract(real: str, rows: Indices, columns: Indices, reduced: Indices, a, b, c, accumulate: bool, *term) -> None:
+def contract(
+    real: str, rows: Indices, columns: Indices, reduced: Indices, a, b, c, accumulate: bool, *term, reach=()
+) -> None:
     """The product, perhaps with a term: the address of its numbers, and how far apart they are in rows and columns."""
     lists = [np.array(part, np.int64) for part in (rows, columns, reduced)]
     described = [word for part in lists for word in (part.ctypes.data, len(part))]
     operands = (a.ctypes.data, b.ctypes.data, c.ctypes.data)
-    load_contract(TYPES[real]).ctypes(*described, *operands, accumulate, *(term or (0, 0, 0)), 1.0)
+    numbers = np.array(reach, np.int64)
+    of_reach = numbers.ctypes.data if reach else 0
+    load_contract(TYPES[real]).ctypes(*described, *operands, accumulate, *(term or (0, 0, 0)), of_reach, 1.0)
 
 
 def check(
@@ -91,6 +95,58 @@ def test_convolutions(real: str, sizes: tuple[int, ...]) -> None:
     for product in convolution(*sizes):
         check(rng, real, *product)
         check(rng, real, *product, accumulate=True)
+
+
+def in_reach(
+    rng,
+    real: str,
+    image: tuple[int, int],
+    maps: int,
+    taps: int,
+    border: int,
+    stride: int,
+    turned: bool,
+    rows_of_border=0.0,
+):
+    """What a convolution with a reach along the height gives, and the same of NumPy: of 3 channels, with rows of these
+    numbers above and below them and columns of zeros beside them; ``turned``: with the maps side by side.
+    """
+    wide, channels = image[1] + 2 * border, 3
+    u, v = ((n + 2 * border - taps) // stride + 1 for n in image)
+    rows = [(maps, channels * taps**2, 1 if turned else u * v)]
+    columns = [(u, stride * wide, v * (maps if turned else 1)), (v, stride, maps if turned else 1)]
+    reduced = [(taps, taps, wide), (channels, taps**2, (image[0] + 2 * border) * wide), (taps, 1, 1)]
+    a = rng.standard_normal((maps, channels, taps, taps)).astype(real)
+    inside = rng.standard_normal((channels, *image)).astype(real)
+    zeros = np.pad(inside, ((0, 0), (border, border), (border, border)))
+    b = zeros.copy()
+    b[:, :border] = b[:, border + image[0] :] = rows_of_border
+    c = np.empty(maps * u * v, real)
+    contract(real, rows, columns, reduced, a, b, c, False, reach=(v, u, taps, stride, 1, border, border + image[0]))
+    windows = np.lib.stride_tricks.sliding_window_view(zeros, (taps, taps), (1, 2))[:, ::stride, ::stride]
+    expected = np.einsum("ocpq,cuvpq->uvo" if turned else "ocpq,cuvpq->ouv", a, windows, dtype=np.float64)
+    return c, expected.ravel()
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("image", [(1, 3), (5, 5), (4, 17), (9, 33)])
+@pytest.mark.parametrize(("taps", "border", "stride"), [(5, 4, 1), (5, 2, 1), (7, 3, 2), (3, 4, 1)])
+def test_within_reach(real: str, turned: bool, image: tuple[int, int], taps: int, border: int, stride: int) -> None:
+    """Panels and tiles that begin in one row and end in another; with 3 taps and a border of 4 some rows need none."""
+    rng = np.random.default_rng(12)
+    for maps in (2, 7, 40, 200):
+        found, expected = in_reach(rng, real, image, maps, taps, border, stride, turned)
+        assert np.max(np.abs(found - expected)) <= 200 * np.finfo(real).eps, maps
+
+
+@pytest.mark.parametrize("real", TYPES)
+def test_what_is_out_of_reach_is_not_read(real: str) -> None:
+    """Where panels end with a row of the image each has its own taps: no number of the border above reaches a sum."""
+    found, expected = in_reach(
+        np.random.default_rng(13), real, (5, tile_shape(TYPES[real]).width - 4), 7, 5, 4, 1, False, np.nan
+    )
+    assert np.max(np.abs(found - expected)) <= 200 * np.finfo(real).eps
 
 
 @pytest.mark.parametrize("real", TYPES)

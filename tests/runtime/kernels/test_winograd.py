@@ -17,7 +17,7 @@ TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 SIZES = [(1, 1, 1, 1), (3, 2, 2, 2), (2, 5, 3, 1), (4, 3, 1, 7), (17, 9, 7, 7), (5, 20, 8, 33), (6, 3, 26, 25)]
 Indices = Sequence[tuple[int, int, int]]
 Term = tuple[int, int, int]  # where it is, and how far its numbers are apart along rows and columns
-NO_TERM = (0, 0, 0)
+NO_TERM, EVERY_TAP = (0, 0, 0), 0
 GUARD = 77.0
 
 
@@ -176,7 +176,7 @@ def test_without_rows_of_tiles_it_is_the_sum_as_written() -> None:
     x, k, y = (rng.standard_normal(s).astype(np.float32) for s in ((64, 22, 20), (64, 64, 3, 3), (64, 20, 18)))
     for lists, (a, c) in ((forward(k, x, y), (k, y)), (of_taps(y, x, k), (y, k))):
         plain, found = np.zeros_like(c), np.zeros_like(c)
-        call(load_contract, "float32", lists, (a, x, plain), False)
+        call(load_contract, "float32", lists, (a, x, plain), False, EVERY_TAP)
         in_tiles("float32", lists, (a, x, found), False, sizes, 0)
         np.testing.assert_array_equal(found, plain)
         in_tiles("float32", lists, (a, x, found), False, sizes)
@@ -211,7 +211,7 @@ def test_what_is_not_finite_is_as_in_the_sum_as_written(which: str, number: floa
     k[0], x[0] = 0, 0
     for lists, (a, c) in ((forward(k, x, y), (k, y)), (of_taps(y, x, k), (y, k))):
         plain, fast = np.zeros_like(c), np.zeros_like(c)
-        call(load_contract, "float32", lists, (a, x, plain), False)
+        call(load_contract, "float32", lists, (a, x, plain), False, EVERY_TAP)
         in_tiles("float32", lists, (a, x, fast), False, sizes)
         if changed is not c and abs(number) != 1e38:
             assert not np.isfinite(plain).all()
@@ -238,7 +238,7 @@ def test_the_error_that_docs_numerics_states(real: str, bound: float) -> None:
     ):
         expected = formula(a.astype(exact), x.astype(exact))
         plain, fast = np.zeros_like(c), np.zeros_like(c)
-        call(load_contract, real, lists, (a, x, plain), False)
+        call(load_contract, real, lists, (a, x, plain), False, EVERY_TAP)
         in_tiles(real, lists, (a, x, fast), False, sizes)
         for name, found in (("plain", plain), ("fast", fast)):
             errors[name].append(float(np.abs(found - expected).max() / np.abs(expected).max()))
