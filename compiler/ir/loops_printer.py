@@ -163,12 +163,12 @@ class _Lines:
                 if statement.tiles is not None:
                     rows = f"{rows} " if isinstance(rows := statement.tiles.rows, int) else ""
                     way += f" in {rows}rows of tiles in {statement.tiles.room}"
-                band = statement.band
-                if band is not None:
-                    way += f" with {band.of} {spelled(band.low)} <= # - row < {spelled(band.high)}"
-                if statement.reach is not None and statement.tiles is None:
-                    way += f" in a reach {statement.reach.numbers}"
-                yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {spelled(m)} x {spelled(k)} x {spelled(n)}"
+                note = f"{spelled(m)} x {spelled(k)} x {spelled(n)}"
+                if (band := statement.band) is not None:
+                    note += f", of row i {band.of} from {spelled(band.low)} + i to below {spelled(band.high)} + i"
+                if (reach := statement.reach) is not None:
+                    note += f", within reach {reach.numbers}"
+                yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {note}"
 
             case System(n=n, count=count):
                 piece = f"[{','.join(map(spelled, statement.piece))}]" if statement.piece else ""

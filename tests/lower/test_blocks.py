@@ -17,6 +17,7 @@ from dlc.compiler.ir.affine import equal
 from dlc.compiler.ir.expr import Size, op, reads
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, statements
+from dlc.compiler.ir.loops_printer import text
 from dlc.compiler.lower import blocks, lower
 
 SOFTMAX = """
@@ -184,6 +185,7 @@ def test_products_are_told_of_a_mask_that_moves_with_their_rows(name: str, count
     bands = [product.band for product in products(program) if product.band is not None]
     assert len(bands) == count
     assert sum(band.of == "columns" for band in bands) == count // 3
+    assert text(program).count(", of row i ") == count
 
 
 def test_products_keep_to_lengths_that_are_data() -> None:
