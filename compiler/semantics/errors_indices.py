@@ -118,7 +118,13 @@ class UnknownBinder(SemanticDiagnostic):
 
     @property
     def help(self) -> str | None:
-        return suggestion(self.set, self.candidates) or f"declare the set: `index {self.set}`"
+        if found := suggestion(self.set, self.candidates):
+            return found
+        declare = f"declare the set: `index {self.set}`"
+        if not self.candidates:
+            return declare
+        first, rest = self.candidates[0][0].lower(), self.candidates[0][1:]
+        return f"{declare}; a second variable over a set that is there has a prime, `{first}{rest}'` say"
 
 
 @dataclass(frozen=True)
