@@ -8,8 +8,11 @@ with the parts that its module holds (`parts.py`). Passes that find nothing in o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import llvmlite.binding as llvm
 from numba import _dynfunc  # type: ignore[attr-defined]  # written in C
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -27,16 +30,35 @@ class _KernelLibrary(_Library):
 
     def _optimize_final_module(self) -> None:
         """As Numba does, and straight-line code becomes vectors too: that is what short loops have become by then."""
-        first, options = self._codegen._module_pass_manager(
-            loop_vectorize=False, slp_vectorize=False, opt=self._codegen._opt_level, cost="cheap"
-        )
-        first.run(self._final_module, options)
-        second, options = self._codegen._module_pass_manager(slp_vectorize=True)
-        second.run(self._final_module, options)
+        with _short_loops_unrolled():
+            first, options = self._codegen._module_pass_manager(
+                loop_vectorize=False, slp_vectorize=False, opt=self._codegen._opt_level, cost="cheap"
+            )
+            first.run(self._final_module, options)
+            second, options = self._codegen._module_pass_manager(slp_vectorize=True)
+            second.run(self._final_module, options)
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
+
+
+@contextmanager
+def _short_loops_unrolled() -> Iterator[None]:
+    """LLVM unrolls no loops of more rounds than these, until the end: Numba compiles one function at a time.
+
+    It unrolls before it looks for vectors in loops, with AVX-512 even 16 rounds. The loop around is the innermost one
+    then, and becomes vectors of elements that lie far apart, gathered one by one; those of a row lie side by side.
+    Our own functions are written for what LLVM does by itself.
+    """
+    llvm.set_option("dlc", f"--unroll-full-max-count={_MOST_UNROLLED}")
+    try:
+        yield
+    finally:
+        llvm.set_option("dlc", f"--unroll-full-max-count={_UNLIMITED}")
+
+
+_MOST_UNROLLED, _UNLIMITED = 8, 2**32 - 1
 
 
 class _RegionLibrary(JITCodeLibrary):

@@ -6,9 +6,11 @@ import pytest
 from building import add, at, given, graph, index, mul
 from lower.agreement import agree, drawn, loops_in
 
-from dlc.compiler.ir.expr import Const, Expr, Reduce, op
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Reduce, op
 from dlc.compiler.ir.graph import Graph, whole
+from dlc.compiler.ir.loops import For, Store
 from dlc.compiler.lower import lower
+from dlc.compiler.lower.remainders import without_rests
 
 
 def windows(width: int, taps: int = 3, operation: str = "max") -> Graph:
@@ -36,6 +38,47 @@ def test_what_takes_little_stays() -> None:
     x = given("x", "B", 3, 13)
     made = graph(x, whole("y", (b, v), mul(at(x, b, Const(1), v), Const(2.0))), outputs=["y"], sizes=["B"])
     assert "block" not in loops_in(lower({"forward": made}))
+
+
+def copied(width: int, stride: int, offset: int = 0) -> Graph:
+    b, v = index("b", "B"), index("v", width)
+    x = given("x", "B", stride * width)
+    return graph(x, whole("y", (b, v), at(x, b, add(mul(Const(stride), v), Const(offset)))), outputs=["y"], sizes=["B"])
+
+
+@pytest.mark.parametrize(("stride", "offset"), [(2, 0), (2, 1), (3, 1), (8, 7)])
+@pytest.mark.parametrize("width", [9, 13, 16, 24])
+def test_copies_with_gaps_go_in_blocks(width: int, stride: int, offset: int) -> None:
+    made = copied(width, stride, offset)
+    program = lower({"forward": made})
+    assert loops_in(program) == ["b", "block", "v"]
+    agree(made, program, drawn(made, {"B": 3}), {"B": 3})
+
+
+@pytest.mark.parametrize(("width", "stride"), [(8, 2), (13, 1), (16, 1), (300, 2), (16, 9)])
+def test_copies_without_gaps_and_long_and_short_ones_stay(width: int, stride: int) -> None:
+    assert loops_in(lower({"forward": copied(width, stride)})) == ["b", "v"]
+
+
+def test_what_is_read_between_leaves_no_gaps() -> None:
+    b, v = index("b", "B"), index("v", 16)
+    x = given("x", "B", 32)
+    twice = mul(Const(2), v)
+    made = graph(
+        x, whole("y", (b, v), op("max", at(x, b, twice), at(x, b, add(twice, Const(1))))), outputs=["y"], sizes=["B"]
+    )
+    assert loops_in(lower({"forward": made})) == ["b", "v"]
+
+
+@pytest.mark.parametrize(("width", "goes"), [(13, True), (16, False), (8, False)])
+def test_rows_of_one_number_go_in_blocks(width: int, goes: bool) -> None:
+    v = index("v", width)
+    row = For(v, ZERO, v.size, (Store("y", (v,), Const(2.0)),))
+    b = index("b", 7)
+    (found,) = without_rests((For(b, ZERO, b.size, (row,)),), lambda name: name)
+    assert isinstance(found, For) and isinstance(found.body[0], For)
+    assert (found.body[0].index.hint == "block") == goes
+    assert without_rests((row,), lambda name: name) == (row,)
 
 
 def test_what_adds_up_stays() -> None:

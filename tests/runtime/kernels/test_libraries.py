@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from llvmlite.binding import ModulePassManager
 from numba.core.registry import cpu_target
 
-from dlc.runtime.kernels import FLAGS, f64, kernel, region, size
+from dlc.runtime.kernels import FLAGS, f32, f64, kernel, region, size
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE, types
 from dlc.runtime.kernels.libraries import CodeCompiler, RegionCompiler
 from dlc.runtime.kernels.loading import c_function
@@ -80,3 +82,25 @@ def test_parts_are_optimised_with_their_function_alone(monkeypatch: pytest.Monke
     calls = [line for line in compiled._library.get_llvm_str().splitlines() if " call " in line]
     assert not [line for line in calls if "tripled" in line or "nine_times" in line]
     assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(compiled.address)(5) == 90
+
+
+@pytest.mark.parametrize("count", [13, 16, 17])
+def test_short_rows_are_read_in_vectors(count: int) -> None:
+    """And not element by element, for several rows at once."""
+
+    @kernel
+    def lengths(n, x, y):
+        for i in range(n):
+            total = x[i, 0] * x[i, 0]
+            for j in range(1, count):
+                total += x[i, j] * x[i, j]
+            y[i] = total
+
+    def region(table, shard, shards):
+        n = size(table, 0)
+        lengths(n, f32(table, 1, n, count), f32(table, 2, n))
+
+    made: Any = numba.cfunc(REGION_SIGNATURE, **FLAGS)(region)
+    code = made._library.get_llvm_str()
+    assert "masked.gather" not in code
+    assert len(re.findall(r"load float\b", code)) <= 8
