@@ -111,16 +111,18 @@ def block_of_tiles(
     m, n, depth, alpha, most_rows, a, row_a, column_a, tile_a, tb, b, ldb, is_large, beta, d, row_d, column_d, c, ldc,
     left, right, low, high,
 ):  # fmt: skip
-    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time; of row i
-    the columns from `left` + i to below `right` + i, and the steps from `low` + i to below `high` + i. Panels that
-    come next are fetched meanwhile, if they are copied or B is too large for the cache; after the last ones, what
-    follows in memory: the next steps of k, or the next matrix of a batch."""
+    """Rows and steps of k that stay in the second cache: panel by panel, whole panels copied some at a time, of few
+    steps as many as the first cache has room for; of row i the columns from `left` + i to below `right` + i, and the
+    steps from `low` + i to below `high` + i. What comes next is fetched meanwhile, if some tiles take the time for it
+    or B is too large for the cache; after the last panels, what follows in memory: the next steps of k, or the next
+    matrix of a batch."""
     compact()
     one, size = like(1.0, alpha), itemsize(alpha)
     panels = panel_memory(alpha)
-    group = PANELS * most_depth(alpha) // depth * width(alpha)
+    group = PANELS * max(most_depth(alpha) // (PANELS * depth), 1) * width(alpha)
     lies_well = m <= FEW_TILES * height(alpha) and size * ldb % CROWDED != 0
-    together = not tb and m > 2 * height(alpha) and not lies_well
+    has_time = not tb and m > 2 * height(alpha)
+    together = has_time and not lies_well
     ahead = group if together else width(alpha)
     for first in range(0, n, group):
         if together:
@@ -140,7 +142,7 @@ def block_of_tiles(
             coming_rows, coming_columns, coming = 0, 0, at + size * column * (ldb if tb else 1)
             if tb and is_large:
                 coming_rows, coming_columns = min(ahead, n - column), depth
-            elif is_large or together:
+            elif is_large or has_time:
                 coming_rows, coming_columns = depth, min(width(alpha), n - column)
             if tb:
                 pack_columns(depth, columns, first_b, ldb, operand, one)

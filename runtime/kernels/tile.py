@@ -198,7 +198,10 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
         for first, step in ((a, row_a), (c, row_c), (d, row_d))
     )
     spots = [vectors_from(builder, row, vector, vectors) for row in rows_of_c]
-    expect(builder, [spot for row in spots for spot in row])
+    # Where the last numbers of vectors lie: a vector may begin on the line that the panel before it has written to.
+    last = constant(shape.lanes - 1)
+    ends = (vectors_from(builder, builder.gep(row, [last]), vector, vectors) for row in rows_of_c)
+    expect(builder, [end for row in ends for end in row])
 
     def vectors_at(step: Any) -> list[Any]:
         row = builder.gep(b, [builder.mul(step, row_b)])
@@ -364,7 +367,7 @@ def scratch(count: Callable[[TileShape], int], doc: str) -> Any:
     return memory
 
 
-#: Panels of B that are copied together, from longer runs of its rows, where k is long; more where it is short.
+#: Panels of B that are copied together, from longer runs of its rows, where k is long; more where it is very short.
 PANELS = 4
 panel_memory = scratch(lambda shape: PANELS * shape.depth * shape.width, "The address of room for some panels of B.")
 #: Bytes of A that are copied together: a part of a second cache, and of the smallest stacks of threads.
