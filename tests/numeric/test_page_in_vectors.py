@@ -296,7 +296,7 @@ def random_weights(graph: Graph, given: Mapping[str, Array], dtype: str) -> dict
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_rows_of_the_page(compiled: Compiled, length: int) -> None:
-    """Reductions and softmaxes of rows of that length."""
+    """Reductions and softmaxes of rows of that length, some beside a number for each row."""
     x = rows(length, compiled.dtype, (-1e4, 0.0))
     random = np.random.default_rng(length)
     m = random.random(x.shape) < 0.5
@@ -305,6 +305,7 @@ def test_rows_of_the_page(compiled: Compiled, length: int) -> None:
     for name in VECTORS:
         text = LINES[name][0].text
         kinds = {"a": abs(x) if "log(a" in text else x, "b": x[::-1], "m": m, "q": random.integers(-3, 4, x.shape)}
+        kinds |= {"x": x[:, 0], "y": x[::-1, -1]}
         for letter, _ in page.declared(LINES[name][0]):
             given[f"{letter}_{name}"] = laid(compiled.layout, kinds[letter])
     assert_same(compiled, "Vectors", graph_of(lines_in(compiled.layout), "Vectors"), given)

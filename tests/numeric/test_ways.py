@@ -38,7 +38,8 @@ def rows() -> Iterator[object]:
 
 
 @pytest.mark.parametrize(("case", "way"), list(rows()))
-def test_forced(case, way: str, tmp_path: Path) -> None:
+def test_forced(case, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DLC_CONV", raising=False)  # convolutions in place are no products
     (tmp_path / "case.dl").write_text(case.text, encoding="utf-8")
     name = case.definition or "Case"
     real, tolerance = ("float32", SINGLE) if case.name in QUICK else ("float64", EXACT)
