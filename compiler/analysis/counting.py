@@ -297,7 +297,7 @@ class _Body:
         place = _Place(place.scope, place.trips, place.times, place.is_divided or divided)
         m, n, k = (widest(extent, place.scope) for extent in (product.m, product.n, product.k))
         times = self._times(place)
-        part = product.reach.part if product.reach is not None else 1.0
+        part = product.support.part if product.support is not None else 1.0
         once = 2.0 * part * self._multiplications(product, m, n, k, place)
         if product.tiles is not None:
             once = float(whole(product.tiles.operations, place.scope))

@@ -121,9 +121,9 @@ class _Formula:
                 if statement.tiles is not None:
                     return self._times(self._extent(statement.tiles.operations), divided)
                 whole = self._times(self._extent(m) * self._extent(n) * self._extent(k) * 2, divided)
-                reach = statement.reach
-                if reach is not None:
-                    return _Amount(whole.over * reach.needed, whole.under * reach.places * reach.taps).reduced()
+                support = statement.support
+                if support is not None:
+                    return _Amount(whole.over * support.needed, whole.under * support.places * support.taps).reduced()
                 return whole
             case System(n=n, count=count):
                 size, sides = self._extent(n), self._extent(count)

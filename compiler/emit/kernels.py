@@ -265,7 +265,7 @@ class _Body:
 
     def _contraction(self, product: Matmul) -> str:
         """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides; with a
-        term d, ``contract_plus(rows, columns, reduced, a, b, d, its row's and column's step, c)``.  A reach follows.
+        term d, ``contract_plus(rows, columns, reduced, a, b, d, its row's and column's step, c)``.  A support follows.
 
         In tiles: ``winograd(.., rows of tiles, room)``.
         """
@@ -281,8 +281,8 @@ class _Body:
         else:
             operands = (a, b, *self._term(product.term), c)
         if product.tiles is None:
-            reach = (f"({', '.join(map(str, product.reach.numbers))})",) if product.reach is not None else ()
-            return self.spelling.call(f"{function}_{suffix}", *written, *operands, *reach)
+            support = (f"({', '.join(map(str, product.support.numbers))})",) if product.support is not None else ()
+            return self.spelling.call(f"{function}_{suffix}", *written, *operands, *support)
         shard = self.spelling.text(SHARD)
         room = self.spelling.call("address", self._names(product.tiles.room), shard, "0")
         rows = self._rows(product.tiles.rows)

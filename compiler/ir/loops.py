@@ -176,7 +176,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Support:
     """Where ``b`` may differ from zero: at a place and a tap with ``low <= place*of_place + tap*of_tap < high``.
 
     The tap is the outermost of the reduced indices, and the place one of the indices of the columns, ``inside`` columns
@@ -212,7 +212,7 @@ class Reach:
 class Matmul:
     """``c[m,n] (+)= a[m,k] . b[k,n]``; the column stride of ``c`` is 1.  Either all operands have ``Steps`` for rows
     and columns, or none has.  ``way``: by which implementation, if it is forced; ``label``: which equation it computes;
-    ``reach``: which products are not with zeros.
+    ``support``: which products are not with zeros.
 
     ``term`` is what the product is added to in the place of ``c``; its columns lie side by side, or are one.  It has no
     ``Steps``: rows and columns count through all their indices, and beside ``Steps`` it moves by 1 along one of them.
@@ -231,7 +231,7 @@ class Matmul:
     tiles: Tiles | None = None
     term: Operand | None = None
     band: Band | None = None
-    reach: Reach | None = None
+    support: Support | None = None
     label: str = field(default="", compare=False)
 
     @property

@@ -166,8 +166,8 @@ class _Lines:
                 note = f"{spelled(m)} x {spelled(k)} x {spelled(n)}"
                 if (band := statement.band) is not None:
                     note += f", of row i {band.of} from {spelled(band.low)} + i to below {spelled(band.high)} + i"
-                if (reach := statement.reach) is not None:
-                    note += f", within reach {reach.numbers}"
+                if (support := statement.support) is not None:
+                    note += f", within support {support.numbers}"
                 yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {note}"
 
             case System(n=n, count=count):

@@ -26,12 +26,12 @@ from dlc.compiler.ir.loops import (
     Matmul,
     Operand,
     Program,
-    Reach,
     Repeat,
     Statement,
     Step,
     Steps,
     Store,
+    Support,
     System,
     Update,
     Var,
@@ -129,8 +129,8 @@ class _Run:
         m, n, k = (max(0, int(self.value(e, scope))) for e in (statement.m, statement.n, statement.k))
         a, b = self.matrix(statement.a, m, k, scope), self.matrix(statement.b, k, n, scope)
         columns, inner = self.in_band(statement, "columns", m, n, scope), self.in_band(statement, "inner", m, k, scope)
-        if statement.reach is not None:
-            b = np.where(within(statement.reach, k, n), b, 0)
+        if statement.support is not None:
+            b = np.where(within(statement.support, k, n), b, 0)
         rows = self.addresses(statement.c, m, n, scope)
         flat = self.buffers[statement.c.buffer].reshape(-1)
         term = self.matrix(statement.term, m, n, scope) if statement.term is not None else 0
@@ -202,9 +202,9 @@ class _Run:
         raise TypeError(type(node).__name__)
 
 
-def within(reach: Reach, steps: int, columns: int) -> Array:
+def within(support: Support, steps: int, columns: int) -> Array:
     """Where the right factor of a product may differ from zero."""
-    tap = np.arange(steps) // (steps // reach.taps)
-    place = np.arange(columns) // reach.inside % reach.places
-    at = tap[:, None] * reach.of_tap + place[None, :] * reach.of_place
-    return (reach.low <= at) & (at < reach.high)
+    tap = np.arange(steps) // (steps // support.taps)
+    place = np.arange(columns) // support.inside % support.places
+    at = tap[:, None] * support.of_tap + place[None, :] * support.of_place
+    return (support.low <= at) & (at < support.high)

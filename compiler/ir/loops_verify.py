@@ -168,8 +168,8 @@ class _Scope:
             statement.accumulate or isinstance(term.row, Steps) or term.buffer == written(statement)
         ):
             yield f"{statement.c.buffer} is a product that is added to a term, and not to that alone"
-        if statement.reach is not None and (statement.tiles is not None or not isinstance(statement.b.column, Steps)):
-            yield f"{statement.c.buffer} is a product within a reach that is in tiles, or has no steps"
+        if statement.support is not None and (statement.tiles is not None or not isinstance(statement.b.column, Steps)):
+            yield f"{statement.c.buffer} is a product within a support that is in tiles, or has no steps"
         place = self.program.buffers.get(room(statement) or "")
         if statement.tiles is not None and (place is None or place.role != "workspace" or len(place.sizes) != 2):
             yield f"{statement.c.buffer} is a product in tiles without a room of its own for every shard"

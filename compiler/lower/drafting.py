@@ -29,9 +29,9 @@ from dlc.compiler.lower.nests import nest, sizes_product, volume, work
 from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
-from dlc.compiler.lower.reach import in_reach
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.spacing import spaced
+from dlc.compiler.lower.support import within_support
 from dlc.compiler.lower.tables import Tabled
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
@@ -178,7 +178,7 @@ class _Drafting:
         for packed in packer.tensors[before:]:
             self._pack(level, packed, when)
         if isinstance(found, Tabled) and level.outer is None:
-            found = in_reach(found, *(self._zero_outside(place.read) for place in found.layouts))
+            found = within_support(found, *(self._zero_outside(place.read) for place in found.layouts))
         count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}

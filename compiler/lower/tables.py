@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, op
-from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Reach, Statement, Steps
+from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Support
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction
 from dlc.compiler.lower.layouts import Layout, Packer, operand
@@ -30,18 +30,18 @@ _FEW = 64
 
 
 @dataclass(frozen=True)
-class Reaching:
-    """The reach of an image along the axis on which the index ``place`` of its pixels meets the index ``tap``."""
+class AxisSupport:
+    """The support of an image along the axis on which the index ``place`` of its pixels meets the index ``tap``."""
 
     place: Index
     tap: Index
-    reach: Reach
+    support: Support
 
 
 @dataclass(frozen=True)
 class Tabled:
     """A contraction with both factors in memory; ``looped`` are the indices looped over.  The right factor may be an
-    image with a border, of which products need a reach alone.
+    image with a border: products need its support alone.
     """
 
     product: Contraction
@@ -50,13 +50,13 @@ class Tabled:
     looped: tuple[Index, ...]
     rows: tuple[Index, ...]
     columns: tuple[Index, ...]
-    reaching: Reaching | None = None
+    support: AxisSupport | None = None
 
-    def reach_within(self, part: Index | None) -> Reaching | None:
-        """The reach, if it holds where this index of the rows or columns has some of its values only."""
-        if self.reaching is None or part not in self.columns:
-            return self.reaching
-        return self.reaching if self.columns.index(part) < self.columns.index(self.reaching.place) else None
+    def support_within(self, part: Index | None) -> AxisSupport | None:
+        """The support, if it holds where this index of the rows or columns has some of its values only."""
+        if self.support is None or part not in self.columns:
+            return self.support
+        return self.support if self.columns.index(part) < self.columns.index(self.support.place) else None
 
     @property
     def layouts(self) -> tuple[Layout, Layout]:
@@ -138,8 +138,8 @@ def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
     part = _length(START, STOP)
     rows = _merged(found.rows, (found.left, result), split, part)
     columns = _merged(found.columns, (found.right, result), split, part)
-    reach = found.reach_within(split)
-    outermost = () if reach is None else (reach.tap,)
+    along = found.support_within(split)
+    outermost = () if along is None else (along.tap,)
     inner = [index for index in product.reduced if index not in outermost]
     reduced = _merged((*outermost, *_in_memory_order(inner, found.left)), found.layouts)
     m, n, k = (
@@ -154,7 +154,7 @@ def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
         _operand(found.right, looped, split, reduced[1], columns[0]),
         _operand(result, looped, split, rows[1], columns[1]),
         accumulate=False,
-        reach=reach.reach if reach is not None else None,
+        support=along.support if along is not None else None,
         label=label,
     )
     return loops(looped, (call,))
@@ -183,8 +183,8 @@ def with_part_of_table(found: Tabled, call: Matmul, index: Index, start: Expr, s
     n = sizes_product([i for i in found.columns if i is not index]) * polynomial(part)
     b, c = replace(moved(call.b, found.right), column=columns[0]), replace(moved(call.c, result), column=columns[1])
     term = _moved_term(call.term, found.columns, start, in_rows=False)
-    reach = call.reach if found.reach_within(index) is not None else None
-    return replace(call, n=n.expression(), b=b, c=c, term=term, reach=reach)
+    support = call.support if found.support_within(index) is not None else None
+    return replace(call, n=n.expression(), b=b, c=c, term=term, support=support)
 
 
 def _moved_term(term: Operand | None, group: Sequence[Index], start: Expr, in_rows: bool) -> Operand | None:

@@ -335,7 +335,7 @@ def _in_order(found: _Sliding, room: str, ways: Ways) -> Matmul:
         b=replace(b, row=_of(reduced, 1), column=_of(columns, 0)),
         c=replace(c, row=_of(rows, 1), column=_of(columns, 1)),
         tiles=Tiles(found.tile_rows(ways), found.operations, room),
-        reach=None,  # tiles take all taps, in their own order
+        support=None,  # tiles take all taps, in their own order
     )
 
 

@@ -26,7 +26,7 @@ from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
 from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_runs, integers, neighbours, panel_width
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
-from dlc.runtime.kernels.reach import end_needed, first_needed
+from dlc.runtime.kernels.support import end_needed, first_needed
 from dlc.runtime.kernels.table_tile import (
     ADD,
     ADD_NUMBERS,
@@ -164,11 +164,11 @@ def scatter(rows, columns, strip, rows_of_strip, c, in_c, columns_of_c, accumula
 
 @part
 def column_of_tiles(
-    rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, reach,
+    rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, support,
     first_row, steps, first_step, one,
 ):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, from the first row to the last; by way of a strip where the
-    columns are not `whole`: no neighbours in C, or too few for a vector. With a `reach` each tile has steps of its own.
+    columns are not `whole`: no neighbours in C, or too few for a vector. With a `support` each tile has its own steps.
     """
     compact()
     strip, rows_of_strip, size = strip_memory(one), strip_table(one), itemsize(one)
@@ -189,8 +189,8 @@ def column_of_tiles(
             tall = low + 1 if t < taller else low
             of_a, of_c = in_a + 8 * (first + i), in_c + 8 * i if whole else rows_of_strip + 8 * i
             of_d = d + (first + i) * row_d
-            begin = first_needed(reach, first_row + first + i, tall, steps, first_step, depth)
-            end = max(end_needed(reach, first_row + first + i, tall, steps, first_step, depth), begin + 1)
+            begin = first_needed(support, first_row + first + i, tall, steps, first_step, depth)
+            end = max(end_needed(support, first_row + first + i, tall, steps, first_step, depth), begin + 1)
             from_a, from_b, number_of_steps = steps_a + 8 * begin, steps_b + 8 * begin, end - begin
             if columns > lanes(one):
                 full_tile(
@@ -221,8 +221,8 @@ def blocked(
     rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d,
     of_columns, of_rows, one,
 ):  # fmt: skip
-    """The product with the roles as they are given, and a reach of the columns or the rows or none: of every panel, or
-    of every tile, the steps that it needs.
+    """The product with the roles as they are given, and a support along the columns or the rows or none: every panel
+    or tile takes the steps that it needs.
     """
     compact()
     size = itemsize(one)
@@ -287,10 +287,11 @@ def clear(rows, row_count, columns, column_count, c, d, row_d, column_d, one):
 
 
 def contraction(
-    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, reach, one
+    rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, support, one
 ):  # fmt: skip
     """The C function behind `contract`: the three lists are addresses of (extent, stride, stride). If there is no term,
-    `d` is 0, and so are its steps; otherwise one of these is 0, the other at most 1. `reach`: the address of one, or 0.
+    `d` is 0, and so are its steps; otherwise one of these is 0, the other at most 1. `support` is the address of one,
+    or 0.
     """
     compact()
     if extent(rows, row_count) <= 0 or extent(columns, column_count) <= 0:
@@ -302,9 +303,9 @@ def contraction(
     as_given = cost(rows, row_count, columns, column_count, steps, step_count, 1, 2, one)
     swapped = cost(columns, column_count, rows, row_count, steps, step_count, 2, 1, one)
     of_a, of_b = 1, 2
-    of_columns, of_rows = reach, 0
+    of_columns, of_rows = support, 0
     if swapped < as_given:
-        of_columns, of_rows = 0, reach
+        of_columns, of_rows = 0, support
         rows, row_count, columns, column_count = columns, column_count, rows, row_count
         a, b, of_a, of_b = b, a, of_b, of_a
         row_d, column_d = column_d, row_d
@@ -332,12 +333,12 @@ def contract_of(name: str) -> Any:
     load_contract(real)
 
     @intrinsic
-    def contract(typing_context, rows, columns, reduced, a, b, c, accumulate, reach=None):
+    def contract(typing_context, rows, columns, reduced, a, b, c, accumulate, support=None):
         """C[rows, columns] = sum over the reduced indices of A*B, added to C where `accumulate`.
 
         `rows` has (extent, stride in A, stride in C) of every index of the rows, `columns` those in B and C, `reduced`
         those in A and B, in elements; `a`, `b` and `c` are element addresses. C overlaps neither A nor B. Outside of a
-        `reach`, if there is one, B is zero: see ``reach.py``.
+        `support`, if there is one, B is zero: see ``support.py``.
         """
         pointer = types.CPointer(real)
         lists = (rows, columns, reduced)
@@ -350,14 +351,14 @@ def contract_of(name: str) -> Any:
             operands = [builder.ptrtoint(operand, WORD) for operand in args[3:6]]
             one = ir.Constant(context.get_value_type(real), 1.0)
             adds = builder.zext(args[6], WORD)
-            further = [*[constant(0)] * 3, reach_of(builder, args[7])]
+            further = [*[constant(0)] * 3, support_of(builder, args[7])]
             call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, adds, *further, one])
             return context.get_dummy_value()
 
-        return types.void(*lists, pointer, pointer, pointer, types.boolean, reach_type(reach)), codegen
+        return types.void(*lists, pointer, pointer, pointer, types.boolean, support_type(support)), codegen
 
     @intrinsic
-    def contract_plus(typing_context, rows, columns, reduced, a, b, d, row_d, column_d, c, reach=None):
+    def contract_plus(typing_context, rows, columns, reduced, a, b, d, row_d, column_d, c, support=None):
         """C[rows, columns] = D + sum over the reduced indices of A*B; D begins at `d` and has a number for each row
         (`row_d` is 1), for each column (`column_d` is 1), or one number; the other arguments are those of `contract`.
         """
@@ -369,14 +370,15 @@ def contract_of(name: str) -> Any:
 
         def codegen(context, builder, sig, args):
             described = described_in(builder, lists, args)
-            a, b, d, row_d, column_d, c, reach = args[3:]
+            a, b, d, row_d, column_d, c, support = args[3:]
             operands = [builder.ptrtoint(operand, WORD) for operand in (a, b, c)]
-            further = [builder.ptrtoint(d, WORD), row_d, column_d, reach_of(builder, reach)]
+            further = [builder.ptrtoint(d, WORD), row_d, column_d, support_of(builder, support)]
             one = ir.Constant(context.get_value_type(real), 1.0)
             call(builder, contract_symbol(real), ir.VoidType(), [*described, *operands, constant(0), *further, one])
             return context.get_dummy_value()
 
-        return types.void(*lists, pointer, pointer, pointer, *[types.int64] * 2, pointer, reach_type(reach)), codegen
+        steps = [types.int64, types.int64]
+        return types.void(*lists, pointer, pointer, pointer, *steps, pointer, support_type(support)), codegen
 
     return contract_plus if kind == "contract_plus" else contract
 
@@ -388,13 +390,13 @@ def described_in(builder, lists: Sequence[Any], given: Sequence[Any]) -> list[An
     return [part for pair in zip(words, counts, strict=True) for part in pair]
 
 
-def reach_type(reach: Any) -> Any:
-    return types.UniTuple(types.int64, len(reach)) if isinstance(reach, types.BaseTuple) else types.Omitted(None)
+def support_type(support: Any) -> Any:
+    return types.UniTuple(types.int64, len(support)) if isinstance(support, types.BaseTuple) else types.Omitted(None)
 
 
-def reach_of(builder, reach: Any) -> Any:
-    """Where its numbers stand; 0 without a reach."""
-    return address_of(builder, [reach]) if isinstance(reach.type, ir.ArrayType) else constant(0)
+def support_of(builder, support: Any) -> Any:
+    """Where its numbers stand; 0 without a support."""
+    return address_of(builder, [support]) if isinstance(support.type, ir.ArrayType) else constant(0)
 
 
 def is_list_of_indices(given: Any) -> bool:

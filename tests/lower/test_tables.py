@@ -151,7 +151,7 @@ def test_of_few_maps_the_channels_are_shared_out(maps: int, split: int) -> None:
         agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
 
 
-WITHIN_REACH = {
+WITH_SUPPORT = {
     "derivative by the image": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]", 1),
     "wide border": ("k[O,C,P,Q]", "y[N,O,H,W]", "y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-2),pad(w+q-2)]", 2),
     "image first": ("k[O,C,P,Q]", "y[N,O,H,W]", "y[n,o,h,w] = x[n,c,pad(h+p-2),pad(w+q-2)]*k[o,c,p,q]", 2),
@@ -161,21 +161,21 @@ WITHIN_REACH = {
 }
 
 
-@pytest.mark.parametrize("name", WITHIN_REACH)
-def test_products_with_a_border_have_a_reach(name: str) -> None:
+@pytest.mark.parametrize("name", WITH_SUPPORT)
+def test_products_with_a_border_have_a_support(name: str) -> None:
     """The interpreter takes for zero what is outside, so what is needed is inside. The derivative by the taps, in which
     samples would come behind rows, has none.
     """
-    weights, result, equation, number = WITHIN_REACH[name]
+    weights, result, equation, number = WITH_SUPPORT[name]
     extents = "    index U = |H| - |P| + 1, V = |W| - |Q| + 1\n" if "U" in result else ""
     text = f"layer Convolved(x[N,C,H,W], {weights}) -> {result}:\n{extents}    {equation}\n"
     fixed = dict(zip("COPQHW", (4, 5, 5, 5, 9 if extents else 5, 13), strict=True))
     graph = pipeline.entries(graph_of(text, sizes=tuple(fixed.items())), wrt="*")["vjp"]
     program = lower({"vjp": graph})
     products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
-    reaches = [product.reach for product in products if product.reach is not None]
-    assert len(reaches) == number, products
-    assert all(reach.taps == 5 and reach.part < 0.8 for reach in reaches)
+    supports = [product.support for product in products if product.support is not None]
+    assert len(supports) == number, products
+    assert all(support.taps == 5 and support.part < 0.8 for support in supports)
     for shards in (1, 3):
         agree(graph, program, drawn(graph, {"N": 2}), {"N": 2}, shards, 1e-11)
 
@@ -186,4 +186,4 @@ def test_a_border_that_is_small_beside_its_image_leaves_the_order_of_the_taps() 
     sizes = tuple(zip("COPQHW", (4, 5, 3, 3, 30, 30), strict=True))
     program = lower({"vjp": pipeline.entries(graph_of(text, sizes=sizes), wrt="*")["vjp"]})
     products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
-    assert products and not any(product.reach for product in products)
+    assert products and not any(product.support for product in products)

@@ -27,15 +27,15 @@ def places(indices: Indices, which: int) -> np.ndarray:
 
 
 def contract(
-    real: str, rows: Indices, columns: Indices, reduced: Indices, a, b, c, accumulate: bool, *term, reach=()
+    real: str, rows: Indices, columns: Indices, reduced: Indices, a, b, c, accumulate: bool, *term, support=()
 ) -> None:
     """The product, perhaps with a term: the address of its numbers, and how far apart they are in rows and columns."""
     lists = [np.array(part, np.int64) for part in (rows, columns, reduced)]
     described = [word for part in lists for word in (part.ctypes.data, len(part))]
     operands = (a.ctypes.data, b.ctypes.data, c.ctypes.data)
-    numbers = np.array(reach, np.int64)
-    of_reach = numbers.ctypes.data if reach else 0
-    load_contract(TYPES[real]).ctypes(*described, *operands, accumulate, *(term or (0, 0, 0)), of_reach, 1.0)
+    numbers = np.array(support, np.int64)
+    of_support = numbers.ctypes.data if support else 0
+    load_contract(TYPES[real]).ctypes(*described, *operands, accumulate, *(term or (0, 0, 0)), of_support, 1.0)
 
 
 def check(
@@ -97,7 +97,7 @@ def test_convolutions(real: str, sizes: tuple[int, ...]) -> None:
         check(rng, real, *product, accumulate=True)
 
 
-def in_reach(
+def within_support(
     rng,
     real: str,
     image: tuple[int, int],
@@ -108,8 +108,8 @@ def in_reach(
     turned: bool,
     rows_of_border=0.0,
 ):
-    """What a convolution with a reach along the height gives, and the same of NumPy: of 3 channels, with rows of these
-    numbers above and below them and columns of zeros beside them; ``turned``: with the maps side by side.
+    """What a convolution with a support along the height gives, and the same of NumPy: of 3 channels, with rows of
+    these numbers above and below them and columns of zeros beside them; ``turned``: with the maps side by side.
     """
     wide, channels = image[1] + 2 * border, 3
     u, v = ((n + 2 * border - taps) // stride + 1 for n in image)
@@ -122,7 +122,7 @@ def in_reach(
     b = zeros.copy()
     b[:, :border] = b[:, border + image[0] :] = rows_of_border
     c = np.empty(maps * u * v, real)
-    contract(real, rows, columns, reduced, a, b, c, False, reach=(v, u, taps, stride, 1, border, border + image[0]))
+    contract(real, rows, columns, reduced, a, b, c, False, support=(v, u, taps, stride, 1, border, border + image[0]))
     windows = np.lib.stride_tricks.sliding_window_view(zeros, (taps, taps), (1, 2))[:, ::stride, ::stride]
     expected = np.einsum("ocpq,cuvpq->uvo" if turned else "ocpq,cuvpq->ouv", a, windows, dtype=np.float64)
     return c, expected.ravel()
@@ -132,18 +132,18 @@ def in_reach(
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("image", [(1, 3), (5, 5), (4, 17), (9, 33)])
 @pytest.mark.parametrize(("taps", "border", "stride"), [(5, 4, 1), (5, 2, 1), (7, 3, 2), (3, 4, 1)])
-def test_within_reach(real: str, turned: bool, image: tuple[int, int], taps: int, border: int, stride: int) -> None:
+def test_within_support(real: str, turned: bool, image: tuple[int, int], taps: int, border: int, stride: int) -> None:
     """Panels and tiles that begin in one row and end in another; with 3 taps and a border of 4 some rows need none."""
     rng = np.random.default_rng(12)
     for maps in (2, 7, 40, 200):
-        found, expected = in_reach(rng, real, image, maps, taps, border, stride, turned)
+        found, expected = within_support(rng, real, image, maps, taps, border, stride, turned)
         assert np.max(np.abs(found - expected)) <= 200 * np.finfo(real).eps, maps
 
 
 @pytest.mark.parametrize("real", TYPES)
-def test_what_is_out_of_reach_is_not_read(real: str) -> None:
+def test_what_is_outside_the_support_is_not_read(real: str) -> None:
     """Where panels end with a row of the image each has its own taps: no number of the border above reaches a sum."""
-    found, expected = in_reach(
+    found, expected = within_support(
         np.random.default_rng(13), real, (5, tile_shape(TYPES[real]).width - 4), 7, 5, 4, 1, False, np.nan
     )
     assert np.max(np.abs(found - expected)) <= 200 * np.finfo(real).eps

@@ -1,9 +1,9 @@
-"""Products of which one operand is zero outside a reach: which of the reduced indices a place needs.
+"""The support of one operand of a product, outside which it is zero: which of the reduced indices a place needs.
 
 An image with a border of zeros, read at the sum of a place and a tap, is zero at most taps where places are near the
-edge; in the derivative of a convolution of few pixels that is half of all. A reach tells it of one axis: the outermost
-of the reduced indices is the tap, and the places are the values of one index of the columns. A tap p of a place h is
-needed if ``low <= h*of_place + p*of_tap < high``. The reach is an address of::
+edge; in the derivative of a convolution of few pixels that is half of all. The support along one axis tells of it: the
+outermost of the reduced indices is the tap, and the places are the values of one index of the columns. A tap p of a
+place h is needed if ``low <= h*of_place + p*of_tap < high``. The support is an address of::
 
     columns inside a place, places, taps, of_place, of_tap, low, high
 
@@ -17,9 +17,9 @@ from dlc.runtime.kernels.parts import part
 
 
 @part
-def begin_of_taps(reach, place) -> int:
+def begin_of_taps(support, place) -> int:
     """The first tap that a place needs."""
-    x = integers(reach)
+    x = integers(support)
     tap, at = 0, place * x[3]
     while tap < x[2] and (at < x[5] or at >= x[6]):
         at += x[4]
@@ -28,9 +28,9 @@ def begin_of_taps(reach, place) -> int:
 
 
 @part
-def end_of_taps(reach, place) -> int:
+def end_of_taps(support, place) -> int:
     """The end of the taps that it needs."""
-    x = integers(reach)
+    x = integers(support)
     tap, at = x[2], place * x[3] + x[2] * x[4]
     while tap > 0 and (at - x[4] < x[5] or at - x[4] >= x[6]):
         at -= x[4]
@@ -39,26 +39,26 @@ def end_of_taps(reach, place) -> int:
 
 
 @part
-def first_needed(reach, column, count, steps, first, depth) -> int:
+def first_needed(support, column, count, steps, first, depth) -> int:
     """Of so many steps from the first on, the first one that some of the columns need: at most the last."""
-    if reach == 0:
+    if support == 0:
         return 0
-    x = integers(reach)
+    x = integers(support)
     at, last = column // x[0], (column + count - 1) // x[0]
-    tap = begin_of_taps(reach, at % x[1])
+    tap = begin_of_taps(support, at % x[1])
     for place in range(at + 1, last + 1):
-        tap = min(tap, begin_of_taps(reach, place % x[1]))
+        tap = min(tap, begin_of_taps(support, place % x[1]))
     return min(max(tap * (steps // x[2]) - first, 0), depth - 1)
 
 
 @part
-def end_needed(reach, column, count, steps, first, depth) -> int:
+def end_needed(support, column, count, steps, first, depth) -> int:
     """The end of the steps that they need, at least the first one's."""
-    if reach == 0:
+    if support == 0:
         return depth
-    x = integers(reach)
+    x = integers(support)
     at, last = column // x[0], (column + count - 1) // x[0]
-    tap = end_of_taps(reach, at % x[1])
+    tap = end_of_taps(support, at % x[1])
     for place in range(at + 1, last + 1):
-        tap = max(tap, end_of_taps(reach, place % x[1]))
+        tap = max(tap, end_of_taps(support, place % x[1]))
     return min(max(tap * (steps // x[2]) - first, 1), depth)

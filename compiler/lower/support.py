@@ -13,34 +13,34 @@ from dataclasses import replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.expr import Index
-from dlc.compiler.ir.loops import Reach
+from dlc.compiler.ir.loops import Support
 from dlc.compiler.lower.nests import volume
-from dlc.compiler.lower.tables import Reaching, Tabled
+from dlc.compiler.lower.tables import AxisSupport, Tabled
 
 _WORTH = 0.8  # the part of the products that may be left: weights are packed faster in the order in which they lie
 _NEAR = 1 << 16  # elements
 
 
-def in_reach(found: Tabled, of_left: Iterable[Polynomial], of_right: Iterable[Polynomial]) -> Tabled:
-    """The product with the reach of that factor, on the right, which leaves fewer products; of each factor it is told
+def within_support(found: Tabled, of_left: Iterable[Polynomial], of_right: Iterable[Polynomial]) -> Tabled:
+    """The product with the support of that factor, on the right, which leaves fewer products; of each factor it is told
     what is not negative where it may differ from zero.
     """
     turned = replace(found, left=found.right, right=found.left, rows=found.columns, columns=found.rows)
-    ways = [(one, list(_reaches(one, tuple(facts)))) for one, facts in ((found, of_right), (turned, of_left))]
-    reaches = [(reaching.reach.part, replace(one, reaching=reaching)) for one, several in ways for reaching in several]
-    least, best = min(reaches, key=lambda pair: pair[0], default=(1.0, found))
+    ways = [(one, list(_supports(one, tuple(facts)))) for one, facts in ((found, of_right), (turned, of_left))]
+    supports = [(along.support.part, replace(one, support=along)) for one, several in ways for along in several]
+    least, best = min(supports, key=lambda pair: pair[0], default=(1.0, found))
     return best if least <= _WORTH else found
 
 
-def _reaches(found: Tabled, facts: Sequence[Polynomial]) -> Iterator[Reaching]:
-    """The reaches along each axis of the columns but the last."""
+def _supports(found: Tabled, facts: Sequence[Polynomial]) -> Iterator[AxisSupport]:
+    """The supports along each axis of the columns but the last."""
     for number, place in enumerate(found.columns[:-1]):
         inside = found.columns[number + 1 :]
         for tap in found.product.reduced:
             if _stays_near(found, tap) and all(known(index.size) is not None for index in (place, tap, *inside)):
-                reach = _reach(facts, place, tap, inside)
-                if reach is not None:
-                    yield Reaching(place, tap, reach)
+                support = _support(facts, place, tap, inside)
+                if support is not None:
+                    yield AxisSupport(place, tap, support)
 
 
 def _stays_near(found: Tabled, tap: Index) -> bool:
@@ -50,14 +50,14 @@ def _stays_near(found: Tabled, tap: Index) -> bool:
     return all(span is not None and abs(span) <= _NEAR for span in spans)
 
 
-def _reach(facts: Sequence[Polynomial], place: Index, tap: Index, inside: Sequence[Index]) -> Reach | None:
+def _support(facts: Sequence[Polynomial], place: Index, tap: Index, inside: Sequence[Index]) -> Support | None:
     """What the facts about the two tell of one sum of both."""
     told = [steps for fact in facts if (steps := _steps(fact, place, tap)) is not None]
     for of_place, of_tap, _ in told:
         lows = [-rest for *steps, rest in told if steps == [of_place, of_tap]]
         highs = [rest + 1 for *steps, rest in told if steps == [-of_place, -of_tap]]
         if lows and highs and of_place > 0:
-            return Reach(volume(inside), volume((place,)), volume((tap,)), of_place, of_tap, max(lows), min(highs))
+            return Support(volume(inside), volume((place,)), volume((tap,)), of_place, of_tap, max(lows), min(highs))
     return None
 
 
