@@ -213,10 +213,9 @@ class Solve(Binder):
         return Solve(indices, *children)
 
 
-# Nothing is asked for more often than the children, and reading a field takes a third of calling a property. A type
-# checker does not know that a field may stand in the place of a property that is only read.
-Const.children = Size.children = Index.children = ()  # type: ignore[assignment,method-assign]
-Read.children, Op.children = Read.subscripts, Op.args  # type: ignore[assignment,method-assign]
+# Nothing is asked for more often than the children, and reading a field takes a third of calling a property.
+Const.children = Size.children = Index.children = ()  # type: ignore[assignment,method-assign]  # field for property
+Read.children, Op.children = Read.subscripts, Op.args  # type: ignore[assignment,method-assign]  # field for property
 
 
 # -- building -------------------------------------------------------------------------------------------------------
