@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from dlc.runtime.kernels.choice import BLAS, TILE
 from dlc.runtime.kernels.compilation import FLAGS, types
 from dlc.runtime.kernels.gemm import gemm_of, load_gemm
 from dlc.runtime.kernels.parallel import blas_threads, set_blas_threads
@@ -43,18 +44,18 @@ def crossover(sizes: Sequence[int], first: Sequence[float], second: Sequence[flo
 def blas_from(transposed: bool) -> int:
     """Multiplications from which BLAS is faster than the tile, on square matrices of float32."""
     with _one_blas_thread():
-        tile = [_product_seconds("gemm_tile", side, transposed) for side in _SIDES]
-        blas = [_product_seconds("gemm_blas", side, transposed) for side in _SIDES]
+        tile = [_product_seconds(TILE, side, transposed) for side in _SIDES]
+        blas = [_product_seconds(BLAS, side, transposed) for side in _SIDES]
     return crossover([side**3 for side in _SIDES], tile, blas) or _NEVER
 
 
-def _product_seconds(kind: str, side: int, transposed: bool) -> float:
-    call = load_gemm(types.float32, kind).ctypes
+def _product_seconds(forced: int, side: int, transposed: bool) -> float:
+    call = load_gemm(types.float32).ctypes
     a, b, c = (np.ones((side, side), np.float32) for _ in range(3))
     places = (a.ctypes.data, b.ctypes.data, c.ctypes.data)
 
     def run() -> None:
-        call(int(transposed), 0, side, side, side, 1.0, places[0], side, places[1], side, 0.0, places[2], side)
+        call(forced, int(transposed), 0, side, side, side, 1.0, places[0], side, places[1], side, 0.0, places[2], side)
 
     return _best(run, 4)
 

@@ -22,7 +22,7 @@ from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, w
 from dlc.runtime.kernels.macro_kernel import tiled
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
-from dlc.runtime.kernels.tile import flat, itemsize, load_tiles
+from dlc.runtime.kernels.tile import constant, flat, itemsize, load_tiles
 
 NO, YES = ord("N"), ord("T")
 
@@ -115,8 +115,18 @@ def outer(m, n, alpha, a, step_a, b, beta, c, ldc):
                 z[i * ldc + j] = beta * z[i * ldc + j] + p * y[j]
 
 
-implementation, beside_a_term = part(choice.implementation), part(choice.beside_a_term)
+by_rule, beside_a_term = part(choice.implementation), part(choice.beside_a_term)
 tile_alone, blas_alone = part(choice.tile_alone), part(choice.blas_alone)
+
+
+@part
+def implementation(forced, ta, tb, m, n, k, size, lda, ldb, ldc) -> int:
+    """That of the rule, or of the way that is forced: TILE or BLAS; NOTHING is forced otherwise."""
+    if forced == TILE:
+        return tile_alone(ta, tb, m, n, k, size, lda, ldb, ldc)
+    if forced == BLAS:
+        return blas_alone(ta, tb, m, n, k, size, lda, ldb, ldc)
+    return by_rule(ta, tb, m, n, k, size, lda, ldb, ldc)
 
 
 @part
@@ -193,74 +203,29 @@ def in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high
         computed(way, ta, tb, m, n, k, one, a, lda, b, ldb, beta, c, ldc)
 
 
-def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    """The C function behind `gemm`: operands are addresses, ta and tb are 0 or 1."""
+def product(forced, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """The C function behind `gemm`: operands are addresses, ta and tb are 0 or 1, `forced` as in `implementation`."""
     steps = 0 if alpha == like(0.0, alpha) else k
-    way = implementation(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
+    way = implementation(forced, ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
     computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 
 
-def product_by_tile(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    """The C function behind `gemm_tile`."""
-    steps = 0 if alpha == like(0.0, alpha) else k
-    way = tile_alone(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
-    computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-
-
-def product_by_blas(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    """The C function behind `gemm_blas`."""
-    steps = 0 if alpha == like(0.0, alpha) else k
-    way = blas_alone(ta, tb, m, n, steps, itemsize(alpha), lda, ldb, ldc)
-    computed(way, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-
-
-def product_plus(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
+def product_plus(forced, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
     """The C function behind `gemm_plus`."""
-    way = beside_a_term(implementation(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc), k)
+    way = implementation(forced, ta, tb, m, n, k, itemsize(one), lda, ldb, ldc)
+    if forced == NOTHING:
+        way = beside_a_term(way, k)
     with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
 
 
-def product_plus_by_tile(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
-    """The C function behind `gemm_tile_plus`."""
-    way = tile_alone(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc)
-    with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
-
-
-def product_plus_by_blas(ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one):
-    """The C function behind `gemm_blas_plus`."""
-    way = blas_alone(ta, tb, m, n, k, itemsize(one), lda, ldb, ldc)
-    with_term(way, ta, tb, m, n, k, a, lda, b, ldb, d, row_d, column_d, c, ldc, one)
-
-
-def product_in_band(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
+def product_in_band(forced, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
     """The C function behind `gemm_band`."""
-    way = implementation(ta, tb, m, n, k, itemsize(beta), lda, ldb, ldc)
+    way = implementation(forced, ta, tb, m, n, k, itemsize(beta), lda, ldb, ldc)
     in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high)
 
 
-def product_in_band_by_tile(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
-    """The C function behind `gemm_tile_band`."""
-    way = tile_alone(ta, tb, m, n, k, itemsize(beta), lda, ldb, ldc)
-    in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high)
-
-
-def product_in_band_by_blas(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high):
-    """The C function behind `gemm_blas_band`."""
-    way = blas_alone(ta, tb, m, n, k, itemsize(beta), lda, ldb, ldc)
-    in_band(way, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, inner, low, high)
-
-
-PRODUCTS = {
-    "gemm": product,
-    "gemm_tile": product_by_tile,
-    "gemm_blas": product_by_blas,
-    "gemm_plus": product_plus,
-    "gemm_tile_plus": product_plus_by_tile,
-    "gemm_blas_plus": product_plus_by_blas,
-    "gemm_band": product_in_band,
-    "gemm_tile_band": product_in_band_by_tile,
-    "gemm_blas_band": product_in_band_by_blas,
-}
+PRODUCTS = {"gemm": product, "gemm_plus": product_plus, "gemm_band": product_in_band}
+FORCED = {"": NOTHING, "tile": TILE, "blas": BLAS}
 
 
 @cache
@@ -268,18 +233,21 @@ def load_gemm(real: Any, kind: str = "gemm") -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol; `kind` is one of PRODUCTS."""
     load_tiles(real)
     operand = [types.int64, types.int64]
-    scaled = types.void(*[types.int64] * 5, real, *operand, *operand, real, *operand)
-    in_band = types.void(*[types.int64] * 5, *operand, *operand, real, *operand, *[types.int64] * 3)
-    added = types.void(*[types.int64] * 14, real)
-    signature = added if kind.endswith("_plus") else in_band if kind.endswith("_band") else scaled
-    function = native(signature)(PRODUCTS[kind])
+    signatures = {
+        "gemm": [*[types.int64] * 6, real, *operand, *operand, real, *operand],
+        "gemm_plus": [*[types.int64] * 15, real],
+        "gemm_band": [*[types.int64] * 6, *operand, *operand, real, *operand, *[types.int64] * 3],
+    }
+    function = native(types.void(*signatures[kind]))(PRODUCTS[kind])
     llvm.add_symbol(gemm_symbol(real, kind), function.address)
     return function
 
 
 def gemm_of(name: str) -> Any:
-    """`gemm_f32`, `gemm_tile_f64` and so on, for use in kernels, with its C function ready."""
-    kind, _, real = name.rpartition("_")
+    """`gemm_f32`, `gemm_tile_band_f64` and so on, for use in kernels, with its C function ready."""
+    _, *middle, real = name.split("_")
+    forced = next((way for way in middle if way in FORCED), "")
+    kind = "_".join(["gemm", *(word for word in middle if word != forced)])
     real = {"f32": types.float32, "f64": types.float64}[real]
     load_gemm(real, kind)
     pointer, size = types.CPointer(real), types.int64
@@ -288,9 +256,9 @@ def gemm_of(name: str) -> Any:
     def codegen(context, builder, sig, args):
         word = ir.IntType(64)
         values = [builder.ptrtoint(v, word) if isinstance(v.type, ir.PointerType) else v for v in args]
-        if kind.endswith("_plus"):
+        if kind == "gemm_plus":
             values.append(ir.Constant(context.get_value_type(real), 1.0))
-        call(builder, gemm_symbol(real, kind), ir.VoidType(), values)
+        call(builder, gemm_symbol(real, kind), ir.VoidType(), [constant(FORCED[forced]), *values])
         return context.get_dummy_value()
 
     @intrinsic
@@ -324,4 +292,4 @@ def gemm_of(name: str) -> Any:
             return None
         return types.void(*[size] * 5, *operand, *operand, real, *operand, *[size] * 3), codegen
 
-    return gemm_plus if kind.endswith("_plus") else gemm_band if kind.endswith("_band") else gemm
+    return {"gemm": gemm, "gemm_plus": gemm_plus, "gemm_band": gemm_band}[kind]

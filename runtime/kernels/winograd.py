@@ -28,6 +28,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from dlc.runtime.kernels.choice import NOTHING
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
 from dlc.runtime.kernels.contract import (
     WORD_BYTES,
@@ -62,7 +63,7 @@ def multiplied(typing_context, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):
         one = ir.Constant(beta.type, 1.0)
         call(
             builder, gemm_symbol(sig.args[8]), ir.VoidType(),
-            [constant(0), tb, m, n, k, one, a, lda, b, ldb, beta, c, ldc],
+            [constant(NOTHING), constant(0), tb, m, n, k, one, a, lda, b, ldb, beta, c, ldc],
         )  # fmt: skip
         return context.get_dummy_value()
 

@@ -10,7 +10,7 @@ from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
 from dlc.runtime.kernels.choice import BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE, OUTER_FROM
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
-from dlc.runtime.kernels.gemm import load_gemm
+from dlc.runtime.kernels.gemm import FORCED, load_gemm
 from dlc.runtime.kernels.macro_kernel import FEW_PANELS, KEPT_ROWS, SAME_LINES, SECOND_CACHE, SOME_PANELS
 from dlc.runtime.kernels.tile import COPIED, PANELS, tile_shape
 
@@ -18,14 +18,15 @@ TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 SIDES = (1, 2, 3, 5, 7, 8, 9, 12, 13, 16, 17, 24, 25, 31, 32, 33, 48, 65)
 
 
-def multiply(real: str, ta: bool, tb: bool, alpha: float, a, b, beta: float, c, kind: str = "gemm") -> None:
+def multiply(real: str, ta: bool, tb: bool, alpha: float, a, b, beta: float, c, forced: str = "") -> None:
     """c = alpha*op(a).op(b) + beta*c, in place; rows may be further apart than they are long."""
     m, n = c.shape
     k = a.shape[0] if ta else a.shape[1]
     leading = [operand.strides[0] // operand.itemsize for operand in (a, b, c)]
-    load_gemm(TYPES[real], kind).ctypes(
-        ta, tb, m, n, k, alpha, a.ctypes.data, leading[0], b.ctypes.data, leading[1], beta, c.ctypes.data, leading[2]
-    )
+    load_gemm(TYPES[real]).ctypes(
+        FORCED[forced], ta, tb, m, n, k, alpha, a.ctypes.data, leading[0], b.ctypes.data, leading[1], beta,
+        c.ctypes.data, leading[2],
+    )  # fmt: skip
 
 
 def matrix(rng, rows: int, columns: int, real: str, extra: int = 0) -> np.ndarray:
@@ -35,9 +36,7 @@ def matrix(rng, rows: int, columns: int, real: str, extra: int = 0) -> np.ndarra
     return stored[:, :columns]
 
 
-def check(
-    rng, real: str, m: int, n: int, k: int, ta: bool, tb: bool, alpha=1.0, beta=0.0, extra=0, kind="gemm"
-) -> None:
+def check(rng, real: str, m: int, n: int, k: int, ta: bool, tb: bool, alpha=1.0, beta=0.0, extra=0, forced="") -> None:
     a = matrix(rng, *((k, m) if ta else (m, k)), real, extra)
     b = matrix(rng, *((n, k) if tb else (k, n)), real, extra)
     c = matrix(rng, m, n, real, extra)
@@ -45,7 +44,7 @@ def check(
     exact = alpha * product + (beta * c.astype(np.float64) if beta else 0.0)
     if not beta:
         c[:] = np.nan
-    multiply(real, ta, tb, alpha, a, b, beta, c, kind)
+    multiply(real, ta, tb, alpha, a, b, beta, c, forced)
     tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
     assert np.max(np.abs(c - exact), initial=0.0) <= tolerance * max(1.0, abs(alpha)), (m, n, k, ta, tb, alpha, beta)
     if extra:
@@ -54,9 +53,9 @@ def check(
         assert np.isnan(between).all(), "wrote between the rows of c"
 
 
-@pytest.mark.parametrize("kind", ["gemm_plus", "gemm_tile_plus", "gemm_blas_plus"])
+@pytest.mark.parametrize("forced", FORCED)
 @pytest.mark.parametrize("real", TYPES)
-def test_a_term_is_added_once(real: str, kind: str) -> None:
+def test_a_term_is_added_once(real: str, forced: str) -> None:
     """Whatever computes the product: numbers of rows, of columns, one, or a matrix; and where nothing is summed."""
     rng = np.random.default_rng(9)
     depth = tile_shape(TYPES[real]).depth
@@ -71,9 +70,9 @@ def test_a_term_is_added_once(real: str, kind: str) -> None:
             for shape, steps in (((m, 1), (1, 0)), ((1, n), (0, 1)), ((1, 1), (0, 0)), ((m, n), (n, 1))):
                 d = matrix(rng, *shape, real)
                 c[:] = np.nan
-                load_gemm(TYPES[real], kind).ctypes(
-                    0, tb, m, n, k, a.ctypes.data, max(k, 1), b.ctypes.data, max(k, 1) if tb else n, d.ctypes.data,
-                    *steps, c.ctypes.data, n + 3, 1.0,
+                load_gemm(TYPES[real], "gemm_plus").ctypes(
+                    FORCED[forced], 0, tb, m, n, k, a.ctypes.data, max(k, 1), b.ctypes.data, max(k, 1) if tb else n,
+                    d.ctypes.data, *steps, c.ctypes.data, n + 3, 1.0,
                 )  # fmt: skip
                 exact = d + a.astype(np.float64) @ (b.T if tb else b).astype(np.float64)
                 tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
@@ -82,13 +81,15 @@ def test_a_term_is_added_once(real: str, kind: str) -> None:
                 assert np.isnan(c.base[:, n:]).all(), "wrote between the rows of c"
 
 
-def multiply_in_band(real: str, ta: bool, tb: bool, a, b, beta: float, c, inner: bool, low: int, high: int, kind: str):
+def multiply_in_band(
+    real: str, ta: bool, tb: bool, a, b, beta: float, c, inner: bool, low: int, high: int, forced: str = ""
+) -> None:
     m, n = c.shape
     k = a.shape[0] if ta else a.shape[1]
     leading = [operand.strides[0] // operand.itemsize for operand in (a, b, c)]
-    load_gemm(TYPES[real], kind).ctypes(
-        ta, tb, m, n, k, a.ctypes.data, leading[0], b.ctypes.data, leading[1], beta, c.ctypes.data, leading[2], inner,
-        low, high,
+    load_gemm(TYPES[real], "gemm_band").ctypes(
+        FORCED[forced], ta, tb, m, n, k, a.ctypes.data, leading[0], b.ctypes.data, leading[1], beta, c.ctypes.data,
+        leading[2], inner, low, high,
     )  # fmt: skip
 
 
@@ -100,11 +101,11 @@ def in_band(rows: int, count: int, low: int, high: int) -> np.ndarray:
 BANDS = [(-400, 1), (0, 400), (-20, 3), (5, 9), (-70, -30), (30, 60), (-400, 400), (-400, -90)]
 
 
-@pytest.mark.parametrize("kind", ["gemm_band", "gemm_tile_band", "gemm_blas_band"])
+@pytest.mark.parametrize("forced", FORCED)
 @pytest.mark.parametrize("real", TYPES)
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("tb", [False, True])
-def test_what_matters_of_a_band_is_computed(real: str, ta: bool, tb: bool, kind: str) -> None:
+def test_what_matters_of_a_band_is_computed(real: str, ta: bool, tb: bool, forced: str) -> None:
     rng = np.random.default_rng(21)
     depth = tile_shape(TYPES[real]).depth
     for m, n, k in ((1, 7, 5), (7, 1, 5), (40, 83, 64), (64, 49, 40), (29, 5, depth + 29), (50, 600, 50), (0, 3, 3)):
@@ -117,7 +118,7 @@ def test_what_matters_of_a_band_is_computed(real: str, ta: bool, tb: bool, kind:
                 needed = in_band(m, n, low, high) if not inner else np.ones((m, n), bool)
                 c = matrix(rng, m, n, real, 1)
                 exact = c + (a.T if ta else a).astype(np.float64) @ (b.T if tb else b).astype(np.float64)
-                multiply_in_band(real, ta, tb, a, b, 1.0, c, inner, low, high, kind)
+                multiply_in_band(real, ta, tb, a, b, 1.0, c, inner, low, high, forced)
                 tolerance = 40 * np.finfo(real).eps * np.sqrt(k + 1)
                 assert np.max(np.abs(c - exact)[needed], initial=0.0) <= tolerance, (m, n, k, inner, low, high)
                 assert c.base is not None
@@ -136,12 +137,12 @@ def test_tiles_outside_a_band_are_left_out(real: str, ta: bool, tb: bool) -> Non
         a = matrix(rng, *((k, m) if ta else (m, k)), real)
         b = matrix(rng, *((n, k) if tb else (k, n)), real)
         c = np.full((m, n), np.nan, real)
-        multiply_in_band(real, ta, tb, a, b, 0.0, c, False, low, high, "gemm_band")
+        multiply_in_band(real, ta, tb, a, b, 0.0, c, False, low, high)
         around = shape.height + shape.width
         assert np.isnan(c[~in_band(m, n, low - around, high + around)]).all()
         (a.T if ta else a)[~in_band(m, k, low - shape.height, high + shape.height)] = np.nan
         (a.T if ta else a)[in_band(m, k, low - shape.height, high + shape.height) & ~in_band(m, k, low, high)] = 0
-        multiply_in_band(real, ta, tb, a, b, 0.0, c, True, low, high, "gemm_band")
+        multiply_in_band(real, ta, tb, a, b, 0.0, c, True, low, high)
         assert np.isfinite(c).all()
 
 
@@ -266,7 +267,7 @@ def test_corners_of_a_transposed_factor(real: str, ta: bool) -> None:
     lanes = tile_shape(TYPES[real]).lanes
     for n in range(1, 2 * lanes + 2):
         for k in range(1, 2 * lanes + 2):
-            check(rng, real, 7, n, k, ta, True, alpha=0.5, beta=1.0, extra=n % 2, kind="gemm_tile")
+            check(rng, real, 7, n, k, ta, True, alpha=0.5, beta=1.0, extra=n % 2, forced="tile")
 
 
 @pytest.mark.parametrize("real", TYPES)
@@ -275,7 +276,7 @@ def test_panels_of_a_transposed_factor_have_room_for_whole_blocks(real: str) -> 
     rng = np.random.default_rng(16)
     shape = tile_shape(TYPES[real])
     for k in (1, 3, 4 * shape.lanes + 1):
-        check(rng, real, 7, PANELS * shape.depth // k * shape.width, k, False, True, kind="gemm_tile")
+        check(rng, real, 7, PANELS * shape.depth // k * shape.width, k, False, True, forced="tile")
 
 
 @pytest.mark.parametrize("real", TYPES)
@@ -294,7 +295,7 @@ def test_an_empty_result_is_left_alone(real: str) -> None:
     for rows, columns in ((0, 5), (3, 0)):
         c = np.full((3, 5), 7.0, real)
         load_gemm(TYPES[real]).ctypes(
-            0, 0, rows, columns, 4, 1.0, a.ctypes.data, 4, b.ctypes.data, 5, 0.0, c.ctypes.data, 5
+            FORCED[""], 0, 0, rows, columns, 4, 1.0, a.ctypes.data, 4, b.ctypes.data, 5, 0.0, c.ctypes.data, 5
         )
         assert (c == 7).all()
 
@@ -354,22 +355,22 @@ def test_operands_of_another_type_do_not_compile() -> None:
 
 
 @pytest.mark.parametrize("real", TYPES)
-@pytest.mark.parametrize("kind", ["gemm_tile", "gemm_blas"])
-def test_forced_implementations_at_every_remainder(kind: str, real: str) -> None:
+@pytest.mark.parametrize("forced", ["tile", "blas"])
+def test_forced_implementations_at_every_remainder(forced: str, real: str) -> None:
     """Each extent from 1 to 33 with two others that leave remainders too, operands as they are and transposed."""
     rng = np.random.default_rng(13)
     for ta, tb in ((False, False), (True, False), (False, True), (True, True)):
         for side in range(1, 34):
             for m, n, k in ((side, 13, 7), (7, side, 5), (5, 9, side), (side, side, side)):
-                check(rng, real, m, n, k, ta, tb, alpha=1.0, beta=0.5, extra=side % 3, kind=kind)
-        check(rng, real, 3, 4, 0, ta, tb, beta=0.5, kind=kind)
+                check(rng, real, m, n, k, ta, tb, alpha=1.0, beta=0.5, extra=side % 3, forced=forced)
+        check(rng, real, 3, 4, 0, ta, tb, beta=0.5, forced=forced)
 
 
 def test_rows_that_overlap_are_left_to_the_tile() -> None:
     """Windows of a vector are a matrix whose rows begin one element apart: BLAS does not take it."""
     x, w = np.arange(12.0), np.arange(20.0).reshape(4, 5)
     c = np.zeros((9, 5))
-    load_gemm(TYPES["float64"], "gemm_blas").ctypes(
-        0, 0, 9, 5, 4, 1.0, x.ctypes.data, 1, w.ctypes.data, 5, 0.0, c.ctypes.data, 5
+    load_gemm(TYPES["float64"]).ctypes(
+        FORCED["blas"], 0, 0, 9, 5, 4, 1.0, x.ctypes.data, 1, w.ctypes.data, 5, 0.0, c.ctypes.data, 5
     )
     assert np.array_equal(c, np.lib.stride_tricks.sliding_window_view(x, 4) @ w)
