@@ -6,10 +6,13 @@ places and is free; a random number is not, whatever its type.
 
 from __future__ import annotations
 
-from dlc.compiler.ir.expr import Const, Expr, Op, walk
+from collections.abc import Mapping, Sequence
+
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Reduce, free_indices, walk
 from dlc.compiler.ir.ops import OPERATORS, RANDOM
 
 _LARGEST_PRODUCT = 64  # the greatest whole power that is written as products
+_MOST_NODES = 24  # of what is computed again at another place instead of held in a tensor
 
 
 def cost(node: Expr) -> int:
@@ -47,6 +50,29 @@ def is_costly(node: Expr) -> bool:
 def is_slow(node: Expr) -> bool:
     """Whether the node alone takes as long as an elementary function."""
     return _of_operator(node) >= OPERATORS["exp"].cost
+
+
+def is_light(value: Expr, place: Mapping[Index, Expr]) -> bool:
+    """Whether a copy of the value, at another place, costs little: its sums will be shared, and the rest is cheap."""
+    count = 0
+    stack: list[Expr] = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Reduce):
+            if not _only_moves(free_indices(node), place):
+                return False
+            continue
+        count += 1
+        if not is_cheap(node):
+            return False
+        stack.extend(node.children)
+    return count <= _MOST_NODES
+
+
+def _only_moves(indices: Sequence[Index], place: Mapping[Index, Expr]) -> bool:
+    """Whether the indices become indices, each another one."""
+    targets = [place.get(index, index) for index in indices]
+    return len(set(targets)) == len(targets) and all(isinstance(target, Index) for target in targets)
 
 
 def _of_operator(node: Expr) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import inf
 
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guarded
-from dlc.compiler.ir.expr import TRUE, ZERO, Const, Expr, Index, Op, Reduce, free_indices, op, reads
+from dlc.compiler.ir.expr import TRUE, ZERO, Const, Expr, Index, Op, Reduce, free_indices, op, reads, refresh
 from dlc.compiler.ir.linear import Linear
+from dlc.compiler.ir.rewriting import rename_bound, substitute
 
 _ONE = Const(1.0)
 GREATEST = 1e38  # a finite float32: what scales are kept below
@@ -103,6 +104,13 @@ def logarithm(scaled: Scaled) -> Expr:
     else:
         value = op("add", exponent, op("log", scaled.mantissa))
     return guarded(scaled.present, value, Const(-inf))
+
+
+def greatest_of(node: Reduce, part: Linear, guard: Expr) -> tuple[Linear, Expr]:
+    """A part of the exponents of a sum, and the greatest value of it where the guard holds."""
+    names = {index: refresh(index) for index in node.indices}
+    exponents = rename_bound(guarded(guard, finite(part.expression()), Const(-inf)))
+    return part, op("stop", Reduce("max", tuple(names.values()), substitute(exponents, dict(names))))
 
 
 def has_terms(node: Reduce, outer: Linear, guard: Expr, greatest: Expr | None = None) -> Expr:

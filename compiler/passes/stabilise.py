@@ -20,26 +20,11 @@ Products of exponentials become one.  A table of patterns rewrites what loses di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 
 from dlc.compiler.ir.conditions import conjunction, guarded, is_zero
-from dlc.compiler.ir.costs import is_cheap
-from dlc.compiler.ir.expr import (
-    TRUE,
-    Const,
-    Expr,
-    Index,
-    Op,
-    Read,
-    Reduce,
-    Select,
-    free_indices,
-    op,
-    reads,
-    refresh,
-)
+from dlc.compiler.ir.costs import is_light
+from dlc.compiler.ir.expr import TRUE, Const, Expr, Index, Op, Read, Reduce, Select, free_indices, op, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, inlined, unique, whole
 from dlc.compiler.ir.linear import Linear
 from dlc.compiler.ir.magnitude import never_positive
@@ -54,6 +39,7 @@ from dlc.compiler.ir.scaled import (
     exponent_of,
     exponential,
     finite,
+    greatest_of,
     has_terms,
     hyperbolic,
     is_softplus,
@@ -66,8 +52,7 @@ from dlc.compiler.ir.sums import rules_of
 
 NAME = "stabilise"
 
-_ONE, _ZERO = Const(1.0), Const(0.0)
-_MOST_NODES = 24  # of a scale or mantissa that is copied into the reader of a tensor instead of held in one
+_ONE = Const(1.0)
 
 
 def run(graph: Graph) -> Graph:
@@ -363,7 +348,7 @@ class _Stabiliser:
             total = Reduce("sum", node.indices, guarded(body.guard, body.mantissa))
             return Scaled(outer, total, some=has_terms(node, outer, body.guard))
         parts = by_factors(inner, node.indices, body.guard) if self._is_product(node) else []
-        greatest = [_greatest(node, *part) for part in parts or [(inner, body.guard)]]
+        greatest = [greatest_of(node, *part) for part in parts or [(inner, body.guard)]]
         shifts = [exponential(part - Linear.of(most)) for part, most in greatest]
         terms = guarded(body.guard, product((body.mantissa, *shifts)))
         scale = Linear.collected(term for _, most in greatest for term in Linear.of(most).terms)
@@ -404,7 +389,7 @@ class _Stabiliser:
 
         def element(part: str, value: Expr) -> Expr:
             """A part: copied if it is light, else read from a tensor that holds the part."""
-            if _is_light(value, place):
+            if is_light(value, place):
                 return substitute(rename_bound(value), place)
             return self._element_of(tensor, equation, part, guarded(scaled.guard, value), place)
 
@@ -443,40 +428,7 @@ class _Stabiliser:
         return guarded(scaled.guard, value)
 
 
-# -- scales of sums -------------------------------------------------------------------------------------------------
-
-
-def _greatest(node: Reduce, part: Linear, guard: Expr) -> tuple[Linear, Expr]:
-    """A part of the exponents of a sum, and the greatest value of it where the guard holds."""
-    names = {index: refresh(index) for index in node.indices}
-    exponents = rename_bound(guarded(guard, finite(part.expression()), Const(-inf)))
-    return part, op("stop", Reduce("max", tuple(names.values()), substitute(exponents, dict(names))))
-
-
-# -- weighing -------------------------------------------------------------------------------------------------------
-
-
-def _is_light(value: Expr, place: dict[Index, Expr]) -> bool:
-    """Whether a copy of the value costs little: its sums will be shared, and the rest is cheap."""
-    count = 0
-    stack: list[Expr] = [value]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Reduce):
-            if not _only_moves(free_indices(node), place):
-                return False
-            continue
-        count += 1
-        if not is_cheap(node):
-            return False
-        stack.extend(node.children)
-    return count <= _MOST_NODES
-
-
-def _only_moves(indices: Sequence[Index], place: dict[Index, Expr]) -> bool:
-    """Whether the indices of a tensor become indices, each another one."""
-    targets = [place.get(index, index) for index in indices]
-    return len(set(targets)) == len(targets) and all(isinstance(target, Index) for target in targets)
+# -- recurrences --------------------------------------------------------------------------------------------------
 
 
 def _adds_to_itself(value: Expr, name: str) -> bool:
