@@ -46,7 +46,12 @@ from dlc.compiler.lower.terms import with_terms
 
 _BLOCK = 4096  # numbers that one local adds up
 _MANY = 16  # of samples: enough for all shards
-_APART = Const(32)  # elements between the pieces of two shards: two cache lines of the narrower float
+_APART = 1056
+"""Elements between the pieces of two shards: a page of the narrower float and two lines of the cache. What fetches
+ahead goes on behind the end of a row that is swept again and again, up to the end of the page, and would take lines
+away from the processor that writes them.
+"""
+_LINE = Const(32)  # elements of a piece of one number, which is written once
 
 
 @dataclass
@@ -209,11 +214,18 @@ def _in_blocks(draft: Draft) -> Body:
 
 
 def a_piece_each(sizes: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
-    """Leading subscripts and sizes of a buffer of which every shard has a piece; no two pieces share a cache line."""
+    """Leading subscripts and sizes of a buffer of which every shard has a piece, far enough from those of others."""
     if not sizes:
-        return (SHARD, ZERO), (SHARDS, _APART)
-    padded = _APART if len(sizes) == 1 else ONE
-    return (SHARD,), (SHARDS, integer(op("add", sizes[0], padded)), *sizes[1:])
+        return (SHARD, ZERO), (SHARDS, _LINE)
+    row = integer(op("mul", *sizes[1:])) if sizes[1:] else ONE
+    extent = known(row)
+    rows = Const(-(-_APART // max(extent, 1))) if extent is not None else _rows_apart(row)
+    return (SHARD,), (SHARDS, integer(op("add", sizes[0], rows)), *sizes[1:])
+
+
+def _rows_apart(row: Expr) -> Expr:
+    """How many rows of an open length lie between the pieces of two shards, or one more."""
+    return op("add", ONE, op("floordiv", Const(_APART), op("max", ONE, row)))
 
 
 def can_split(draft: Draft) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 from building import add, at, given, graph, index, mul, total
 from numeric.harness import graph_of
 
 from dlc.compiler import pipeline
+from dlc.compiler.analysis.values import value
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import equal
 from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, op, walk
@@ -146,3 +149,17 @@ def test_many_taps_are_not_visited_for_every_small_image() -> None:
     larger = derivative_by_taps(36, 32, 12)
     assert any("piece" in name for name in larger.buffers)
     assert all(k.split is not None and SHARDS in walk(k.split) for k in larger.kernels.values() if has_product(k))
+
+
+@pytest.mark.parametrize("columns", [3, 10, 700, 5000, "D"])
+def test_pieces_of_two_shards_are_a_page_apart(columns: int | str) -> None:
+    """What fetches ahead goes on behind the end of a row, and would take lines that another processor writes."""
+    x, b, t, d = given("x", "B", 6, columns), index("b", "B"), index("t", 6), index("d", columns)
+    kept = whole("y", (b, t, d), op("sin", at(x, b, t, d)))
+    plane = whole("plane", (t, d), total(b, of=at(kept, b, t, d)))
+    row = whole("row", (d,), total(b, t, of=at(kept, b, t, d)))
+    program = lower({"forward": graph(x, kept, plane, row, outputs=["y", "plane", "row"], sizes=["B", "D"])})
+    for length in (1, 40) if isinstance(columns, str) else (columns,):
+        for name, elements in (("plane", 6 * length), ("row", length)):
+            sizes = program.buffers[f"{name}.piece"].sizes[1:]
+            assert prod(int(value(size, {"D": length})) for size in sizes) - elements >= 1024
