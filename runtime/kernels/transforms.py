@@ -19,8 +19,9 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import intrinsic, prefer_wide_vectors, types
+from dlc.runtime.kernels.edges import masked_load, masked_store
 from dlc.runtime.kernels.primitives import call, is_real, suffix
-from dlc.runtime.kernels.tile import constant, tile_shape
+from dlc.runtime.kernels.tile import constant, splat, tile_shape
 
 #: From the values of all rows to those of the results; `half` is 0.5 in their type.
 Formula = Callable[[Any, Sequence[Any], Any], Sequence[Any]]
@@ -28,12 +29,14 @@ Formula = Callable[[Any, Sequence[Any], Any], Sequence[Any]]
 
 @dataclass
 class _Lanes:
-    """So many numbers at a time, at a builder's position: 1 is a number, and no vector."""
+    """So many numbers at a time, at a builder's position: 1 is a number, and no vector. If there is a `count`, only
+    so many of a vector are there."""
 
     builder: Any
     element: Any
     lanes: int
     bytes: int
+    count: Any = None
 
     @property
     def type(self) -> Any:
@@ -43,11 +46,26 @@ class _Lanes:
         start = self.builder.gep(self.builder.inttoptr(row, self.element.as_pointer()), [place])
         return self.builder.bitcast(start, kind.as_pointer())
 
-    def load(self, row: Any, place: Any) -> Any:
-        return self.builder.load(self.pointer(row, place, self.type), align=self.bytes)
+    def mask(self, times: int, vector: int) -> Any:
+        """Which numbers of a vector are there, of `times` as many; None if all are."""
+        if self.count is None:
+            return None
+        places = [ir.IntType(64)(vector * self.lanes + n) for n in range(self.lanes)]
+        stop = splat(self.builder, self.builder.mul(self.count, constant(times)), self.lanes)
+        return self.builder.icmp_signed("<", ir.Constant(stop.type, places), stop)
 
-    def store(self, value: Any, row: Any, place: Any) -> None:
-        self.builder.store(value, self.pointer(row, place, self.type), align=self.bytes)
+    def load(self, row: Any, place: Any, times: int = 1, vector: int = 0) -> Any:
+        spot, mask = self.pointer(row, place, self.type), self.mask(times, vector)
+        if mask is not None:
+            return masked_load(self.builder, spot, mask, self.bytes)
+        return self.builder.load(spot, align=self.bytes)
+
+    def store(self, value: Any, row: Any, place: Any, times: int = 1, vector: int = 0) -> None:
+        spot, mask = self.pointer(row, place, self.type), self.mask(times, vector)
+        if mask is not None:
+            masked_store(self.builder, value, spot, mask, self.bytes)
+        else:
+            self.builder.store(value, spot, align=self.bytes)
 
     def shuffled(self, one: Any, other: Any, order: Sequence[int]) -> Any:
         places = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), [ir.IntType(32)(n) for n in order])
@@ -56,7 +74,7 @@ class _Lanes:
     def load_pairs(self, row: Any, place: Any) -> list[Any]:
         """The numbers at even places from 2*place on, and those at odd ones."""
         first = self.builder.mul(place, constant(2))
-        one, other = (self.load(row, self.builder.add(first, constant(n * self.lanes))) for n in (0, 1))
+        one, other = (self.load(row, self.builder.add(first, constant(n * self.lanes)), 2, n) for n in (0, 1))
         if self.lanes == 1:
             return [one, other]
         return [self.shuffled(one, other, range(n, 2 * self.lanes, 2)) for n in (0, 1)]
@@ -67,7 +85,7 @@ class _Lanes:
             mixed = [n // 2 + n % 2 * self.lanes for n in range(2 * self.lanes)]
             halves = [self.shuffled(even, odd, mixed[: self.lanes]), self.shuffled(even, odd, mixed[self.lanes :])]
         for n, half in enumerate(halves):
-            self.store(half, row, self.builder.add(first, constant(n * self.lanes)))
+            self.store(half, row, self.builder.add(first, constant(n * self.lanes)), 2, n)
 
     def gather(self, row: Any, place: Any, step: Any) -> Any:
         """Numbers that lie `step` apart."""
@@ -114,8 +132,10 @@ def _rows(formula: Formula, sources: int, targets: int, how: str = "") -> Any:
             prefer_wide_vectors(builder.function)
             *rows, count, one = args
             whole = builder.and_(count, constant(-shape.lanes))
-            for lanes, start, stop in ((shape.lanes, constant(0), whole), (1, whole, count)):
-                step = _Lanes(builder, one.type, lanes, shape.bytes)
+            rest = builder.sub(count, whole) if shape.has_masks and how != "step" else None
+            in_part = (shape.lanes if rest is not None else 1, rest)
+            for start, stop, lanes, rest in ((constant(0), whole, shape.lanes, None), (whole, count, *in_part)):
+                step = _Lanes(builder, one.type, lanes, shape.bytes, rest)
                 total = None
                 if how in ("results", "taps"):
                     total = cgutils.alloca_once_value(builder, step.spread(0.0))
