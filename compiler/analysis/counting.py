@@ -29,6 +29,7 @@ from dlc.compiler.ir.loops import (
     Kernel,
     Let,
     Matmul,
+    OpenRows,
     Operand,
     Program,
     Repeat,
@@ -37,12 +38,14 @@ from dlc.compiler.ir.loops import (
     Steps,
     Store,
     System,
+    Tiles,
     Update,
     Var,
     When,
     expressions,
     statements,
 )
+from dlc.compiler.lower.winograd import is_faster
 
 _SAMPLES = 24  # values of an index on which other loops depend
 
@@ -135,6 +138,14 @@ class _Counter:
         if split is None or SHARDS not in walk(split):
             return [(0, 0, extent)]
         return [(shard, extent * shard // shards, extent * (shard + 1) // shards) for shard in range(shards)]
+
+
+def _takes_tiles(tiles: Tiles, scope: Mapping[Any, Any]) -> bool:
+    """Whether a product takes the tiles for which there is room: where the sizes are not known before, that is asked
+    when it runs."""
+    if not isinstance(tiles.rows, OpenRows) or not tiles.rows.if_faster:
+        return True
+    return is_faster(*(whole(size, scope) for size in tiles.rows.sizes))
 
 
 def _bounds_of(program: Program, steps: Iterable[Step]) -> set[Index]:
@@ -299,7 +310,8 @@ class _Body:
         times = self._times(place)
         part = product.support.part if product.support is not None else 1.0
         once = 2.0 * part * self._multiplications(product, m, n, k, place)
-        if product.tiles is not None:
+        in_tiles = product.tiles is not None and _takes_tiles(product.tiles, place.scope)
+        if product.tiles is not None and in_tiles:
             once = float(whole(product.tiles.operations, place.scope))
         self._count.flops += once * times
         self._operand(product.a, m * k, place, False)
@@ -311,7 +323,6 @@ class _Body:
             extents = zip((m, n), (product.term.row, product.term.column), strict=True)
             self._operand(product.term, prod(extent for extent, step in extents if step is not ZERO), place, False)
         if isinstance(product.c.row, Steps):
-            in_tiles = product.tiles is not None
             self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, "", True, in_tiles))
             return
         if divided:  # what one shard multiplies

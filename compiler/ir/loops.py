@@ -217,7 +217,8 @@ class Matmul:
     ``term`` is what the product is added to in the place of ``c``; its columns lie side by side, or are one.  It has no
     ``Steps``: rows and columns count through all their indices, and beside ``Steps`` it moves by 1 along one of them.
 
-    ``band`` tells what may be left out; there is none beside ``Steps``.
+    ``band`` tells what may be left out; there is none beside ``Steps``.  ``part_of`` is the extent of the index of
+    which it computes a part, where only the share tells which.
     """
 
     m: Expr
@@ -232,6 +233,7 @@ class Matmul:
     term: Operand | None = None
     band: Band | None = None
     support: Support | None = None
+    part_of: Expr | None = None
     label: str = field(default="", compare=False)
 
     @property

@@ -29,7 +29,6 @@ from dlc.compiler.ir.loops import (
     STOP,
     Buffer,
     For,
-    If,
     Let,
     Matmul,
     Statement,
@@ -41,7 +40,6 @@ from dlc.compiler.ir.loops import (
 from dlc.compiler.lower.fusion import Body, accesses, touches, writes
 from dlc.compiler.lower.products import Plan, with_part
 from dlc.compiler.lower.tables import Tabled
-from dlc.compiler.lower.winograd import sliding
 
 Called = Mapping[str, Plan | Tabled]
 Names = Callable[[str], str]
@@ -92,19 +90,17 @@ def in_shares(loop: For, called: Called, buffers: Mapping[str, Buffer], names: N
             ends[size] = begin, end
             for place, share in ((begin, first), (end, last)):
                 bounds.append(Let(place.tensor, op("floordiv", op("mul", size, share), SHARDS)))
-        body.extend(_part(step, called, *ends[size], op("eq", op("add", last, op("neg", first)), SHARDS)))
+        body.append(_part(step, called, *ends[size]))
     start = op("floordiv", START, SHARDS)
     stop = op("floordiv", op("add", STOP, SHARDS, op("neg", ONE)), SHARDS)
     return (For(loop.index, start, stop, (*bounds, *body)),)
 
 
-def _part(step: _Step, called: Called, start: Read, stop: Read, all_shares: Expr) -> Body:
+def _part(step: _Step, called: Called, start: Read, stop: Read) -> Statement:
     if isinstance(step.statement, For):
-        return (replace(step.statement, start=start, stop=stop),)
+        return replace(step.statement, start=start, stop=stop)
     cut = with_part(called[step.statement.label], step.statement, step.index, start, stop)
-    if sliding(step.statement, None) is None:
-        return (cut,)
-    return If(all_shares, (step.statement,)), If(op("not", all_shares), (cut,))  # a whole sample may be taken in tiles
+    return replace(cut, part_of=step.index.size)
 
 
 # -- what may be cut --------------------------------------------------------------------------------------------------

@@ -88,10 +88,14 @@ class _Sliding:
 
     @property
     def geometry(self) -> tuple[Expr, Expr, Expr, Expr]:
-        """Maps, channels, height and width of the results; of maps that are shared out, all."""
-        has_taps = len(self.columns) == 2
-        one, other = (self.columns, self.reduced) if has_taps else (self.reduced, self.columns)
+        """Maps, channels, height and width of the results; of maps or channels that are shared out, all."""
+        one, other = self.places
         return self.rows[0].extent, other[0].extent, one[-2].extent, one[-1].extent
+
+    @property
+    def places(self) -> tuple[tuple[_Step, ...], tuple[_Step, ...]]:
+        """The indices of the places of the image, and those of the taps."""
+        return (self.columns, self.reduced) if len(self.columns) == 2 else (self.reduced, self.columns)
 
     @property
     def is_faster(self) -> bool:
@@ -100,17 +104,23 @@ class _Sliding:
         return is_faster(maps, channels, height, width, *self.apart)
 
     @property
+    def computed(self) -> tuple[Expr, Expr, Expr, Expr]:
+        """The same of what one call computes: a part of what is shared out."""
+        one, other = self.places
+        return self.rows[0].size, other[0].size, one[-2].size, one[-1].size
+
+    @property
     def block(self) -> int | None:
         """Rows of tiles that are computed together, if they are known."""
-        height, width = map(known, self.geometry[2:])
+        height, width = map(known, self.computed[2:])
         return None if height is None or width is None else block(height, width, *self.apart)
 
     def tile_rows(self, ways: Ways) -> int | OpenRows:
         apart = tuple(map(Const, self.apart))
         if ways.conv == "winograd":
-            return self.block or OpenRows((*self.geometry[2:], *apart), False)
-        is_known = all(known(size) is not None for size in self.geometry)
-        return self.block if self.block and is_known else OpenRows((*self.geometry, *apart), True)
+            return self.block or OpenRows((*self.computed[2:], *apart), False)
+        is_known = all(known(size) is not None for size in self.computed)
+        return self.block if self.block and is_known else OpenRows((*self.computed, *apart), True)
 
     @property
     def room(self) -> Polynomial:
@@ -123,8 +133,8 @@ class _Sliding:
     @property
     def operations(self) -> Expr:
         """Multiplications and additions of the products, and additions of the transformations."""
-        _, channels, height, width = map(polynomial, self.geometry)
-        tiles, maps = _tiles(height, self.apart[0]) * _tiles(width, self.apart[1]), polynomial(self.rows[0].size)
+        maps, channels, height, width = map(polynomial, self.computed)
+        tiles = _tiles(height, self.apart[0]) * _tiles(width, self.apart[1])
         images = polynomial(self.reduced[0].size) if len(self.columns) == len(self.reduced) else polynomial(ONE)
         of_tiles = maps * tiles * (channels * (2 * _PLANES) + 24) + channels * tiles * 32
         return (of_tiles * images + maps * channels * 28).expression()
@@ -236,7 +246,7 @@ def sliding(product: Matmul, split: Expr | None) -> _Sliding | None:
     """The product as a convolution with 3x3 taps, or the derivative of one by its taps."""
     a, b, c = product.a, product.b, product.c
     pairs = ((a.row, c.row), (b.column, c.column), (a.column, b.row))
-    rows, columns, reduced = (_steps(one, other, split) for one, other in pairs)
+    rows, columns, reduced = (_steps(one, other, split, product.part_of) for one, other in pairs)
     if rows is None or columns is None or reduced is None:
         return None
     term = product.term
@@ -247,7 +257,9 @@ def sliding(product: Matmul, split: Expr | None) -> _Sliding | None:
     return _sliding(product, rows, columns, reduced) or _sliding(swapped, columns, rows, turned)
 
 
-def _steps(one: Expr | Steps, other: Expr | Steps, split: Expr | None) -> tuple[_Step, ...] | None:
+def _steps(
+    one: Expr | Steps, other: Expr | Steps, split: Expr | None, part_of: Expr | None
+) -> tuple[_Step, ...] | None:
     """The indices; None where there are none, or where sizes alone do not tell their extents and strides."""
     if not isinstance(one, Steps) or not isinstance(other, Steps):
         return None
@@ -255,6 +267,8 @@ def _steps(one: Expr | Steps, other: Expr | Steps, split: Expr | None) -> tuple[
     for size, *strides in zip(one.extents, one.strides, other.strides, strict=True):
         is_part = split is not None and polynomial(size) == polynomial(STOP) - polynomial(START)
         extent = split if is_part and split is not None else size
+        if part_of is not None and reads(size):
+            extent = part_of
         if any(reads(one) or free_indices(one) for one in (extent, *strides)):
             return None
         first, second = map(polynomial, strides)

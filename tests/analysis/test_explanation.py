@@ -262,10 +262,11 @@ layer Convolved(x[N,C,H,W]; k[O,C,P,Q] ~ normal(0, 1)) -> y[N,O,H,W]:
 
 
 @pytest.mark.parametrize(
-    ("samples", "shards", "tiled", "direct"), [(4, 4, 4, 0), (1, 2, 0, 2), (3, 2, 2, 2), (1, 1, 1, 0), (0, 2, 0, 0)]
+    ("samples", "shards", "tiled", "direct"),
+    [(4, 4, 4, 0), (1, 2, 2, 0), (3, 2, 4, 0), (1, 16, 0, 16), (17, 16, 18, 14), (1, 1, 1, 0), (0, 2, 0, 0)],
 )
 def test_samples_in_shares_are_told_from_whole_ones(samples: int, shards: int, tiled: int, direct: int) -> None:
-    """A shard that has a whole sample takes it apart into tiles, one that has a piece of it does not."""
+    """A shard that has a sample, or many maps of it, takes it apart into tiles, one that has few does not."""
     found = [row for row in entry(explained(CONVOLUTION, {"N": samples}, shards, shards)).rows if row.kernel == "y"]
     program = program_of(CONVOLUTION)
     (region,) = next(one for one in program.entries if one.name == "forward").regions
