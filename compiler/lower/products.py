@@ -19,7 +19,7 @@ from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed, operand
 from dlc.compiler.lower.nests import is_unit, sizes_product, volume
 from dlc.compiler.lower.ranges import loops
-from dlc.compiler.lower.tables import Tabled, tabled, tabled_body, tabled_in_place, with_part_of_table
+from dlc.compiler.lower.tables import Tabled, are_few, tabled, tabled_body, tabled_in_place, with_part_of_table
 
 _CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
 _SMALL, _MORE = 1 << 15, 8  # multiplications of a product, and how many times as many are worth tables of offsets
@@ -81,10 +81,12 @@ def plan(product: Contraction, packer: Packer, ways: Ways) -> Plan | Tabled | No
 
 
 def _larger(found: Plan, packer: Packer, ways: Ways) -> Tabled | None:
-    """Through tables, if so one product takes the place of many small ones, such as of two columns each."""
+    """Through tables, if so one product takes the place of many small ones, such as of two columns each, or of those of
+    samples that have too few columns for the other factor to be read anew."""
     product = found.product
     one = volume((*found.rows, *found.columns, *found.inner))
-    if ways.packs or one >= _SMALL or not tabled_in_place(product, packer, ways):
+    joins = are_few(product.right.own, product.equation.indices[0]) and not packer.is_in_rounds
+    if ways.packs or (one >= _SMALL and not joins) or not tabled_in_place(product, packer, ways):
         return None
     larger = tabled(product, packer, ways)
     if larger is None or volume((*larger.rows, *larger.columns, *product.reduced)) < _MORE * one:

@@ -73,7 +73,7 @@ class Tabled:
             return None
         own, other = (self.rows, self.columns) if first in self.rows else (self.columns, self.rows)
         is_short = volume(own) < min(_FEW, volume(other)) and volume((first,)) <= _MANY * volume(other[:1])
-        return other[0] if is_short or _are_few(own, first) else first
+        return other[0] if is_short or are_few(own, first) else first
 
 
 def _groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:
@@ -85,14 +85,14 @@ def _groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Ind
     fewer = tuple(i for i in rows if i is not first), tuple(i for i in columns if i is not first)
     is_enough = min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE * ways.loops_below
     stay_apart = packer.is_in_rounds or ways.conv == "winograd"
-    if is_enough and (stay_apart or not any(_are_few(own, first) for own in (rows, columns))):
+    if is_enough and (stay_apart or not any(are_few(own, first) for own in (rows, columns))):
         rows, columns = fewer
     if min(map(volume, (rows, columns))) < 2 or _multiplications(product, rows, columns) < ways.smallest:
         return None
     return tuple(i for i in (first, *others) if i not in (*rows, *columns)), rows, columns
 
 
-def _are_few(own: tuple[Index, ...], first: Index) -> bool:
+def are_few(own: tuple[Index, ...], first: Index) -> bool:
     """Whether so few of the rows, or columns, have one value of the first index that the other factor, such as the
     weights, would be read anew for too little: of images of few pixels."""
     return len(own) > 1 and first in own and volume(tuple(index for index in own if index is not first)) < _FEW

@@ -119,14 +119,15 @@ def test_many_small_products_become_one() -> None:
     agree(made, program, drawn(made, {"N": 3}), {"N": 3}, tolerance=1e-11)
 
 
-@pytest.mark.parametrize(("side", "split"), [(3, 32), (9, None)])
-def test_samples_of_few_pixels_are_columns_of_one_product(side: int, split: int | None) -> None:
-    """Weights are read once for all samples then, and shared out by their maps: there may be one sample."""
+@pytest.mark.parametrize(("side", "taps", "split"), [(3, 2, 32), (9, 2, None), (7, 1, 32), (8, 1, None)])
+def test_samples_of_few_pixels_are_columns_of_one_product(side: int, taps: int, split: int | None) -> None:
+    """Weights are read once for all samples then, and shared out by their maps: there may be one sample. So it is
+    where the pixels of a sample lie evenly, because there is one tap."""
     text = """layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,U,V]:
     index U = |H| - |P| + 1, V = |W| - |Q| + 1
     y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]
 """
-    sizes = {"C": 32, "O": 32, "P": 2, "Q": 2, "H": side, "W": side}
+    sizes = {"C": 32, "O": 32, "P": taps, "Q": taps, "H": side, "W": side}
     made = pipeline.entries(graph_of(text, sizes=tuple(sizes.items())), wrt="x")["vjp"]
     program = lower({"vjp": made})
     products = [(k.split, s) for k in program.kernels.values() for s in statements(k.body) if isinstance(s, Matmul)]
