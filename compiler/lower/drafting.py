@@ -182,7 +182,8 @@ class _Drafting:
         count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
-        draft = replace(draft, over=level.over, when=when, products=products, called={label: found})
+        beside = frozenset(read.tensor for read in reads(own.value))
+        draft = replace(draft, over=level.over, when=when, products=products, called={label: found}, beside=beside)
         if found.split is not None:
             split = found.split
             level.append(replace(draft, split=split.size, split_at=split, is_finished=True), draft.computes)

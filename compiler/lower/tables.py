@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, op
+from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, free_indices, op
 from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Support
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction
@@ -25,6 +25,8 @@ from dlc.compiler.lower.ranges import loops
 #: Rows and columns of a product that a loop over the first index of the result leaves, and how many times as many
 #: multiplications as the smallest one has.
 _MANY, _LARGE = 4, 16
+#: Numbers that a first cache has room for, and uses of each that are worth a copy.
+_FIRST_CACHE, _USES = 1 << 13, 1 << 8
 #: Rows or columns of one value of the first index for which the other factor is not read anew.
 _FEW = 64
 
@@ -114,12 +116,34 @@ def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
     borders = [None if places else packer.bordered(value) for places, value in zip(known, factors, strict=True)]
     if any(not places and border is None for places, border in zip(known, borders, strict=True)):
         return None
-    left, right = (
-        packer.copied(border, value, product.tensor, product.equation) if border is not None else places[0]
-        for places, border, value in zip(known, borders, factors, strict=True)
-    )
     looped, rows, columns = groups
+    left, right = (
+        packer.copied(border, value, product.tensor, product.equation)
+        if border is not None
+        else _side_by_side(product, places, value, looped, own, packer)
+        for places, border, value, own in zip(known, borders, factors, (rows, columns), strict=True)
+    )
     return Tabled(product, left, right, looped, rows, columns)
+
+
+def _side_by_side(
+    product: Contraction,
+    places: Sequence[Layout],
+    value: Expr,
+    looped: Sequence[Index],
+    own: tuple[Index, ...],
+    packer: Packer,
+) -> Layout:
+    """The factor where it lies; or a copy, if every sample reads it anew and no two elements are neighbours, such as
+    every second tap: most of each line that is read would be for nothing."""
+    axes = free_indices(value)
+    is_shared = not packer.is_in_rounds and not set(looped).intersection(axes)
+    uses = volume((*product.equation.indices, *product.reduced)) // volume(axes)
+    if not is_shared or volume(axes) < _FIRST_CACHE or uses < _USES:
+        return places[0]
+    found = next((place for place in places if any(step.value == 1 for step in place.strides.values())), None)
+    order = (*own, *_in_memory_order(product.reduced, places[0]))
+    return found or packer.pack(value, order, product.tensor, product.equation, product.reduced)
 
 
 def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:

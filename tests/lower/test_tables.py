@@ -15,7 +15,7 @@ from dlc.compiler.ir.expr import Const, Size
 from dlc.compiler.ir.graph import Graph
 from dlc.compiler.ir.loops import Matmul, Program, Steps, statements
 from dlc.compiler.ir.ways import Ways
-from dlc.compiler.lower import lower
+from dlc.compiler.lower import lower, tables
 from dlc.compiler.lower.fusion import writes
 
 FIXED = {"C": 4, "O": 5, "P": 3, "Q": 2, "G": 2, "M": 3, "E": 2}
@@ -132,6 +132,27 @@ def test_samples_of_few_pixels_are_columns_of_one_product(side: int, taps: int, 
     program = lower({"vjp": made})
     products = [(k.split, s) for k in program.kernels.values() for s in statements(k.body) if isinstance(s, Matmul)]
     assert {known(found) if found else None for found, one in products if one.c.buffer in ("y", "d_x")} == {split}
+    for shards in (1, 3):
+        agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
+
+
+@pytest.mark.parametrize(("maps", "are_copied"), [(32, True), (4, False)])
+def test_taps_that_are_no_neighbours_are_copied_once(monkeypatch, maps: int, are_copied: bool) -> None:
+    """In the derivative of a convolution in steps each product has every second tap, of which all samples have a copy
+    if there are many; what else is computed of a sample stays in one kernel with the products."""
+    text = """layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,U,V]:
+    index U = (|H| - |P|) // 2 + 1, V = (|W| - |Q|) // 2 + 1
+    y[n,o,u,v] = k[o,c,p,q]*x[n,c,2*u+p,2*v+q]
+"""
+    monkeypatch.setattr(tables, "_FIRST_CACHE", 32 * 32)
+    sizes = {"C": 32, "O": maps, "P": 3, "Q": 3, "H": 17, "W": 17}
+    made = pipeline.entries(graph_of(text, sizes=tuple(sizes.items())), wrt="x")["vjp"]
+    program = lower({"vjp": made})
+    copied = [name for name in program.buffers if name.startswith("k.packed")]
+    assert len(copied) == (4 if are_copied else 0)
+    bodies = [kernel.body for kernel in program.kernels.values()]
+    products = sorted(sum(isinstance(one, Matmul) for one in statements(body)) for body in bodies)
+    assert products == [0, 5] or not are_copied
     for shards in (1, 3):
         agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
 
