@@ -35,6 +35,7 @@ from dlc.compiler.lower.regions import regions
 from dlc.compiler.lower.remainders import without_rests
 from dlc.compiler.lower.rotations import unrolled_around
 from dlc.compiler.lower.runs import in_runs
+from dlc.compiler.lower.sections import in_sections
 from dlc.compiler.lower.sharing import shared
 from dlc.compiler.lower.sizes import DerivedSizes
 from dlc.compiler.lower.tiling import by_blocks
@@ -183,7 +184,7 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
     formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.formulas)
     mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
     over = tuple(index for index in draft.over if index in mentioned)
-    body = hoisted(unrolled_around(jammed(draft.body), names), names)
+    body = hoisted(in_sections(unrolled_around(jammed(draft.body), names)), names)
     body = without_rests(shared(body, names), names)
     kernel = Kernel(draft.formulas[-1][0].id, body, draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))

@@ -105,4 +105,4 @@ def test_guards_stay_with_what_they_keep_in_range() -> None:
     x = given("x", "B", "T")
     before = add(T, Const(-1))
     value = add(at(x, B, T), when(op("le", Const(1), T), Read("h", (B, before), "real")))
-    assert loops_in(agreeing(x, whole("h", (B, T), value), sizes=SIZES)) == ["b", "t"]
+    assert loops_in(agreeing(x, whole("h", (B, T), value), sizes=SIZES)) == ["b", "t", "t"]
