@@ -53,36 +53,45 @@ def column_of_tiles(
 ):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, at most `most_rows`, from the first row to the last; those of
     A stand `tile_a` numbers apart if it is copied. Of row i only the steps from `low` + i to below `high` + i count.
-    Before each tile a part of the rows of B at `coming` is fetched: all at once, the reads would wait for one
-    another."""
+    Meanwhile the rows of B at `coming` are fetched, in some tiles a line of a row in each step: many at once would wait
+    for one another. Rows of a B that is stored as its transpose are long, and fetched before each tile, some of them.
+    """
     compact()
     one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
     block = block_memory(alpha)
     tiles = (m + most_rows - 1) // most_rows
     least, taller = m // tiles, m % tiles
+    lines = (size * coming_columns + LINE - 1) // LINE
+    in_steps = coming_rows == depth and lines > 0 and lines <= tiles
     i = 0
     for t in range(tiles):
         rows = least + 1 if t < taller else least
         start = min(max(0, low + i), depth - 1)
         steps = max(1, min(depth, high + i + rows - 1) - start)
-        first_row = t * coming_rows // tiles
-        number = (t + 1) * coming_rows // tiles - first_row
-        fetch_rows(number, coming_columns, coming + size * first_row * ldb, ldb, one)
         first_a = a + size * ((t * tile_a if tile_a > 0 else i * row_a) + start * column_a)
         first_b = b + size * start * row_b
         first_c, first_d = c + size * i * ldc, d + size * i * row_d
+        fetched, row_fetched = first_b, 0
+        if in_steps:
+            line = t * lines // tiles
+            if t == (line * tiles + lines - 1) // lines:
+                fetched, row_fetched = coming + LINE * line, ldb
+        else:
+            first_row = t * coming_rows // tiles
+            number = (t + 1) * coming_rows // tiles - first_row
+            fetch_rows(number, coming_columns, coming + size * first_row * ldb, ldb, one)
         whole = columns == width(alpha) or columns == lanes(alpha)
         target, step = (first_c, ldc) if whole else (block, width(alpha))
         scale_new, scale_old = (alpha, beta) if whole else (one, zero)
         if columns > lanes(alpha):
             full_tile(
                 rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, first_d, row_d, column_d,
-                scale_new, scale_old,
+                fetched, row_fetched, scale_new, scale_old,
             )  # fmt: skip
         else:
             narrow_tile(
                 rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, first_d, row_d, column_d,
-                scale_new, scale_old,
+                fetched, row_fetched, scale_new, scale_old,
             )  # fmt: skip
         if not whole:
             add_block(rows, columns, alpha, block, beta, first_d, row_d, column_d, first_c, ldc)

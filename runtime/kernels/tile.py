@@ -179,20 +179,26 @@ def of_any_height(builder, shape: TileShape, height: Any, body: Callable[[int], 
 
 def expect(builder, pointers: list[Any]) -> None:
     """Fetch these lines of memory, which are written after the sums: they arrive meanwhile."""
-    word = ir.IntType(32)
-    name, kind = "llvm.prefetch.p0i8", ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[word] * 3])
-    fetch = cgutils.get_or_insert_function(builder.module, kind, name)
     for pointer in pointers:
-        to_write, near, data = (ir.Constant(word, number) for number in (1, 3, 1))
-        builder.call(fetch, [builder.bitcast(pointer, ir.IntType(8).as_pointer()), to_write, near, data])
+        prefetch(builder, pointer, to_write=True, near=3)
+
+
+def prefetch(builder, pointer: Any, to_write: bool, near: int) -> None:
+    """Fetch a line of memory, 3 to the first cache, 2 to the second."""
+    word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, *[word] * 3])
+    fetched = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    how = (ir.Constant(word, number) for number in (int(to_write), near, 1))
+    builder.call(fetched, [builder.bitcast(pointer, byte), *how])
 
 
 def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -> None:
     """C[height, vectors*lanes] = beta*D + alpha * A.B at the builder's position; D is not read where beta is 0. The
-    numbers of a row of D lie side by side, or are one number if `column_d` is 0."""
-    a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta = arguments
+    numbers of a row of D lie side by side, or are one number if `column_d` is 0. In each step a line of what comes
+    next is fetched, `row_coming` numbers from the one before: many at a time would wait for one another."""
+    a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta = arguments
     vector = ir.VectorType(alpha.type, shape.lanes)
-    a, b, c, d = (builder.inttoptr(address, alpha.type.as_pointer()) for address in (a, b, c, d))
+    a, b, c, d, coming = (builder.inttoptr(address, alpha.type.as_pointer()) for address in (a, b, c, d, coming))
     rows, rows_of_c, rows_of_d = (
         [builder.gep(first, [builder.mul(step, constant(i))]) for i in range(height)]
         for first, step in ((a, row_a), (c, row_c), (d, row_d))
@@ -205,6 +211,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
 
     def vectors_at(step: Any) -> list[Any]:
         row = builder.gep(b, [builder.mul(step, row_b)])
+        prefetch(builder, builder.gep(coming, [builder.mul(step, row_coming)]), to_write=False, near=2)
         return [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row, vector, vectors)]
 
     results = sums_of_products(
@@ -246,11 +253,14 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
 
 
 def tile_product(vectors: int) -> Any:
-    """``tile(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta)``: k >= 1, height at
-    most the shape's."""
+    """``tile(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta)``:
+    k >= 1, height at most the shape's."""
 
     @intrinsic
-    def tile(typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
+    def tile(
+        typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming,
+        alpha, beta,
+    ):  # fmt: skip
         if not is_real(alpha, beta):
             return None
         shape = tile_shape(alpha)
@@ -259,7 +269,7 @@ def tile_product(vectors: int) -> Any:
             of_any_height(builder, shape, args[0], lambda rows: tile_body(builder, shape, rows, vectors, args[1:]))
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 12, alpha, alpha), codegen
+        return types.void(*[types.int64] * 14, alpha, alpha), codegen
 
     return tile
 
@@ -293,11 +303,7 @@ def fetch(typing_context, address):
     """Have the line of memory at an address brought to the second cache: it will be read."""
 
     def codegen(context, builder, sig, args):
-        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, *[word] * 3])
-        fetched = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        to_read, near, data = (ir.Constant(word, number) for number in (0, 2, 1))
-        builder.call(fetched, [builder.inttoptr(args[0], byte), to_read, near, data])
+        prefetch(builder, builder.inttoptr(args[0], ir.IntType(8).as_pointer()), to_write=False, near=2)
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
@@ -392,14 +398,18 @@ def flat(typing_context, address, like):
 _tile_1, _tile_2 = tile_product(1), tile_product(2)
 
 
-def one_vector(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
+def one_vector(
+    height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta
+):  # fmt: skip
     """A tile of one vector."""
-    _tile_1(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta)
+    _tile_1(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta)
 
 
-def two_vectors(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
+def two_vectors(
+    height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta
+):  # fmt: skip
     """A tile of two vectors."""
-    _tile_2(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta)
+    _tile_2(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta)
 
 
 def tile_symbol(real: Any, vectors: int) -> str:
@@ -408,7 +418,7 @@ def tile_symbol(real: Any, vectors: int) -> str:
 
 def load_tiles(real: Any) -> None:
     """Compile the tiles for one type, or load them, and make them known by their symbols."""
-    signature = types.void(*[types.int64] * 12, real, real)
+    signature = types.void(*[types.int64] * 14, real, real)
     for vectors, function in ((1, one_vector), (2, two_vectors)):
         llvm.add_symbol(tile_symbol(real, vectors), native(signature)(function).address)
 
@@ -417,7 +427,10 @@ def tile_call(vectors: int) -> Any:
     """The tile of that many vectors, called by symbol."""
 
     @intrinsic
-    def tile(typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, alpha, beta):
+    def tile(
+        typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming,
+        alpha, beta,
+    ):  # fmt: skip
         if not is_real(alpha, beta):
             return None
 
@@ -425,7 +438,7 @@ def tile_call(vectors: int) -> Any:
             call(builder, tile_symbol(alpha, vectors), ir.VoidType(), args)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 12, alpha, alpha), codegen
+        return types.void(*[types.int64] * 14, alpha, alpha), codegen
 
     return tile
 

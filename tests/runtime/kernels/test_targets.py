@@ -25,7 +25,7 @@ VECTOR_ON_STACK = r"%rsp\), %[xyz]mm|%[xyz]mm\d+, -?\d*\(%rsp|\b[qv]\d+.*\[sp"
 
 def plain(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
     one = ir.Constant(element, 1.0)
-    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:11], one, one])
+    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:13], one, one])
 
 
 def by_tables(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
@@ -41,7 +41,7 @@ def tile_text(body: str, real: str, bits: int, registers: int) -> tuple[str, til
     kind, element = REALS[real]
     shape = tile.shape_for(kind, bits, registers)
     module = ir.Module("tile")
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 12), "tile")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 13), "tile")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     TILES[body](builder, shape, element, list(function.args))
     builder.ret_void()
@@ -82,3 +82,10 @@ def test_without_the_instruction_the_tile_multiplies_and_adds(monkeypatch: pytes
     monkeypatch.setattr(tile, "has_fma", lambda: False)
     text, _ = tile_text("plain", "float32", 128, 16)
     assert "llvm.fma" not in text and "fmul" in text
+
+
+def test_what_comes_next_is_fetched_step_by_step() -> None:
+    """One line in each step of the tile: as many as a panel has, one after the other, waited for one another."""
+    text, _ = tile_text("plain", "float32", 512, 32)
+    (loop,) = re.findall(r"^k:\n(.*?)^store:", text, flags=re.MULTILINE | re.DOTALL)
+    assert loop.count("llvm.prefetch") == 1
