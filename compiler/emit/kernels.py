@@ -101,6 +101,8 @@ def _written_expressions(statement: Statement, buffers: Mapping[str, Buffer]) ->
     if isinstance(statement.c.row, Steps):
         for row in _steps(statement):
             yield from (part for index in row for part in index)
+        if statement.support is not None:
+            yield statement.support.first
         for operand in statement.operands:
             yield from _start(operand, buffers)
         if statement.tiles is not None:
@@ -281,7 +283,8 @@ class _Body:
         else:
             operands = (a, b, *self._term(product.term), c)
         if product.tiles is None:
-            support = (f"({', '.join(map(str, product.support.numbers))})",) if product.support is not None else ()
+            numbers = product.support.numbers if product.support is not None else ()
+            support = (f"({', '.join(map(self.spelling.text, numbers))})",) if numbers else ()
             return self.spelling.call(f"{function}_{suffix}", *written, *operands, *support)
         shard = self.spelling.text(SHARD)
         room = self.spelling.call("address", self._names(product.tiles.room), shard, "0")

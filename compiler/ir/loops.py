@@ -40,7 +40,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from dlc.compiler.ir.expr import Expr, Index, Read, Size
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Read, Size
 from dlc.compiler.ir.graph import Initialiser, Requirement
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.ways import Gemm
@@ -180,7 +180,7 @@ class Support:
     """Where ``b`` may differ from zero: at a place and a tap with ``low <= place*of_place + tap*of_tap < high``.
 
     The tap is the outermost of the reduced indices, and the place one of the indices of the columns, ``inside`` columns
-    after each other.
+    after each other; it counts from ``first``.
     """
 
     inside: int
@@ -190,11 +190,13 @@ class Support:
     of_tap: int
     low: int
     high: int
+    first: Expr = ZERO
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def numbers(self) -> tuple[Expr, ...]:
         """All that tells of it."""
-        return self.inside, self.places, self.taps, self.of_place, self.of_tap, self.low, self.high
+        fixed = self.inside, self.places, self.taps, self.of_place, self.of_tap, self.low, self.high
+        return (*map(Const, fixed), self.first)
 
     @property
     def needed(self) -> int:
@@ -406,9 +408,10 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (*statement.subscripts, statement.value)
         case If():
             return (statement.cond,)
-        case Matmul(m=m, n=n, k=k, tiles=tiles, band=band):
+        case Matmul(m=m, n=n, k=k, tiles=tiles, band=band, support=support):
             found = (m, n, k, *(part for operand in statement.operands for part in operand.expressions))
             found = (*found, band.low, band.high) if band is not None else found
+            found = (*found, support.first) if support is not None else found
             return (*found, *tiles.expressions) if tiles is not None else found
         case System(n=n, count=count, piece=piece):
             return (n, count, *piece)

@@ -167,7 +167,7 @@ class _Lines:
                 if (band := statement.band) is not None:
                     note += f", of row i {band.of} from {spelled(band.low)} + i to below {spelled(band.high)} + i"
                 if (support := statement.support) is not None:
-                    note += f", within support {support.numbers}"
+                    note += f", within support ({', '.join(map(spelled, support.numbers))})"
                 yield f"{indent}matmul{way} {c} {sign} {a} . {b}  # {note}"
 
             case System(n=n, count=count):

@@ -130,12 +130,16 @@ class _Run:
         a, b = self.matrix(statement.a, m, k, scope), self.matrix(statement.b, k, n, scope)
         columns, inner = self.in_band(statement, "columns", m, n, scope), self.in_band(statement, "inner", m, k, scope)
         if statement.support is not None:
-            b = np.where(within(statement.support, k, n), b, 0)
+            first = int(self.value(statement.support.first, scope))
+            b = np.where(within(statement.support, first, k, n), b, 0)
         rows = self.addresses(statement.c, m, n, scope)
         flat = self.buffers[statement.c.buffer].reshape(-1)
         term = self.matrix(statement.term, m, n, scope) if statement.term is not None else 0
         product = np.array([row[there] @ b[there] for row, there in zip(a, inner, strict=True)]).reshape(m, n)
-        flat[rows[columns]] = (product + (flat[rows] if statement.accumulate else term))[columns]
+        if statement.accumulate:
+            np.add.at(flat, rows[columns], product[columns])  # results may overlap
+        else:
+            flat[rows[columns]] = (product + term)[columns]
 
     def in_band(self, statement: Matmul, of: str, rows: int, count: int, scope: dict[Any, Any]) -> Array:
         """For each row which of the columns, or of the terms, count."""
@@ -202,9 +206,9 @@ class _Run:
         raise TypeError(type(node).__name__)
 
 
-def within(support: Support, steps: int, columns: int) -> Array:
+def within(support: Support, first: int, steps: int, columns: int) -> Array:
     """Where the right factor of a product may differ from zero."""
     tap = np.arange(steps) // (steps // support.taps)
-    place = np.arange(columns) // support.inside % support.places
+    place = (first + np.arange(columns) // support.inside) % support.places
     at = tap[:, None] * support.of_tap + place[None, :] * support.of_place
     return (support.low <= at) & (at < support.high)

@@ -11,6 +11,7 @@ from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, reads, refresh
 from dlc.compiler.ir.forms import made_of, window_sizes
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
+from dlc.compiler.ir.loops import Matmul, statements
 from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.rewriting import rename_bound, replaced, substitute
 from dlc.compiler.ir.safety import needs_more
@@ -24,18 +25,20 @@ from dlc.compiler.lower.interchange import interchanged
 from dlc.compiler.lower.kernels import Cycle, Draft, Item
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.levels import Level
-from dlc.compiler.lower.masks import EVERYWHERE, given, needed, zeros
+from dlc.compiler.lower.masks import EVERYWHERE, Mask, given, needed, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, volume, work
+from dlc.compiler.lower.overlap_add import Slide, overlap_add, slides
 from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
 from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
 from dlc.compiler.lower.spacing import spaced
 from dlc.compiler.lower.support import within_support
-from dlc.compiler.lower.tables import Tabled
+from dlc.compiler.lower.tables import Tabled, tabled
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
+from dlc.compiler.lower.winograd import sliding
 
 _LONG = 100  # elements of a sum that are worth a visit of all its results
 _CACHED, _LONGER = 1 << 18, 128  # results that stay in a second cache, and elements that are worth a visit of more
@@ -166,6 +169,8 @@ class _Drafting:
         product = self._contraction(tensor, own, level.over)
         if product is not None and level.outer is None and self._product_in_pieces(level, tensor, own, product):
             return
+        if product is not None and self._overlap_added(level, tensor, own, product, when):
+            return
         packer = level.packer.among(()) if product is not None and _visits_often(product) else level.packer
         before = len(packer.tensors)
         found = plan(product, packer, self.ways) if product is not None else None
@@ -178,7 +183,7 @@ class _Drafting:
         for packed in packer.tensors[before:]:
             self._pack(level, packed, when)
         if isinstance(found, Tabled) and level.outer is None:
-            found = within_support(found, *(self._zero_outside(place.read) for place in found.layouts))
+            found = self._within_support(found, self.zeros)
         count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
@@ -189,6 +194,49 @@ class _Drafting:
             level.append(replace(draft, split=split.size, split_at=split, is_finished=True), draft.computes)
         else:
             level.place(draft)
+
+    def _overlap_added(
+        self, level: Level, tensor: Tensor, equation: Equation, product: Contraction, when: tuple[Expr, ...]
+    ) -> bool:
+        """Add results that overlap, sample by sample, if that takes less than reading zeros around an image."""
+        if level.outer is not None:
+            return False
+        slide = next(slides(product, self.graph), None)
+        if slide is None or not self._is_less(product, slide):
+            return False
+        before = len(level.packer.tensors)
+        found = overlap_add(product, slide, level.packer, self.ways, self.fresh_id)
+        assert found is not None
+        for packed in level.packer.tensors[before:]:
+            self._pack(level, packed, when)
+        self.added.append(found.turned)
+        self.sizes[found.turned.id] = found.turned.sizes
+        called = self._within_support(found.product, self.zeros)
+        label = f"{found.turned.id} 0"
+        computed = found.turned, seen(called)
+        count = sizes_product((*called.product.equation.indices, *called.product.reduced))
+        body = product_body(called, label)
+        draft = Draft([computed], body, work=[count], formulas=[(found.turned, found.turned.equations[0])], when=when)
+        level.place(replace(draft, over=level.over, called={label: called}))
+        level.place(self._nest(level, tensor, found.equation, (tensor, found.equation), when))
+        return True
+
+    def _is_less(self, product: Contraction, slide: Slide) -> bool:
+        """Whether that takes less than a product with a border all around, by Winograd's tiles too."""
+        packer = Packer(dict(self.sizes), str, formulas=self.formulas)
+        found = overlap_add(product, slide, packer, self.ways, str)
+        if found is None:
+            return False
+        known = {**self.zeros, **{packed.id: zeros(self.graph, packed) for packed in packer.tensors}}
+        if not found.is_less(self._within_support(found.product, known)):
+            return False
+        around = tabled(product, packer, self.ways)
+        products = [one for one in statements(product_body(around)) if isinstance(one, Matmul)] if around else []
+        return not any(tiled.is_faster for one in products if (tiled := sliding(one, None)) is not None)
+
+    def _within_support(self, found: Tabled, known: Mapping[str, Mask]) -> Tabled:
+        told = (known.get(place.buffer, EVERYWHERE).at(place.read.subscripts) for place in found.layouts)
+        return within_support(found, *told)
 
     def _turned(self, level: Level, tensor: Tensor, equation: Equation, when: tuple[Expr, ...]) -> Equation:
         """The equation with copies in the place of what it would go through row by row."""

@@ -62,7 +62,10 @@ def mapped(body: Body, change: Callable[[Expr], Expr]) -> Body:
                 band = statement.band
                 band = replace(band, low=change(band.low), high=change(band.high)) if band is not None else None
                 part_of = change(statement.part_of) if statement.part_of is not None else None
-                return replace(moved, m=change(m), n=change(n), k=change(k), band=band, part_of=part_of)
+                support = statement.support
+                support = replace(support, first=change(support.first)) if support is not None else None
+                changed = replace(moved, m=change(m), n=change(n), k=change(k), band=band, part_of=part_of)
+                return replace(changed, support=support)
             case System(n, count, matrix, sides, piece):
                 return System(change(n), change(count), matrix, sides, tuple(map(change, piece)))
         raise TypeError(type(statement).__name__)

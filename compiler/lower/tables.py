@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.expr import ONE, ZERO, Expr, Index, free_indices, op
-from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Support
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, free_indices, op, refresh
+from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Store, Support
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction
 from dlc.compiler.lower.layouts import Layout, Packer, operand
@@ -43,7 +43,7 @@ class AxisSupport:
 @dataclass(frozen=True)
 class Tabled:
     """A contraction with both factors in memory; ``looped`` are the indices looped over.  The right factor may be an
-    image with a border: products need its support alone.
+    image with a border: products need its support alone.  Results that overlap are added: see ``overlap_add.py``.
     """
 
     product: Contraction
@@ -53,11 +53,15 @@ class Tabled:
     rows: tuple[Index, ...]
     columns: tuple[Index, ...]
     support: AxisSupport | None = None
+    adds: bool = False
 
-    def support_within(self, part: Index | None) -> AxisSupport | None:
-        """The support, if it holds where this index of the rows or columns has some of its values only."""
+    def support_within(self, part: Index | None, start: Expr = START) -> AxisSupport | None:
+        """The support, if it holds where this index of the rows or columns has some of its values only, from the start
+        on."""
         if self.support is None or part not in self.columns:
             return self.support
+        if part is self.support.place:
+            return replace(self.support, support=replace(self.support.support, first=start))
         return self.support if self.columns.index(part) < self.columns.index(self.support.place) else None
 
     @property
@@ -78,7 +82,7 @@ class Tabled:
         return other[0] if is_short or are_few(own, first) else first
 
 
-def _groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:
+def groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:
     """The indices looped over, the rows and the columns; None if the products are too small for a call.  In the rounds
     of a recurrence, samples stay apart: shards share those out from the first round to the last.
     """
@@ -108,15 +112,15 @@ def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
     """The product through tables, with copies of what overlaps under a condition; None if that is not possible, or
     the products are too small for it.
     """
-    groups = _groups(product, packer, ways)
-    if groups is None:
+    found = groups(product, packer, ways)
+    if found is None:
         return None
     factors = (product.left.value, product.right.value)
     known = [packer.in_place(value) for value in factors]
     borders = [None if places else packer.bordered(value) for places, value in zip(known, factors, strict=True)]
     if any(not places and border is None for places, border in zip(known, borders, strict=True)):
         return None
-    looped, rows, columns = groups
+    looped, rows, columns = found
     left, right = (
         packer.copied(border, value, product.tensor, product.equation)
         if border is not None
@@ -149,7 +153,7 @@ def _side_by_side(
 def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:
     """Whether that takes no copies."""
     factors = (product.left.value, product.right.value)
-    return _groups(product, packer, ways) is not None and all(packer.in_place(value) for value in factors)
+    return groups(product, packer, ways) is not None and all(packer.in_place(value) for value in factors)
 
 
 def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
@@ -177,11 +181,20 @@ def tabled_body(found: Tabled, label: str) -> tuple[Statement, ...]:
         _operand(found.left, looped, split, rows[0], reduced[0]),
         _operand(found.right, looped, split, reduced[1], columns[0]),
         _operand(result, looped, split, rows[1], columns[1]),
-        accumulate=False,
+        accumulate=found.adds,
         support=along.support if along is not None else None,
         label=label,
     )
-    return loops(looped, (call,))
+    return loops(looped, (*_cleared(found), call))
+
+
+def _cleared(found: Tabled) -> tuple[Statement, ...]:
+    """What results that overlap are added to."""
+    if not found.adds:
+        return ()
+    tensor = found.product.tensor
+    own = tuple(map(refresh, tensor.equations[0].indices[len(found.looped) :]))
+    return loops(own, (Store(tensor.id, (*found.looped, *own), Const(0.0)),))
 
 
 def _in_memory_order(indices: Sequence[Index], place: Layout) -> tuple[Index, ...]:
@@ -207,7 +220,8 @@ def with_part_of_table(found: Tabled, call: Matmul, index: Index, start: Expr, s
     n = sizes_product([i for i in found.columns if i is not index]) * polynomial(part)
     b, c = replace(moved(call.b, found.right), column=columns[0]), replace(moved(call.c, result), column=columns[1])
     term = _moved_term(call.term, found.columns, start, in_rows=False)
-    support = call.support if found.support_within(index) is not None else None
+    along = found.support_within(index, start)
+    support = along.support if along is not None else None
     return replace(call, n=n.expression(), b=b, c=c, term=term, support=support)
 
 

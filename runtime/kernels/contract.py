@@ -6,6 +6,9 @@ that is a number for each row, or for each column, may be added. So a
 convolution is a product without a copy of its windows: its rows are the maps, its columns the pixels, and the windows
 that overlap are strides that do.
 
+Results that are added may overlap: those of neighbouring columns, if the rows lie side by side in C. Then the rows are
+in the lanes, and which columns a tile takes does not depend on how many there are, so that shards add in one order.
+
 The offsets of a block of rows, of a panel of columns as wide as the register tile and of a block of the reduced indices
 are written to tables. Numbers of A are read in place through them. B is read in place where a panel lies side by side,
 and copied to a panel on the stack where it does not. C is written in vectors along its columns, or turned in registers
@@ -163,12 +166,22 @@ def scatter(rows, columns, strip, rows_of_strip, c, in_c, columns_of_c, accumula
 
 
 @part
+def overlapping(rows, row_count, columns, column_count) -> int:
+    """How many columns go together because their results, which lie side by side along the rows, overlap; 0 where
+    results lie apart.
+    """
+    x, last = integers(columns), 3 * (column_count - 1)
+    return x[last] if x[last + 2] > 0 and x[last + 2] < neighbours(rows, row_count, 2) else 0
+
+
+@part
 def column_of_tiles(
     rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, support,
-    first_row, steps, first_step, one,
+    first_row, steps, first_step, group, one,
 ):  # fmt: skip
     """One panel of columns: tiles of nearly equal height, from the first row to the last; by way of a strip where the
     columns are not `whole`: no neighbours in C, or too few for a vector. With a `support` each tile has its own steps.
+    No tile goes on behind a `group` of rows.
     """
     compact()
     strip, rows_of_strip, size = strip_memory(one), strip_table(one), itemsize(one)
@@ -178,6 +191,7 @@ def column_of_tiles(
         x[i] = i * size * width(one)
     strips = (rows + STRIP - 1) // STRIP
     length = rows if whole else ((rows + strips - 1) // strips + lanes(one) - 1) // lanes(one) * lanes(one)
+    length = min(length, group)
     target = c + integers(columns_of_c)[0] if whole else strip
     adds = 0 if not whole and accumulate == ADD else accumulate
     for first in range(0, rows, length):
@@ -187,7 +201,8 @@ def column_of_tiles(
         i = 0
         for t in range(tiles):
             tall = low + 1 if t < taller else low
-            of_a, of_c = in_a + 8 * (first + i), in_c + 8 * i if whole else rows_of_strip + 8 * i
+            of_a = in_a + 8 * (first + i)
+            of_c = in_c + 8 * (first + i) if whole else rows_of_strip + 8 * i
             of_d = d + (first + i) * row_d
             begin = first_needed(support, first_row + first + i, tall, steps, first_step, depth)
             end = max(end_needed(support, first_row + first + i, tall, steps, first_step, depth), begin + 1)
@@ -219,10 +234,11 @@ def term_of(columns, d, room, one) -> int:
 @part
 def blocked(
     rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d,
-    of_columns, of_rows, one,
+    of_columns, of_rows, group, one,
 ):  # fmt: skip
     """The product with the roles as they are given, and a support along the columns or the rows or none: every panel
-    or tile takes the steps that it needs.
+    or tile takes the steps that it needs. Tiles are those of a `group` of rows and of the next, whichever rows there
+    are, if it is not 0.
     """
     compact()
     size = itemsize(one)
@@ -231,15 +247,17 @@ def blocked(
     in_a, steps_a, in_b = row_table(one), step_table(one), column_table(one)
     in_c, steps_b, steps_of_panel = in_a + 8 * ROWS, steps_a + 8 * DEPTH, steps_a + 16 * DEPTH
     columns_of_c = in_b + 8 * width(one)
-    x = integers(steps_of_panel)
-    for l in range(DEPTH):  # noqa: E741
-        x[l] = l * size * width(one)
+    x, filled = integers(steps_of_panel), 0
     y, last = integers(columns), 3 * (column_count - 1)
     packs = m > 3 * height(one) and crowded(steps, step_count, of_b, size)
     run = y[last] if in_runs(m, columns, column_count, one) else n
     run_of_steps = neighbours(steps, step_count, of_b)
     side_in_b, side_in_c = neighbours(columns, column_count, 1), neighbours(columns, column_count, 2)
+    group = group if group > 0 else m
+    groups = m // group
     chunks, blocks = (k + DEPTH - 1) // DEPTH, (m + ROWS - 1) // ROWS
+    if group <= ROWS:
+        blocks = (groups + ROWS // group - 1) // (ROWS // group)
     for chunk in range(chunks):
         first = chunk * k // chunks
         depth = (chunk + 1) * k // chunks - first
@@ -248,6 +266,9 @@ def blocked(
         for block in range(blocks):
             i = block * m // blocks
             many = (block + 1) * m // blocks - i
+            if group <= ROWS:
+                i = block * groups // blocks * group
+                many = (block + 1) * groups // blocks * group - i
             offsets(i, many, rows, row_count, 1, 2, size, here, in_a, in_c)
             j = 0
             while j < n:
@@ -259,6 +280,9 @@ def blocked(
                 offsets(j, 1 if lies and whole else wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
                 operand, steps_of_operand = b + integers(in_b)[0], steps_b + 8 * low
                 if not lies:
+                    for l in range(filled, high - low):  # noqa: E741
+                        x[l] = l * size * width(one)
+                    filled = max(filled, high - low)
                     pack(wide, first + low, high - low, b, in_b, steps_b + 8 * low, run_of_steps, panel, one)
                     operand, steps_of_operand = panel, steps_of_panel
                 of_d = d + size * i * row_d
@@ -266,7 +290,7 @@ def blocked(
                     of_d = term_of(wide, d + size * j, term, one)
                 column_of_tiles(
                     many, wide, whole, high - low, a, in_a, steps_a + 8 * low, operand, steps_of_operand, c, in_c,
-                    columns_of_c, adds, of_d, size * row_d, of_rows, i, k, first + low, one,
+                    columns_of_c, adds, of_d, size * row_d, of_rows, i, k, first + low, group, one,
                 )  # fmt: skip
                 j += wide
 
@@ -304,7 +328,8 @@ def contraction(
     swapped = cost(columns, column_count, rows, row_count, steps, step_count, 2, 1, one)
     of_a, of_b = 1, 2
     of_columns, of_rows = support, 0
-    if swapped < as_given:
+    group = overlapping(rows, row_count, columns, column_count)
+    if swapped < as_given or group > 0:
         of_columns, of_rows = 0, support
         rows, row_count, columns, column_count = columns, column_count, rows, row_count
         a, b, of_a, of_b = b, a, of_b, of_a
@@ -313,7 +338,7 @@ def contraction(
         accumulate = ADD_VECTORS if column_d == 1 else ADD_NUMBERS
     blocked(
         rows, row_count, columns, column_count, steps, step_count, of_a, of_b, a, b, c, accumulate, d, row_d, column_d,
-        of_columns, of_rows, one,
+        of_columns, of_rows, group, one,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ edge; in the derivative of a convolution of few pixels that is half of all. The 
 outermost of the reduced indices is the tap, and the places are the values of one index of the columns. A tap p of a
 place h is needed if ``low <= h*of_place + p*of_tap < high``. The support is an address of::
 
-    columns inside a place, places, taps, of_place, of_tap, low, high
+    columns inside a place, places, taps, of_place, of_tap, low, high, the place of the first column
 
 What is left out is a product with zero. Where no step is needed one is taken, so that something is written.
 """
@@ -44,7 +44,7 @@ def first_needed(support, column, count, steps, first, depth) -> int:
     if support == 0:
         return 0
     x = integers(support)
-    at, last = column // x[0], (column + count - 1) // x[0]
+    at, last = x[7] + column // x[0], x[7] + (column + count - 1) // x[0]
     tap = begin_of_taps(support, at % x[1])
     for place in range(at + 1, last + 1):
         tap = min(tap, begin_of_taps(support, place % x[1]))
@@ -57,7 +57,7 @@ def end_needed(support, column, count, steps, first, depth) -> int:
     if support == 0:
         return depth
     x = integers(support)
-    at, last = column // x[0], (column + count - 1) // x[0]
+    at, last = x[7] + column // x[0], x[7] + (column + count - 1) // x[0]
     tap = end_of_taps(support, at % x[1])
     for place in range(at + 1, last + 1):
         tap = max(tap, end_of_taps(support, place % x[1]))

@@ -9,6 +9,9 @@ fetched first and arrive while products are summed.
 What the sums are added to, if to anything, is what stands in C, or a term that is one number for each row or the same
 vectors for all rows, at `d + row*row_d`: ADD, ADD_NUMBERS and ADD_VECTORS tell.
 
+Rows of C that are added to may overlap: they are read and written in turn, and neighbours not one right after the
+other, for what was just written is read late where it is read from another byte on.
+
 The second vector starts `second` behind the first. Two vectors that overlap are a tile of fewer columns: none is read
 or written beyond them, and what both hold is the same sum. Of one vector alone, only so many columns as `second` says
 are read and written where the processor has masks, and all where it has none.
@@ -90,8 +93,9 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
         return [splat(builder, builder.load(spot, align=shape.bytes), shape.lanes)] * vectors
 
     def add(terms: Callable[[int], list[Any]]) -> None:
-        for row, (totals, spots) in enumerate(zip(sums, targets, strict=True)):
-            for term, value, spot in zip(terms(row), totals, spots, strict=True):  # all terms are read before
+        half = (height + 1) // 2
+        for row in (row for first in range(half) for row in range(first, height, half)):
+            for term, value, spot in zip(terms(row), sums[row], targets[row], strict=True):  # all terms are read before
                 stored(builder.fadd(term, value, flags=("contract",)), spot)
 
     end = builder.append_basic_block("stored")

@@ -191,7 +191,7 @@ def test_products_with_a_border_have_a_support(name: str) -> None:
     weights, result, equation, number = WITH_SUPPORT[name]
     extents = "    index U = |H| - |P| + 1, V = |W| - |Q| + 1\n" if "U" in result else ""
     text = f"layer Convolved(x[N,C,H,W], {weights}) -> {result}:\n{extents}    {equation}\n"
-    fixed = dict(zip("COPQHW", (4, 5, 5, 5, 9 if extents else 5, 13), strict=True))
+    fixed: dict[str, int] = dict(zip("COPQHW", (4, 5, 5, 5, 9 if extents else 5, 13), strict=True))
     graph = pipeline.entries(graph_of(text, sizes=tuple(fixed.items())), wrt="*")["vjp"]
     program = lower({"vjp": graph})
     products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
@@ -209,3 +209,49 @@ def test_a_border_that_is_small_beside_its_image_leaves_the_order_of_the_taps() 
     program = lower({"vjp": pipeline.entries(graph_of(text, sizes=sizes), wrt="*")["vjp"]})
     products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
     assert products and not any(product.support for product in products)
+
+
+OVERLAPPING = {
+    "image": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]", "CHW"),
+    "image first": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = x[n,c,u+p,v+q]*k[o,c,p,q]", "CHW"),
+    "weights in order": ("k[O,P,Q,C]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,p,q,c]*x[n,c,u+p,v+q]", "CHW"),
+    "sequence": ("k[O,C,Q]", "y[N,O,V]", "y[n,o,v] = k[o,c,q]*x[n,c,v+q]", "CW"),
+    "channels last": ("k[O,C,P,Q]", "y[N,U,V,O]", "y[n,u,v,o] = k[o,c,p,q]*x[n,u+p,v+q,c]", "HWC"),
+}
+
+
+@pytest.mark.parametrize("samples", [1, 3, 20])
+@pytest.mark.parametrize("name", OVERLAPPING)
+def test_a_derivative_by_a_small_image_is_added_where_it_overlaps(name: str, samples: int) -> None:
+    weights, result, equation, image = OVERLAPPING[name]
+    extents = "".join(f"    index {u} = |{h}| - |{p}| + 1\n" for u, h, p in ("UHP", "VWQ") if u in result)
+    text = f"layer Convolved(x[N,{','.join(image)}], {weights}) -> {result}:\n{extents}    {equation}\n"
+    fixed: dict[str, int] = dict(zip("COPQHW", (8, 20, 5, 5, 9, 80 if name == "sequence" else 10), strict=True))
+    if name == "sequence":
+        fixed["Q"] = 40
+    graph = graph_of(text, sizes=tuple((size, n) for size, n in fixed.items() if size in f"{weights[1:]}{image}"))
+    graph = pipeline.entries(graph, wrt="x")["vjp"]
+    program = lower({"vjp": graph})
+    products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
+    (product,) = (one for one in products if one.c.buffer == "d_x.turned")
+    assert product.accumulate and len(program.buffers["d_x.turned"].sizes) == len(image) + 1
+    for shards in (1, 3):
+        agree(graph, program, drawn(graph, {"N": samples}), {"N": samples}, shards, 1e-11)
+
+
+@pytest.mark.parametrize(
+    ("equation", "sizes"),
+    [
+        ("y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-2),pad(w+q-2)]", {"H": 10, "W": 10, "P": 5, "Q": 5}),
+        ("y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]", {"H": 64, "W": 64, "P": 5, "Q": 5}),
+        ("y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]", {"H": 10, "P": 5, "Q": 5}),
+    ],
+    ids=["a border inside", "a large image", "an open width"],
+)
+def test_other_derivatives_keep_their_border(equation: str, sizes: dict[str, int]) -> None:
+    result = "y[N,O,H,W]" if "pad" in equation else "y[N,O,U,V]"
+    extents = "" if "pad" in equation else "    index U = |H| - |P| + 1, V = |W| - |Q| + 1\n"
+    text = f"layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> {result}:\n{extents}    {equation}\n"
+    graph = graph_of(text, sizes=tuple({"C": 8, "O": 12, **sizes}.items()))
+    program = lower({"vjp": pipeline.entries(graph, wrt="x")["vjp"]})
+    assert not [key for key in program.buffers if "turned" in key]

@@ -122,7 +122,9 @@ def within_support(
     b = zeros.copy()
     b[:, :border] = b[:, border + image[0] :] = rows_of_border
     c = np.empty(maps * u * v, real)
-    contract(real, rows, columns, reduced, a, b, c, False, support=(v, u, taps, stride, 1, border, border + image[0]))
+    contract(
+        real, rows, columns, reduced, a, b, c, False, support=(v, u, taps, stride, 1, border, border + image[0], 0)
+    )
     windows = np.lib.stride_tricks.sliding_window_view(zeros, (taps, taps), (1, 2))[:, ::stride, ::stride]
     expected = np.einsum("ocpq,cuvpq->uvo" if turned else "ocpq,cuvpq->ouv", a, windows, dtype=np.float64)
     return c, expected.ravel()
@@ -138,6 +140,54 @@ def test_within_support(real: str, turned: bool, image: tuple[int, int], taps: i
     for maps in (2, 7, 40, 200):
         found, expected = within_support(rng, real, image, maps, taps, border, stride, turned)
         assert np.max(np.abs(found - expected)) <= 200 * np.finfo(real).eps, maps
+
+
+def overlapping(real: str, heights: tuple[int, int], width: int, taps: int, channels: int, maps: int, parts: int):
+    """A derivative by an image whose results are added where they overlap, in so many parts; the same of NumPy."""
+    rng = np.random.default_rng(width)
+    places, image = heights
+    border = places - image
+    a = rng.standard_normal((border + 1, maps, taps, channels)).astype(real)
+    inside = rng.standard_normal((maps, image, width)).astype(real)
+    b = np.pad(inside, ((0, 0), (border, border), (0, 0)))
+    c = np.zeros((places, width + taps - 1, channels), real)
+    expected = np.zeros(c.shape)
+    for p, o, q in np.ndindex(a.shape[:3]):
+        expected[p : p + image, q : q + width] += inside[o, :, :, None].astype(float) * a[p, o, q]
+    row = c.shape[1] * channels
+    for part in range(parts):
+        start, stop = places * part // parts, places * (part + 1) // parts
+        contract(
+            real,
+            [(taps * channels, 1, 1)],
+            [(stop - start, width, row), (width, 1, channels)],
+            [(border + 1, maps * taps * channels, -width), (maps, taps * channels, b.shape[1] * width)],
+            a,
+            b[0, border + start :],
+            c[start:],
+            True,
+            support=(width, places, border + 1, 1, -1, 0, image, start),
+        )
+    return c, expected
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ((14, 10), 10, 5, 6, 16),
+        ((7, 3), 5, 5, 4, 150),
+        ((40, 36), 33, 7, 3, 3),
+        ((9, 8), 2, 2, 1, 5),
+        ((4, 1), 1, 9, 8, 2),
+    ],
+)
+def test_results_that_overlap_are_added(real: str, sizes: tuple) -> None:
+    """The same bit for bit in any number of parts."""
+    found, expected = overlapping(real, *sizes, parts=1)
+    assert np.max(np.abs(found - expected)) <= 4000 * np.finfo(real).eps
+    for parts in (2, 3):
+        assert np.array_equal(overlapping(real, *sizes, parts=parts)[0], found)
 
 
 @pytest.mark.parametrize("real", TYPES)
