@@ -180,7 +180,7 @@ class Support:
     """Where ``b`` may differ from zero: at a place and a tap with ``low <= place*of_place + tap*of_tap < high``.
 
     The tap is the outermost of the reduced indices, and the place one of the indices of the columns, ``inside`` columns
-    after each other; it counts from ``first``.
+    after each other; it counts from ``first``.  A product that is added to ``c`` reads ``b`` nowhere else.
     """
 
     inside: int

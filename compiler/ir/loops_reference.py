@@ -127,11 +127,12 @@ class _Run:
 
     def matmul(self, statement: Matmul, scope: dict[Any, Any]) -> None:
         m, n, k = (max(0, int(self.value(e, scope))) for e in (statement.m, statement.n, statement.k))
-        a, b = self.matrix(statement.a, m, k, scope), self.matrix(statement.b, k, n, scope)
+        a = self.matrix(statement.a, m, k, scope)
         columns, inner = self.in_band(statement, "columns", m, n, scope), self.in_band(statement, "inner", m, k, scope)
+        there = np.ones((k, n), bool)
         if statement.support is not None:
-            first = int(self.value(statement.support.first, scope))
-            b = np.where(within(statement.support, first, k, n), b, 0)
+            there = within(statement.support, int(self.value(statement.support.first, scope)), k, n)
+        b = np.where(there, self.matrix(statement.b, k, n, scope, there if statement.accumulate else None), 0)
         rows = self.addresses(statement.c, m, n, scope)
         flat = self.buffers[statement.c.buffer].reshape(-1)
         term = self.matrix(statement.term, m, n, scope) if statement.term is not None else 0
@@ -158,13 +159,18 @@ class _Run:
         sides[:] = [solved(columns[:n].T, side) for side in sides]
         columns[:] = np.nan
 
-    def addresses(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
+    def addresses(
+        self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any], there: Array | None = None
+    ) -> Array:
+        """Where its elements lie; any place for those that are not ``there``."""
         offset = int(self.value(operand.offset, scope))
         row, column = self.steps_of(operand.row, rows, scope), self.steps_of(operand.column, columns, scope)
         shape = self.buffers[operand.buffer].shape
         for axis, subscript in enumerate(operand.piece):
             offset += int(self.value(subscript, scope)) * prod(shape[axis + 1 :])
         places = offset + row[:, None] + column[None, :]
+        if there is not None:
+            places = np.where(there, places, 0)
         if np.any(places < 0):
             raise IndexError(f"a matrix begins before {operand.buffer} does")
         return places
@@ -179,8 +185,10 @@ class _Run:
             raise ValueError(f"{extents} are not the extents of {number} rows or columns")
         return sum((i * s for i, s in zip(np.indices(extents), strides, strict=True)), np.zeros(extents, int)).ravel()
 
-    def matrix(self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any]) -> Array:
-        places = self.addresses(operand, rows, columns, scope)
+    def matrix(
+        self, operand: Operand, rows: int, columns: int, scope: dict[Any, Any], there: Array | None = None
+    ) -> Array:
+        places = self.addresses(operand, rows, columns, scope, there)
         return self.buffers[operand.buffer].reshape(-1)[places]
 
     def value(self, node: Expr, scope: dict[Any, Any]) -> Any:

@@ -5,7 +5,7 @@ few pixels a third of the products are with zeros.  The sum over o and p of ``k[
 v and q to the place ``w = v+q``, has none of them along that axis.  What one v adds, over q and c, lies side by side
 where the axes of the result stand in the order ``[h,w,c]``: it is one row of a product, and rows overlap::
 
-    d_x.turned[h, v+q, c] += sum[o,p] k.packed[p,o,q,c]*d_y.padded[o,h-p,v]
+    d_x.turned[h, v+q, c] += sum[o,p] k.packed[o,p,q,c]*d_y[o,h-p,v]    of each h the p within the support
     d_x[c,h,w] = d_x.turned[h,w,c]
 
 The weights are copied once for all samples.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import known, polynomial
-from dlc.compiler.ir.bounds import decide, nonnegative
+from dlc.compiler.ir.bounds import decide, facts_of_all, nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, is_zero
 from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, Select, free_indices, fresh, op, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, whole
@@ -26,9 +26,10 @@ from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, layout
 from dlc.compiler.lower.nests import volume
+from dlc.compiler.lower.support import within_support
 from dlc.compiler.lower.tables import Tabled, groups
 
-_LANES = 16  # numbers of a vector: rows are filled up to a multiple of them
+_LANES = 16  # numbers of a vector, which a row has at least: rows are filled up to a multiple of them
 _ADDING, _TURNING = 10, 12  # multiplications in the time that adding a number to another takes, and copying one
 _MOST = 128  # places of an image along the axis: their rows of the product stay together
 
@@ -48,6 +49,8 @@ class OverlapAdd:
         maps = volume(product.rows) // tap
         terms = volume(product.product.reduced) * (product.support.support.part if product.support is not None else 1.0)
         row = -(-tap * maps // _LANES) * _LANES
+        if tap * maps < _LANES:
+            return False
         return index * row * (terms + _ADDING) + place * maps * _TURNING < place * tap * maps * terms
 
 
@@ -62,6 +65,11 @@ class Slide:
     index: Index
     low: int
     value: Expr
+
+    def image_in_place(self, packer: Packer) -> Layout:
+        """Where the image lies, whatever guards it."""
+        (place, *_) = packer.in_place(self.value.yes if isinstance(self.value, Select) else self.value)
+        return place
 
     @property
     def at(self) -> Expr:
@@ -120,34 +128,53 @@ def overlap_add(
     found = groups(product, packer, ways)
     looped = found[0] if found is not None and not ways.packs and ways.conv != "winograd" else ()
     places = tuple(index for index in slide.image.own if index not in looped)
-    of_image = _image(slide.value, packer, tensor, equation)
-    apart = set(looped).isdisjoint((*weights.own, slide.place))
-    if equation.indices[0] not in looped or not apart or of_image is None:
+    if equation.indices[0] not in looped or not set(looped).isdisjoint((*weights.own, slide.place)):
         return None
     reduced = tuple(index for index in product.reduced if index is not slide.tap)
-    rows, columns = (slide.tap, *weights.own), (*places[:-1], slide.index)
+    rows = (slide.tap, *weights.own)
     of_weights = _weights(weights.value, rows, reduced, packer, tensor, equation)
     axes = (*looped, *places, *weights.own)
     turned = _turned(fresh_id(f"{tensor.id}.turned"), axes, equation)
-    subscripts = (*looped, *places[:-1], slide.at, *weights.own)
-    result = layout(Read(turned.id, subscripts, "real"), turned.sizes)
-    assert result is not None
-    value = Reduce("sum", reduced, op("mul", of_weights.read, of_image.read))
-    added = replace(
-        product,
-        tensor=turned,
-        equation=Equation((*looped, *columns, *rows), subscripts, value, equation.span),
-        result=result,
-        left=Factor(of_weights.read, rows),
-        right=Factor(of_image.read, (*looped, *columns)),
-        rows=(),
-        columns=(),
-        reduced=reduced,
-    )
+    own = replace(product, tensor=turned, rows=(), columns=(), reduced=reduced)
+    bare = _within_guard(slide, _added(own, slide, looped, of_weights, slide.image_in_place(packer)))
+    of_image = _image(slide.value, packer, tensor, equation) if bare is None else None
+    if bare is None and of_image is None:
+        return None
+    added = bare or _added(own, slide, looped, of_weights, of_image)
     # in the order in which shards have their parts: of the first axis behind the samples
     indices = (*looped, *places[:-1], *weights.own, places[-1])
     reader = replace(equation, indices=indices, value=Read(turned.id, axes, "real"))
-    return OverlapAdd(turned, Tabled(added, of_weights, of_image, looped, rows, columns, adds=True), reader, slide)
+    return OverlapAdd(turned, added, reader, slide)
+
+
+def _added(
+    product: Contraction, slide: Slide, looped: tuple[Index, ...], of_weights: Layout, of_image: Layout
+) -> Tabled:
+    """The product that reads both there."""
+    places = tuple(index for index in slide.image.own[:-1] if index not in looped)
+    rows, columns = (slide.tap, *slide.weights.own), (*places, slide.index)
+    subscripts = (*looped, *places, slide.at, *slide.weights.own)
+    result = layout(Read(product.tensor.id, subscripts, "real"), product.tensor.sizes)
+    assert result is not None
+    value = Reduce("sum", product.reduced, op("mul", of_weights.read, of_image.read))
+    equation = Equation((*looped, *columns, *rows), subscripts, value, product.equation.span)
+    left, right = Factor(of_weights.read, rows), Factor(of_image.read, (*looped, *columns))
+    added = replace(product, equation=equation, result=result, left=left, right=right)
+    return Tabled(added, of_weights, of_image, looped, rows, columns, adds=True)
+
+
+def _within_guard(slide: Slide, bare: Tabled) -> Tabled | None:
+    """The product of an image without a border, if its support tells all that the guard does: results that overlap are
+    added without what is outside.
+    """
+    conditions = conjuncts(slide.value.cond) if isinstance(slide.value, Select) else ()
+    found = within_support(bare, (), facts_of_all((condition, True) for condition in conditions))
+    along = found.support
+    if not conditions or along is None:
+        return None if conditions else bare
+    at = polynomial(along.place) * along.support.of_place + polynomial(along.tap) * along.support.of_tap
+    inside = (at - along.support.low, -at + (along.support.high - 1))
+    return found if all(decide(condition, inside) for condition in conditions) else None
 
 
 def _image(value: Expr, packer: Packer, tensor: Tensor, equation: Equation) -> Layout | None:

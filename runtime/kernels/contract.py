@@ -204,8 +204,13 @@ def column_of_tiles(
             of_a = in_a + 8 * (first + i)
             of_c = in_c + 8 * (first + i) if whole else rows_of_strip + 8 * i
             of_d = d + (first + i) * row_d
-            begin = first_needed(support, first_row + first + i, tall, steps, first_step, depth)
-            end = max(end_needed(support, first_row + first + i, tall, steps, first_step, depth), begin + 1)
+            begin = first_needed(support, first_row + first + i, tall, steps, first_step)
+            end = end_needed(support, first_row + first + i, tall, steps, first_step, depth)
+            if end <= begin and adds == ADD:
+                i += tall
+                continue
+            begin = min(begin, depth - 1)
+            end = max(end, begin + 1)
             from_a, from_b, number_of_steps = steps_a + 8 * begin, steps_b + 8 * begin, end - begin
             if columns > lanes(one):
                 full_tile(
@@ -273,7 +278,7 @@ def blocked(
             j = 0
             while j < n:
                 wide = panel_width(run - j % run, one)
-                low = first_needed(of_columns, j, wide, k, first, depth)
+                low = min(first_needed(of_columns, j, wide, k, first), depth - 1)
                 high = max(end_needed(of_columns, j, wide, k, first, depth), low + 1)
                 lies = wide >= few(one) and not packs and j % side_in_b + wide <= side_in_b
                 whole = wide >= few(one) and j % side_in_c + wide <= side_in_c

@@ -7,7 +7,8 @@ place h is needed if ``low <= h*of_place + p*of_tap < high``. The support is an 
 
     columns inside a place, places, taps, of_place, of_tap, low, high, the place of the first column
 
-What is left out is a product with zero. Where no step is needed one is taken, so that something is written.
+What is left out is a product with zero. Where no step is needed one is taken, so that something is written, or none if
+results are added. Tiles of results that overlap have one place each: outside of the support nothing is read for them.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def end_of_taps(support, place) -> int:
 
 
 @part
-def first_needed(support, column, count, steps, first, depth) -> int:
-    """Of so many steps from the first on, the first one that some of the columns need: at most the last."""
+def first_needed(support, column, count, steps, first) -> int:
+    """Of the steps from the first on, the first one that some of the columns need."""
     if support == 0:
         return 0
     x = integers(support)
@@ -48,12 +49,12 @@ def first_needed(support, column, count, steps, first, depth) -> int:
     tap = begin_of_taps(support, at % x[1])
     for place in range(at + 1, last + 1):
         tap = min(tap, begin_of_taps(support, place % x[1]))
-    return min(max(tap * (steps // x[2]) - first, 0), depth - 1)
+    return max(tap * (steps // x[2]) - first, 0)
 
 
 @part
 def end_needed(support, column, count, steps, first, depth) -> int:
-    """The end of the steps that they need, at least the first one's."""
+    """The end of those that they need, of so many; not behind the first one if they need none."""
     if support == 0:
         return depth
     x = integers(support)
@@ -61,4 +62,4 @@ def end_needed(support, column, count, steps, first, depth) -> int:
     tap = end_of_taps(support, at % x[1])
     for place in range(at + 1, last + 1):
         tap = max(tap, end_of_taps(support, place % x[1]))
-    return min(max(tap * (steps // x[2]) - first, 1), depth)
+    return min(tap * (steps // x[2]) - first, depth)

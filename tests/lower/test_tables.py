@@ -213,6 +213,7 @@ def test_a_border_that_is_small_beside_its_image_leaves_the_order_of_the_taps() 
 
 OVERLAPPING = {
     "image": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]", "CHW"),
+    "tall": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,c,p,q]*x[n,c,u+p,v+q]", "CHW"),
     "image first": ("k[O,C,P,Q]", "y[N,O,U,V]", "y[n,o,u,v] = x[n,c,u+p,v+q]*k[o,c,p,q]", "CHW"),
     "weights in order": ("k[O,P,Q,C]", "y[N,O,U,V]", "y[n,o,u,v] = k[o,p,q,c]*x[n,c,u+p,v+q]", "CHW"),
     "sequence": ("k[O,C,Q]", "y[N,O,V]", "y[n,o,v] = k[o,c,q]*x[n,c,v+q]", "CW"),
@@ -227,14 +228,14 @@ def test_a_derivative_by_a_small_image_is_added_where_it_overlaps(name: str, sam
     extents = "".join(f"    index {u} = |{h}| - |{p}| + 1\n" for u, h, p in ("UHP", "VWQ") if u in result)
     text = f"layer Convolved(x[N,{','.join(image)}], {weights}) -> {result}:\n{extents}    {equation}\n"
     fixed: dict[str, int] = dict(zip("COPQHW", (8, 20, 5, 5, 9, 80 if name == "sequence" else 10), strict=True))
-    if name == "sequence":
-        fixed["Q"] = 40
+    fixed.update({"sequence": {"Q": 40}, "tall": {"H": 24, "P": 3}}.get(name, {}))
     graph = graph_of(text, sizes=tuple((size, n) for size, n in fixed.items() if size in f"{weights[1:]}{image}"))
     graph = pipeline.entries(graph, wrt="x")["vjp"]
     program = lower({"vjp": graph})
     products = [s for kernel in program.kernels.values() for s in statements(kernel.body) if isinstance(s, Matmul)]
     (product,) = (one for one in products if one.c.buffer == "d_x.turned")
     assert product.accumulate and len(program.buffers["d_x.turned"].sizes) == len(image) + 1
+    assert [key for key in program.buffers if "padded" in key] == (["d_y.padded"] if name == "tall" else [])
     for shards in (1, 3):
         agree(graph, program, drawn(graph, {"N": samples}), {"N": samples}, shards, 1e-11)
 
