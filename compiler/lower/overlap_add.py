@@ -136,11 +136,12 @@ def overlap_add(
     axes = (*looped, *places, *weights.own)
     turned = _turned(fresh_id(f"{tensor.id}.turned"), axes, equation)
     own = replace(product, tensor=turned, rows=(), columns=(), reduced=reduced)
-    bare = _within_guard(slide, _added(own, slide, looped, of_weights, slide.image_in_place(packer)))
-    of_image = _image(slide.value, packer, tensor, equation) if bare is None else None
-    if bare is None and of_image is None:
-        return None
-    added = bare or _added(own, slide, looped, of_weights, of_image)
+    added = _within_guard(slide, _added(own, slide, looped, of_weights, slide.image_in_place(packer)))
+    if added is None:
+        of_image = _image(slide.value, packer, tensor, equation)
+        if of_image is None:
+            return None
+        added = _added(own, slide, looped, of_weights, of_image)
     # in the order in which shards have their parts: of the first axis behind the samples
     indices = (*looped, *places[:-1], *weights.own, places[-1])
     reader = replace(equation, indices=indices, value=Read(turned.id, axes, "real"))
