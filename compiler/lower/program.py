@@ -28,6 +28,7 @@ from dlc.compiler.ir.loops import (
 from dlc.compiler.ir.printer import equation_text
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.drafting import drafts
+from dlc.compiler.lower.fills import filled_once
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.invariants import hoisted
 from dlc.compiler.lower.kernels import Draft, finish, leaves
@@ -141,7 +142,8 @@ def _entry(
         finish(draft, private, own, local, fresh)
     renames = _merge_buffers(own, buffers, elsewhere)
     for draft in everything:
-        draft.body = by_blocks(in_runs(_multiplied(with_buffers_renamed(draft.body, renames), ways), buffers))
+        body = filled_once(_multiplied(with_buffers_renamed(draft.body, renames), ways), buffers)
+        draft.body = by_blocks(in_runs(body, buffers))
     finished = {id(draft): _kernel(draft, kernels, local).name for draft in everything}
     loss = graph.objectives[0].loss if graph.objectives else None
     return Entry(
