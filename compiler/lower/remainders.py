@@ -10,9 +10,10 @@
 Four elements are then computed twice, which takes less than computing them one by one.  So it is done where an element
 takes some arithmetic, and where computing it again changes nothing: a loop that adds to something stays as it is.
 
-Rows that are filled with a number, one after the other, go in such blocks, and what copies every second element of a
-row, were it a whole number of vectors: LLVM has loops end before a vector would reach beyond the last element that is
-read. Eight rounds are unrolled, and read no further.
+Rows that are filled with a number, one after the other, go in such blocks. So does what copies every second element of
+a row, were it a whole number of vectors, because LLVM has loops end before a vector would reach beyond the last element
+that is read. It goes by four elements: four rounds are unrolled, and read no further. Of a row of open length, what the
+blocks leave is copied one by one.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import polynomial
-from dlc.compiler.ir.expr import ZERO, Const, Op, Read, Select, free_indices, fresh, op, reads, walk
+from dlc.compiler.ir.affine import integer, polynomial
+from dlc.compiler.ir.expr import ZERO, Const, Index, Op, Read, Select, free_indices, fresh, op, reads, refresh, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, expressions
-from dlc.compiler.lower.fusion import Body
+from dlc.compiler.lower.fusion import Body, renamed
 
 _LANES = 8  # elements that LLVM takes together, however few there are
+_FEW, _MORE = 4, 16  # elements of a block that LLVM unrolls, and of one with choices, each of which takes long to come
 _LONG = 256  # elements of a row of which a rest is a small part
 _MUCH = 6  # operations and reads of one element
-_MUCH_WITH_CHOICES = 30  # LLVM unrolls eight rounds of less than that, and finds no vectors in choices side by side
+_MUCH_WITH_CHOICES = 30  # such as several comparisons: less is computed one by one as fast
 
 Names = Callable[[str], str]
 
@@ -36,17 +38,19 @@ Names = Callable[[str], str]
 def without_rests(body: Body, names: Names) -> Body:
     """The body with its innermost loops block by block, where they would leave a rest."""
 
-    def one(statement: Statement, is_inside: bool = False) -> Statement:
+    def one(statement: Statement, is_inside: bool = False) -> Body:
         if isinstance(statement, If):
-            return replace(statement, body=tuple(one(each, is_inside) for each in statement.body))
+            return (replace(statement, body=tuple(made for each in statement.body for made in one(each, is_inside))),)
         if not isinstance(statement, For):
-            return statement
+            return (statement,)
         is_once = not is_inside and _is_filled(statement.body)
         if not is_once and _leaves_a_rest(statement) and _may_run_again(statement.body):
-            return _in_blocks(statement, names)
-        return replace(statement, body=tuple(one(each, True) for each in statement.body))
+            return (_in_blocks(statement, names),)
+        if _is_copied_with_gaps(statement) and _extent(statement) is None:
+            return _with_a_rest(statement, names)
+        return (replace(statement, body=tuple(made for each in statement.body for made in one(each, True))),)
 
-    return tuple(map(one, body))
+    return tuple(made for statement in body for made in one(statement))
 
 
 def _leaves_a_rest(loop: For) -> bool:
@@ -55,10 +59,18 @@ def _leaves_a_rest(loop: For) -> bool:
     if extent is None or not _LANES < extent < _LONG:
         return False
     if _takes_much(loop.body):
-        return loop.start is ZERO and extent % _LANES != 0
+        return loop.start is ZERO and extent % _lanes(loop, extent) != 0
     if _is_filled(loop.body):
         return extent % _LANES != 0
     return _is_read_with_gaps(loop) and not _has_choices(loop.body)
+
+
+def _lanes(loop: For, extent: int) -> int:
+    """Elements of a block."""
+    if not _takes_much(loop.body):
+        return _LANES if _is_filled(loop.body) else _FEW
+    is_as_little = extent >= _MORE and -(-extent // _MORE) * _MORE <= -(-extent // _LANES) * _LANES
+    return _MORE if is_as_little and _has_choices(loop.body) else _LANES
 
 
 def _is_filled(body: Body) -> bool:
@@ -88,6 +100,11 @@ def _is_read_with_gaps(loop: For) -> bool:
     return any(len(found) < strides[row] for row, found in places.items())
 
 
+def _is_copied_with_gaps(loop: For) -> bool:
+    is_copied = all(isinstance(one, Store) for one in loop.body) and not _has_choices(loop.body)
+    return is_copied and not _takes_much(loop.body) and _is_read_with_gaps(loop)
+
+
 def _may_run_again(body: Body) -> bool:
     """Whether the body stores elements of buffers that it does not read, and changes nothing else."""
     own = {one.name for one in body if isinstance(one, Var)}
@@ -112,12 +129,27 @@ def _has_choices(body: Body) -> bool:
 
 def _in_blocks(loop: For, names: Names) -> For:
     extent = _extent(loop) or 0
-    block = fresh(Const(-(-extent // _LANES)), "block")
+    lanes = _lanes(loop, extent)
+    block = fresh(Const(-(-extent // lanes)), "block")
     first = Read(names("first"), (), "int")
-    start = op("mul", Const(_LANES), block)
-    if extent % _LANES:
-        start = op("min", start, Const(extent - _LANES))
+    start = op("mul", Const(lanes), block)
+    if extent % lanes:
+        start = op("min", start, Const(extent - lanes))
     if loop.start is not ZERO:
         start = op("add", loop.start, start)
-    inner = replace(loop, start=first, stop=op("add", first, Const(_LANES)))
+    inner = replace(loop, start=first, stop=op("add", first, Const(lanes)))
     return For(block, ZERO, block.size, (Let(first.tensor, start), inner))
+
+
+def _with_a_rest(loop: For, names: Names) -> Body:
+    """Blocks of a row of open length, and what they leave, element by element."""
+    count, first = (Read(names(hint), (), "int") for hint in ("count", "first"))
+    blocks = op("floordiv", count, Const(_FEW))
+    block = fresh(blocks, "block")
+    start = integer(op("add", loop.start, op("mul", Const(_FEW), block)))
+    rest = integer(op("add", loop.start, op("mul", Const(_FEW), blocks)))
+    names_of_rest: dict[Index, Index] = {loop.index: refresh(loop.index)}
+    (other,) = renamed((replace(loop, start=rest),), names_of_rest)
+    inner = replace(loop, start=first, stop=op("add", first, Const(_FEW)))
+    length = op("max", ZERO, integer(op("add", loop.stop, op("neg", loop.start))))
+    return Let(count.tensor, length), For(block, ZERO, blocks, (Let(first.tensor, start), inner)), other

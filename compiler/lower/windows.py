@@ -1,20 +1,21 @@
 """Reductions over few elements that lie side by side: written out, term by term, without a loop.
 
 ``y[u,v] = max[p,q] x[2*u+p,2*v+q]`` with four elements is four lines in the loops over ``u`` and ``v``.  All of them
-move along a row with ``v``, so that a vector register holds neighbours, or every second element.  A place is found by
-comparing each element with the best so far, and the outcome has a name: what is asked of the place later is asked of
-these.
+move along a row with ``v``, so that a vector register holds neighbours, or every second element.  Extremes and
+their places are found by a tournament, since comparing one element after the other would wait for each comparison; the
+outcomes have names: what is asked of the place later is asked of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from typing import TypeVar
 
 from dlc.compiler.ir.affine import integer, known
 from dlc.compiler.ir.bounds import decide, within
 from dlc.compiler.ir.conditions import conjuncts
-from dlc.compiler.ir.expr import ZERO, Const, Expr, Op, Read, Reduce, Select, reads, walk
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, Select, reads, walk
 from dlc.compiler.ir.forms import is_window
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var
@@ -22,6 +23,7 @@ from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.lower.ranges import better, combined, loops
 
 Names = Callable[[str], str]
+Player = TypeVar("Player")
 
 
 def window(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
@@ -81,25 +83,57 @@ def _asks_for_a_place(term: Expr) -> bool:
 
 
 def _combined(tensor: Tensor, value: Reduce, terms: Sequence[Expr], names: Names) -> tuple[list[Statement], Expr]:
+    if value.op in ("max", "min"):
+        return _greatest(tensor, value, terms, names)
     total = Read(names(tensor.id), (), value.type)
     first, *others, last = terms
     steps = [Update(total.tensor, combined(value.op, total, term)) for term in others]
     return [Var(total.tensor, first), *steps], combined(value.op, total, last)
 
 
+def _greatest(tensor: Tensor, value: Reduce, terms: Sequence[Expr], names: Names) -> tuple[list[Statement], Expr]:
+    steps: list[Statement] = []
+
+    def of_two(first: Expr, second: Expr) -> Expr:
+        return _named(combined(value.op, first, second), tensor.id, names, steps)
+
+    found = _tournament(terms, of_two)
+    last = steps.pop()
+    assert isinstance(last, Let) and found == Read(last.name, (), value.type)
+    return steps, last.value
+
+
 def _place(tensor: Tensor, value: Reduce, terms: Sequence[Expr], names: Names) -> tuple[list[Statement], Expr]:
-    """The best element so far, and of every later one whether it is better: the last that was is at the place."""
-    first, *others = terms
-    best = Read(names(f"{tensor.id}.best"), (), value.body.type)
-    steps: list[Statement] = [Var(best.tensor, first)]
-    place: Expr = ZERO
-    for number, term in enumerate(others, 1):
-        candidate = Read(names(f"{tensor.id}.candidate"), (), value.body.type)
-        wins = Read(names(f"{tensor.id}.wins"), (), "bool")
-        steps += [Let(candidate.tensor, term), Let(wins.tensor, better(value.op, best, candidate))]
-        steps.append(Update(best.tensor, Select(wins, candidate, best)))
-        place = Select(wins, Const(number), place)
-    return steps[:-1], place
+    """Of every two neighbours whether the later is better, and the place of the better one by that."""
+    steps: list[Statement] = []
+    extreme = value.op.removeprefix("arg")
+
+    def of_two(first: tuple[Expr, Expr], second: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
+        best, candidate = (_named(one, f"{tensor.id}.candidate", names, steps) for one, _ in (first, second))
+        wins = _named(better(value.op, best, candidate), f"{tensor.id}.wins", names, steps)
+        return combined(extreme, best, candidate), Select(wins, second[1], first[1])
+
+    numbers: list[Expr] = [Const(number) for number in range(len(terms))]
+    _, place = _tournament(list(zip(terms, numbers, strict=True)), of_two)
+    return steps, place
+
+
+def _tournament(found: Sequence[Player], of_two: Callable[[Player, Player], Player]) -> Player:
+    """One of all, by choosing from neighbours, and then from those that are left: one after the other, each choice
+    would wait for the one before."""
+    while len(found) > 1:
+        pairs = [of_two(*pair) for pair in zip(found[::2], found[1::2], strict=False)]
+        found = [*pairs, *found[2 * len(pairs) :]]
+    return found[0]
+
+
+def _named(value: Expr, hint: str, names: Names, steps: list[Statement]) -> Read:
+    """The value in a local of the loop."""
+    if isinstance(value, Read) and not value.subscripts:
+        return value
+    local = Read(names(hint), (), value.type)
+    steps.append(Let(local.tensor, value))
+    return local
 
 
 # -- reads ------------------------------------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ def _short_loops_unrolled() -> Iterator[None]:
     """LLVM unrolls no loops of more rounds than these, until the end: Numba compiles one function at a time.
 
     It unrolls before it looks for vectors in loops, with AVX-512 even 16 rounds. The loop around is the innermost one
-    then, and becomes vectors of elements that lie far apart, gathered one by one; those of a row lie side by side.
+    then, and becomes vectors of elements that lie far apart, gathered one by one; those of a row lie side by side. Nor
+    does it find vectors in eight rounds with choices, one behind the other.
     Our own functions are written for what LLVM does by itself.
     """
     llvm.set_option("dlc", f"--unroll-full-max-count={_MOST_UNROLLED}")
@@ -58,7 +59,7 @@ def _short_loops_unrolled() -> Iterator[None]:
         llvm.set_option("dlc", f"--unroll-full-max-count={_UNLIMITED}")
 
 
-_MOST_UNROLLED, _UNLIMITED = 8, 2**32 - 1
+_MOST_UNROLLED, _UNLIMITED = 7, 2**32 - 1
 
 
 class _RegionLibrary(JITCodeLibrary):

@@ -6,9 +6,10 @@ import pytest
 from building import add, at, given, graph, index, mul
 from lower.agreement import agree, drawn, loops_in
 
+from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.expr import ZERO, Const, Expr, Reduce, op
 from dlc.compiler.ir.graph import Graph, whole
-from dlc.compiler.ir.loops import For, Store
+from dlc.compiler.ir.loops import For, Store, statements
 from dlc.compiler.lower import lower
 from dlc.compiler.lower.remainders import without_rests
 
@@ -53,6 +54,24 @@ def test_copies_with_gaps_go_in_blocks(width: int, stride: int, offset: int) -> 
     program = lower({"forward": made})
     assert loops_in(program) == ["b", "block", "v"]
     agree(made, program, drawn(made, {"B": 3}), {"B": 3})
+
+
+@pytest.mark.parametrize("width", [3, 4, 5, 16, 21])
+def test_copies_with_gaps_of_open_rows_leave_a_rest(width: int) -> None:
+    b, v = index("b", "B"), index("v", "V")
+    x = given("x", "B", 43)
+    made = graph(x, whole("y", (b, v), at(x, b, add(mul(Const(2), v), Const(1)))), outputs=["y"], sizes=["B", "V"])
+    program = lower({"forward": made})
+    assert loops_in(program) == ["b", "block", "v", "v"]
+    agree(made, program, drawn(made, {"B": 3, "V": width}), {"B": 3, "V": width})
+
+
+@pytest.mark.parametrize(("width", "length"), [(13, 8), (18, 8), (28, 16), (33, 8), (47, 16)])
+def test_blocks_with_choices_are_longer_where_no_more_is_computed(width: int, length: int) -> None:
+    program = lower({"forward": windows(width, operation="argmax")})
+    (kernel,) = program.kernels.values()
+    (row,) = (s for s in statements(kernel.body) if isinstance(s, For) and s.index.hint == "v")
+    assert (polynomial(row.stop) - polynomial(row.start)).value == length
 
 
 @pytest.mark.parametrize(("width", "stride"), [(8, 2), (13, 1), (16, 1), (300, 2), (16, 9)])

@@ -8,8 +8,9 @@ from building import add, at, given, graph, index, mul, when
 from lower.agreement import loops_in
 
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, op
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, op, reads, walk
 from dlc.compiler.ir.graph import Graph, Tensor, whole
+from dlc.compiler.ir.loops import Let, Store, Update, Var, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower
 
@@ -42,6 +43,25 @@ def test_windows_are_written_out(reduction: str) -> None:
         wanted = evaluate(made, {"x": values()}, {"U": 4, "V": 5})["y"]
         found = loops_reference.run(program, "forward", {"x": values()}, {"U": 4, "V": 5})
     np.testing.assert_array_equal(found["y"], wanted)
+
+
+@pytest.mark.parametrize("reduction", ["max", "min", "argmax", "argmin"])
+def test_few_choices_wait_for_one_another(reduction: str) -> None:
+    """Of 25 elements each result goes through five choices, not through 24 one after the other."""
+    p, q = index("p", 5), index("q", 5)
+    y = Reduce(reduction, (p, q), at(X, add(U, p), add(V, q)))
+    made = Tensor("y", (U.size, V.size), y.type, "computed", whole("y", (U, V), y).equations)
+    program = lower({"forward": graph(X, made, outputs=["y"], sizes=["U", "V"])})
+    assert loops_in(program) == ["u", "v"]
+    choices: dict[str, int] = {}
+    (kernel,) = program.kernels.values()
+    for statement in statements(kernel.body):
+        if isinstance(statement, Let | Var | Update | Store):
+            known = [choices.get(read.tensor, 0) for read in reads(statement.value)]
+            name = statement.buffer if isinstance(statement, Store) else statement.name
+            asked = {node.name for node in walk(statement.value) if isinstance(node, Op)}
+            choices[name] = max(known, default=0) + bool(asked & {"max", "min", "le"})
+    assert choices["y"] <= 5
 
 
 def test_what_counts_by_data_is_read_first() -> None:
