@@ -104,14 +104,17 @@ def _greatest(tensor: Tensor, value: Reduce, terms: Sequence[Expr], names: Names
 
 
 def _place(tensor: Tensor, value: Reduce, terms: Sequence[Expr], names: Names) -> tuple[list[Statement], Expr]:
-    """Of every two neighbours whether the later is better, and the place of the better one by that."""
+    """Of every two neighbours whether the later is better, and the place of the better one by that. Places have names,
+    too: of choices within choices LLVM makes branches."""
     steps: list[Statement] = []
     extreme = value.op.removeprefix("arg")
+    hint = f"{tensor.id}.place"
 
     def of_two(first: tuple[Expr, Expr], second: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
         best, candidate = (_named(one, f"{tensor.id}.candidate", names, steps) for one, _ in (first, second))
+        places = (one if isinstance(one, Const) else _named(one, hint, names, steps) for _, one in (second, first))
         wins = _named(better(value.op, best, candidate), f"{tensor.id}.wins", names, steps)
-        return combined(extreme, best, candidate), Select(wins, second[1], first[1])
+        return combined(extreme, best, candidate), Select(wins, *places)
 
     numbers: list[Expr] = [Const(number) for number in range(len(terms))]
     _, place = _tournament(list(zip(terms, numbers, strict=True)), of_two)

@@ -8,7 +8,7 @@ from building import add, at, given, graph, index, mul, when
 from lower.agreement import loops_in
 
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, op, reads, walk
+from dlc.compiler.ir.expr import Const, Expr, Op, Read, Reduce, Select, op, reads, walk
 from dlc.compiler.ir.graph import Graph, Tensor, whole
 from dlc.compiler.ir.loops import Let, Store, Update, Var, statements
 from dlc.compiler.ir.reference import evaluate
@@ -61,6 +61,7 @@ def test_few_choices_wait_for_one_another(reduction: str) -> None:
             name = statement.buffer if isinstance(statement, Store) else statement.name
             asked = {node.name for node in walk(statement.value) if isinstance(node, Op)}
             choices[name] = max(known, default=0) + bool(asked & {"max", "min", "le"})
+            assert sum(isinstance(node, Select) for node in walk(statement.value)) <= 1  # within others: branches
     assert choices["y"] <= 5
 
 
