@@ -28,6 +28,13 @@ def polynomial_in_words(value: Polynomial) -> str:
     return text or "0"
 
 
+def _operand(node: Expr) -> str:
+    """A sum or a product in parentheses."""
+    terms = polynomial(node).terms
+    stands_alone = not terms or (len(terms) == 1 and (not terms[0][0] or (len(terms[0][0]) == 1 and terms[0][1] == 1)))
+    return in_words(node) if stands_alone else f"({in_words(node)})"
+
+
 def _atom(node: Expr) -> str:
     match node:
         case Size(name=name):
@@ -40,7 +47,7 @@ def _atom(node: Expr) -> str:
             inside = ",".join(map(in_words, subscripts))
             return f"{tensor}[{inside}]" if inside else tensor
         case Op(name="floordiv" | "mod", args=(left, right)):
-            return f"({in_words(left)}{_INFIX[node.name]}{in_words(right)})"
+            return f"({_operand(left)}{_INFIX[node.name]}{_operand(right)})"
         case Op(name=name, args=args):
             return f"{name}({', '.join(map(in_words, args))})"
         case Reduce(op=name):

@@ -43,6 +43,18 @@ def test_two_inputs_that_an_equation_reads_together() -> None:
         evaluate(graph, {"x": np.ones(3), "y": np.ones(2)})
 
 
+def test_sizes_are_written_so_that_they_can_be_read_back() -> None:
+    text = """
+layer F(x[H]) -> y[U]:
+    index U = (2*|H| + 1) // 3
+    y[u] = x[u]
+layer G(x[H]) -> y[H]:
+    y[H] = F(x[H])
+"""
+    (found,) = set(messages(text, "G"))
+    assert "has size ((2*|H| + 1) // 3)" in found
+
+
 def test_derived_sizes_are_numbers_where_they_can_be() -> None:
     text = """
 model M(x[B,H]) -> l:
