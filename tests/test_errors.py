@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dlc.compiler import compilation, library, semantics, sources
+from dlc.compiler import compilation, library, semantics, sources, syntax
 from dlc.compiler.diagnostics import CompileError, Diagnostic, Severity, render_all
 from dlc.compiler.syntax.parse import parse
 
@@ -65,9 +65,13 @@ def test_every_golden_has_its_source() -> None:
 
 def error_classes() -> list[type[Diagnostic]]:
     """The kinds of diagnostics of syntax and semantics, from the modules that are there."""
-    folders = semantics.__path__
-    semantic = sorted(path.stem for folder in folders for path in Path(folder).glob("errors*.py"))
-    modules = ["dlc.compiler.syntax.errors", *(f"dlc.compiler.semantics.{name}" for name in semantic)]
+    found = (
+        (room, path.stem)
+        for room in (syntax, semantics)
+        for folder in room.__path__
+        for path in Path(folder).glob("errors*.py")
+    )
+    modules = sorted(f"{room.__name__}.{name}" for room, name in found)
     kinds = (kind for name in modules for _, kind in inspect.getmembers(importlib.import_module(name), inspect.isclass))
     return [kind for kind in dict.fromkeys(kinds) if issubclass(kind, Diagnostic) and "code" in vars(kind)]
 

@@ -11,7 +11,20 @@ from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Diagnostic, did_you_mean
 from dlc.compiler.source import Span
-from dlc.compiler.syntax import errors
+from dlc.compiler.syntax.errors_statements import (
+    KeywordAsName,
+    MissingColon,
+    MissingName,
+    MissingOperator,
+    ReductionAsName,
+    ReductionNeedsParentheses,
+    SecondEquals,
+    SeveralTargets,
+    UnexpectedWord,
+    UnknownStatement,
+    UpdateInExpression,
+    WrongEquals,
+)
 from dlc.compiler.syntax.vocabulary import CLOSING, HARD_KEYWORDS, LINE_KEYWORDS
 from dlc.compiler.syntax.words import Token
 
@@ -141,21 +154,21 @@ def _unknown_statement(refused: Refused) -> Diagnostic | None:
     first, word = refused.tokens[0], refused.word
     if refused.number == 0 and not refused.in_body and word.type == "NAME":
         if word.text in LINE_KEYWORDS:
-            return errors.MissingName(word.span, word.text)
+            return MissingName(word.span, word.text)
         if word.text in _FOREIGN_STATEMENTS or _begins_two_names(refused.tokens):
-            return errors.UnknownStatement(word.span, word.text, _statement_hint(word.text))
-        return errors.UnexpectedWord(
+            return UnknownStatement(word.span, word.text, _statement_hint(word.text))
+        return UnexpectedWord(
             word.span,
             _found(word),
             ("`use`", "`index`", "`fn`", "`layer`", "`model`", "`optimizer`"),
             hint="an equation stands in the body of a layer or a model, indented",
         )
     if refused.number == 0 and refused.in_body and word.type in ("IF", "ELSE"):
-        return errors.UnknownStatement(word.span, word.text, "a choice is an expression: `y[i] = a if c else b`")
+        return UnknownStatement(word.span, word.text, "a choice is an expression: `y[i] = a if c else b`")
     if refused.number == 1 and first.type == "NAME" and first.text in LINE_KEYWORDS:
-        return errors.MissingName(first.span, first.text)
+        return MissingName(first.span, first.text)
     if refused.number == 1 and first.type == "NAME" and word.type in ("NAME", "NUMBER"):
-        return errors.UnknownStatement(first.span, first.text, _statement_hint(first.text))
+        return UnknownStatement(first.span, first.text, _statement_hint(first.text))
     return None
 
 
@@ -179,21 +192,21 @@ def _misplaced_statement(refused: Refused) -> Diagnostic | None:
         return None
     if refused.in_body:
         hint = f"`{word.text}` stands at the margin, not in a body"
-        return errors.UnexpectedWord(word.span, _found(word), ("a line of a body",), hint)
+        return UnexpectedWord(word.span, _found(word), ("a line of a body",), hint)
     hint = f"`{word.text}` stands in the body of a layer, a model or an optimizer, indented"
-    return errors.UnexpectedWord(word.span, _found(word), ("a definition",), hint)
+    return UnexpectedWord(word.span, _found(word), ("a definition",), hint)
 
 
 def _missing_colon(refused: Refused) -> Diagnostic | None:
     is_header = refused.tokens[0].type in _HEADERS
     if is_header and refused.word.type == "NEWLINE" and "BLOCK" in refused.accepted:
-        return errors.MissingColon(refused.word.span, refused.tokens[0].text)
+        return MissingColon(refused.word.span, refused.tokens[0].text)
     return None
 
 
 def _update_in_expression(refused: Refused) -> Diagnostic | None:
     if refused.word.type == "UPDATE" and "LESS" in refused.accepted:
-        return errors.UpdateInExpression(refused.word.span)
+        return UpdateInExpression(refused.word.span)
     return None
 
 
@@ -218,7 +231,7 @@ def _several_targets(refused: Refused) -> Diagnostic | None:
         call = f"{right[0].text}(..)"
     texts = tuple(one[0].span.merge(one[-1].span).text for one in targets)
     span = left[0].span.merge(left[-1].span)
-    return errors.SeveralTargets(span, texts, call)
+    return SeveralTargets(span, texts, call)
 
 
 def _depths(tokens: tuple[Token, ...]) -> tuple[int | None, list[int]]:
@@ -237,14 +250,14 @@ def _depths(tokens: tuple[Token, ...]) -> tuple[int | None, list[int]]:
 def _wrong_equals(refused: Refused) -> Diagnostic | None:
     word = refused.word
     if word.type == "EQUAL" and "EQUALS" in refused.accepted:
-        return errors.WrongEquals(word.span, "=")
+        return WrongEquals(word.span, "=")
     if word.type not in ("EQUALS", "TILDE", "UPDATE") or "EQUAL" not in refused.accepted:
         return None
     first = _first_equals(refused)
     before = {token.type for token in refused.tokens[: refused.number]}
     if first is not None and not refused.open_brackets and not before & {"IF", "AND", "OR", "NOT"}:
-        return errors.SecondEquals(word.span, first)
-    return errors.WrongEquals(word.span, "==") if word.type == "EQUALS" else None
+        return SecondEquals(word.span, first)
+    return WrongEquals(word.span, "==") if word.type == "EQUALS" else None
 
 
 def _first_equals(refused: Refused) -> Span | None:
@@ -257,7 +270,7 @@ def _keyword_as_name(refused: Refused) -> Diagnostic | None:
     if word.type not in HARD_KEYWORDS or "NAME" not in refused.accepted:
         return None
     brackets = refused.open_brackets
-    return errors.KeywordAsName(word.span, word.text, bool(brackets) and brackets[-1].text == "[")
+    return KeywordAsName(word.span, word.text, bool(brackets) and brackets[-1].text == "[")
 
 
 def _reduction_as_name(refused: Refused) -> Diagnostic | None:
@@ -266,8 +279,8 @@ def _reduction_as_name(refused: Refused) -> Diagnostic | None:
     previous = refused.previous
     if previous is not None and previous.type in ("POWER", "MINUS"):
         reason = "a reduction takes the whole product to its right, so it cannot be an exponent without parentheses"
-        return errors.ReductionNeedsParentheses(refused.word.span, reason, f"write `({refused.word.text}[..] ..)`")
-    return errors.ReductionAsName(refused.word.span, refused.word.text)
+        return ReductionNeedsParentheses(refused.word.span, reason, f"write `({refused.word.text}[..] ..)`")
+    return ReductionAsName(refused.word.span, refused.word.text)
 
 
 def _missing_operator(refused: Refused) -> Diagnostic | None:
@@ -275,7 +288,7 @@ def _missing_operator(refused: Refused) -> Diagnostic | None:
     if previous is None or word.type not in _OPERANDS or "TIMES" not in refused.accepted:
         return None
     after = _size_text(refused.tokens, refused.number) if word.type == "BAR" else word.span.text
-    return errors.MissingOperator(word.span, _ending_with(previous, refused), after)
+    return MissingOperator(word.span, _ending_with(previous, refused), after)
 
 
 def _size_text(tokens: tuple[Token, ...], number: int) -> str:
@@ -317,7 +330,7 @@ _MISTAKES: tuple[Callable[[Refused], Diagnostic | None], ...] = (
 def _unexpected(refused: Refused) -> Diagnostic:
     brackets = refused.open_brackets
     opening = brackets[-1].span if brackets and brackets[-1].span.line != refused.word.span.line else None
-    return errors.UnexpectedWord(refused.word.span, _found(refused.word), _expected(refused), _hint(refused), opening)
+    return UnexpectedWord(refused.word.span, _found(refused.word), _expected(refused), _hint(refused), opening)
 
 
 def _found(token: Token) -> str:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic, sorted_unique
 from dlc.compiler.source import Source, Span
-from dlc.compiler.syntax import ast, errors
+from dlc.compiler.syntax import ast
+from dlc.compiler.syntax.errors_statements import EmptyBody
+from dlc.compiler.syntax.errors_words import BadIndentation, TooManyErrors
 from dlc.compiler.syntax.explain import Refused, explain
 from dlc.compiler.syntax.tree import RefusalError, TreeBuilder
 from dlc.compiler.syntax.vocabulary import Vocabulary
@@ -93,7 +95,7 @@ def _capped(problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     if len(problems) <= MAX_ERRORS:
         return problems
     kept = problems[:MAX_ERRORS]
-    return (*kept, errors.TooManyErrors(kept[-1].span))
+    return (*kept, TooManyErrors(kept[-1].span))
 
 
 class _Reader:
@@ -121,7 +123,7 @@ class _Reader:
         elif not self.in_body:
             margin = line.tokens[0].span
             hint = "only what stands under a `layer`, `model` or `optimizer` line is indented"
-            self.refuse(line, errors.BadIndentation(margin, "this line is indented, but no body begins here", hint))
+            self.refuse(line, BadIndentation(margin, "this line is indented, but no body begins here", hint))
             self.feed_all(_HARMLESS_HEADER, margin)
             self.enter_body(margin)
 
@@ -141,7 +143,7 @@ class _Reader:
             elif begins_body:
                 self.feed_all(_HARMLESS_HEADER, place)
         elif is_header and not begins_body and not self.in_body:
-            self.problems.append(errors.EmptyBody(line.tokens[1].span, line.tokens[0].text))
+            self.problems.append(EmptyBody(line.tokens[1].span, line.tokens[0].text))
             self.parser = before
         if begins_body and (line.failed or is_header):
             self.enter_body(place)

@@ -15,7 +15,14 @@ from typing import Any, TypeAlias
 
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.source import Span
-from dlc.compiler.syntax import ast, errors
+from dlc.compiler.syntax import ast
+from dlc.compiler.syntax.errors_statements import (
+    PositionalAfterNamed,
+    ReductionNeedsParentheses,
+    TooManyGroups,
+    UnknownType,
+)
+from dlc.compiler.syntax.errors_words import NestedTooDeep
 from dlc.compiler.syntax.words import Token
 
 TYPES: Mapping[str, ast.Type] = {"int": "int", "bool": "bool", "real": "real"}
@@ -171,7 +178,7 @@ class TreeBuilder:
             if argument.name is not None:
                 named = argument.name.span
             elif named is not None:
-                raise RefusalError(errors.PositionalAfterNamed(argument.span, named))
+                raise RefusalError(PositionalAfterNamed(argument.span, named))
         return Piece(arguments, _span_or_nothing(parts), _depth(parts))
 
     def argument(self, parts: list[Part]) -> Piece:
@@ -201,7 +208,7 @@ class TreeBuilder:
         behind = {mark.type: part for mark, part in pairwise(parts) if isinstance(mark, Token)}
         kind = behind.get("COLON")
         if isinstance(kind, Token) and kind.text not in TYPES:
-            raise RefusalError(errors.UnknownType(kind.span, kind.text))
+            raise RefusalError(UnknownType(kind.span, kind.text))
         axes = _nodes(parts[2 : parts.index(_first(parts, "RSQB")) : 2]) if "LSQB" in behind else ()
         node = ast.Declaration(
             _name(parts[0]),
@@ -225,9 +232,7 @@ class TreeBuilder:
         groups = [piece.node for piece in pieces]
         if len(groups) > 3:
             marks = [part for part in parts if _is(part, "SEMICOLON")]
-            raise RefusalError(
-                errors.TooManyGroups(marks[2].span, len(groups), any(not group for group in groups[1:-1]))
-            )
+            raise RefusalError(TooManyGroups(marks[2].span, len(groups), any(not group for group in groups[1:-1])))
         data, parameters, hyper_parameters = [*groups, (), ()][:3]
         node = ast.Signature(data, parameters, hyper_parameters, outputs, span=_span(parts))
         return Piece(node, node.span)
@@ -310,7 +315,7 @@ def _grown(node: ast.Node, parts: list[Any], swallows: bool = False) -> Piece:
 
 def _checked_depth(piece: Piece) -> Piece:
     if piece.depth > ast.MAX_DEPTH:
-        raise RefusalError(errors.NestedTooDeep(piece.span, ast.MAX_DEPTH))
+        raise RefusalError(NestedTooDeep(piece.span, ast.MAX_DEPTH))
     return piece
 
 
@@ -374,4 +379,4 @@ def _swallowed_product(chain: Chain, operator: Token, factor: Piece) -> Diagnost
         numerator, reduction = "a", "sum[i] b*c"
     hint = f"if all of it is meant, write `{numerator} {sign} ({reduction})`; if not, put `( )` around the part that is"
     reason = f"a reduction takes the whole product to its right, which behind `{sign}` is easily misread"
-    return errors.ReductionNeedsParentheses(factor.span, reason, hint)
+    return ReductionNeedsParentheses(factor.span, reason, hint)

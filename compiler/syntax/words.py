@@ -14,7 +14,18 @@ from dataclasses import dataclass, field, replace
 
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.source import Source, Span
-from dlc.compiler.syntax import errors
+from dlc.compiler.syntax.errors_words import (
+    BadCharacter,
+    BadIndentation,
+    BadNumber,
+    ForeignOperator,
+    MismatchedBrackets,
+    NestedTooDeep,
+    TooLong,
+    TooManyErrors,
+    UnclosedBracket,
+    UnopenedBracket,
+)
 from dlc.compiler.syntax.vocabulary import (
     CLOSING,
     FOREIGN,
@@ -78,7 +89,7 @@ class Cut:
 def cut(source: Source, vocabulary: Vocabulary) -> Cut:
     """All lines of `source`, its comments, and what is wrong with its words."""
     if len(source.text) > MAX_FILE:
-        problem = errors.TooLong(source.span(0, 0), f"`{source.name}`", len(source.text), MAX_FILE)
+        problem = TooLong(source.span(0, 0), f"`{source.name}`", len(source.text), MAX_FILE)
         return Cut((), (), (problem,))
     return _Cutter(source, vocabulary).run()
 
@@ -106,7 +117,7 @@ class _Cutter:
     def run(self) -> Cut:
         while self.place < len(self.text):
             if len(self.problems) >= MAX_ERRORS:
-                self.problems.append(errors.TooManyErrors(self.span(self.place, self.place)))
+                self.problems.append(TooManyErrors(self.span(self.place, self.place)))
                 break
             if self.line is None:
                 self.begin_line()
@@ -163,11 +174,11 @@ class _Cutter:
     def wrong_indentation(self, expected: str, span: Span) -> Diagnostic:
         if set(self.indentation) != set(expected):
             hint = "indent with four spaces everywhere"
-            return errors.BadIndentation(span, "tabs and spaces are mixed in the indentation of this body", hint)
+            return BadIndentation(span, "tabs and spaces are mixed in the indentation of this body", hint)
         if len(self.indentation) > len(expected):
             hint = "a formula goes on over several lines inside `( )` or `[ ]`"
-            return errors.BadIndentation(span, "this line is indented more than the body it stands in", hint)
-        return errors.BadIndentation(span, "this line is indented less than the body it stands in")
+            return BadIndentation(span, "this line is indented more than the body it stands in", hint)
+        return BadIndentation(span, "this line is indented less than the body it stands in")
 
     def end_line(self, line: Line) -> None:
         """At the end of a logical line: classify what needs sight of the whole line."""
@@ -175,7 +186,7 @@ class _Cutter:
         if self.brackets:
             opening = self.brackets[-1]
             stopped = self.span(self.place, self.place)
-            self.complain(errors.UnclosedBracket(opening.span, CLOSING[opening.text], self.next_words(stopped)))
+            self.complain(UnclosedBracket(opening.span, CLOSING[opening.text], self.next_words(stopped)))
             self.brackets.clear()
         line.tokens = _classified(line.tokens)
         line.tokens.append(Token("NEWLINE", "", self.span(end, end)))
@@ -259,24 +270,24 @@ class _Cutter:
                 line.tokens.append(Token(self.vocabulary.types[span.text], SYNONYMS.get(span.text, span.text), span))
                 self.bracket(line.tokens[-1])
             case _:
-                self.complain(errors.ForeignOperator(span, FOREIGN[span.text]))
+                self.complain(ForeignOperator(span, FOREIGN[span.text]))
 
     def bad_character(self, place: int) -> None:
         character = self.text[place]
-        self.complain(errors.BadCharacter(self.span(place, place + 1), character, hint_for(character)))
+        self.complain(BadCharacter(self.span(place, place + 1), character, hint_for(character)))
 
     def bracket(self, token: Token) -> None:
         """Keep account of the open brackets."""
         if token.text in CLOSING:
             self.brackets.append(token)
             if len(self.brackets) > MAX_BRACKETS:
-                self.complain(errors.NestedTooDeep(token.span, MAX_BRACKETS))
+                self.complain(NestedTooDeep(token.span, MAX_BRACKETS))
         elif token.text in CLOSING.values() and not self.brackets:
-            self.complain(errors.UnopenedBracket(token.span))
+            self.complain(UnopenedBracket(token.span))
         elif token.text in CLOSING.values():
             opening = self.brackets.pop()
             if CLOSING[opening.text] != token.text:
-                self.complain(errors.MismatchedBrackets(token.span, opening.span))
+                self.complain(MismatchedBrackets(token.span, opening.span))
 
     def name(self, span: Span) -> Token:
         """Names are normalised (NFKC); words with a meaning get their type, unless primed."""
@@ -285,7 +296,7 @@ class _Cutter:
         if stem in ("∑", "∏"):
             return Token("NAME", SYNONYMS[stem] + "'" * primes, span)
         if len(stem) > MAX_NAME or primes > MAX_NAME:
-            self.complain(errors.TooLong(span, "this name", len(span.text), MAX_NAME))
+            self.complain(TooLong(span, "this name", len(span.text), MAX_NAME))
         if not stem.isidentifier():
             good = next(length for length in range(len(stem)) if not stem[: length + 1].isidentifier())
             self.bad_character(span.start + good)
@@ -302,17 +313,15 @@ class _Cutter:
             whole = self.span(span.start, tail.end())
             meant = _FACTOR_AND_NAME.fullmatch(whole.text)
             hint = f"write `{meant.group(1)}*{meant.group(2)}`" if meant else None
-            self.complain(errors.BadNumber(whole, f"`{_shortened(whole.text)}` is not a number", hint))
+            self.complain(BadNumber(whole, f"`{_shortened(whole.text)}` is not a number", hint))
             return Token("NUMBER", "0", whole)
         if len(span.text) > MAX_NUMBER:
-            self.complain(errors.TooLong(span, "this number", len(span.text), MAX_NUMBER))
+            self.complain(TooLong(span, "this number", len(span.text), MAX_NUMBER))
             return Token("NUMBER", "0", span)
         text = canonical_number(span.text)
         reason = unrepresentable(text)
         if reason:
-            self.complain(
-                errors.BadNumber(span, f"`{span.text}` {reason}", "the limits are those of int64 and float64")
-            )
+            self.complain(BadNumber(span, f"`{span.text}` {reason}", "the limits are those of int64 and float64"))
         return Token("NUMBER", text, span)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.source import Source
-from dlc.compiler.syntax import errors
+from dlc.compiler.syntax import errors_statements, errors_words
 from dlc.compiler.syntax.parse import parse, parse_text
 from dlc.compiler.syntax.words import MAX_ERRORS, MAX_FILE
 
@@ -45,8 +45,9 @@ def test_every_golden_has_its_source() -> None:
 
 
 def error_classes() -> list[type[Diagnostic]]:
-    members = [member for _, member in inspect.getmembers(errors, inspect.isclass)]
-    return [member for member in members if issubclass(member, Diagnostic) and member is not Diagnostic]
+    modules = (errors_statements, errors_words)
+    members = [member for module in modules for _, member in inspect.getmembers(module, inspect.isclass)]
+    return [one for one in members if issubclass(one, Diagnostic) and one is not Diagnostic]
 
 
 def test_codes_are_distinct_and_in_range() -> None:
