@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -34,10 +34,11 @@ from dlc.compiler.ir.ops import IDENTITY, OPERATORS, REDUCTIONS, Type
 class _Interned(type):
     """Gives the one object that stands for a class and its fields."""
 
+    key: Callable[..., tuple[Any, ...]]
     _table: ClassVar[WeakValueDictionary[tuple[Any, ...], Any]] = WeakValueDictionary()
 
     def __call__(cls, *fields: Any) -> Any:
-        key = (cls, *cls.key(*fields))  # type: ignore[attr-defined]  # every expression class has key
+        key = (cls, *cls.key(*fields))
         found = _Interned._table.get(key)
         if found is None:
             found = super().__call__(*fields)
@@ -48,16 +49,13 @@ class _Interned(type):
 class Expr(metaclass=_Interned):
     """An expression; see the module for the eight kinds."""
 
-    __slots__ = ("type", "__weakref__")
+    __slots__ = ("type", "children", "__weakref__")
     type: Type
+    children: tuple[Expr, ...]  # a field: nothing is asked for more often
 
     @staticmethod
     def key(*fields: Any) -> tuple[Any, ...]:
         return fields
-
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        return ()
 
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         """The same node over other children."""
@@ -76,7 +74,7 @@ class Const(Expr):
         return (type(fields[0]), repr(fields[0]))  # keeps 1, 1.0 and True apart, and 0.0 from -0.0
 
     def __init__(self, value: float | int | bool) -> None:
-        self.value = value
+        self.value, self.children = value, ()
         self.type = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "real"
 
 
@@ -85,7 +83,7 @@ class Size(Expr):
     name: str
 
     def __init__(self, name: str) -> None:
-        self.name, self.type = name, "int"
+        self.name, self.type, self.children = name, "int", ()
 
 
 class Index(Expr):
@@ -97,7 +95,8 @@ class Index(Expr):
     hint: str
 
     def __init__(self, id: int, size: Expr, hint: str) -> None:
-        self.id, self.size, self.hint, self.type = id, size, hint, "int"
+        self.id, self.size, self.hint = id, size, hint
+        self.type, self.children = "int", ()
 
 
 class Read(Expr):
@@ -107,6 +106,7 @@ class Read(Expr):
 
     def __init__(self, tensor: str, subscripts: tuple[Expr, ...], type: Type) -> None:
         self.tensor, self.subscripts, self.type = tensor, subscripts, type
+        self.children = subscripts
 
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         return Read(self.tensor, children, self.type)
@@ -120,7 +120,7 @@ class Op(Expr):
     args: tuple[Expr, ...]
 
     def __init__(self, name: str, args: tuple[Expr, ...]) -> None:
-        self.name, self.args = name, args
+        self.name, self.args, self.children = name, args, args
         result = OPERATORS[name].result
         self.type = args[0].type if result == "same" else result
 
@@ -136,10 +136,7 @@ class Select(Expr):
 
     def __init__(self, cond: Expr, yes: Expr, no: Expr) -> None:
         self.cond, self.yes, self.no, self.type = cond, yes, no, yes.type
-
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        return (self.cond, self.yes, self.no)
+        self.children = (cond, yes, no)
 
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         return Select(*children)
@@ -162,13 +159,9 @@ class Reduce(Binder):
     body: Expr
 
     def __init__(self, op: str, indices: tuple[Index, ...], body: Expr) -> None:
-        self.op, self.indices, self.body = op, indices, body
+        self.op, self.indices, self.body, self.children = op, indices, body, (body,)
         result = REDUCTIONS[op]
         self.type = body.type if result == "same" else result
-
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        return (self.body,)
 
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         return Reduce(self.op, self.indices, children[0])
@@ -192,7 +185,7 @@ class Solve(Binder):
 
     def __init__(self, indices: tuple[Index, ...], matrix: Expr, vector: Expr, position: Expr) -> None:
         self.indices, self.matrix, self.vector, self.position = indices, matrix, vector, position
-        self.type = "real"
+        self.type, self.children = "real", (matrix, vector, position)
 
     @property
     def row(self) -> Index:
@@ -202,20 +195,11 @@ class Solve(Binder):
     def column(self) -> Index:
         return self.indices[1]
 
-    @property
-    def children(self) -> tuple[Expr, ...]:
-        return (self.matrix, self.vector, self.position)
-
     def rebuild(self, children: tuple[Expr, ...]) -> Expr:
         return Solve(self.indices, *children)
 
     def rebound(self, indices: tuple[Index, ...], children: tuple[Expr, ...]) -> Expr:
         return Solve(indices, *children)
-
-
-# Nothing is asked for more often than the children, and reading a field takes a third of calling a property.
-Const.children = Size.children = Index.children = ()  # type: ignore[assignment,method-assign]  # field for property
-Read.children, Op.children = Read.subscripts, Op.args  # type: ignore[assignment,method-assign]  # field for property
 
 
 # -- building -------------------------------------------------------------------------------------------------------

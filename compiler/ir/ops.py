@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Type = Literal["real", "int", "bool"]
+Arguments = Literal["same", "real", "int", "bool", "any"]
+Result = Literal["same", "real", "int", "bool"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,12 @@ class Operator:
 
     name: str
     arity: int | None
-    arguments: Literal["same", "real", "int", "bool", "any"]
-    result: Literal["same", "real", "int", "bool"]
+    arguments: Arguments
+    result: Result
     cost: int
 
 
-_ROWS = (
+_ROWS: tuple[tuple[str, int | None, Arguments, Result, int], ...] = (
     # arithmetic: real with real, int with int
     ("add", None, "same", "same", 1),
     ("mul", None, "same", "same", 1),
@@ -79,7 +81,7 @@ _ROWS = (
     ("not", 1, "bool", "bool", 0),
 )
 
-OPERATORS: dict[str, Operator] = {row[0]: Operator(*row) for row in _ROWS}  # type: ignore[arg-type]  # rows are typed by Operator
+OPERATORS: dict[str, Operator] = {row[0]: Operator(*row) for row in _ROWS}
 
 #: Operators that draw a number: too slow to be computed in vain.
 RANDOM = frozenset(("random_uniform", "random_normal", "random_integer"))

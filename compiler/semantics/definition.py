@@ -9,7 +9,6 @@ from typing import TypeVar
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Expr, Read, Size
 from dlc.compiler.ir.graph import Claim, Graph, Output, Tensor
-from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
 from dlc.compiler.semantics.arguments import match
 from dlc.compiler.semantics.claims import claim, claims_of
 from dlc.compiler.semantics.contexts import Context, WholeAxes, evaluate, static_context

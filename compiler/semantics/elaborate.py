@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
 from dlc.compiler.semantics.claims import claims_of
 from dlc.compiler.semantics.definition import DefinitionGraph
 from dlc.compiler.semantics.errors_calls import MissingValue

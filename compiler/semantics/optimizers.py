@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, Select, Size
 from dlc.compiler.ir.graph import INSIDE, Equation, Graph, Initialiser, Tensor, Update
-from dlc.compiler.semantics import rules  # noqa: F401  # fills the table of rules
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
 from dlc.compiler.semantics.errors_indices import WrongRank
