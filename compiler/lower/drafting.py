@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
@@ -11,11 +11,9 @@ from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, reads, refresh
 from dlc.compiler.ir.forms import made_of, window_sizes
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
-from dlc.compiler.ir.loops import Matmul, statements
-from dlc.compiler.ir.recurrence import Conflict, Loop, order
+from dlc.compiler.ir.recurrence import Loop
 from dlc.compiler.ir.rewriting import rename_bound, replaced, substitute
 from dlc.compiler.ir.safety import needs_more
-from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
 from dlc.compiler.lower.borders import guarded_factors, with_factors
@@ -25,23 +23,39 @@ from dlc.compiler.lower.interchange import interchanged
 from dlc.compiler.lower.kernels import Cycle, Draft, Item
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.levels import Level
-from dlc.compiler.lower.masks import EVERYWHERE, Mask, given, needed, zeros
-from dlc.compiler.lower.nests import nest, sizes_product, volume, work
-from dlc.compiler.lower.overlap_add import Slide, overlap_add, slides
+from dlc.compiler.lower.masks import EVERYWHERE, given, needed, zeros
+from dlc.compiler.lower.nests import nest, sizes_product, work
+from dlc.compiler.lower.overlap_add import overlap_add, pays, slides
 from dlc.compiler.lower.parts import Product
-from dlc.compiler.lower.pieces import Pieces, divides, outer_indices, pieces, product_pieces, rows_of, with_outer
+from dlc.compiler.lower.pieces import (
+    Pieces,
+    divides,
+    outer_indices,
+    pieces,
+    product_pieces,
+    rows_of,
+    visits_often,
+    with_outer,
+    worth_a_visit,
+)
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
-from dlc.compiler.lower.recurrences import Equations, Ring, on_rings, ring_sized, rings, rounds_of
+from dlc.compiler.lower.recurrences import (
+    Equations,
+    Ring,
+    kept,
+    on_rings,
+    ring_sized,
+    rings,
+    rounds_of,
+    steps_of,
+    times_of,
+)
 from dlc.compiler.lower.spacing import spaced
-from dlc.compiler.lower.support import within_support
-from dlc.compiler.lower.tables import Tabled, tabled
+from dlc.compiler.lower.support import with_support
+from dlc.compiler.lower.tables import Tabled
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
-from dlc.compiler.lower.winograd import sliding
-
-_LONG = 100  # elements of a sum that are worth a visit of all its results
-_CACHED, _LONGER = 1 << 18, 128  # results that stay in a second cache, and elements that are worth a visit of more
 
 Facts = Callable[[Expr], list[Polynomial]]
 Names = Callable[[str], str]
@@ -84,8 +98,8 @@ class _Drafting:
         self.ways = ways
         self.graph, self.formulas, self.names, self.fresh_id = without_ties(graph), formulas, names, fresh_id
         graph = self.graph
-        self.orders = {c: _order(plain, c) for c in plain.components if plain.tensors[c[0]].equations}
-        self.orders = {component: tuple(_kept(steps, graph)) for component, steps in self.orders.items()}
+        self.orders = {c: steps_of(plain, c) for c in plain.components if plain.tensors[c[0]].equations}
+        self.orders = {component: tuple(kept(steps, graph)) for component, steps in self.orders.items()}
         outermost = [step for steps in self.orders.values() for step in steps if isinstance(step, Loop)]
         self.rings: Mapping[str, Ring] = rings(without_ties(plain), outermost)
         room = spaced(graph)
@@ -100,7 +114,7 @@ class _Drafting:
         self.windows = made_of(window_sizes(graph.facts), formulas)
         self.added: list[Tensor] = []
         self.beside = _beside_copies(graph)
-        self.needed = needed(graph, self._reads_all, _times(self.orders.values()))
+        self.needed = needed(graph, self._reads_all, times_of(self.orders.values()))
         self.zeros = {key: zeros(graph, tensor) for key, tensor in graph.tensors.items()}
 
     def _reads_all(self, tensor: Tensor, equation: Equation) -> bool:
@@ -171,7 +185,7 @@ class _Drafting:
             return
         if product is not None and self._overlap_added(level, tensor, own, product, when):
             return
-        packer = level.packer.among(()) if product is not None and _visits_often(product) else level.packer
+        packer = level.packer.among(()) if product is not None and visits_often(product) else level.packer
         before = len(packer.tensors)
         found = plan(product, packer, self.ways) if product is not None else None
         if product is None or found is None:
@@ -183,7 +197,7 @@ class _Drafting:
         for packed in packer.tensors[before:]:
             self._pack(level, packed, when)
         if isinstance(found, Tabled) and level.outer is None:
-            found = self._within_support(found, self.zeros)
+            found = with_support(found, self.zeros)
         count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
@@ -202,7 +216,8 @@ class _Drafting:
         if level.outer is not None:
             return False
         slide = next(slides(product, self.graph), None)
-        if slide is None or not self._is_less(product, slide):
+        scratch = Packer(dict(self.sizes), str, formulas=self.formulas)
+        if slide is None or not pays(product, slide, self.graph, scratch, self.ways, self.zeros):
             return False
         before = len(level.packer.tensors)
         found = overlap_add(product, slide, level.packer, self.ways, self.fresh_id)
@@ -211,7 +226,7 @@ class _Drafting:
             self._pack(level, packed, when)
         self.added.append(found.turned)
         self.sizes[found.turned.id] = found.turned.sizes
-        called = self._within_support(found.product, self.zeros)
+        called = with_support(found.product, self.zeros)
         label = f"{found.turned.id} 0"
         computed = found.turned, seen(called)
         count = sizes_product((*called.product.equation.indices, *called.product.reduced))
@@ -220,23 +235,6 @@ class _Drafting:
         level.place(replace(draft, over=level.over, called={label: called}))
         level.place(self._nest(level, tensor, found.equation, (tensor, found.equation), when))
         return True
-
-    def _is_less(self, product: Contraction, slide: Slide) -> bool:
-        """Whether that takes less than a product with a border all around, by Winograd's tiles too."""
-        packer = Packer(dict(self.sizes), str, formulas=self.formulas)
-        found = overlap_add(product, slide, packer, self.ways, str)
-        if found is None:
-            return False
-        known = {**self.zeros, **{packed.id: zeros(self.graph, packed) for packed in packer.tensors}}
-        if not found.is_less(self._within_support(found.product, known)):
-            return False
-        around = tabled(product, packer, self.ways)
-        products = [one for one in statements(product_body(around)) if isinstance(one, Matmul)] if around else []
-        return not any(tiled.is_faster for one in products if (tiled := sliding(one, None)) is not None)
-
-    def _within_support(self, found: Tabled, known: Mapping[str, Mask]) -> Tabled:
-        told = (known.get(place.buffer, EVERYWHERE).at(place.read.subscripts) for place in found.layouts)
-        return within_support(found, *told)
 
     def _turned(self, level: Level, tensor: Tensor, equation: Equation, when: tuple[Expr, ...]) -> Equation:
         """The equation with copies in the place of what it would go through row by row."""
@@ -306,7 +304,7 @@ class _Drafting:
                 continue
             inner = with_outer(tensor, equation, outer)
             within = self._contraction(*inner) if inner is not None else None
-            if within is None or within.batch[:1] != (outer,) or not _worth_a_visit(within):
+            if within is None or within.batch[:1] != (outer,) or not worth_a_visit(within):
                 continue
             for number in level.candidates(tensor, equation):
                 item = level.items[number]
@@ -371,53 +369,6 @@ class _Drafting:
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
         return replace(draft, beside=self.beside.get(tensor.id, frozenset()))
-
-
-def _worth_a_visit(within: Contraction) -> bool:
-    """Whether a product for one sample is long enough for all results to be added to once more."""
-    results = [index for index in within.equation.indices if index not in within.batch]
-    return volume(within.reduced) >= (_LONG if volume(results) <= _CACHED else _LONGER)
-
-
-def _visits_often(product: Contraction) -> bool:
-    """Whether a sum over samples would add to a large result for each: it is computed after all kernels that have a
-    sample at hand, from copies of its own, which leave theirs small."""
-    if volume(product.equation.indices) <= _CACHED:
-        return False
-    leading = {read.subscripts[0] for read in reads(product.left.value, product.right.value) if read.subscripts}
-    return any(leading == {outer} and volume(product.reduced) < _LONGER * volume((outer,)) for outer in product.reduced)
-
-
-def _order(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]:
-    if component[0] not in graph.recurrence_of:
-        (name,) = component
-        return tuple(Place(name, number) for number in range(len(graph.tensors[name].equations)))
-    found = order(graph, component)
-    if isinstance(found, Conflict):
-        raise InternalError(f"a recurrence without order: {', '.join(component)}")
-    return found
-
-
-def _times(orders: Iterable[Iterable[Loop | Place]]) -> Mapping[str, frozenset[int]]:
-    """The axes of tensors that recurrences run along."""
-    found: dict[str, frozenset[int]] = {}
-    for steps in orders:
-        for step in steps:
-            if isinstance(step, Loop):
-                inner = _times((step.body,))
-                for name, time in step.times.items():
-                    found[name] = found.get(name, frozenset()) | inner.get(name, frozenset()) | {time.axis}
-    return found
-
-
-def _kept(steps: Iterable[Loop | Place], graph: Graph) -> Iterator[Loop | Place]:
-    """The steps without those of tensors that are not in the graph."""
-    for step in steps:
-        if isinstance(step, Loop):
-            times = {name: time for name, time in step.times.items() if name in graph.tensors}
-            yield Loop(times, tuple(_kept(step.body, graph)))
-        elif step.tensor in graph.tensors:
-            yield step
 
 
 def _changes(equation: Equation, level: Level) -> bool:

@@ -46,11 +46,10 @@ from dlc.compiler.lower.terms import with_terms
 
 _BLOCK = 4096  # numbers that one local adds up
 _MANY = 16  # of samples: enough for all shards
+# Elements between the pieces of two shards: a page of the narrower float and two lines of the cache. What fetches ahead
+# goes on behind the end of a row that is swept again and again, up to the end of the page, and would take lines away
+# from the processor that writes them.
 _APART = 1056
-"""Elements between the pieces of two shards: a page of the narrower float and two lines of the cache. What fetches
-ahead goes on behind the end of a row that is swept again and again, up to the end of the page, and would take lines
-away from the processor that writes them.
-"""
 _LINE = Const(32)  # elements of a piece of one number, which is written once
 
 

@@ -13,7 +13,7 @@ The weights are copied once for all samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import known, polynomial
@@ -21,13 +21,16 @@ from dlc.compiler.ir.bounds import decide, facts_of_all, nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, is_zero
 from dlc.compiler.ir.expr import Expr, Index, Read, Reduce, Select, free_indices, fresh, op, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, whole
+from dlc.compiler.ir.loops import Matmul, statements
 from dlc.compiler.ir.rewriting import rename_bound, substitute
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, layout
+from dlc.compiler.lower.masks import Mask, zeros
 from dlc.compiler.lower.nests import volume
-from dlc.compiler.lower.support import within_support
-from dlc.compiler.lower.tables import Tabled, groups
+from dlc.compiler.lower.support import with_support, within_support
+from dlc.compiler.lower.tables import Tabled, groups, tabled, tabled_body
+from dlc.compiler.lower.winograd import sliding
 
 _LANES = 16  # numbers of a vector, which a row has at least: rows are filled up to a multiple of them
 _ADDING, _TURNING = 10, 12  # multiplications in the time that adding a number to another takes, and copying one
@@ -115,6 +118,22 @@ def _slide(image: Factor, weights: Factor, axis: int, tap: Index, low: int, size
     subscripts = tuple(index if number == axis else one for number, one in enumerate(value.yes.subscripts))
     read = Read(value.yes.tensor, subscripts, value.yes.type)
     return replace(slide, value=Select(conjunction(kept), read, value.no) if kept else read)
+
+
+def pays(
+    product: Contraction, slide: Slide, graph: Graph, packer: Packer, ways: Ways, known_zeros: Mapping[str, Mask]
+) -> bool:
+    """Whether that takes less than a product with a border all around, by Winograd's tiles too; what the packer packs
+    meanwhile is for nothing."""
+    found = overlap_add(product, slide, packer, ways, str)
+    if found is None:
+        return False
+    all_zeros = {**known_zeros, **{packed.id: zeros(graph, packed) for packed in packer.tensors}}
+    if not found.is_less(with_support(found.product, all_zeros)):
+        return False
+    around = tabled(product, packer, ways)
+    products = [one for one in statements(tabled_body(around, label="")) if isinstance(one, Matmul)] if around else []
+    return not any(tiled.is_faster for one in products if (tiled := sliding(one, None)) is not None)
 
 
 # -- the product -------------------------------------------------------------------------------------------------------

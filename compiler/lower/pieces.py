@@ -33,15 +33,18 @@ from dlc.compiler.ir.loops import (
 )
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.lower import omission, scatter
+from dlc.compiler.lower.contractions import Contraction
 from dlc.compiler.lower.fusion import Body, joined, renamed
 from dlc.compiler.lower.kernels import Draft, a_piece_each
-from dlc.compiler.lower.nests import nest, work
+from dlc.compiler.lower.nests import nest, volume, work
 from dlc.compiler.lower.products import Plan, product_body, seen
 from dlc.compiler.lower.ranges import combined, loops
 from dlc.compiler.lower.scatter import Facts
 from dlc.compiler.lower.tables import Tabled
 
 _WINDOW = 8  # elements along an axis
+_LONG = 100  # elements of a sum that are worth a visit of all its results
+_CACHED, _LONGER = 1 << 18, 128  # results that stay in a second cache, and elements that are worth a visit of more
 
 Names = Callable[[str], str]
 
@@ -241,3 +244,18 @@ def divides(draft: Draft, index: Index) -> bool:
     """Whether the kernel's outermost loop runs over the extent of ``index``."""
     loop = draft.outermost
     return loop is not None and loop.start is ZERO and equal(loop.stop, index.size)
+
+
+def worth_a_visit(within: Contraction) -> bool:
+    """Whether a product for one sample is long enough for all results to be added to once more."""
+    results = [index for index in within.equation.indices if index not in within.batch]
+    return volume(within.reduced) >= (_LONG if volume(results) <= _CACHED else _LONGER)
+
+
+def visits_often(product: Contraction) -> bool:
+    """Whether a sum over samples would add to a large result for each: it is computed after all kernels that have a
+    sample at hand, from copies of its own, which leave theirs small."""
+    if volume(product.equation.indices) <= _CACHED:
+        return False
+    leading = {read.subscripts[0] for read in reads(product.left.value, product.right.value) if read.subscripts}
+    return any(leading == {outer} and volume(product.reduced) < _LONGER * volume((outer,)) for outer in product.reduced)

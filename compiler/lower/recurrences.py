@@ -12,7 +12,7 @@ has that many places, which are used in turn.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,13 +21,53 @@ from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.dependences import Place, guarded_reads
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, Size, fresh, op, reads
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
-from dlc.compiler.ir.recurrence import Loop
+from dlc.compiler.ir.recurrence import Conflict, Loop, order
 from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.timings import Time
+from dlc.compiler.ir.verify import InternalError
 from dlc.compiler.lower.sizes import shortened
 
 Equations = Mapping[Place, Equation]
 _NO_FORMULAS: Mapping[str, Expr] = {}
+
+
+# -- orders ------------------------------------------------------------------------------------------------------------
+
+
+def steps_of(graph: Graph, component: tuple[str, ...]) -> tuple[Loop | Place, ...]:
+    """The equations of one tensor, or the loops of a recurrence, in an order in which they may run."""
+    if component[0] not in graph.recurrence_of:
+        (name,) = component
+        return tuple(Place(name, number) for number in range(len(graph.tensors[name].equations)))
+    found = order(graph, component)
+    if isinstance(found, Conflict):
+        raise InternalError(f"a recurrence without order: {', '.join(component)}")
+    return found
+
+
+def times_of(orders: Iterable[Iterable[Loop | Place]]) -> Mapping[str, frozenset[int]]:
+    """The axes of tensors that recurrences run along."""
+    found: dict[str, frozenset[int]] = {}
+    for steps in orders:
+        for step in steps:
+            if isinstance(step, Loop):
+                inner = times_of((step.body,))
+                for name, time in step.times.items():
+                    found[name] = found.get(name, frozenset()) | inner.get(name, frozenset()) | {time.axis}
+    return found
+
+
+def kept(steps: Iterable[Loop | Place], graph: Graph) -> Iterator[Loop | Place]:
+    """The steps without those of tensors that are not in the graph."""
+    for step in steps:
+        if isinstance(step, Loop):
+            times = {name: time for name, time in step.times.items() if name in graph.tensors}
+            yield Loop(times, tuple(kept(step.body, graph)))
+        elif step.tensor in graph.tensors:
+            yield step
+
+
+# -- rounds ------------------------------------------------------------------------------------------------------------
 
 
 class Span(NamedTuple):

@@ -8,12 +8,13 @@ left out: its places lie in the lanes of a vector, which go through the same ste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.expr import Index
 from dlc.compiler.ir.loops import Support
+from dlc.compiler.lower.masks import EVERYWHERE, Mask
 from dlc.compiler.lower.nests import volume
 from dlc.compiler.lower.tables import AxisSupport, Tabled
 
@@ -30,6 +31,12 @@ def within_support(found: Tabled, of_left: Iterable[Polynomial], of_right: Itera
     supports = [(along.support.part, replace(one, support=along)) for one, several in ways for along in several]
     least, best = min(supports, key=lambda pair: pair[0], default=(1.0, found))
     return best if least <= _WORTH else found
+
+
+def with_support(found: Tabled, zeros: Mapping[str, Mask]) -> Tabled:
+    """The same by what is known of tensors, where they may differ from zero."""
+    told = (zeros.get(place.buffer, EVERYWHERE).at(place.read.subscripts) for place in found.layouts)
+    return within_support(found, *told)
 
 
 def _supports(found: Tabled, facts: Sequence[Polynomial]) -> Iterator[AxisSupport]:
