@@ -18,6 +18,7 @@ from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import like
 from dlc.runtime.kernels.tile import (
     COPIED,
+    LINE,
     PANELS,
     block_memory,
     column_memory,
@@ -33,8 +34,6 @@ from dlc.runtime.kernels.tile import (
     width,
 )
 
-#: Bytes of a line of the cache.
-LINE = 64
 #: Up to as many tiles, B is read in place if its rows do not lie a multiple of so many bytes apart.
 FEW_TILES, CROWDED = 8, 512
 #: Rows that lie a multiple of so many bytes apart fall on the same lines of a first cache, which keeps so many.
@@ -75,7 +74,8 @@ def column_of_tiles(
         if in_steps:
             line = t * lines // tiles
             if t == (line * tiles + lines - 1) // lines:
-                fetched, row_fetched = coming + LINE * line, ldb
+                # By the last number: if panels begin within a line, the panel before has fetched what they begin on.
+                fetched, row_fetched = coming + LINE * (line + 1) - size, ldb
         else:
             first_row = t * coming_rows // tiles
             number = (t + 1) * coming_rows // tiles - first_row

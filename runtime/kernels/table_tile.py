@@ -33,7 +33,7 @@ from dlc.runtime.kernels.tile import (
     WORD,
     TileShape,
     constant,
-    expect,
+    expected,
     of_any_height,
     splat,
     sums_of_products,
@@ -75,11 +75,15 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
             return [masked_load(builder, spot, mask, shape.bytes) for spot in spots]
         return [builder.load(spot, align=shape.bytes) for spot in spots]
 
+    def targets_of(row: Any) -> list[Any]:
+        return vectors_from(builder.gep(c, [entry(builder, rows_c, row)]))
+
     def vectors_at(step: Any) -> list[Any]:
+        fetch_in_step(step)
         return loaded(vectors_from(builder.gep(b, [entry(builder, steps_b, step)])))
 
-    targets = [vectors_from(builder.gep(c, [entry(builder, rows_c, constant(i))])) for i in range(height)]
-    expect(builder, [spot for spots in targets for spot in spots])
+    targets = [targets_of(constant(i)) for i in range(height)]
+    fetch_in_step = expected(builder, shape, height, vectors, k, targets_of)
     sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
 
     def stored(value: Any, spot: Any) -> None:

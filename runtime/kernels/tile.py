@@ -24,6 +24,8 @@ from dlc.runtime.kernels.views import View, make_view
 WORD = ir.IntType(64)
 VECTORS = 2
 AVX_512 = 64  # bytes of a vector
+#: Bytes of a line of the cache, and how many of them are fetched at once.
+LINE, AT_ONCE = 64, 12
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,31 @@ def of_any_height(builder, shape: TileShape, height: Any, body: Callable[[int], 
     builder.position_at_end(end)
 
 
-def expect(builder, pointers: list[Any]) -> None:
-    """Fetch these lines of memory, which are written after the sums: they arrive meanwhile."""
-    for pointer in pointers:
-        prefetch(builder, pointer, to_write=True, near=3)
+def expected(
+    builder, shape: TileShape, height: int, vectors: int, k: Any, places_of: Callable[[Any], list[Any]]
+) -> Callable[[Any], None]:
+    """Fetch the lines of memory, those of each row's places, that are written after the sums: they arrive meanwhile.
+    Of many lines, this fetches all at once only where there are fewer steps than rows; otherwise what it returns does,
+    called in each step with its number: those of one row, for many at once wait for one another, and what is read, for
+    them.
+    """
+
+    def fetch_row(row: Any) -> None:
+        for place in places_of(row):
+            prefetch(builder, place, to_write=True, near=3)
+
+    def fetch_row_of_step(step: Any) -> None:
+        is_row = builder.icmp_signed("<", step, constant(height - 1))
+        fetch_row(builder.select(is_row, step, constant(height - 1)))
+
+    if height * vectors * shape.lanes * shape.bytes <= AT_ONCE * LINE:
+        for row in range(height):
+            fetch_row(constant(row))
+        return lambda step: None
+    with builder.if_then(builder.icmp_signed("<", k, constant(height))):
+        for row in range(height):
+            fetch_row(constant(row))
+    return fetch_row_of_step
 
 
 def prefetch(builder, pointer: Any, to_write: bool, near: int) -> None:
@@ -205,12 +228,16 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
     )
     spots = [vectors_from(builder, row, vector, vectors) for row in rows_of_c]
     # Where the last numbers of vectors lie: a vector may begin on the line that the panel before it has written to.
-    last = constant(shape.lanes - 1)
-    ends = (vectors_from(builder, builder.gep(row, [last]), vector, vectors) for row in rows_of_c)
-    expect(builder, [end for row in ends for end in row])
+    first_end = builder.gep(c, [constant(shape.lanes - 1)])
+
+    def ends_of(row: Any) -> list[Any]:
+        return vectors_from(builder, builder.gep(first_end, [builder.mul(row_c, row)]), vector, vectors)
+
+    fetch_in_step = expected(builder, shape, height, vectors, k, ends_of)
 
     def vectors_at(step: Any) -> list[Any]:
         row = builder.gep(b, [builder.mul(step, row_b)])
+        fetch_in_step(step)
         prefetch(builder, builder.gep(coming, [builder.mul(step, row_coming)]), to_write=False, near=2)
         return [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row, vector, vectors)]
 

@@ -9,7 +9,7 @@ import numba
 import pytest
 from llvmlite import ir
 
-from dlc.runtime.kernels import table_tile, tile
+from dlc.runtime.kernels import macro_kernel, table_tile, tile
 
 #: A machine: its triple, processor, bits and number of vector registers; what a multiplication and addition looks like.
 MACHINES = {
@@ -84,8 +84,40 @@ def test_without_the_instruction_the_tile_multiplies_and_adds(monkeypatch: pytes
     assert "llvm.fma" not in text and "fmul" in text
 
 
-def test_what_comes_next_is_fetched_step_by_step() -> None:
-    """One line in each step of the tile: as many as a panel has, one after the other, waited for one another."""
-    text, _ = tile_text("plain", "float32", 512, 32)
+@pytest.mark.parametrize(("bits", "lines"), [(512, 3), (256, 1)])
+def test_memory_is_fetched_step_by_step(bits: int, lines: int) -> None:
+    """Many lines at once wait for one another, and so does what is read: a step of the tile fetches a line of what
+    comes next, and, with as many as a tile of AVX-512 writes, those of one row of the result.
+    """
+    text, _ = tile_text("plain", "float32", bits, 32 if bits == 512 else 16)
     (loop,) = re.findall(r"^k:\n(.*?)^store:", text, flags=re.MULTILINE | re.DOTALL)
-    assert loop.count("llvm.prefetch") == 1
+    assert loop.count("llvm.prefetch") == lines
+
+
+def test_every_line_of_the_next_panel_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever in a line of the cache the panels begin: what one leaves of its last line, the one before has fetched.
+
+    The driver of the tiles is run as Python, with a tile that notes what it is told to fetch.
+    """
+    size, lanes, tall, steps, panels, apart = 4, 16, 12, 3, 4, 1 << 12
+    fetched: set[int] = set()
+
+    def full_tile(rows, a, row_a, column_a, b, row_b, k, *rest):
+        coming, row_coming = rest[5:7]
+        fetched.update((coming + size * step * row_coming) // tile.LINE for step in range(k))
+
+    numbers = {"itemsize": size, "lanes": lanes, "width": 2 * lanes, "height": tall, "block_memory": 0}
+    for name, number in numbers.items():
+        monkeypatch.setattr(macro_kernel, name, lambda like, number=number: number)
+    monkeypatch.setattr(macro_kernel, "compact", lambda: None)
+    monkeypatch.setattr(macro_kernel, "like", lambda number, like: number)
+    monkeypatch.setattr(macro_kernel, "full_tile", full_tile)
+    first = 16
+    for panel in range(panels):
+        macro_kernel.column_of_tiles.part.function(
+            3 * tall, 2 * lanes, steps, 1.0, tall, 0, steps, 1, 0, 0, 2 * lanes, 0.0, 0, 0, 0, 0, 0, -3 * tall, steps,
+            steps, 2 * lanes, first + size * 2 * lanes * panel, apart,
+        )  # fmt: skip
+    for row in range(steps):
+        places = range(first + size * row * apart, first + size * (row * apart + 2 * lanes * panels))
+        assert {place // tile.LINE for place in places[tile.LINE :]} <= fetched
