@@ -190,6 +190,17 @@ def test_a_module_in_a_folder_of_the_users(spec: Path, tmp_path: Path, imports: 
     assert (compiled.path.stat().st_mtime_ns, compiled.path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
+def test_a_module_in_a_folder_is_imported_under_its_own_name(spec: Path, tmp_path: Path) -> None:
+    """Machine code is beside it, which was compiled under another name, and here with a remark that is gone."""
+    out = tmp_path / "out"
+    for text in ("# a remark\n", ""):
+        (spec.parent / "net.dl").write_text(text + "layer L(x[I]) -> y[I]:\n    y[i] = 2*x[i]\n")
+        code = "import sys; from dlc.compiler import driver; driver.compile_spec(sys.argv[1], out=sys.argv[2])"
+        assert start(code, spec.parent / "net.dl", out).communicate(timeout=300) == ("", "")
+    process = start("import sys; sys.path.insert(0, sys.argv[1]); import net; print(net.L().forward(x=[1.0]).y)", out)
+    assert process.communicate(timeout=300) == ("[2.]\n", "")
+
+
 def test_a_changed_module_does_not_run_as_the_old_one(spec: Path, tmp_path: Path) -> None:
     """Python tells bytecode by the second and the length: a quick change of one letter would be missed."""
     (spec.parent / "net.dl").write_text("layer L(x[I]) -> y[I]:\n    y[i] = 2*x[i]\n")

@@ -11,15 +11,35 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from numba.core import sigutils
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.ccallback import CFunc
+from numba.core.environment import Environment
 from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]  # written in C
 
 from dlc.runtime.collector import resting
 
 
+class _Storage(CompileResultCacheImpl):
+    """Numba's, but what is kept does not name the module that was compiled: a file that was written to a folder of the
+    user's is imported under a name of their choice."""
+
+    def reduce(self, cres: Any) -> tuple[Any, ...]:
+        library, descriptor, environment, *others, referenced = super().reduce(cres)
+        return (library, descriptor, _of_any_module(environment), *others, tuple(map(_of_any_module, referenced)))
+
+
+def _of_any_module(environment: Environment) -> Environment:
+    """The same with the globals of this module, which are found again; compiled code reads none."""
+    made = Environment(globals())
+    made.consts[:] = environment.consts
+    made.env_name = environment.env_name
+    return made
+
+
 class _Cache(FunctionCache):
     """Numba's, that touches nothing but the file of the function."""
+
+    _impl_class = _Storage
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with self._guard_against_spurious_io_errors():
