@@ -30,15 +30,14 @@ from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_ru
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
 from dlc.runtime.kernels.support import end_needed, first_needed
+from dlc.runtime.kernels.table_packing import consecutive, pack
 from dlc.runtime.kernels.table_tile import (
     ADD,
     ADD_NUMBERS,
     ADD_VECTORS,
-    copy_vectors,
     full_tile,
     load_table_tiles,
     narrow_tile,
-    pick_vectors,
     spread_vectors,
     turn_vectors,
 )
@@ -99,46 +98,6 @@ def offsets(first, number, indices, count, one, other, scale, here, into_one, in
             q -= at[g] * x[3 * g + other]
             at[g] = 0
             g -= 1
-
-
-@part
-def consecutive(table, number, size) -> bool:
-    """Whether so many offsets are those of neighbours."""
-    x = integers(table)
-    for i in range(1, number):  # noqa: SIM110  # compiled code has no generators
-        if x[i] - x[i - 1] != size:
-            return False
-    return True
-
-
-@part
-def pack(columns, first, depth, b, in_b, steps_b, run, panel, one):
-    """panel[l,j] = b[column j, step first + l]: a vector of columns at a time, of which the last two overlap; 0 beyond
-    the last column, where there are fewer than a vector has numbers. Of the steps, every `run` are neighbours.
-    """
-    compact()
-    size, block, zero = itemsize(one), lanes(one), like(0.0, one)
-    row = size * width(one)
-    at, steps, target = integers(in_b), integers(steps_b), flat(panel, one)
-    if columns < block:
-        for l in range(depth):  # noqa: E741
-            for j in range(block):
-                target[l * width(one) + j] = flat(b + at[j] + steps[l], one)[0] if j < columns else zero
-        return
-    for i in range(0, columns, block):
-        j = min(i, columns - block)
-        here, there = in_b + 8 * j, panel + size * j
-        if consecutive(here, block, size):
-            copy_vectors(b, here, steps_b, depth, there, row, one)
-            continue
-        l = 0  # noqa: E741
-        while l < depth:
-            beside = min(run - (first + l) % run, depth - l) if run >= block else depth
-            turned = l + beside // block * block if run >= block else l
-            for t in range(l, turned, block):
-                turn_vectors(b + steps[t], here, there + t * row, row, one)
-            l += beside  # noqa: E741
-            pick_vectors(b, here, steps_b + 8 * turned, l - turned, there + turned * row, row, one)
 
 
 @part

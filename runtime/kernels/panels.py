@@ -53,17 +53,17 @@ def crowded(steps, count, of_b, size) -> bool:
 
 @part
 def panel_width(left, one) -> int:
-    """Columns of the next panel, of so many that are left side by side: so that no later one is below a vector."""
+    """Columns of the next panel, of so many that are left side by side: so that later ones are not too few."""
     if left <= width(one):
         return left
-    return (left + 1) // 2 if left < width(one) + lanes(one) else width(one)
+    return (left + 1) // 2 if left < width(one) + few(one) else width(one)
 
 
 @part
 def sweep(columns, full, one) -> int:
     """Cycles that so many columns side by side take of a row of tiles, for each of the reduced indices."""
     panels, rest = columns // width(one), columns % width(one)
-    if rest == lanes(one) or columns < lanes(one):
+    if columns < lanes(one) or (few(one) <= rest and rest <= lanes(one)):
         return panels * full + max(SHORT, (full + 1) // 2)
     return panels * full if rest == 0 else (panels + 1) * full
 
@@ -109,8 +109,11 @@ def cost(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, 
         total = tiles * sweep(n, full, one)
         if y[last + 1] == 1 and run >= lanes(one):
             copies = 4 if run >= width(one) else 8
+        elif neighbours(steps, step_count, of_b) >= lanes(one):
+            copies = 8
         else:
-            copies = 8 if neighbours(steps, step_count, of_b) >= lanes(one) else 24
+            in_pieces = few(one) < lanes(one) and run >= few(one) and y[last + 1] >= 1 and y[last + 1] <= 2
+            copies = 12 if in_pieces else 24
     total = k * (total + panels * copies * blocks)
     if neighbours(columns, column_count, 2) >= min(run, width(one)) and n >= lanes(one):
         return total

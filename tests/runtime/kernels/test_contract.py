@@ -13,7 +13,8 @@ from dlc.runtime import kernels
 from dlc.runtime.kernels import FLAGS, address, f32, f64, size
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE, native
 from dlc.runtime.kernels.contract import DEPTH, ROWS, STRIP, load_contract
-from dlc.runtime.kernels.panels import cost
+from dlc.runtime.kernels.panels import cost, panel_width
+from dlc.runtime.kernels.table_packing import apart_in_pieces
 from dlc.runtime.kernels.tile import tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
@@ -326,3 +327,46 @@ def test_taps_side_by_side_are_one_run_of_steps() -> None:
         lists = [np.array(part, np.int64) for part in (rows, columns, [(32, 81, 9), *taps])]
         costs.append(function(*(word for part in lists for word in (part.ctypes.data, len(part))), 1.0))
     assert costs[0] == costs[1]
+
+
+def apart_of(table, number, one):
+    """How many numbers the columns of a vector, or a part of one, stand apart, if they are copied piece by piece."""
+    return apart_in_pieces(table, number, one)
+
+
+def test_columns_two_apart_and_rows_that_go_on_are_copied_in_pieces() -> None:
+    """Number by number took as long as a third of the products of a convolution in steps of two."""
+    function = native(numba.types.int64(*[numba.types.int64] * 2, numba.types.float32))(apart_of).ctypes
+    shape = tile_shape(numba.types.float32)
+    for apart, row, pieces in ((1, 64, 1), (2, 64, 1), (1, 5, 2), (2, 6, 2), (2, 5, 3), (3, 64, shape.lanes)):
+        number = min(shape.lanes, pieces * row)
+        table = np.array([[4 * (1000 * u + apart * v) for v in range(row)] for u in range(pieces)], np.int64).ravel()
+        is_few = pieces == 1 or (shape.has_masks and pieces < 4)
+        if shape.has_masks or number == shape.lanes:
+            assert function(table.ctypes.data, number, 1.0) == (apart if is_few else 0), (apart, row)
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_columns_in_pieces(real: str, stride: int) -> None:
+    rng = np.random.default_rng(stride)
+    shape = tile_shape(TYPES[real])
+    for v in (2, 3, shape.lanes // 2 + 1, shape.lanes - 1, shape.lanes + 3, shape.width + 5):
+        for u in (1, 2, 5):
+            columns = [(u, 2 * stride * (v + 1), v), (v, stride, 1)]
+            apart = u * 2 * stride * (v + 1)
+            check(rng, real, [(4 * shape.height, 5, u * v)], columns, [(5, 1, apart)])
+
+
+def width_of(left, one):
+    """Columns of the next panel."""
+    return panel_width(left, one)
+
+
+def test_few_columns_more_than_a_panel_are_a_part_of_a_vector() -> None:
+    """Two panels that are hardly half full take as long as two."""
+    function = native(numba.types.int64(numba.types.int64, numba.types.float32))(width_of).ctypes
+    shape = tile_shape(numba.types.float32)
+    for rest in range(1, shape.lanes + 1):
+        first = function(shape.width + rest, 1.0)
+        assert first == shape.width if rest >= shape.few else first == (shape.width + rest + 1) // 2
