@@ -43,6 +43,7 @@ from dlc.compiler.ir.loops import (
     written,
 )
 from dlc.compiler.ir.scans import Scan, scan
+from dlc.compiler.ir.short_rows import is_short_row
 from dlc.compiler.ir.transpositions import Transposition, transposition
 
 #: Functions whose loops gain from the widest vectors of the host.
@@ -201,6 +202,8 @@ class _Body:
         start = "" if loop.start is Const(0) else f"{self.spelling.text(loop.start)}, "
         stop = self.spelling.text(loop.stop)
         with self.writer.block(f"for {self._names.enter(loop.index)} in range({start}{stop}):"):
+            if is_short_row(loop):
+                self.writer.line(self.spelling.call("short_row"))
             self.write(loop.body)
         self._names.leave(loop.index)
 

@@ -23,6 +23,7 @@ from numba.core.codegen import get_host_cpu_features
 from dlc.runtime.folders import cache_folder
 from dlc.runtime.kernels.libraries import CodeCompiler, KernelCompiler, RegionCompiler
 from dlc.runtime.kernels.loading import c_function
+from dlc.runtime.kernels.short_rows import ask_for_a_mask
 from dlc.runtime.kernels_fingerprint import fingerprint
 
 #: Sums may be reordered and products fused into sums, so that loops become vectors; nan and infinity keep their sense.
@@ -191,6 +192,19 @@ def compact(typing_context):
 
     def codegen(context, builder, signature, arguments):
         builder.function.attributes.add("optsize")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def short_row(typing_context):
+    """Say that the enclosing loop goes along a row of fewer elements than a vector has; where the host has masks, all
+    go in one."""
+
+    def codegen(context, builder, signature, arguments):
+        if vector_bits() >= 256:
+            ask_for_a_mask(builder)
         return context.get_dummy_value()
 
     return types.void(), codegen

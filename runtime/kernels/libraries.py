@@ -17,6 +17,8 @@ from numba import _dynfunc  # type: ignore[attr-defined]  # written in C
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
+from dlc.runtime.kernels.short_rows import tell_of_short_rows
+
 
 class _Library(JITCodeLibrary):
     """A module that is optimised as a whole, or not at all: Numba optimises every function by itself too."""
@@ -27,6 +29,10 @@ class _Library(JITCodeLibrary):
 
 class _KernelLibrary(_Library):
     """A module that others link: optimised, and not made executable."""
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        tell_of_short_rows(ir_module)
+        super().add_ir_module(ir_module)
 
     def _optimize_final_module(self) -> None:
         """As Numba does, and straight-line code becomes vectors too: that is what short loops have become by then."""

@@ -1,0 +1,96 @@
+"""Sums through short rows go through several of them at a time, and add up to the same."""
+
+from __future__ import annotations
+
+import pytest
+from building import add, at, given, graph, index, mul, total
+from lower.agreement import agree, agreeing, drawn, loops_in
+
+from dlc.compiler.ir.expr import Expr, op
+from dlc.compiler.ir.graph import Tensor, whole
+from dlc.compiler.ir.loops import For, Program, Store, Update, Var, statements
+from dlc.compiler.ir.short_rows import is_short_row
+from dlc.compiler.lower import lower
+
+
+def kernels_gradient(rows: int, width: int, taps: int = 3) -> tuple[Tensor, ...]:
+    c, p, q, u, v = (index(*one) for one in (("c", "C"), ("p", taps), ("q", taps), ("u", rows), ("v", width)))
+    d, x = given("d", "C", rows, width), given("x", "C", rows + taps - 1, width + taps - 1)
+    return d, x, whole("k", (c, p, q), total(u, v, of=mul(at(d, c, u, v), at(x, c, add(u, p), add(v, q)))))
+
+
+def sum_of(rows: int, width: int, element: Expr | None = None) -> Program:
+    c, u, v = (index(*one) for one in (("c", "C"), ("u", rows), ("v", width)))
+    x, z = given("x", "C", rows, width + 1), given("z", width, "C", rows)
+    value = mul(at(x, c, u, v), at(z, v, c, u)) if element is None else element
+    return agreeing(x, z, whole("y", (c,), total(u, v, of=value)), sizes={"C": 3})
+
+
+def short_rows(program: Program) -> int:
+    loops = (one for kernel in program.kernels.values() for one in statements(kernel.body) if isinstance(one, For))
+    return sum(map(is_short_row, loops))
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize(("rows", "width"), [(8, 8), (14, 14), (9, 63), (11, 6), (28, 28)])
+def test_four_rows_at_a_time(rows: int, width: int, shards: int) -> None:
+    program = agreeing(*kernels_gradient(rows, width), sizes={"C": 5}, shards=shards)
+    rest = ["v", "u"] if rows % 4 else []
+    assert loops_in(program) == ["c", "u4", "v", "u", *rest]
+
+
+def test_few_rows_are_written_out_as_a_whole() -> None:
+    program = agreeing(*kernels_gradient(7, 7), sizes={"C": 5})
+    assert loops_in(program) == ["c", "p", "q", "v", "u"]
+
+
+@pytest.mark.parametrize("width", [4, 64])
+def test_rows_without_vectors_and_long_ones_stay(width: int) -> None:
+    assert "u4" not in loops_in(agreeing(*kernels_gradient(16, width), sizes={"C": 2}))
+
+
+def test_rows_of_open_length_stay() -> None:
+    c, p, q, u, v = index("c", "C"), index("p", 3), index("q", 3), index("u", 12), index("v", "V")
+    d, x = given("d", "C", 12, "V"), given("x", "C", 14, "X")
+    y = whole("k", (c, p, q), total(u, v, of=mul(at(d, c, u, v), at(x, c, add(u, p), add(v, q)))))
+    assert "u4" not in loops_in(agreeing(d, x, y, sizes={"C": 2, "V": 9, "X": 11}))
+
+
+def test_what_lies_across_the_rows_stays() -> None:
+    assert "u4" not in loops_in(sum_of(12, 12))
+
+
+def test_what_is_computed_beside_the_sums_gets_a_loop_of_its_own() -> None:
+    d, x, k = kernels_gradient(12, 12)
+    c, p, q, u, v = (index(*one) for one in (("c", "C"), ("p", 3), ("q", 3), ("u", 12), ("v", 12)))
+    w = given("w", "C", 3, 3)
+    y = whole("y", (c, u, v), total(p, q, of=mul(at(w, c, p, q), at(x, c, add(u, p), add(v, q)))))
+    program = agreeing(d, x, w, k, y, sizes={"C": 3})
+    assert len(program.kernels) == 1
+    loops = [one for kernel in program.kernels.values() for one in statements(kernel.body) if isinstance(one, For)]
+    assert "u4" in [one.index.hint for one in loops]
+    for one in loops:
+        sums = {each.name for each in one.body if isinstance(each, Update)}
+        own = {each.name for each in one.body if isinstance(each, Var)}
+        assert sums <= own or not any(isinstance(each, Store) for each in one.body)
+
+
+@pytest.mark.parametrize(("width", "expected"), [(4, 0), (5, 1), (7, 1), (8, 0)])
+def test_rows_of_fewer_elements_than_a_vector_are_found(width: int, expected: int) -> None:
+    c, p, u, v = index("c", "C"), index("p", 3), index("u", 3), index("v", width)
+    x, w = given("x", "C", 5, width), given("w", 3)
+    made = graph(
+        x, w, whole("y", (c, u, v), total(p, of=mul(at(w, p), at(x, c, add(u, p), v)))), outputs=["y"], sizes=["C"]
+    )
+    program = lower({"forward": made})
+    agree(made, program, drawn(made, {"C": 4}), {"C": 4})
+    assert short_rows(program) == expected
+
+
+def test_rows_that_take_little_or_lie_apart_are_none() -> None:
+    c, u, v = index("c", "C"), index("u", 3), index("v", 7)
+    x, z = given("x", "C", 3, 7), given("z", 7, "C", 3)
+    sizes = {"C": 2}
+    assert not short_rows(agreeing(x, whole("y", (c, u, v), op("neg", at(x, c, u, v))), sizes=sizes))
+    apart = mul(at(z, v, c, u), op("exp", at(z, v, c, u)), op("sin", at(x, c, u, v)), at(x, c, u, v))
+    assert not short_rows(agreeing(x, z, whole("y", (c, u, v), apart), sizes=sizes))

@@ -1,0 +1,55 @@
+"""Rows of fewer elements than a vector has go in one vector under a mask, and nothing beside them is touched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dlc.runtime.kernels import FLAGS, f32, kernel, noalias, short_row, size
+from dlc.runtime.kernels.compilation import REGION_SIGNATURE, vector_bits
+from dlc.runtime.kernels.libraries import RegionCompiler
+from dlc.runtime.kernels.loading import c_function
+
+
+def rows_of(width: int):
+    @kernel
+    def smoothed(rows, x, y, sums):
+        noalias()
+        for u in range(rows):
+            for v in range(width):
+                short_row()
+                middle = x[u, v + 1]
+                y[u, v] = 0.25 * x[u, v] + 0.5 * middle + (0.25 * x[u, v + 2] if middle > 0 else middle)
+            total = np.float32(0)
+            for v in range(width):
+                short_row()
+                for p in range(3):
+                    total += x[u, v] * x[u + p, v]
+            sums[u] = total
+
+    return smoothed
+
+
+@pytest.mark.parametrize("width", [5, 6, 7])
+def test_a_short_row_goes_under_a_mask(width: int) -> None:
+    smoothed = rows_of(width)
+
+    def region(table, shard, shards):
+        rows = size(table, 0)
+        smoothed(rows, f32(table, 1, rows + 2, width + 2), f32(table, 2, rows, width + 1), f32(table, 3, rows))
+
+    rows = 4
+    x = np.random.default_rng(0).normal(size=(rows + 2, width + 2)).astype(np.float32)
+    y, sums = np.full((rows, width + 1), 7, np.float32), np.zeros(rows, np.float32)
+    compiled = c_function(REGION_SIGNATURE, region, False, RegionCompiler, **FLAGS)
+    table = np.array([rows, *(each.ctypes.data for each in (x, y, sums))], dtype=np.int64)
+    compiled.ctypes(table.ctypes.data, 0, 1)
+    middle = x[:rows, 1:-1]
+    right = np.where(middle > 0, 0.25 * x[:rows, 2:], middle)
+    np.testing.assert_allclose(y[:, :-1], 0.25 * x[:rows, :-2] + 0.5 * middle + right, 1e-6, 1e-6)
+    np.testing.assert_array_equal(y[:, -1], 7)
+    wanted = sum((x[:rows, :width] * x[p : p + rows, :width]).sum(1) for p in range(3))
+    np.testing.assert_allclose(sums, wanted, 1e-5, 1e-5)
+    if vector_bits() >= 256:
+        (made,) = smoothed.overloads.values()
+        assert "masked.store.v8f32" in made.library.get_llvm_str()
