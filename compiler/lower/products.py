@@ -19,7 +19,15 @@ from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, Placed, evenly_placed, operand
 from dlc.compiler.lower.nests import is_unit, sizes_product, volume
 from dlc.compiler.lower.ranges import loops
-from dlc.compiler.lower.tables import Tabled, are_few, tabled, tabled_body, tabled_in_place, with_part_of_table
+from dlc.compiler.lower.tables import (
+    Tabled,
+    are_few,
+    are_open,
+    tabled,
+    tabled_body,
+    tabled_in_place,
+    with_part_of_table,
+)
 
 _CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
 _SMALL, _MORE = 1 << 15, 8  # multiplications of a product, and how many times as many are worth tables of offsets
@@ -67,25 +75,31 @@ def plan(product: Contraction, packer: Packer, ways: Ways) -> Plan | Tabled | No
     """Place both factors: where they lie if that is evenly, or through tables, or else packed; None if the result does
     not lie evenly and tables cannot be used.
     """
-    best: Plan | None = None
-    for order in _orders(product):
-        for left in packer.in_place(product.left.value):
-            for right in packer.in_place(product.right.value):
-                found = _in_place(product, left, right, order)
-                if found is not None and (best is None or volume(found.outer) < volume(best.outer)):
-                    best = found
-    if best is not None and _worth(best):
-        return _larger(best, packer, ways) or _steadied(best, packer)
+    found = list(_plans_in_place(product, packer))
+    if found and _worth(best := min(found, key=lambda one: volume(one.outer))):
+        return _larger(best, found, packer, ways) or _steadied(best, packer)
     through_tables = None if ways.packs else tabled(product, packer, ways)
     return through_tables or (_packed(product, packer) if product.is_even else None)
 
 
-def _larger(found: Plan, packer: Packer, ways: Ways) -> Tabled | None:
-    """Through tables, if so one product takes the place of many small ones, such as of two columns each, or of those of
-    samples that have too few columns for the other factor to be read anew."""
+def _plans_in_place(product: Contraction, packer: Packer) -> Iterator[Plan]:
+    """Both factors where they lie evenly, in all orders of the reduced indices."""
+    for order in _orders(product):
+        for left in packer.in_place(product.left.value):
+            for right in packer.in_place(product.right.value):
+                found = _in_place(product, left, right, order)
+                if found is not None:
+                    yield found
+
+
+def _larger(found: Plan, others: Sequence[Plan], packer: Packer, ways: Ways) -> Tabled | None:
+    """Through tables, if so one product takes the place of many small ones: such as of two columns each, or those of
+    samples that have too few columns for the other factor to be read anew, or where the factors disagree about which of
+    the reduced indices runs within the others, of open sizes, and either may turn out to be short."""
     product = found.product
     one = volume((*found.rows, *found.columns, *found.inner))
     joins = are_few(product.right.own, product.equation.indices[0]) and not packer.is_in_rounds
+    joins = joins or (are_open(found.inner) and any(other.inner != found.inner for other in others))
     if ways.packs or (one >= _SMALL and not joins) or not tabled_in_place(product, packer, ways):
         return None
     larger = tabled(product, packer, ways)

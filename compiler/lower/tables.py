@@ -10,14 +10,14 @@ from a copy with a border, see ``borders.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
+from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, free_indices, op, refresh
 from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Store, Support
 from dlc.compiler.ir.ways import Ways
-from dlc.compiler.lower.contractions import Contraction
+from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, operand
 from dlc.compiler.lower.nests import sizes_product, volume
 from dlc.compiler.lower.ranges import loops
@@ -91,7 +91,7 @@ def groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Inde
     fewer = tuple(i for i in rows if i is not first), tuple(i for i in columns if i is not first)
     is_enough = min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE * ways.loops_below
     stay_apart = packer.is_in_rounds or ways.conv == "winograd"
-    if is_enough and (stay_apart or not any(are_few(own, first) for own in (rows, columns))):
+    if is_enough and (stay_apart or not any(_joins(side, first, packer) for side in (product.left, product.right))):
         rows, columns = fewer
     if min(map(volume, (rows, columns))) < 2 or _multiplications(product, rows, columns) < ways.smallest:
         return None
@@ -102,6 +102,23 @@ def are_few(own: tuple[Index, ...], first: Index) -> bool:
     """Whether so few of the rows, or columns, have one value of the first index that the other factor, such as the
     weights, would be read anew for too little: of images of few pixels."""
     return len(own) > 1 and first in own and volume(tuple(index for index in own if index is not first)) < _FEW
+
+
+def _joins(factor: Factor, first: Index, packer: Packer) -> bool:
+    """Whether one product for all values of the first index is better than one for each."""
+    return first in factor.own and (are_few(factor.own, first) or _lies_across(factor, first, packer))
+
+
+def _lies_across(factor: Factor, first: Index, packer: Packer) -> bool:
+    """Whether the rows, or columns, of one value of the first index are found across those of the others, and may be
+    very few: what all samples of a batch have at one time, where each sample lies by itself."""
+    others = [index for index in factor.own if index is not first]
+    return are_open(others) and any(next(iter(place.strides)) in others for place in packer.in_place(factor.value))
+
+
+def are_open(indices: Iterable[Index]) -> bool:
+    """Whether none of the sizes is known: there may be one value of all of them, or very many."""
+    return not any(known(index.size) is not None for index in indices)
 
 
 def _multiplications(product: Contraction, rows: tuple[Index, ...], columns: tuple[Index, ...]) -> int:

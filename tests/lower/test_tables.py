@@ -136,6 +136,28 @@ def test_samples_of_few_pixels_are_columns_of_one_product(side: int, taps: int, 
         agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
 
 
+@pytest.mark.parametrize("steps", ["T", 50])
+@pytest.mark.parametrize("samples", ["B", 64])
+def test_samples_and_times_that_lie_crosswise_are_rows_of_one_product(samples: str | int, steps: str | int) -> None:
+    """A sequence lies by itself in a batch, but is computed time after time: a product for each time would have as many
+    rows, and the sum for the weights as many terms, as there are samples, which may be one. It stays so if many are
+    known."""
+    text = """layer Sequences(x[B,T,I], w[D,I]) -> y[T,B,D]:
+    y[t,b,d] = w[d,i]*x[b,t,i]
+"""
+    known_sizes = {"I": 24, "D": 32, "B": samples, "T": steps}
+    sizes = tuple((name, size) for name, size in known_sizes.items() if isinstance(size, int))
+    made = pipeline.entries(graph_of(text, sizes=sizes), wrt="*")["vjp"]
+    program = lower({"vjp": made})
+    for name in ("y", "d_w"):
+        (body,) = (kernel.body for kernel in program.kernels.values() if name in writes(kernel.body))
+        is_one = len(body) == 1 and isinstance(body[0], Matmul)
+        assert is_one == (samples == "B"), name
+    for number in (1, 3):
+        given = {name: size for name, size in {"B": number, "T": 5}.items() if not isinstance(known_sizes[name], int)}
+        agree(made, program, drawn(made, given), given, 3, tolerance=1e-11)
+
+
 @pytest.mark.parametrize(("maps", "are_copied"), [(32, True), (4, False)])
 def test_taps_that_are_no_neighbours_are_copied_once(monkeypatch, maps: int, are_copied: bool) -> None:
     """In the derivative of a convolution in steps each product has every second tap, of which all samples have a copy
