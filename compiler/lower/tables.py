@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
-from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, free_indices, op, refresh
+from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, free_indices, op, refresh
 from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Store, Support
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction, Factor
@@ -155,16 +155,28 @@ def _side_by_side(
     own: tuple[Index, ...],
     packer: Packer,
 ) -> Layout:
-    """The factor where it lies; or a copy, if every sample reads it anew and no two elements are neighbours, such as
-    every second tap: most of each line that is read would be for nothing."""
+    """The factor where it lies; or a copy, if it is read often and no two elements are neighbours, such as every second
+    tap: most of each line that is read would be for nothing.  What every sample reads anew is copied once, with those
+    that are added up side by side, as numbers of the left factor are read; an image without windows with its pixels
+    side by side, as vectors of the right one are."""
     axes = free_indices(value)
-    is_shared = not packer.is_in_rounds and not set(looped).intersection(axes)
+    is_shared = not set(looped).intersection(axes)
     uses = volume((*product.equation.indices, *product.reduced)) // volume(axes)
-    if not is_shared or volume(axes) < _FIRST_CACHE or uses < _USES:
+    if packer.is_in_rounds or volume(axes) < _FIRST_CACHE or uses < _USES or not (is_shared or _is_apart(value)):
         return places[0]
-    found = next((place for place in places if any(step.value == 1 for step in place.strides.values())), None)
-    order = (*own, *_in_memory_order(product.reduced, places[0]))
-    return found or packer.pack(value, order, product.tensor, product.equation, product.reduced)
+    for place in places:
+        if any(step.value == 1 for step in place.strides.values()):
+            return place
+    reduced = _in_memory_order(product.reduced, places[0])
+    if product.equation.indices[0] not in axes:
+        return packer.pack(value, (*own, *reduced), product.tensor, product.equation, product.reduced)
+    order = (*(index for index in looped if index in axes), *reduced, *own)
+    return packer.pack(value, order, product.tensor, product.equation, own)
+
+
+def _is_apart(value: Expr) -> bool:
+    """Whether it reads no element twice: there are no windows."""
+    return isinstance(value, Read) and all(len(free_indices(place)) <= 1 for place in value.subscripts)
 
 
 def tabled_in_place(product: Contraction, packer: Packer, ways: Ways) -> bool:

@@ -179,6 +179,24 @@ def test_taps_that_are_no_neighbours_are_copied_once(monkeypatch, maps: int, are
         agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
 
 
+@pytest.mark.parametrize(("side", "taps", "are_copied"), [(33, 1, True), (13, 1, True), (33, 2, False)])
+def test_pixels_that_are_no_neighbours_are_copied_unless_there_are_windows(
+    side: int, taps: int, are_copied: bool
+) -> None:
+    """Each is read by all maps: side by side they are read in vectors, for one sample or for all of them."""
+    text = """layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,U,V]:
+    index U = (|H| - |P|) // 2 + 1, V = (|W| - |Q|) // 2 + 1
+    y[n,o,u,v] = k[o,c,p,q]*x[n,c,2*u+p,2*v+q]
+"""
+    sizes = {"C": 8, "O": 256, "P": taps, "Q": taps, "H": side, "W": side}
+    made = pipeline.entries(graph_of(text, sizes=tuple(sizes.items())))["forward"]
+    program = lower({"forward": made})
+    planes = [tuple(map(known, b.sizes[-2:])) for name, b in program.buffers.items() if name.startswith("x.packed")]
+    assert planes == [((side + 1) // 2,) * 2] * are_copied
+    for shards in (1, 3):
+        agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
+
+
 @pytest.mark.parametrize(("maps", "split"), [(16, 6), (48, 48), (64, 64)])
 def test_of_few_maps_the_channels_are_shared_out(maps: int, split: int) -> None:
     """Their derivative by the taps has the maps in the lanes: a part of 16 of them would not fill a vector."""
