@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import product
 
 from dlc.compiler.ir.affine import known
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, free_indices, identity_of, reads, refresh
+from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, free_indices, identity_of, reads, refresh
 from dlc.compiler.ir.forms import is_few
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import Statement, Store, Update, Var
@@ -92,9 +92,15 @@ def _is_a_tap(index: Index, equation: Equation, value: Reduce) -> bool:
 
 
 def _moves_a_window(index: Index, summed: Sequence[Index], body: Expr) -> bool:
-    """Whether the index stands in sums with summed ones, and nowhere else."""
-    places = [s for read in reads(body) for s in read.subscripts if index in free_indices(s)]
+    """Whether the index stands in sums with summed ones, and nowhere else but in remainders by numbers beside them."""
+    places = [s for read in reads(body) for s in read.subscripts if index in free_indices(s) and not _is_remainder(s)]
     return bool(places) and all(set(free_indices(s)) & set(summed) for s in places)
+
+
+def _is_remainder(subscript: Expr) -> bool:
+    if not isinstance(subscript, Op) or subscript.name != "mod":
+        return False
+    return isinstance(subscript.args[0], Index) and known(subscript.args[1]) is not None
 
 
 def _volume(indices: Sequence[Index]) -> int:

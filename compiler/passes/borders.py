@@ -12,14 +12,15 @@ element, a factor 0, or a place (-1) that is never the one asked for.
 A window may be of open size, if it is that of a kernel: one that leaves fewer places the greater it is.
 
 Where windows move by two elements, the copy has every second one side by side: ``x.bordered[a mod 2, a // 2]``.
-Parts of one tensor that read the same one read the same copy. Matrix products copy windows, or read them through a
+Parts of one tensor that read the same one read the same copy, and so does a long sum that comes later, such as the
+derivative by the window's factors. Matrix products copy windows, or read them through a
 table; only those that are parts of one tensor, as in the adjoint of a convolution that moves in steps, read a copy made
 here, where each would make one with a border of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -59,6 +60,11 @@ def run(graph: Graph) -> Graph:
     tensors = {name: tensor if name in circles else copies.reading(tensor) for name, tensor in graph.tensors.items()}
     for products in _products_of_parts(graph):
         tensors.update(copies.sharing(products))
+    there: set[str] = set()
+    for name, tensor in tensors.items():
+        there.update(copy.id for copy in copies.made.get(name, ()))
+        if name not in circles:
+            tensors[name] = copies.joining(tensor, there)
     return graph.with_tensors(part for tensor in tensors.values() for part in (*copies.made.get(tensor.id, ()), tensor))
 
 
@@ -85,6 +91,12 @@ class _Border:
     around: Const
     ranges: tuple[tuple[Polynomial, Polynomial], ...]
     step: int
+
+    def holds(self, other: _Border) -> bool:
+        """Whether all that is read with the other border is there with this one."""
+        ends = zip(self.ranges, other.ranges, strict=True)
+        is_wide = all(nonnegative(low - mine) and nonnegative(yours - high) for (mine, yours), (low, high) in ends)
+        return self.around is other.around and is_wide
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,22 @@ class _Copies:
                 (equation,) = product.equations
                 value = _from_copies(value, {name: copy}, {name: border})
                 yield product.id, replace(product, equations=(replace(equation, value=value),))
+
+    def joining(self, tensor: Tensor, there: Set[str]) -> Tensor:
+        """The tensor as it reads a copy that is there already, if it is one long sum that needs no other border."""
+        equation, *others = tensor.equations or (None,)
+        if equation is None or others or is_window(equation, self.windows) or is_contraction(equation):
+            return tensor
+        free = self._without_border(equation)
+        if free is None or len(free.around) != 1:
+            return tensor
+        ((name, around),) = free.around.items()
+        own = self._border(name, [free.value], around, ())
+        for (source, border), copy in self.known.items():
+            if own is not None and source == name and copy.id in there and border.holds(own):
+                value = _from_copies(free.value, {name: copy}, {name: border})
+                return replace(tensor, equations=(replace(equation, value=value),))
+        return tensor
 
     def _without_border(self, equation: Equation) -> _Free | None:
         """The value without the conditions that keep its reads inside; None if there are none, or others."""

@@ -55,6 +55,18 @@ def test_bounds_that_differ_for_each_tap_stay_bounds() -> None:
     assert locals_of(check(kernels_gradient(3, 3, guard=True), 3, 3, 1, shards=2)) == 3
 
 
+def test_taps_of_steps_that_lie_apart_have_locals() -> None:
+    p, q = index("p", 3), index("q", 3)
+    x = given("x", "N", 3, "X", 2, "Y")
+    place = add(mul(Const(2), H), p), op("mod", q, Const(2)), add(W, op("floordiv", q, Const(2)))
+    body = mul(at(D, N, C, H, W), at(x, N, C, *place))
+    made = graph(x, D, whole("k", (C, p, q), total(N, H, W, of=body)), outputs=["k"], sizes=["N", "H", "W", "X", "Y"])
+    sizes = {"N": 4, "H": 4, "W": 5, "X": 9, "Y": 6}
+    program = lower({"forward": made})
+    agree(made, program, drawn(made, sizes), sizes, 3)
+    assert locals_of(program) == 9
+
+
 def test_what_moves_no_window_stays_a_loop() -> None:
     x, i = given("x", 4, "N"), index("i", 4)
     made = graph(x, whole("y", (i,), total(N, of=at(x, i, N))), outputs=["y"], sizes=["N"])

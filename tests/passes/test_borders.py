@@ -10,7 +10,7 @@ from passes.corpus import Model, through
 
 from dlc.compiler import pipeline, semantics
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Expr, Reduce, Select, identity_of, op
+from dlc.compiler.ir.expr import Const, Expr, Index, Reduce, Select, identity_of, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.ir.reference import evaluate
@@ -64,6 +64,30 @@ def test_steps_take_every_second_element_together() -> None:
     copy, y = lines_after(guarded("max", place, at(X, place), u), X)
     assert copy == "x.bordered[r,u] = x[r+2*u-1] if 0 < r + 2*u <= 8 else -inf"
     assert y == "y[u] = max[p] x.bordered[p mod 2,u+p // 2]"
+
+
+@pytest.mark.parametrize("reach", [0, 1])
+def test_a_long_sum_reads_the_copy_that_is_there(reach: int) -> None:
+    """The gradient by the factors of windows, or of windows that reach one element further."""
+    u, p = index("u", 60), index("p", 3)
+    x, d = given("x", 119), given("d", 60)
+
+    def product(factor: Expr, further: int, over: Index) -> Reduce:
+        place = add(mul(Const(2), u), p, Const(further - 1))
+        inside = within(place, x.sizes[0])
+        return Reduce("sum", (over,), Select(inside, mul(factor, at(x, place)), Const(0.0)))
+
+    y = whole("y", (u,), product(at(K, p), 0, p))
+    g = whole("g", (p,), product(at(d, u), reach, u))
+    draw = np.random.default_rng(0).normal
+    values = {"x": draw(size=119), "k": VALUES["k"], "d": draw(size=60)}
+    model = Model("y", graph(x, K, d, y, g, outputs=["y", "g"], sizes=[]), values)
+    made = through(model, simplify, borders).graph
+    assert tensor_lines(made.tensors["y"]) == ["y[u] = sum[p] k[p]*x.bordered[p mod 2,u+p // 2]"]
+    (line,) = tensor_lines(made.tensors["g"])
+    assert (line == "g[p] = sum[u] d[u]*x.bordered[p mod 2,u+p // 2]") is (reach == 0)
+    before = through(Model("g", graph(x, K, d, g, y, outputs=["y", "g"], sizes=[]), values), simplify, borders).graph
+    assert "bordered" not in tensor_lines(before.tensors["g"])[0]
 
 
 def test_a_place_that_is_asked_for_is_nowhere_around() -> None:
