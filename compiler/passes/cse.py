@@ -3,9 +3,10 @@
 Two steps.  Tensors with equal definitions become one; of two that must both exist (outputs, gradients) the second
 becomes a copy.  Then a sub-expression that some map holds, ``C[i] = e(i)`` or ``h[t+1] = e(t)``, is read from there,
 which is how a backward pass comes to read the activations of the forward pass; so is a reduction whose elements stand
-in a tensor in another order, ``sum[d] z[j,d]*x[i,d]`` in that of ``sum[d] x[i,d]*z[j,d]``.  If C is there under a
-condition only, so is the read; a product reads the factors that C holds together.  Nothing is replaced by a read of a
-tensor that comes later in the order of evaluation, so no cycle arises, and nothing that costs no more than the read.
+in a tensor in another order, ``sum[d] z[j,d]*x[i,d]`` in that of ``sum[d] x[i,d]*z[j,d]``, and then what is computed
+from it alike.  If C is there under a condition only, so is the read; a product reads the factors that C holds together.
+Nothing is replaced by a read of a tensor that comes later in the order of evaluation, so no cycle arises, and nothing
+that costs no more than the read.
 Within a recurrence that order is any one: an element of C needs what the sub-expression needs, so elements do not come
 to depend on themselves.
 
@@ -170,12 +171,31 @@ class _Holder:
 def _reusing(graph: Graph) -> Graph:
     tensors = dict(graph.tensors)
     held = _Held(tensors)
+    copies: dict[str, Equation] = {}
     for name in graph.ordered:
-        tensor = tensors[name] = _with_values(graph.tensors[name], held.reused)
+        tensor = _with_values(graph.tensors[name], lambda value: _through(copies, value))
+        tensor = tensors[name] = _with_values(tensor, held.reused)
         for before, after in zip(graph.tensors[name].equations, tensor.equations, strict=True):
             held.add(name, before)
             held.add(name, after)
+        if tensor != graph.tensors[name] and name not in graph.recurrence_of and _is_copy(tensor):
+            (copies[name],) = tensor.equations
     return graph.with_tensors(tensors.values())
+
+
+def _is_copy(tensor: Tensor) -> bool:
+    return len(tensor.equations) == 1 and tensor.equations[0].is_whole and isinstance(tensor.equations[0].value, Read)
+
+
+def _through(copies: Mapping[str, Equation], value: Expr) -> Expr:
+    """What is read of a copy is read where it is from: what is computed from the two is then alike."""
+
+    def from_there(node: Expr) -> Expr | None:
+        if isinstance(node, Read) and node.tensor in copies:
+            return inlined(copies[node.tensor], node.subscripts)
+        return None
+
+    return transform(value, from_there) if copies else value
 
 
 class _Held:

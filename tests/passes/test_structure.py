@@ -189,7 +189,18 @@ def test_a_product_of_matrices_is_read_transposed() -> None:
     second = whole("second", (COLUMN, ROW), total(INNER, of=mul(at(z, COLUMN, INNER), at(x, ROW, INNER))))
     y = whole("y", (COLUMN,), total(ROW, of=mul(at(second, COLUMN, ROW), at(second, COLUMN, ROW))))
     made = cse.run(graph(x, z, first, second, y, outputs=["first", "y"], sizes=["I", "J", "K"]))
-    assert lines(made)[1:] == ["second[j,i] = first[i,j]", "y[j] = sum[i] second[j,i]*second[j,i]"]
+    assert lines(made)[1:] == ["second[j,i] = first[i,j]", "y[j] = sum[i] first[i,j]*first[i,j]"]
+
+
+def test_what_is_computed_from_a_product_and_from_its_copy_is_computed_once() -> None:
+    """The products that a chain of matrices and its derivatives have in common, each made of the one before."""
+    x, z = given("x", "I", "K"), given("z", "J", "K")
+    first = whole("first", (ROW, COLUMN), total(INNER, of=mul(at(x, ROW, INNER), at(z, COLUMN, INNER))))
+    second = whole("second", (COLUMN, ROW), total(INNER, of=mul(at(z, COLUMN, INNER), at(x, ROW, INNER))))
+    y = whole("y", (INNER, COLUMN), total(ROW, of=mul(at(x, ROW, INNER), at(first, ROW, COLUMN))))
+    other = whole("other", (COLUMN, INNER), total(ROW, of=mul(at(second, COLUMN, ROW), at(x, ROW, INNER))))
+    made = cse.run(graph(x, z, first, second, y, other, outputs=["y", "other"], sizes=["I", "J", "K"]))
+    assert lines(made)[-1] == "other[j,k] = y[k,j]"
 
 
 def test_cheap_things_are_computed_again() -> None:
