@@ -43,7 +43,7 @@ from dlc.compiler.ir.loops import (
     written,
 )
 from dlc.compiler.ir.scans import Scan, scan
-from dlc.compiler.ir.short_rows import is_short_row
+from dlc.compiler.ir.short_rows import is_row_of_an_image, is_short_row
 from dlc.compiler.ir.transpositions import Transposition, transposition
 
 #: Functions whose loops gain from the widest vectors of the host.
@@ -204,6 +204,8 @@ class _Body:
         with self.writer.block(f"for {self._names.enter(loop.index)} in range({start}{stop}):"):
             if is_short_row(loop):
                 self.writer.line(self.spelling.call("short_row"))
+            elif is_row_of_an_image(loop):
+                self.writer.line(self.spelling.call("masked_rest"))
             self.write(loop.body)
         self._names.leave(loop.index)
 

@@ -1,35 +1,57 @@
-"""Loops along rows of fewer elements than a vector has, which may go in one vector under a mask."""
+"""Loops along rows that have fewer elements than a vector, or may have, and may go in vectors under masks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from dlc.compiler.ir.affine import integer, known, polynomial
+from dlc.compiler.ir.costs import is_slow
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, op, reads, walk
 from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, expressions
 
 _FEWEST, _MOST = 5, 7  # elements: four are a vector
 _MUCH = 6  # operations and reads of one element, from where on a mask costs less than elements one by one
+_WINDOW = 3  # elements of one tensor that are read for one
 _WRITTEN_OUT = 7  # rounds of a loop inside of which nothing is left
 
 
 def is_short_row(loop: For) -> bool:
-    """Whether the elements of the row lie side by side in all that it touches, and take some arithmetic.
+    """Whether the row is shorter than a vector, its elements lie side by side in all that it touches, and take some
+    arithmetic.
 
     A row of sums counts if each element adds several terms: adding up the vector takes as long as adding few numbers.
     """
     if not _FEWEST <= (_rounds(loop) or 0) <= _MOST:
         return False
     (inner, *others) = loop.body
-    adds_several = not others and isinstance(inner, For) and 1 < (_rounds(inner) or 0) <= _WRITTEN_OUT
-    body = inner.body if adds_several and isinstance(inner, For) else loop.body
-    own = {one.name for one in body if isinstance(one, Var)}
-    if any(isinstance(one, Update) and one.name not in own for one in body) and not adds_several:
-        return False
-    if not all(isinstance(one, Let | Var | Update | Store) for one in body):
-        return False
-    is_even = all(_is_even(subscripts, loop.index) for one in body for subscripts in _places(one))
-    return is_even and (adds_several or _work(body) >= _MUCH)
+    if not others and isinstance(inner, For) and 1 < (_rounds(inner) or 0) <= _WRITTEN_OUT:
+        return _is_plain(inner.body, loop.index)
+    own = {one.name for one in loop.body if isinstance(one, Var)}
+    is_sum = any(isinstance(one, Update) and one.name not in own for one in loop.body)
+    return not is_sum and _is_plain(loop.body, loop.index) and _work(loop.body) >= _MUCH
+
+
+def is_row_of_an_image(loop: For) -> bool:
+    """Whether windows of several rows go along this one, of open length: it may be as short, or leave as much."""
+    return _rounds(loop) is None and _is_plain(loop.body, loop.index) and _goes_through_windows(loop)
+
+
+def _is_plain(body: tuple[Statement, ...], index: Index) -> bool:
+    """Whether nothing branches, and all elements lie side by side."""
+    is_straight = all(isinstance(one, Let | Var | Update | Store) for one in body)
+    return is_straight and all(_is_even(subscripts, index) for one in body for subscripts in _places(one))
+
+
+def _goes_through_windows(loop: For) -> bool:
+    """Whether several elements near each other are read for each, in more than one row, and nothing takes longer than
+    that. Rows of images are short; those of sequences are long, and masks would cost more than they save.
+    """
+    nodes = {node for one in loop.body for e in expressions(one) for node in walk(e)}
+    moving = [one for one in nodes if isinstance(one, Read) and loop.index in free_indices(one)]
+    rows = {(one.tensor, one.subscripts[:-1]) for one in moving}
+    most = max((len([one for one in moving if one.tensor == name]) for name, _ in rows), default=0)
+    is_image = len({name for name, _ in rows}) < len(rows)
+    return is_image and most >= _WINDOW and not any(map(is_slow, nodes))
 
 
 def _rounds(loop: For) -> int | None:

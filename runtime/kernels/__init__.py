@@ -6,7 +6,17 @@ for: they are large, and a module needs one of them at most.
 
 from typing import TYPE_CHECKING, Any
 
-from dlc.runtime.kernels.compilation import EXACT_FLAGS, FLAGS, kernel, noalias, region, short_row, vector_bits, wide
+from dlc.runtime.kernels.compilation import (
+    EXACT_FLAGS,
+    FLAGS,
+    kernel,
+    masked_rest,
+    noalias,
+    region,
+    short_row,
+    vector_bits,
+    wide,
+)
 from dlc.runtime.kernels.error_function import erf
 from dlc.runtime.kernels.exponential import exp, expm1, log, log1p
 from dlc.runtime.kernels.frames import Program
@@ -85,6 +95,7 @@ __all__ = [
     "region",
     "wide",
     "noalias",
+    "masked_rest",
     "short_row",
     "vector_bits",
     "View",

@@ -201,13 +201,23 @@ def compact(typing_context):
 def short_row(typing_context):
     """Say that the enclosing loop goes along a row of fewer elements than a vector has; where the host has masks, all
     go in one."""
+    return types.void(), _masked_from(256)
 
+
+@intrinsic
+def masked_rest(typing_context):
+    """Say that what the enclosing loop leaves of a row, behind the last whole vector, should go under a mask. That is
+    for AVX-512: others take as long for a mask as for elements one by one."""
+    return types.void(), _masked_from(512)
+
+
+def _masked_from(bits: int) -> Callable[..., Any]:
     def codegen(context, builder, signature, arguments):
-        if vector_bits() >= 256:
+        if vector_bits() >= bits:
             ask_for_a_mask(builder)
         return context.get_dummy_value()
 
-    return types.void(), codegen
+    return codegen
 
 
 def prefer_wide_vectors(function: ir.Function) -> None:

@@ -1,7 +1,8 @@
-"""Rows of fewer elements than a vector has: what LLVM is told of the loops that go along them.
+"""Rows that may have fewer elements than a vector: what LLVM is told of the loops that go along them.
 
 Left to itself LLVM unrolls such a loop and looks for vectors in what it gets, of which it finds half: of seven elements
-four go together, and three one by one. Told so, it reads and writes them all in one vector, under a mask.
+four go together, and three one by one. Told so, it reads and writes them all in one vector, under a mask. Of a row of
+open length it would take 32 or more elements in a round, and what is left, or all of a short row, one by one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from llvmlite import ir
 
 _HINTS = ("llvm.loop.vectorize.enable", "llvm.loop.vectorize.predicate.enable")
+_NUMBERS = {"llvm.loop.vectorize.width": 8, "llvm.loop.interleave.count": 1}
 _ROWS = "dlc_rows"  # the blocks that have asked, at the function that they are in
 
 Block = Any  # llvmlite says little of types
@@ -34,6 +36,8 @@ def _hints(module: Any) -> ir.MDValue:
     """A node of its own: LLVM tells two loops apart by what they are told, so that it begins with itself."""
     always = ir.Constant(ir.IntType(1), 1)
     hints = [module.add_metadata([ir.MetaDataString(module, name), always]) for name in _HINTS]
+    for name, number in _NUMBERS.items():
+        hints.append(module.add_metadata([ir.MetaDataString(module, name), ir.Constant(ir.IntType(32), number)]))
     hints.append(module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")]))
     node: Any = ir.MDValue(module, hints, str(len(module.metadata)))
     node.operands = (node, *hints)

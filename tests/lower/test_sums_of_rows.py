@@ -9,7 +9,7 @@ from lower.agreement import agree, agreeing, drawn, loops_in
 from dlc.compiler.ir.expr import Expr, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.loops import For, Program, Store, Update, Var, statements
-from dlc.compiler.ir.short_rows import is_short_row
+from dlc.compiler.ir.short_rows import is_row_of_an_image, is_short_row
 from dlc.compiler.lower import lower
 
 
@@ -27,8 +27,11 @@ def sum_of(rows: int, width: int, element: Expr | None = None) -> Program:
 
 
 def short_rows(program: Program) -> int:
-    loops = (one for kernel in program.kernels.values() for one in statements(kernel.body) if isinstance(one, For))
-    return sum(map(is_short_row, loops))
+    return sum(map(is_short_row, all_loops(program)))
+
+
+def all_loops(program: Program) -> list[For]:
+    return [one for kernel in program.kernels.values() for one in statements(kernel.body) if isinstance(one, For)]
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -67,9 +70,8 @@ def test_what_is_computed_beside_the_sums_gets_a_loop_of_its_own() -> None:
     y = whole("y", (c, u, v), total(p, q, of=mul(at(w, c, p, q), at(x, c, add(u, p), add(v, q)))))
     program = agreeing(d, x, w, k, y, sizes={"C": 3})
     assert len(program.kernels) == 1
-    loops = [one for kernel in program.kernels.values() for one in statements(kernel.body) if isinstance(one, For)]
-    assert "u4" in [one.index.hint for one in loops]
-    for one in loops:
+    assert "u4" in loops_in(program)
+    for one in all_loops(program):
         sums = {each.name for each in one.body if isinstance(each, Update)}
         own = {each.name for each in one.body if isinstance(each, Var)}
         assert sums <= own or not any(isinstance(each, Store) for each in one.body)
@@ -94,3 +96,14 @@ def test_rows_that_take_little_or_lie_apart_are_none() -> None:
     assert not short_rows(agreeing(x, whole("y", (c, u, v), op("neg", at(x, c, u, v))), sizes=sizes))
     apart = mul(at(z, v, c, u), op("exp", at(z, v, c, u)), op("sin", at(x, c, u, v)), at(x, c, u, v))
     assert not short_rows(agreeing(x, z, whole("y", (c, u, v), apart), sizes=sizes))
+
+
+@pytest.mark.parametrize(("taps", "rows", "expected"), [(3, 3, 1), (2, 2, 1), (5, 1, 0), (1, 2, 0)])
+def test_rows_of_open_length_count_where_windows_of_several_rows_go_along_them(
+    taps: int, rows: int, expected: int
+) -> None:
+    c, u, v, p, q = index("c", "C"), index("u", "U"), index("v", "V"), index("p", rows), index("q", taps)
+    x, w = given("x", "C", "X", "Y"), given("w", rows, taps)
+    y = whole("y", (c, u, v), total(p, q, of=mul(at(w, p, q), at(x, c, add(u, p), add(v, q)))))
+    program = agreeing(x, w, y, sizes={"C": 2, "U": 3, "V": 6, "X": 6, "Y": 11})
+    assert sum(map(is_row_of_an_image, all_loops(program))) == expected

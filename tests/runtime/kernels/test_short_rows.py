@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlc.runtime.kernels import FLAGS, f32, kernel, noalias, short_row, size
+from dlc.runtime.kernels import FLAGS, f32, kernel, masked_rest, noalias, short_row, size
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE, vector_bits
 from dlc.runtime.kernels.libraries import RegionCompiler
 from dlc.runtime.kernels.loading import c_function
@@ -52,4 +52,31 @@ def test_a_short_row_goes_under_a_mask(width: int) -> None:
     np.testing.assert_allclose(sums, wanted, 1e-5, 1e-5)
     if vector_bits() >= 256:
         (made,) = smoothed.overloads.values()
+        assert "masked.store.v8f32" in made.library.get_llvm_str()
+
+
+@kernel
+def differences(rows, columns, x, y):
+    noalias()
+    for u in range(rows):
+        for v in range(columns):
+            masked_rest()
+            y[u, v] = x[u, v + 1] - x[u, v] + x[u + 1, v]
+
+
+@pytest.mark.parametrize("columns", [0, 1, 7, 8, 9, 31])
+def test_the_rest_of_an_open_row_goes_under_a_mask(columns: int) -> None:
+    def region(table, shard, shards):
+        rows, columns = size(table, 0), size(table, 1)
+        differences(rows, columns, f32(table, 2, rows + 1, columns + 1), f32(table, 3, rows, columns + 1))
+
+    x = np.random.default_rng(0).normal(size=(4, columns + 1)).astype(np.float32)
+    y = np.full((3, columns + 1), 7, np.float32)
+    compiled = c_function(REGION_SIGNATURE, region, False, RegionCompiler, **FLAGS)
+    table = np.array([3, columns, x.ctypes.data, y.ctypes.data], dtype=np.int64)
+    compiled.ctypes(table.ctypes.data, 0, 1)
+    np.testing.assert_allclose(y[:, :-1], x[:-1, 1:] - x[:-1, :-1] + x[1:, :-1], 1e-6, 1e-6)
+    np.testing.assert_array_equal(y[:, -1], 7)
+    if vector_bits() == 512:
+        (made,) = differences.overloads.values()
         assert "masked.store.v8f32" in made.library.get_llvm_str()
