@@ -13,39 +13,8 @@ from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import intrinsic, types
 from dlc.runtime.kernels.primitives import is_real
-from dlc.runtime.kernels.tile import VECTORS, TileShape, constant, splat, tile_shape, vectors_from
-
-_WORD = ir.IntType(32)
-
-
-def masked_load(builder, pointer: Any, mask: Any, align: int) -> Any:
-    """The numbers of a vector where the mask is set, and zeros elsewhere; what is not set is not touched."""
-    vector = pointer.type.pointee
-    kind = ir.FunctionType(vector, [pointer.type, _WORD, mask.type, vector])
-    load = cgutils.get_or_insert_function(builder.module, kind, _masked("load", vector))
-    zeros = ir.Constant(vector, [0.0] * vector.count)
-    return builder.call(load, [pointer, _WORD(align), mask, zeros])
-
-
-def masked_store(builder, value: Any, pointer: Any, mask: Any, align: int) -> None:
-    """Write the numbers of a vector where the mask is set."""
-    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, _WORD, mask.type])
-    store = cgutils.get_or_insert_function(builder.module, kind, _masked("store", value.type))
-    builder.call(store, [value, pointer, _WORD(align), mask])
-
-
-def _masked(what: str, vector: Any) -> str:
-    kind = f"v{vector.count}{'f32' if isinstance(vector.element, ir.FloatType) else 'f64'}"
-    return f"llvm.masked.{what}.{kind}.p0{kind}"
-
-
-def below(builder, shape: TileShape, columns: Any) -> list[Any]:
-    """For each vector of a row which of its numbers stand before that column."""
-    places = [list(range(n * shape.lanes, (n + 1) * shape.lanes)) for n in range(VECTORS)]
-    vector = ir.VectorType(ir.IntType(64), shape.lanes)
-    return [
-        builder.icmp_signed("<", ir.Constant(vector, each), splat(builder, columns, shape.lanes)) for each in places
-    ]
+from dlc.runtime.kernels.tile import VECTORS, below, tile_shape
+from dlc.runtime.kernels.vectors import constant, masked_load, masked_store, splat, vectors_from
 
 
 @intrinsic

@@ -24,6 +24,7 @@ from dlc.runtime.kernels.tile import (
     column_memory,
     fetch,
     full_tile,
+    has_masks,
     height,
     itemsize,
     lanes,
@@ -58,8 +59,10 @@ def column_of_tiles(
     compact()
     one, zero, size = like(1.0, alpha), like(0.0, alpha), itemsize(alpha)
     block = block_memory(alpha)
-    tiles = (m + most_rows - 1) // most_rows
-    least, taller = m // tiles, m % tiles
+    tiles, least, taller = 1, m, 0
+    if m > most_rows:
+        tiles = (m + most_rows - 1) // most_rows
+        least, taller = m // tiles, m % tiles
     lines = (size * coming_columns + LINE - 1) // LINE
     in_steps = coming_rows == depth and lines > 0 and lines <= tiles
     i = 0
@@ -76,21 +79,21 @@ def column_of_tiles(
             if t == (line * tiles + lines - 1) // lines:
                 # By the last number: if panels begin within a line, the panel before has fetched what they begin on.
                 fetched, row_fetched = coming + LINE * (line + 1) - size, ldb
-        else:
+        elif coming_rows > 0:
             first_row = t * coming_rows // tiles
             number = (t + 1) * coming_rows // tiles - first_row
             fetch_rows(number, coming_columns, coming + size * first_row * ldb, ldb, one)
-        whole = columns == width(alpha) or columns == lanes(alpha)
+        whole = columns == width(alpha) or in_one_vector(columns, alpha)
         target, step = (first_c, ldc) if whole else (block, width(alpha))
         scale_new, scale_old = (alpha, beta) if whole else (one, zero)
         if columns > lanes(alpha):
             full_tile(
-                rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, first_d, row_d, column_d,
+                rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, columns, first_d, row_d, column_d,
                 fetched, row_fetched, scale_new, scale_old,
             )  # fmt: skip
         else:
             narrow_tile(
-                rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, first_d, row_d, column_d,
+                rows, first_a, row_a, column_a, first_b, row_b, steps, target, step, columns, first_d, row_d, column_d,
                 fetched, row_fetched, scale_new, scale_old,
             )  # fmt: skip
         if not whole:
@@ -99,8 +102,16 @@ def column_of_tiles(
 
 
 @part
+def in_one_vector(columns, one) -> bool:
+    """Whether a tile of one vector has so many columns: with masks, also fewer."""
+    return columns == lanes(one) or (has_masks(one) == 1 and columns < lanes(one))
+
+
+@part
 def evenly(extent, most) -> int:
     """The length of equal parts, of which none is longer than that"""
+    if extent <= most:
+        return extent
     parts = (extent + most - 1) // most
     return (extent + parts - 1) // parts
 
@@ -138,7 +149,7 @@ def block_of_tiles(
             pack_panels(depth, min(group, n - first), b + size * first, ldb, panels, one)
         for j in range(first, min(n, first + group), width(alpha)):
             columns = min(width(alpha), n - j)
-            whole = columns == width(alpha) or (columns == lanes(alpha) and not together)
+            whole = columns == width(alpha) or (in_one_vector(columns, alpha) and not together)
             top, end = (max(0, j - right + 1), min(m, j + columns - left)) if tile_a == 0 else (0, m)
             if top >= end:
                 continue

@@ -19,9 +19,9 @@ from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import HOST_FEATURES, intrinsic, native, prefer_wide_vectors, types, vector_bits
 from dlc.runtime.kernels.primitives import call, is_real, suffix
+from dlc.runtime.kernels.vectors import WORD, constant, masked_load, masked_store, splat, vectors_from
 from dlc.runtime.kernels.views import View, make_view
 
-WORD = ir.IntType(64)
 VECTORS = 2
 AVX_512 = 64  # bytes of a vector
 #: Bytes of a line of the cache, and how many of them are fetched at once.
@@ -84,17 +84,6 @@ def has_fma() -> bool:
     return _is_arm() or bool(HOST_FEATURES.get("fma"))
 
 
-def constant(value: int) -> ir.Constant:
-    return ir.Constant(WORD, value)
-
-
-def splat(builder, scalar: Any, lanes: int) -> Any:
-    vector = ir.VectorType(scalar.type, lanes)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
-
-
 def multiply_add(builder, x: Any, y: Any, z: Any) -> Any:
     if not has_fma():
         return builder.fadd(builder.fmul(x, y), z)
@@ -104,10 +93,25 @@ def multiply_add(builder, x: Any, y: Any, z: Any) -> Any:
     return builder.call(function, [x, y, z])
 
 
-def vectors_from(builder, pointer: Any, vector: ir.VectorType, count: int) -> list[Any]:
-    """Pointers to that many vectors, one after the other."""
-    pointers = [builder.gep(pointer, [constant(vector.count * i)]) for i in range(count)]
-    return [builder.bitcast(each, vector.as_pointer()) for each in pointers]
+def below(builder, shape: TileShape, columns: Any) -> list[Any]:
+    """For each vector of a row which of its numbers stand before that column."""
+    places = [list(range(n * shape.lanes, (n + 1) * shape.lanes)) for n in range(VECTORS)]
+    vector = ir.VectorType(ir.IntType(64), shape.lanes)
+    return [
+        builder.icmp_signed("<", ir.Constant(vector, each), splat(builder, columns, shape.lanes)) for each in places
+    ]
+
+
+def loaded(builder, shape: TileShape, spot: Any, mask: Any) -> Any:
+    """A vector, or what a mask lets through of it."""
+    return builder.load(spot, align=shape.bytes) if mask is None else masked_load(builder, spot, mask, shape.bytes)
+
+
+def stored(builder, shape: TileShape, value: Any, spot: Any, mask: Any) -> None:
+    if mask is None:
+        builder.store(value, spot, align=shape.bytes)
+    else:
+        masked_store(builder, value, spot, mask, shape.bytes)
 
 
 def keep_rolled(branch: Any) -> None:
@@ -215,11 +219,12 @@ def prefetch(builder, pointer: Any, to_write: bool, near: int) -> None:
     builder.call(fetched, [builder.bitcast(pointer, byte), *how])
 
 
-def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -> None:
+def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments, in_part: bool = False) -> None:
     """C[height, vectors*lanes] = beta*D + alpha * A.B at the builder's position; D is not read where beta is 0. The
     numbers of a row of D lie side by side, or are one number if `column_d` is 0. In each step a line of what comes
     next is fetched, `row_coming` numbers from the one before: many at a time would wait for one another."""
-    a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta = arguments
+    a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming, row_coming, alpha, beta = arguments
+    mask = below(builder, shape, columns)[0] if in_part else None
     vector = ir.VectorType(alpha.type, shape.lanes)
     a, b, c, d, coming = (builder.inttoptr(address, alpha.type.as_pointer()) for address in (a, b, c, d, coming))
     rows, rows_of_c, rows_of_d = (
@@ -230,6 +235,9 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
     # Where the last numbers of vectors lie: a vector may begin on the line that the panel before it has written to.
     first_end = builder.gep(c, [constant(shape.lanes - 1)])
 
+    def side_by_side(row: Any) -> list[Any]:
+        return [loaded(builder, shape, spot, mask) for spot in vectors_from(builder, row, vector, vectors)]
+
     def ends_of(row: Any) -> list[Any]:
         return vectors_from(builder, builder.gep(first_end, [builder.mul(row_c, row)]), vector, vectors)
 
@@ -239,7 +247,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
         row = builder.gep(b, [builder.mul(step, row_b)])
         fetch_in_step(step)
         prefetch(builder, builder.gep(coming, [builder.mul(step, row_coming)]), to_write=False, near=2)
-        return [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row, vector, vectors)]
+        return side_by_side(row)
 
     results = sums_of_products(
         builder,
@@ -259,10 +267,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
         for row, values, places in zip(rows_of_d, scaled, spots, strict=True):
             for term, value, spot in zip(terms(row), values, places, strict=True):
                 kept = builder.fmul(wide_beta, term, flags=("contract",))
-                builder.store(builder.fadd(kept, value, flags=("contract",)), spot, align=shape.bytes)
-
-    def side_by_side(row: Any) -> list[Any]:
-        return [builder.load(spot, align=shape.bytes) for spot in vectors_from(builder, row, vector, vectors)]
+                stored(builder, shape, builder.fadd(kept, value, flags=("contract",)), spot, mask)
 
     def one_number(row: Any) -> list[Any]:
         return [splat(builder, builder.load(row, align=shape.bytes), shape.lanes)] * vectors
@@ -271,7 +276,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
         with overwrite:
             for values, places in zip(scaled, spots, strict=True):
                 for value, spot in zip(values, places, strict=True):
-                    builder.store(value, spot, align=shape.bytes)
+                    stored(builder, shape, value, spot, mask)
         with otherwise, builder.if_else(builder.icmp_signed("==", column_d, constant(0))) as (spread, read):
             with spread:
                 add(one_number)
@@ -280,23 +285,36 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments) -
 
 
 def tile_product(vectors: int) -> Any:
-    """``tile(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta)``:
-    k >= 1, height at most the shape's."""
+    """``tile(height, a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming, row_coming, alpha,
+    beta)``: k >= 1, height at most the shape's. With one vector and masks, only so many columns are read and written;
+    otherwise all that the vectors hold."""
 
     @intrinsic
     def tile(
-        typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming,
-        alpha, beta,
+        typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming,
+        row_coming, alpha, beta,
     ):  # fmt: skip
         if not is_real(alpha, beta):
             return None
         shape = tile_shape(alpha)
 
         def codegen(context, builder, sig, args):
-            of_any_height(builder, shape, args[0], lambda rows: tile_body(builder, shape, rows, vectors, args[1:]))
+            def tiles(in_part: bool) -> None:
+                body = lambda rows: tile_body(builder, shape, rows, vectors, args[1:], in_part)  # noqa: E731
+                of_any_height(builder, shape, args[0], body)
+
+            if vectors > 1 or not shape.has_masks:
+                tiles(in_part=False)
+                return context.get_dummy_value()
+            is_part = builder.icmp_signed("<", args[9], constant(shape.lanes))
+            with builder.if_else(is_part) as (part, whole):
+                with part:
+                    tiles(in_part=True)
+                with whole:  # masks take longer
+                    tiles(in_part=False)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 14, alpha, alpha), codegen
+        return types.void(*[types.int64] * 15, alpha, alpha), codegen
 
     return tile
 
@@ -374,6 +392,7 @@ itemsize = shape_number(lambda shape: shape.bytes, "Bytes of a number.")
 lanes = shape_number(lambda shape: shape.lanes, "Numbers in a vector.")
 width = shape_number(lambda shape: shape.width, "Columns of a tile.")
 few = shape_number(lambda shape: shape.few, "The fewest columns that a vector alone is worth.")
+has_masks = shape_number(lambda shape: int(shape.has_masks), "1 if parts of vectors are read as fast as whole ones.")
 height = shape_number(lambda shape: shape.height, "Rows of a tile.")
 stored_height = shape_number(lambda shape: shape.stored_height, "Numbers of a column of a copied tile of A.")
 most_depth = shape_number(lambda shape: shape.depth, "Steps of k between two visits of C, at most.")
@@ -426,17 +445,21 @@ _tile_1, _tile_2 = tile_product(1), tile_product(2)
 
 
 def one_vector(
-    height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta
+    height, a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming, row_coming, alpha, beta
 ):  # fmt: skip
     """A tile of one vector."""
-    _tile_1(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta)
+    _tile_1(
+        height, a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming, row_coming, alpha, beta
+    )
 
 
 def two_vectors(
-    height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta
+    height, a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming, row_coming, alpha, beta
 ):  # fmt: skip
     """A tile of two vectors."""
-    _tile_2(height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming, alpha, beta)
+    _tile_2(
+        height, a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming, row_coming, alpha, beta
+    )
 
 
 def tile_symbol(real: Any, vectors: int) -> str:
@@ -445,7 +468,7 @@ def tile_symbol(real: Any, vectors: int) -> str:
 
 def load_tiles(real: Any) -> None:
     """Compile the tiles for one type, or load them, and make them known by their symbols."""
-    signature = types.void(*[types.int64] * 14, real, real)
+    signature = types.void(*[types.int64] * 15, real, real)
     for vectors, function in ((1, one_vector), (2, two_vectors)):
         llvm.add_symbol(tile_symbol(real, vectors), native(signature)(function).address)
 
@@ -455,8 +478,8 @@ def tile_call(vectors: int) -> Any:
 
     @intrinsic
     def tile(
-        typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, d, row_d, column_d, coming, row_coming,
-        alpha, beta,
+        typing_context, height, a, row_a, column_a, b, row_b, k, c, row_c, columns, d, row_d, column_d, coming,
+        row_coming, alpha, beta,
     ):  # fmt: skip
         if not is_real(alpha, beta):
             return None
@@ -465,7 +488,7 @@ def tile_call(vectors: int) -> Any:
             call(builder, tile_symbol(alpha, vectors), ir.VoidType(), args)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 14, alpha, alpha), codegen
+        return types.void(*[types.int64] * 15, alpha, alpha), codegen
 
     return tile
 

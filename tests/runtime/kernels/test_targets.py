@@ -25,7 +25,7 @@ VECTOR_ON_STACK = r"%rsp\), %[xyz]mm|%[xyz]mm\d+, -?\d*\(%rsp|\b[qv]\d+.*\[sp"
 
 def plain(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
     one = ir.Constant(element, 1.0)
-    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:13], one, one])
+    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:14], one, one])
 
 
 def by_tables(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
@@ -41,7 +41,7 @@ def tile_text(body: str, real: str, bits: int, registers: int) -> tuple[str, til
     kind, element = REALS[real]
     shape = tile.shape_for(kind, bits, registers)
     module = ir.Module("tile")
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 13), "tile")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 14), "tile")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     TILES[body](builder, shape, element, list(function.args))
     builder.ret_void()
@@ -94,6 +94,32 @@ def test_memory_is_fetched_step_by_step(bits: int, lines: int) -> None:
     assert loop.count("llvm.prefetch") == lines
 
 
+def driver_in_python(monkeypatch: pytest.MonkeyPatch, size: int, lanes: int, tall: int) -> None:
+    """Have the driver of the tiles run as Python, for tiles of such a shape."""
+    numbers = {"itemsize": size, "lanes": lanes, "width": 2 * lanes, "height": tall, "block_memory": 0, "has_masks": 1}
+    for name, number in numbers.items():
+        monkeypatch.setattr(macro_kernel, name, lambda like, number=number: number)
+    monkeypatch.setattr(macro_kernel, "compact", lambda: None)
+    monkeypatch.setattr(macro_kernel, "like", lambda number, like: number)
+    inner = macro_kernel.in_one_vector.part.function
+    monkeypatch.setattr(macro_kernel, "in_one_vector", inner)
+
+
+@pytest.mark.parametrize(("columns", "in_part"), [(5, True), (16, True), (17, False)])
+def test_a_part_of_a_vector_is_written_in_place(monkeypatch: pytest.MonkeyPatch, columns: int, in_part: bool) -> None:
+    """With masks; only what sticks out of two vectors is put together elsewhere first."""
+    driver_in_python(monkeypatch, size=4, lanes=16, tall=12)
+    written, added = [], []
+    for name in ("narrow_tile", "full_tile"):
+        monkeypatch.setattr(macro_kernel, name, lambda *arguments: written.append(arguments[7]))
+    monkeypatch.setattr(macro_kernel, "add_block", lambda *arguments: added.append(arguments))
+    place = 1 << 20
+    macro_kernel.column_of_tiles.part.function(
+        12, columns, 3, 1.0, 12, 0, 3, 1, 0, 0, 32, 0.0, 0, 0, 0, place, 100, -12, 3, 0, 0, 0, 0
+    )
+    assert (written, len(added)) == (([place], 0) if in_part else ([0], 1))
+
+
 def test_every_line_of_the_next_panel_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever in a line of the cache the panels begin: what one leaves of its last line, the one before has fetched.
 
@@ -103,14 +129,10 @@ def test_every_line_of_the_next_panel_is_fetched(monkeypatch: pytest.MonkeyPatch
     fetched: set[int] = set()
 
     def full_tile(rows, a, row_a, column_a, b, row_b, k, *rest):
-        coming, row_coming = rest[5:7]
+        coming, row_coming = rest[6:8]
         fetched.update((coming + size * step * row_coming) // tile.LINE for step in range(k))
 
-    numbers = {"itemsize": size, "lanes": lanes, "width": 2 * lanes, "height": tall, "block_memory": 0}
-    for name, number in numbers.items():
-        monkeypatch.setattr(macro_kernel, name, lambda like, number=number: number)
-    monkeypatch.setattr(macro_kernel, "compact", lambda: None)
-    monkeypatch.setattr(macro_kernel, "like", lambda number, like: number)
+    driver_in_python(monkeypatch, size, lanes, tall)
     monkeypatch.setattr(macro_kernel, "full_tile", full_tile)
     first = 16
     for panel in range(panels):
