@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.dependences import Place
 from dlc.compiler.ir.elements import bounds_of
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, reads, refresh
+from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, op, reads, refresh
 from dlc.compiler.ir.forms import made_of, window_sizes
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.recurrence import Loop
@@ -16,6 +16,7 @@ from dlc.compiler.ir.rewriting import rename_bound, replaced, substitute
 from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import omission, scatter, systems
+from dlc.compiler.lower.addends import addends, scattered_into, scattered_once
 from dlc.compiler.lower.borders import guarded_factors, with_factors
 from dlc.compiler.lower.contractions import Contraction, contraction
 from dlc.compiler.lower.fusion import touches
@@ -114,6 +115,7 @@ class _Drafting:
         self.windows = made_of(window_sizes(graph.facts), formulas)
         self.added: list[Tensor] = []
         self.beside = _beside_copies(graph)
+        self.scattered = scattered_once(self.graph)
         self.needed = needed(graph, self._reads_all, times_of(self.orders.values()))
         self.zeros = {key: zeros(graph, tensor) for key, tensor in graph.tensors.items()}
 
@@ -189,6 +191,8 @@ class _Drafting:
         before = len(packer.tensors)
         found = plan(product, packer, self.ways) if product is not None else None
         if product is None or found is None:
+            if level.outer is None and self._scattered(level, tensor, own, shown):
+                return
             if level.outer is not None or not self._in_pieces(level, tensor, own):
                 level.place(self._nest(level, tensor, self._turned(level, tensor, own, when), shown, when))
                 if not self._needed(tensor, own):  # all of it is computed
@@ -208,6 +212,19 @@ class _Drafting:
             level.append(replace(draft, split=split.size, split_at=split, is_finished=True), draft.computes)
         else:
             level.place(draft)
+
+    def _scattered(self, level: Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
+        """Scatter terms of a sum into it, behind its other terms."""
+        names, rest = addends(equation, level, self.scattered)
+        if not names or self._needed(tensor, equation):
+            return False
+        if rest:
+            level.place(self._nest(level, tensor, replace(equation, value=op("add", *rest)), shown, ()))
+        for number, name in enumerate(names):
+            draft = scattered_into(level.taken(name), tensor, shown, adds=bool(rest) or number > 0)
+            level.append(draft, draft.computes)
+            del self.stored[name]
+        return True
 
     def _overlap_added(
         self, level: Level, tensor: Tensor, equation: Equation, product: Contraction, when: tuple[Expr, ...]

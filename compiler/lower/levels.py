@@ -30,6 +30,14 @@ class Level:
         self.items.append(item)
         self.home.update(dict.fromkeys(computed, len(self.items) - 1))
 
+    def taken(self, name: str) -> Draft:
+        """The kernel that computes a tensor and nothing else, which no longer is among the others."""
+        number = self.home.pop(name)
+        found = self.items.pop(number)
+        assert isinstance(found, Draft)
+        self.home = {name: home - 1 if home > number else home for name, home in self.home.items()}
+        return found
+
     def place(self, new: Draft) -> None:
         """Fuse the new equations into the first kernel that may hold them, or make them a kernel of their own."""
         if not self._fuse_anywhere(new):
