@@ -12,8 +12,9 @@ another one grows counts as greatest, as the places of a window do; then one tha
 about, and one that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel
 few.  Of two that nothing else tells apart, that which moves in steps goes: what is left of the other one are the
 elements between two steps.  Equations that hold data (``j == z[b]``) come last: solved for a bound index they are
-gathers.  An equation without a bound index that could be solved for stays: a scatter.  So does one with an index of a
-small window, ``h == z[b] + i`` for ``i < 2``.
+gathers.  An equation without a bound index that could be solved for stays: a scatter.  What is read at ``n`` beside the
+sum's own indices, under ``n == z[b]``, is then read at ``z[b]``: so much is there for each b, not for each b and n.
+One with an index of a small window, ``h == z[b] + i`` for ``i < 2``, stays too.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
@@ -43,6 +44,7 @@ from dlc.compiler.ir.expr import (
     walk,
 )
 from dlc.compiler.ir.graph import Graph
+from dlc.compiler.ir.products import factors_of, quotient
 from dlc.compiler.ir.rewriting import substitute, transform
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import rules_of
@@ -82,6 +84,13 @@ def _sizes_of_inputs(graph: Graph) -> frozenset[str]:
     return frozenset(name for tensor in graph.of_kind("input") for size in tensor.sizes for name in size_symbols(size))
 
 
+def _places(cond: Expr, bound: set[Index]) -> Iterator[tuple[Index, Expr]]:
+    """Each index of a scattered sum's result that a condition sets, and to which data."""
+    for index, place in (cond.args, cond.args[::-1]) if isinstance(cond, Op) and cond.name == "eq" else ():
+        if isinstance(index, Index) and index not in bound and reads(place) and set(free_indices(place)) <= bound:
+            yield index, place
+
+
 @dataclass(frozen=True)
 class _Solution:
     """``index = value`` wherever ``remainder`` (an equation, or true) holds and the value is in range."""
@@ -117,7 +126,7 @@ class _Solver:
             return transform(self.simplified(undone), self.solved)
         best = min(self._solutions(node, cond), key=lambda solution: solution.rank, default=None)
         if best is None:
-            return self._split(node, cond, body)
+            return self._split(node, cond, body) or self._at_places(node, cond, body)
         rest = tuple(index for index in node.indices if index is not best.index)
         others = [part for part in conjuncts(cond) if part is not best.cond]
         known = implied(others, best.index) if reads(best.value) else ()
@@ -126,6 +135,22 @@ class _Solver:
         inner = guarded(conjunction(guards), substitute(inner, {best.index: best.value}), identity)
         result = self.simplified(Reduce(node.op, rest, inner) if rest else inner)
         return transform(result, self.solved)
+
+    def _at_places(self, node: Reduce, cond: Expr, body: Expr) -> Expr | None:
+        """A scattered sum that reads at the place that data names what it would read at the index of its result."""
+        factors, divisors = factors_of(body)
+        bound = set(node.indices)
+        for part in conjuncts(cond) if node.op == "sum" and node.type == "real" else ():
+            for index, place in _places(part, bound):
+
+                def there(factor: Expr, index: Index = index, place: Expr = place) -> Expr:
+                    free = free_indices(factor)
+                    return substitute(factor, {index: place}) if index in free and bound & set(free) else factor
+
+                moved = quotient(map(there, factors), list(map(there, divisors)))
+                if moved is not quotient(factors, divisors):
+                    return self.solved(changed := Reduce("sum", node.indices, guarded(cond, moved))) or changed
+        return None
 
     def _split(self, node: Reduce, cond: Expr, body: Expr) -> Expr | None:
         """A sum of terms, some with deltas of their own."""

@@ -251,3 +251,13 @@ def test_of_ranges_of_which_nothing_is_known_that_which_moves_in_steps_goes() ->
     y = whole("y", (u,), total(p, h, of=when(eq(u, add(mul(Const(2), h), p)), mul(at(x, h), at(k, p)))))
     line = lines_after(y, x, k, values={"x": W, "k": np.array([1.0, 10.0, 100.0])}, sizes=["H", "P"])
     assert "sum[p]" in line
+
+
+def test_a_scattered_sum_reads_where_data_says_what_it_would_read_at_the_index_of_its_result() -> None:
+    """A softmax over the edges that end at a node has one number for each edge, not one for each edge and node."""
+    x, m, s, z = given("x", 6), given("m", 4), given("s", 4), given("z", 6, type="int", bound=Const(4))
+    n = index("n", 4)
+    value = op("div", op("exp", add(at(x, IN), op("neg", at(m, n)))), at(s, n))
+    y = whole("y", (n,), total(IN, of=when(eq(n, at(z, IN)), value)))
+    values = {"x": W, "m": W[:4], "s": W[:4], "z": np.array([0, 2, 1, 2, 3, 2])}
+    assert lines_after(y, x, m, s, z, values=values) == "y[n] = sum[i] [n == z[i]]*(exp(x[i] - m[z[i]])/s[n])"
