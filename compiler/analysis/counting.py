@@ -45,7 +45,7 @@ from dlc.compiler.ir.loops import (
     expressions,
     statements,
 )
-from dlc.compiler.lower.winograd import is_faster
+from dlc.compiler.lower.winograd_blocks import is_faster
 
 _SAMPLES = 24  # values of an index on which other loops depend
 
@@ -145,7 +145,7 @@ def _takes_tiles(tiles: Tiles, scope: Mapping[Any, Any]) -> bool:
     when it runs."""
     if not isinstance(tiles.rows, OpenRows) or not tiles.rows.if_faster:
         return True
-    return is_faster(*(whole(size, scope) for size in tiles.rows.sizes))
+    return is_faster(*(whole(size, scope) for size in tiles.rows.sizes[1:]))
 
 
 def _bounds_of(program: Program, steps: Iterable[Step]) -> set[Index]:

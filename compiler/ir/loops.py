@@ -139,8 +139,8 @@ class Operand:
 
 @dataclass(frozen=True)
 class OpenRows:
-    """As many rows of tiles as suit a height and a width that the compiler does not know; ``if_faster``: none where
-    maps and channels, which come before, are too few.
+    """As many rows of tiles as suit samples, a height and a width that the compiler does not know, and the most tiles
+    of a block, which come first; ``if_faster``: none where maps and channels, behind the samples, are too few.
     """
 
     sizes: tuple[Expr, ...]

@@ -53,7 +53,7 @@ from dlc.compiler.lower.recurrences import (
 )
 from dlc.compiler.lower.spacing import spaced
 from dlc.compiler.lower.support import with_support
-from dlc.compiler.lower.tables import Tabled
+from dlc.compiler.lower.tables import Tabled, is_better_together
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
@@ -333,6 +333,8 @@ class _Drafting:
                 planned = plan(within, packer, self.ways)
                 if planned is None:
                     continue
+                if isinstance(planned, Tabled) and is_better_together(planned, self.ways):
+                    return False
                 found = product_pieces(tensor, equation, planned, self.fresh_id)
                 if self._fuse_all(level, number, [*self._copies(level, packer), found.draft]):
                     self.added.extend(packer.tensors)

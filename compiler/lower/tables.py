@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Index, Read, free_indices, op, refresh
-from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Store, Support
+from dlc.compiler.ir.loops import START, STOP, Matmul, Operand, Statement, Steps, Store, Support, statements
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, operand
 from dlc.compiler.lower.nests import sizes_product, volume
 from dlc.compiler.lower.ranges import loops
+from dlc.compiler.lower.winograd import sliding
 
 #: Rows and columns of a product that a loop over the first index of the result leaves, and how many times as many
 #: multiplications as the smallest one has.
@@ -44,6 +45,7 @@ class AxisSupport:
 class Tabled:
     """A contraction with both factors in memory; ``looped`` are the indices looped over.  The right factor may be an
     image with a border: products need its support alone.  Results that overlap are added: see ``overlap_add.py``.
+    Samples that might be looped over are taken ``together`` where the other factor is better read once for all.
     """
 
     product: Contraction
@@ -54,6 +56,7 @@ class Tabled:
     columns: tuple[Index, ...]
     support: AxisSupport | None = None
     adds: bool = False
+    together: bool = False
 
     def support_within(self, part: Index | None, start: Expr = START) -> AxisSupport | None:
         """The support, if it holds where this index of the rows or columns has some of its values only, from the start
@@ -79,7 +82,7 @@ class Tabled:
             return None
         own, other = (self.rows, self.columns) if first in self.rows else (self.columns, self.rows)
         is_short = volume(own) < min(_FEW, volume(other)) and volume((first,)) <= _MANY * volume(other[:1])
-        return other[0] if is_short or are_few(own, first) else first
+        return other[0] if is_short or self.together or are_few(own, first) else first
 
 
 def groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Index, ...], ...] | None:
@@ -90,8 +93,8 @@ def groups(product: Contraction, packer: Packer, ways: Ways) -> tuple[tuple[Inde
     first, *others = product.equation.indices
     fewer = tuple(i for i in rows if i is not first), tuple(i for i in columns if i is not first)
     is_enough = min(map(volume, fewer)) >= _MANY and _multiplications(product, *fewer) >= _LARGE * ways.loops_below
-    stay_apart = packer.is_in_rounds or ways.conv == "winograd"
-    if is_enough and (stay_apart or not any(_joins(side, first, packer) for side in (product.left, product.right))):
+    joins = not packer.is_in_rounds and any(_joins(side, first, packer) for side in (product.left, product.right))
+    if is_enough and not joins:
         rows, columns = fewer
     if min(map(volume, (rows, columns))) < 2 or _multiplications(product, rows, columns) < ways.smallest:
         return None
@@ -144,7 +147,32 @@ def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
         else _side_by_side(product, places, value, looped, own, packer)
         for places, border, value, own in zip(known, borders, factors, (rows, columns), strict=True)
     )
-    return Tabled(product, left, right, looped, rows, columns)
+    found = Tabled(product, left, right, looped, rows, columns)
+    return found if packer.is_in_rounds else _together(found, ways) or found
+
+
+def is_better_together(found: Tabled, ways: Ways) -> bool:
+    """Whether it is a convolution by Winograd's products that takes all samples at once, or would if it were not looped
+    over them: because the taps would be transformed anew for too little."""
+    if ways.conv not in ("", "winograd"):
+        return False
+    size = found.split.size if found.split is not None else None
+    products = [one for one in statements(tabled_body(found, label="")) if isinstance(one, Matmul)]
+    return any(tiled.is_better_together for one in products if (tiled := sliding(one, size)) is not None)
+
+
+def _together(found: Tabled, ways: Ways) -> Tabled | None:
+    """The product of all samples at once, if that is better."""
+    product = found.product
+    first = product.equation.indices[0]
+    of_one_factor = (first in product.left.own) != (first in product.right.own)
+    if first not in found.looped or not of_one_factor or known(first.size) == 1:
+        return None
+    rows = (first, *found.rows) if first in product.left.own else found.rows
+    columns = (first, *found.columns) if first in product.right.own else found.columns
+    looped = tuple(index for index in found.looped if index is not first)
+    joined = replace(found, looped=looped, rows=rows, columns=columns, together=True)
+    return joined if is_better_together(joined, ways) else None
 
 
 def _side_by_side(

@@ -4,9 +4,10 @@ Among products whose factors are read through tables, one is a convolution if it
 and a tap along two axes; that shows from strides alone::
 
     y[o,u,v] = sum[c,p,q] k[o,c,p,q]*x[c,u+p,v+q]             height and width are columns, taps reduced
-    d_k[o,c,p,q] = sum[n,u,v] d_y[n,o,u,v]*x[n,c,u+p,v+q]     the reverse, perhaps of a batch
+    d_k[o,c,p,q] = sum[u,v] d_y[o,u,v]*x[c,u+p,v+q]           the reverse
 
-The taps may lie some places apart, as those of a dilated convolution do: so do the results of a tile, then.
+Both may be of a batch, with an index of samples before height and width.  The taps may lie some places apart, as those
+of a dilated convolution do: so do the results of a tile, then.
 
 A tile is 2x2 results, for which 4x4 elements of the image take 16 products in the place of 36; additions make those
 and the results.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks for, and one
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, guessed, integer, known, polynomial
+from dlc.compiler.ir.affine import Polynomial, guessed, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import ONE, ZERO, Const, Expr, Size, free_indices, op, reads
 from dlc.compiler.ir.graph import unique
@@ -45,15 +46,19 @@ from dlc.compiler.ir.loops import (
 )
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.ways import Ways
-
-TAPS, TILE = 3, 2
-_COLUMNS = 64  # tiles of a block: enough for the columns of a product, and few enough for the cache
-_PLANES, _GAP = 16, 16
+from dlc.compiler.lower.winograd_blocks import (
+    MOST,
+    PLANES,
+    TAPS,
+    block,
+    is_faster,
+    most_tiles,
+    numbers_of,
+    tiles_along,
+    tiles_of,
+)
 
 _Stride = Callable[["_Step"], Polynomial]
-
-# What additions take, in multiplications of a product: of one tile of one channel or map, and of the taps of a pair.
-_OF_TILE, _OF_TAPS = 230, 300
 
 
 @dataclass(frozen=True)
@@ -75,77 +80,105 @@ class _Step:
 class _Sliding:
     """A product in order: ``rows`` in a and c, ``columns`` in b and c, ``reduced`` in a and b; b is the image.
 
-    ``back``: how far the operands begin further on, because a tap is counted from its end; ``apart``: how many places
-    the taps along height and width are.
+    ``has_taps``: whether taps are reduced, and places are columns; ``back``: how far the operands begin further on,
+    because a tap is counted from its end; ``apart``: how many places the taps along height and width are.
     """
 
     product: Matmul
     rows: tuple[_Step, ...]
     columns: tuple[_Step, ...]
     reduced: tuple[_Step, ...]
+    has_taps: bool
     back: tuple[Polynomial, Polynomial, Polynomial]
     apart: tuple[int, int]
 
     @property
-    def geometry(self) -> tuple[Expr, Expr, Expr, Expr]:
-        """Maps, channels, height and width of the results; of maps or channels that are shared out, all."""
+    def geometry(self) -> tuple[Expr, Expr, Expr, Expr, Expr]:
+        """Samples, maps, channels, height and width of the results; of maps or channels that are shared out, all."""
         one, other = self.places
-        return self.rows[0].extent, other[0].extent, one[-2].extent, one[-1].extent
+        samples = one[0].extent if len(one) == 3 else ONE
+        return samples, self.rows[0].extent, other[0].extent, one[-2].extent, one[-1].extent
 
     @property
     def places(self) -> tuple[tuple[_Step, ...], tuple[_Step, ...]]:
         """The indices of the places of the image, and those of the taps."""
-        return (self.columns, self.reduced) if len(self.columns) == 2 else (self.reduced, self.columns)
+        return (self.columns, self.reduced) if self.has_taps else (self.reduced, self.columns)
 
     @property
     def is_faster(self) -> bool:
         """Whether it is, as far as sizes are known."""
-        maps, channels, height, width = map(guessed, self.geometry)
-        return is_faster(maps, channels, height, width, *self.apart)
+        samples, maps, channels, height, width = map(guessed, self.geometry)
+        return is_faster(samples, maps, channels, height, width, *self.apart)
 
     @property
-    def computed(self) -> tuple[Expr, Expr, Expr, Expr]:
+    def is_better_together(self) -> bool:
+        """Whether samples are better taken together than one by one, as far as sizes are known: so that the taps are
+        transformed once for all, which takes longer than what else might be computed of a sample while it is at hand.
+        """
+        _, maps, channels, height, width = map(guessed, self.geometry)
+        tiles = tiles_along(height, self.apart[0]) * tiles_along(width, self.apart[1])
+        return self.is_faster and 2 * maps * channels > tiles * (maps + channels)
+
+    @property
+    def computed(self) -> tuple[Expr, Expr, Expr, Expr, Expr]:
         """The same of what one call computes: a part of what is shared out."""
         one, other = self.places
-        return self.rows[0].size, other[0].size, one[-2].size, one[-1].size
+        samples = one[0].size if len(one) == 3 else ONE
+        return samples, self.rows[0].size, other[0].size, one[-2].size, one[-1].size
 
     @property
     def block(self) -> int | None:
-        """Rows of tiles that are computed together, if they are known."""
-        height, width = map(known, self.computed[2:])
-        return None if height is None or width is None else block(height, width, *self.apart)
+        """Rows of tiles that are computed together, if they are known; of samples that are not, as many as there is
+        room for."""
+        samples, _, _, height, width = map(known, self.computed)
+        if height is None or width is None:
+            return None
+        return block(self.most_tiles, samples, height, width, *self.apart)
+
+    @property
+    def most_tiles(self) -> int:
+        """Tiles of a block, if a row of them has no more: of images and results as many as stay in the cache; sums of
+        taps are visited once for a block, so there are few of these."""
+        _, maps, channels, _, _ = map(guessed, self.geometry)
+        return most_tiles(maps, channels) if self.has_taps else MOST
 
     def tile_rows(self, ways: Ways) -> int | OpenRows:
-        apart = tuple(map(Const, self.apart))
+        most, *apart = map(Const, (self.most_tiles, *self.apart))
         if ways.conv == "winograd":
-            return self.block or OpenRows((*self.computed[2:], *apart), False)
-        is_known = all(known(size) is not None for size in self.computed)
-        return self.block if self.block and is_known else OpenRows((*self.computed, *apart), True)
+            samples, _, _, *places = self.computed
+            return self.block or OpenRows((most, samples, *places, *apart), False)
+        return self.block if self.block and self.is_surely_faster else OpenRows((most, *self.computed, *apart), True)
+
+    @property
+    def is_surely_faster(self) -> bool:
+        """Whether it is for what one call computes, also of a single sample if their number is not known."""
+        samples, *others = map(known, self.computed)
+        sizes = [size for size in others if size is not None]
+        if len(sizes) < len(others):
+            return False
+        maps, channels, height, width = sizes
+        return is_faster(1 if samples is None else samples, maps, channels, height, width, *self.apart)
 
     @property
     def room(self) -> Polynomial:
         """How many numbers there must be room for, at least."""
-        maps, channels, _, width = map(polynomial, self.geometry)
-        along = _tiles(width, self.apart[1])
-        tiles = along * self.block if self.block else along + _COLUMNS
-        return _numbers(maps, channels, along, tiles, self.apart[1])
+        _, maps, channels, _, width = map(polynomial, self.geometry)
+        along = tiles_of(width, self.apart[1])
+        if along.value is None or self.block is None:
+            tiles = along + self.most_tiles
+        elif known(self.computed[0]) is None:  # of some numbers of samples the kernel takes more rows than of others
+            tiles = along * max(self.most_tiles // along.value, 1)
+        else:
+            tiles = along * self.block
+        return numbers_of(maps, channels, along, tiles, self.apart[1])
 
     @property
     def operations(self) -> Expr:
         """Multiplications and additions of the products, and additions of the transformations."""
-        maps, channels, height, width = map(polynomial, self.computed)
-        tiles = _tiles(height, self.apart[0]) * _tiles(width, self.apart[1])
-        images = polynomial(self.reduced[0].size) if len(self.columns) == len(self.reduced) else polynomial(ONE)
-        of_tiles = maps * tiles * (channels * (2 * _PLANES) + 24) + channels * tiles * 32
-        return (of_tiles * images + maps * channels * 28).expression()
-
-
-def _tiles(size: Polynomial, apart: int) -> Polynomial:
-    """Tiles along an axis, at most."""
-    if size.value is not None:
-        return Polynomial.constant(tiles_along(size.value, apart))
-    reach = TILE * apart
-    return polynomial(integer(op("floordiv", (size + (reach - 1)).expression(), Const(reach)))) * apart
+        samples, maps, channels, height, width = map(polynomial, self.computed)
+        tiles = samples * tiles_of(height, self.apart[0]) * tiles_of(width, self.apart[1])
+        of_tiles = maps * tiles * (channels * (2 * PLANES) + 24) + channels * tiles * 32
+        return (of_tiles + maps * channels * 28).expression()
 
 
 def in_tiles(program: Program, ways: Ways) -> Program:
@@ -200,45 +233,6 @@ def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
     return replace(kernel, body=tuple(map(one, kernel.body)))
 
 
-def tiles_along(extent: int, apart: int) -> int:
-    """How many tiles cover so many results; those of a tile lie so far apart."""
-    whole, rest = divmod(extent, TILE * apart)
-    return whole * apart + min(rest, apart)
-
-
-def is_faster(maps: int, channels: int, height: int, width: int, down: int = 1, across: int = 1) -> bool:
-    """Whether the multiplications that are saved take longer than the additions."""
-    tiles = tiles_along(height, down) * tiles_along(width, across)
-    saved = maps * channels * (TAPS * TAPS * height * width - _PLANES * tiles)
-    return saved > _OF_TILE * tiles * (channels + maps) + _OF_TAPS * maps * channels
-
-
-def block(height: int, width: int, down: int = 1, across: int = 1) -> int:
-    """Rows of tiles that are computed together: as many in each block, as far as they go."""
-    rows, along = tiles_along(height, down), tiles_along(width, across)
-    blocks = -(-rows // max(_COLUMNS // along, 1))
-    return -(-rows // blocks)
-
-
-def numbers(maps: int, channels: int, height: int, width: int, down: int = 1, across: int = 1) -> int:
-    """How many there is room for where sizes are known."""
-    along = tiles_along(width, across)
-    tiles = block(height, width, down, across) * along
-    constant = Polynomial.constant
-    found = _numbers(constant(maps), constant(channels), constant(along), constant(tiles), across)
-    assert found.value is not None
-    return found.value
-
-
-def _numbers(maps: Polynomial, channels: Polynomial, along: Polynomial, tiles: Polynomial, across: int) -> Polynomial:
-    """The planes of taps, image and results of a block, and rows, which lie one behind the other in
-    ``runtime/kernels/winograd.py``."""
-    planes = maps * channels + channels * tiles + maps * tiles + 3 * _GAP
-    of_taps, of_tiles = channels * 12, along * 18 + tiles * 8 + 18 * (across + 1)
-    rows = of_taps if nonnegative(of_taps - of_tiles) else of_tiles if nonnegative(of_tiles - of_taps) else None
-    return planes * _PLANES + _GAP + (of_taps + of_tiles if rows is None else rows)
-
-
 # -- which products ----------------------------------------------------------------------------------------------------
 
 
@@ -279,9 +273,20 @@ def _steps(
 def _sliding(
     product: Matmul, rows: tuple[_Step, ...], columns: tuple[_Step, ...], reduced: tuple[_Step, ...]
 ) -> _Sliding | None:
-    has_taps = len(columns) == 2
     if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2), (3, 3)):
         return None
+    found = _in_groups(product, rows, columns, reduced, True) if len(reduced) == 3 else None
+    return found or (_in_groups(product, rows, columns, reduced, False) if len(columns) == 3 else None)
+
+
+def _in_groups(
+    product: Matmul,
+    rows: tuple[_Step, ...],
+    columns: tuple[_Step, ...],
+    reduced: tuple[_Step, ...],
+    has_taps: bool,
+) -> _Sliding | None:
+    """The same, if the taps are reduced, or if they are columns."""
     if product.accumulate if has_taps else product.term is not None:
         return (
             None  # an image is written, or added to a term; derivatives by taps are written or added to what is there
@@ -302,7 +307,7 @@ def _sliding(
     ordered = (*others, *turned)
     one, other = (places, ordered) if has_taps else (ordered, places)
     apart = abs(pairs[0][2]), abs(pairs[1][2])
-    found = _Sliding(product, rows, one, other, (back[0], back[1], back[2]), apart)
+    found = _Sliding(product, rows, one, other, has_taps, (back[0], back[1], back[2]), apart)
     return None if any(extent is ZERO for extent in found.geometry) else found
 
 

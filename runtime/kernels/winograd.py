@@ -5,12 +5,13 @@
     rows (maps); columns (height, width); reduced (channels, 3, 3)          results: a has the taps, b the image
     rows (maps); columns (channels, 3, 3); reduced (height, width)          taps: b has the image
 
-where the second may have one more reduced index in front, a batch of images. The image is read at the sum of a place
-and a tap, or a multiple of the tap: of a dilated convolution, the results of a tile lie as far apart as the taps. The
-tiles of a row are interleaved so, and the row is copied in their order. Image and taps are transformed into 16 planes
-of sums, each a matrix; there are 16 products of these, and their sums are the results. That goes block by block: some
-rows of tiles at a time, so that what is between stays in the second cache. A tile that sticks out of the image reads
-zeros, and of its results nothing is kept.
+where height and width may have one more index in front, a batch of images; where either could be meant, it is the
+first. The image is read at the sum of a place and a tap, or a multiple of the tap: of a dilated convolution, the
+results of a tile lie as far apart as the taps. The tiles of a row are interleaved so, and the row is copied in their
+order. Image and taps are transformed into 16 planes of sums, each a matrix; there are 16 products of these, and their
+sums are the results. That goes block by block: some rows of tiles at a time, of one image or of several, so that what
+is between stays in the second cache. A tile that sticks out of the image reads zeros, and of its results nothing is
+kept.
 
 An infinity or a nan makes nan of all results of its tiles, and so does a sum that overflows: where the sum of all
 results is not finite, `contract` computes them instead. So what is not finite is what it is there.
@@ -43,9 +44,11 @@ from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile import WORD, constant, flat, itemsize
 from dlc.runtime.kernels.transforms import finite
+from dlc.runtime.kernels.winograd_products import PLANES, products, steps_of_product, whole_panels
 from dlc.runtime.kernels.winograd_tiles import GAP, results_of, taps_of, tiles_along, tiles_of, tiles_of_taps
 
-PLANES = 16
+#: Tiles of a vector, in the longest one.
+LANES = 16
 
 
 def winograd_symbol(real: Any) -> str:
@@ -87,38 +90,53 @@ def contracted(
 
 
 @part
-def results(x, y, z, a, b, c, d, row_d, column_d, tile_rows, room, one) -> bool:
-    """Whether the results are finite and written; lists as in `contract`."""
+def results(x, y, z, images, in_b, in_c, a, b, c, d, row_d, column_d, tile_rows, room, one) -> bool:
+    """Whether the results are finite and written; lists as in `contract`, images apart."""
     compact()
     size, zero = itemsize(one), like(0.0, one)
     maps, height, width, channels = x[0], y[0], y[3], z[0]
     down, across = z[5] // y[1], z[8] // y[4]
-    along, all_rows = tiles_along(width, across), tiles_along(height, down)
-    most = min(tile_rows, all_rows) * along
-    of_taps, of_image, of_results = maps * channels + GAP, channels * most + GAP, maps * most + GAP
+    along, of_one = tiles_along(width, across), tiles_along(height, down)
+    all_rows = images * of_one
+    pitch = whole_panels(min(tile_rows, all_rows) * along, one)
+    of_taps, of_image, of_results = maps * channels + GAP, channels * pitch + GAP, maps * pitch + GAP
     image = room + size * PLANES * of_taps
     found = image + size * PLANES * of_image
     rows = found + size * PLANES * of_results
     after = rows + size * GAP
-    tiles_of_taps(maps, channels, a, x[1], z[1], z[4], z[7], room, of_taps, rows, one)
+    depth = steps_of_product(channels, one)
+    for start in range(0, channels, depth):
+        tiles_of_taps(
+            maps, min(depth, channels - start), a + size * start * z[1], x[1], z[1], z[4], z[7],
+            room + size * maps * start, of_taps, rows, one,
+        )  # fmt: skip
     total = flat(rows, one)
     total[0] = zero
-    for first in range(0, all_rows, tile_rows):
-        number = min(tile_rows, all_rows - first)
-        tiles = number * along
-        tiles_of(
-            True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along, b, z[2], y[1],
-            y[4], image, of_image, after, one,
-        )  # fmt: skip
-        for plane in range(PLANES):
-            multiplied(
-                0, maps, tiles, channels, room + size * plane * of_taps, channels, image + size * plane * of_image,
-                tiles, zero, found + size * plane * of_results, tiles,
+    for begin in range(0, all_rows, tile_rows):
+        end = min(begin + tile_rows, all_rows)
+        row = begin
+        while row < end:
+            n, first = row // of_one, row % of_one
+            number = min(of_one - first, end - row)
+            tiles_of(
+                True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along,
+                b + size * n * in_b, z[2], y[1], y[4], image + size * (row - begin) * along, of_image, pitch, after,
+                one,
             )  # fmt: skip
-        results_of(
-            maps, height, width, down, across, first, number, along, found, of_results, c, x[2], y[2], y[5], d, row_d,
-            column_d, rows, one,
+            row += number
+        products(
+            maps, (end - begin) * along, channels, room, of_taps, image, of_image, found, of_results, pitch, one
         )  # fmt: skip
+        row = begin
+        while row < end:
+            n, first = row // of_one, row % of_one
+            number = min(of_one - first, end - row)
+            results_of(
+                maps, height, width, down, across, first, number, along, found + size * (row - begin) * along,
+                of_results, pitch, c + size * n * in_c, x[2], y[2], y[5], d + size * n * height * width * column_d,
+                row_d, column_d, rows, one,
+            )  # fmt: skip
+            row += number
     return finite(total[0])
 
 
@@ -129,54 +147,64 @@ def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, roo
     size = itemsize(one)
     maps, channels, height, width = x[0], y[0], z[0], z[3]
     down, across = y[4] // z[2], y[7] // z[5]
-    along, all_rows = tiles_along(width, across), tiles_along(height, down)
-    most = min(tile_rows, all_rows) * along
-    of_taps, of_image, of_results = maps * channels + GAP, channels * most + GAP, maps * most + GAP
+    along, of_one = tiles_along(width, across), tiles_along(height, down)
+    all_rows = images * of_one
+    pitch = whole_panels(min(tile_rows, all_rows) * along, one)
+    of_taps, of_image, of_results = maps * channels + GAP, channels * pitch + GAP, maps * pitch + GAP
     image = room + size * PLANES * of_taps
     other = image + size * PLANES * of_image
     rows = other + size * PLANES * of_results
     kept = like(0.0, one)
-    for n in range(images):
-        from_a, from_b = a + size * n * in_a, b + size * n * in_b
-        for first in range(0, all_rows, tile_rows):
-            number = min(tile_rows, all_rows - first)
-            tiles = number * along
+    for begin in range(0, all_rows, tile_rows):
+        end = min(begin + tile_rows, all_rows)
+        tiles = (end - begin) * along
+        row = begin
+        while row < end:
+            n, first = row // of_one, row % of_one
+            number, there = min(of_one - first, end - row), size * (row - begin) * along
             tiles_of(
-                True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along, from_b, y[1],
-                z[2], z[5], image, of_image, rows, one,
+                True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along,
+                b + size * n * in_b, y[1], z[2], z[5], image + there, of_image, pitch, rows, one,
             )  # fmt: skip
             tiles_of(
-                False, maps, height, width, down, across, first, number, along, from_a, x[1], z[1], z[4], other,
-                of_results, rows, one,
+                False, maps, height, width, down, across, first, number, along, a + size * n * in_a, x[1], z[1], z[4],
+                other + there, of_results, pitch, rows, one,
             )  # fmt: skip
-            for plane in range(PLANES):
-                multiplied(
-                    1, maps, channels, tiles, other + size * plane * of_results, tiles, image + size * plane * of_image,
-                    tiles, kept, room + size * plane * of_taps, channels,
-                )  # fmt: skip
-            kept = one
+            row += number
+        for plane in range(PLANES):
+            multiplied(
+                1, maps, channels, tiles, other + size * plane * of_results, pitch, image + size * plane * of_image,
+                pitch, kept, room + size * plane * of_taps, channels,
+            )  # fmt: skip
+        kept = one
     return taps_of(maps, channels, room, of_taps, c, x[2], y[2], y[5], y[8], accumulate, rows, one)
 
 
 @part
-def rows_of_tiles(height, width, down, across) -> int:
-    """Rows of tiles of a block, of which each has as many: `block` of the compiler."""
-    if min(height, width) <= 0:
+def rows_of_tiles(most, samples, height, width, down, across) -> int:
+    """Rows of tiles of a block: `block` of the compiler."""
+    if samples <= 0 or min(height, width) <= 0:
         return 0
-    along, rows = tiles_along(width, across), tiles_along(height, down)
-    most = max(64 // along, 1)
-    blocks = (rows + most - 1) // most
-    return (rows + blocks - 1) // blocks
+    along, rows = tiles_along(width, across), samples * tiles_along(height, down)
+    best, least = 1, 0
+    for number in range(1, min(max(most // along, 1), rows) + 1):
+        cost = rows // number * ((number * along + LANES - 1) // LANES + 1)
+        if rows % number > 0:
+            cost += (rows % number * along + LANES - 1) // LANES + 1
+        if number == 1 or cost <= least:
+            best, least = number, cost
+    return best
 
 
 @part
-def rows_if_faster(maps, channels, height, width, down, across) -> int:
+def rows_if_faster(most, samples, maps, channels, height, width, down, across) -> int:
     """The same, or 0 where the sum as written is faster: `is_faster` of the compiler."""
-    tiles = tiles_along(width, across) * tiles_along(height, down)
-    saved = maps * channels * (9 * height * width - PLANES * tiles)
-    if saved <= 230 * tiles * (channels + maps) + 300 * maps * channels:
+    rows = samples * tiles_along(height, down)
+    tiles = rows * tiles_along(width, across)
+    saved = maps * channels * (9 * samples * height * width - 18 * tiles)
+    if saved <= (1600 * rows + 75 * tiles) * (channels + maps) + 300 * maps * channels:
         return 0
-    return rows_of_tiles(height, width, down, across)
+    return rows_of_tiles(most, samples, height, width, down, across)
 
 
 def product(
@@ -186,20 +214,23 @@ def product(
     """The C function behind `winograd`."""
     compact()
     x, y, z = integers(rows), integers(columns), integers(steps)
-    batch = step_count == 3 and column_count == 3
+    taps_are_reduced = column_count == 2
+    if column_count == 3 and step_count == 3:
+        taps_are_reduced = z[3] == 3 and z[6] == 3 and z[5] % y[4] == 0 and z[8] % y[7] == 0
     if x[0] <= 0:
         return
-    if tile_rows == 0:
+    if tile_rows == 0 or y[0] <= 0 or z[0] <= 0:
         done = False
     elif column_count == 2:
-        done = results(x, y, z, a, b, c, d, row_d, column_d, tile_rows, room, one)
-    elif batch and z[0] <= 0:
-        done = False
-    elif batch:
+        done = results(x, y, z, 1, 0, 0, a, b, c, d, row_d, column_d, tile_rows, room, one)
+    elif taps_are_reduced:
+        places = integers(columns + 3 * WORD_BYTES)
+        done = results(x, places, z, y[0], y[1], y[2], a, b, c, d, row_d, column_d, tile_rows, room, one)
+    elif step_count == 2:
+        done = derivatives(x, y, z, 1, 0, 0, a, b, c, accumulate, tile_rows, room, one)
+    else:
         places = integers(steps + 3 * WORD_BYTES)
         done = derivatives(x, y, places, z[0], z[1], z[2], a, b, c, accumulate, tile_rows, room, one)
-    else:
-        done = derivatives(x, y, z, 1, 0, 0, a, b, c, accumulate, tile_rows, room, one)
     if not done:
         contracted(
             rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, one

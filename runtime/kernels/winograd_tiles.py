@@ -91,9 +91,10 @@ def in_rows(pairs, apart, count, target, one):
 @part
 def tiles_of(
     is_image, depth, height, width, down, across, first, tile_rows, along, x, in_depth, in_height, in_width, planes,
-    plane, rows, one,
+    plane, tiles, rows, one,
 ):  # fmt: skip
-    """The planes of some rows of tiles: of an image, by B, or of what has the size of the results, by A."""
+    """The planes of some rows of tiles, whose matrices have so many columns: of an image, by B, or of what has the size
+    of the results, by A."""
     compact()
     size, zero = itemsize(one), like(0.0, one)
     pairs = along + (across if is_image else 0)
@@ -119,7 +120,7 @@ def tiles_of(
                 data_across(x0, x1, x2, x3, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
             else:
                 spread_across(x0, x1, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
-            target = planes + size * (c * tile_rows + u) * along
+            target = planes + size * (c * tiles + u * along)
             for p in range(4):
                 source, found = sums + p * step, flat(sums + p * step, one)
                 for i in range(have, reach):
@@ -163,21 +164,21 @@ def add_term(count, d, step, row, one):
 
 @part
 def results_of(
-    maps, height, width, down, across, first, tile_rows, along, planes, plane, y, in_maps, in_height, in_width, d,
-    row_d, column_d, rows, one,
+    maps, height, width, down, across, first, tile_rows, along, planes, plane, tiles, y, in_maps, in_height, in_width,
+    d, row_d, column_d, rows, one,
 ):  # fmt: skip
-    """The results of some rows of tiles, by A', and a term if `d` is not 0; the sum of the results without it is added
-    to the first number of the rows."""
+    """The results of some rows of tiles, whose matrices have so many columns, by A', and a term if `d` is not 0; the
+    sum of the results without it is added to the first number of the rows."""
     compact()
-    size, tiles = itemsize(one), tile_rows * along
-    step, apart, pairs = size * tiles, size * plane, width // 2
+    size, count = itemsize(one), tile_rows * along
+    step, apart, pairs = size * count, size * plane, width // 2
     lines = rows + size * GAP
     line, total = lines + 8 * step, flat(rows, one)
     mixed = line + size * 2 * along
     for o in range(maps):
         for q in range(4):
-            m, t = planes + q * apart + step * o, lines + q * step
-            results_across(m, m + 4 * apart, m + 8 * apart, m + 12 * apart, t, t + 4 * step, tiles, one)
+            m, t = planes + q * apart + size * tiles * o, lines + q * step
+            results_across(m, m + 4 * apart, m + 8 * apart, m + 12 * apart, t, t + 4 * step, count, one)
         for u in range(2 * tile_rows):
             place = first_of(first + u // 2, down) + u % 2 * down
             if place >= height:

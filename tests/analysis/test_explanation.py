@@ -256,7 +256,7 @@ def test_systems_count() -> None:
 
 CONVOLUTION = """
 layer Convolved(x[N,C,H,W]; k[O,C,P,Q] ~ normal(0, 1)) -> y[N,O,H,W]:
-    index C = 32, O = 64, H = 16, W = 16, P = 3, Q = 3
+    index C = 32, O = 64, H = 20, W = 20, P = 3, Q = 3
     y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]
 """
 

@@ -14,12 +14,12 @@ from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.expr import Const, Expr, Size
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.loops import Matmul, OpenRows, Program, statements
+from dlc.compiler.ir.loops import Matmul, OpenRows, Program, Steps, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.ways import Conv, Ways
 from dlc.compiler.lower import lower
-from dlc.compiler.lower.winograd import is_faster, numbers
+from dlc.compiler.lower.winograd_blocks import MOST, block, is_faster, most_tiles, numbers
 
 FULL = "k[O,C,P,Q]"
 IMAGE = "x[N,C,H,W]"
@@ -120,7 +120,28 @@ def test_one_room_is_enough_for_all_products() -> None:
             has = evaluate_size(room, {"W": width})
             for height in (3, 7, 64):
                 for maps, channels in ((16, 12), (12, 16)):
-                    assert has >= numbers(maps, channels, height, width, apart, apart)
+                    rows = block(128, 1, height, width, apart, apart)
+                    assert has >= numbers(maps, channels, width, rows, apart)
+
+
+@pytest.mark.parametrize("size", [5, 7, 9, 14])
+def test_room_is_enough_for_any_number_of_samples(size: int) -> None:
+    found = program("bordered", C=60, O=64, H=size, W=size)
+    has = evaluate_size(found.buffers["tiles"].sizes[1], {})
+    for samples in range(1, 50):
+        for most in (MOST, most_tiles(64, 60)):
+            assert has >= numbers(64, 60, size, block(most, samples, size, size))
+
+
+def test_samples_are_taken_together_where_taps_weigh_more_than_images() -> None:
+    """Then no product is in a loop, and the first index of the places is that of the samples."""
+    for size, is_together in ((14, True), (40, False)):
+        found = program("bordered", "", C=128, O=128, H=size, W=size)
+        own = [s for kernel in found.kernels.values() for s in kernel.body if isinstance(s, Matmul) and s.tiles]
+        assert len(own) == (3 if is_together else 0) and in_tiles(found) == 3
+        for product in own:
+            places = product.b.column if product.label != "d_k" else product.b.row
+            assert isinstance(places, Steps) and len(places.extents) == 3
 
 
 def test_only_where_nothing_else_is_forced() -> None:
@@ -132,6 +153,7 @@ def test_only_where_nothing_else_is_forced() -> None:
 def test_many_channels_gain_by_it_and_few_do_not() -> None:
     assert in_tiles(program("bordered", "", C=64, O=64, H=32, W=32)) == 3
     assert in_tiles(program("bordered", "", C=3, O=64, H=32, W=32)) == 0
-    assert is_faster(128, 128, 16, 16)
-    assert not is_faster(16, 16, 32, 32)
-    assert not is_faster(512, 512, 4, 4)  # the taps are transformed for every sample
+    assert is_faster(1, 128, 128, 16, 16)
+    assert not is_faster(1, 16, 16, 32, 32)
+    assert not is_faster(1, 512, 512, 4, 4)  # the taps are transformed for one sample
+    assert is_faster(16, 512, 512, 7, 7) and not is_faster(1, 512, 512, 7, 7)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import pytest
 
-from dlc.compiler.lower.winograd import block, is_faster, numbers
+from dlc.compiler.lower.winograd_blocks import block, is_faster, numbers
 from dlc.runtime.kernels.contract import load_contract
 from dlc.runtime.kernels.winograd import load_winograd, rows_if_faster, rows_of_tiles
 
@@ -54,8 +54,8 @@ def in_tiles(
     apart: tuple[int, int] = (1, 1),
 ) -> None:
     """The product, which stays inside the room that the compiler asks for."""
-    rows = block(*geometry[2:], *apart) if rows is None else rows
-    room = np.full(numbers(*geometry, *apart) + 32, GUARD, real)
+    rows = block(64, 1, *geometry[2:], *apart) if rows is None else rows
+    room = np.full(numbers(*geometry[:2], geometry[3], max(rows, 1), apart[1]) + 32, GUARD, real)
     call(load_winograd, real, lists, operands, accumulate, rows, room.ctypes.data + 16 * room.itemsize, term=term)
     assert (room[:16] == GUARD).all() and (room[-16:] == GUARD).all()
 
@@ -155,19 +155,21 @@ def test_a_term_is_added_to_results(real: str, order: tuple[int, ...]) -> None:
 
 def test_rows_of_tiles_are_those_that_the_compiler_takes() -> None:
     @numba.njit
-    def found(maps, channels, height, width, down, across):
-        of_block = rows_of_tiles(height, width, down, across)
-        return of_block, rows_if_faster(maps, channels, height, width, down, across)
+    def found(most, samples, maps, channels, height, width, down, across):
+        of_block = rows_of_tiles(most, samples, height, width, down, across)
+        return of_block, rows_if_faster(most, samples, maps, channels, height, width, down, across)
 
-    for maps, channels in ((16, 16), (64, 64), (512, 512), (3, 64)):
+    for samples, maps, channels in ((1, 16, 16), (1, 64, 64), (2, 512, 500), (7, 3, 64), (33, 64, 60)):
         for size in ((1, 1), (4, 4), (7, 7), (15, 9), (33, 32), (5, 150), (200, 3)):
             for apart in ((1, 1), (2, 2), (1, 3), (12, 5)):
-                rows = block(*size, *apart)
-                faster = rows if is_faster(maps, channels, *size, *apart) else 0
-                assert found(maps, channels, *size, *apart) == (rows, faster)
+                most = 32 if maps > channels else 128
+                rows = block(most, samples, *size, *apart)
+                faster = rows if is_faster(samples, maps, channels, *size, *apart) else 0
+                assert found(most, samples, maps, channels, *size, *apart) == (rows, faster)
     for height, width in ((0, 5), (5, 0), (0, 0)):
-        assert found(64, 64, height, width, 1, 1) == (0, 0)
-    assert found(0, 64, 9, 9, 1, 1)[1] == found(64, 0, 9, 9, 1, 1)[1] == 0
+        assert found(64, 1, 64, 64, height, width, 1, 1) == (0, 0)
+    assert found(64, 0, 64, 64, 9, 9, 1, 1) == (0, 0)
+    assert found(64, 1, 0, 64, 9, 9, 1, 1)[1] == found(64, 1, 64, 0, 9, 9, 1, 1)[1] == 0
 
 
 def test_without_rows_of_tiles_it_is_the_sum_as_written() -> None:
@@ -181,6 +183,30 @@ def test_without_rows_of_tiles_it_is_the_sum_as_written() -> None:
         np.testing.assert_array_equal(found, plain)
         in_tiles("float32", lists, (a, x, found), False, sizes)
         assert (found != plain).any()
+
+
+@pytest.mark.parametrize("apart", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("size", [(7, 6), (3, 3)])
+@pytest.mark.parametrize("rows", [1, 3, 5, 9, 40])
+def test_blocks_with_tiles_of_several_samples(rows: int, size: tuple[int, int], apart: tuple[int, int]) -> None:
+    """They begin and end anywhere in a sample; also where an image is as small as the taps."""
+    rng = np.random.default_rng(rows)
+    height, width = size
+    wide = (height + 2 * apart[0], width + 2 * apart[1])
+    x, wanted, y = (rng.standard_normal((4, *shape)) for shape in ((4, *wide), (5, *size), (5, *size)))
+    k, d = rng.standard_normal((5, 4, 3, 3)), rng.standard_normal((4, *size))
+    geometry = (5, 4, *size)
+    of_maps, (down, across), reduced = forward(k, x[0], y[0], *apart)
+    lists = of_maps, [(4, x[0].size, y[0].size), down, across], reduced
+    in_tiles("float64", lists, (k, x, y), False, geometry, rows, (d.ctypes.data, 0, 1), apart)
+    seen = [windows(one, *size, *apart) for one in x]
+    results = [np.einsum("ocpq,pqchw->ohw", k, one) for one in seen]
+    np.testing.assert_allclose(y, np.stack(results) + d[:, None], 0, 1e-13)
+    of_maps, columns, (down, across) = of_taps(wanted[0], x[0], k, *apart)
+    lists = of_maps, columns, [(4, wanted[0].size, x[0].size), down, across]
+    in_tiles("float64", lists, (wanted, x, k), False, geometry, rows, apart=apart)
+    found = sum(np.einsum("ohw,pqchw->ocpq", w, one) for w, one in zip(wanted, seen, strict=True))
+    np.testing.assert_allclose(k, found, 0, 1e-12)
 
 
 @pytest.mark.parametrize("images", [0, 1, 3])
