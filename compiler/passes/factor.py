@@ -4,7 +4,7 @@ Three steps for each sum, in this order.  What does not depend on a summed index
 ``a[i]*sum[j] b[i,j]``.  What alone depends on one is summed alone: ``sum[j,k] a[i,j]*b[j,k]`` is ``sum[j] a[i,j]*
 (sum[k] b[j,k])``.  A product of three or more is contracted in pairs, in the order that opt_einsum finds cheapest for
 the sizes (one that is not known counts as 64), if that saves work or gives a matrix product; each pair but the last
-becomes a tensor of its own.
+becomes a tensor of its own.  So does a matrix product whose place is data, ``sum[j,k] [n == z[j]]*a[j,k]*b[k,i]``.
 
 A condition goes with the pair that has its indices.  A factor leaves a condition only where its reads are in range
 without it, and moves out of a sum whose condition might never hold only if it cannot turn the empty sum into a nan.
@@ -215,6 +215,8 @@ class _Place:
         if all(self._in_range(term.value, term.conditions) for term in terms):
             bound, terms = self._summed_alone(bound, terms, spanning, certain)
             order = self._order(bound, terms, spanning, certain) if len(terms) > 2 else None
+            if len(terms) == 2 and spanning and self._is_product_to_scatter(bound, terms, spanning):
+                order = [(0, 1)]
         is_product = isinstance(body, Op) and body.name == "mul" and len(body.args) == len(terms)
         if not (any(outside) or order) and len(bound) == len(node.indices) and (is_product or len(terms) < 2):
             return None
@@ -224,6 +226,18 @@ class _Place:
         if isinstance(inside, Reduce) and sums_to_nothing(inside, self.shared.definition):
             return Const(0.0)
         return quotient((*outside[0], inside), outside[1])
+
+    def _is_product_to_scatter(self, bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]) -> bool:
+        """Whether data says where a matrix product goes, which is then computed before: a scatter is made of loops."""
+        left, right = terms
+        if not any(reads(cond) for cond in spanning) or left.conditions or right.conditions:
+            return False
+        if self._pair(bound, terms, (0, 1), spanning) is None:
+            return False
+        return is_matrix_product(
+            [term.indices for term in terms],
+            _only_here(bound, left, right, [frozenset(free_indices(cond)) for cond in spanning]),
+        )
 
     def _needed_by(self, spanning: Sequence[Expr], conditions: Iterable[Expr]) -> Iterator[Expr]:
         """What may keep the data in range that conditions of no factor read: a factor does not take it away."""

@@ -496,3 +496,12 @@ def test_a_product_with_an_element_is_not_written_with_it_once_more() -> None:
     z = whole("z", (k,), mul(Const(2.0), div(at(y, k), at(r, k)), op("max", at(x, k), Const(0.5))))
     made = cse.run(graph(x, r, y, z, outputs=["y", "z"], sizes=["N"]))
     assert any("y[" in line for line in lines(made) if line.startswith("z"))
+
+
+def test_a_product_whose_place_is_data_is_made_before_it_is_scattered() -> None:
+    """The gradient of what the edges of a graph read, through a matrix that all of them share."""
+    d, w, z = given("d", "J", "K"), given("w", "K", "I"), given("z", "J", type="int", bound=extent("B"))
+    value = when(op("eq", B, at(z, COLUMN)), mul(at(d, COLUMN, INNER), at(w, INNER, ROW)))
+    y = whole("y", (B, ROW), total(COLUMN, INNER, of=value))
+    made = factor.run(graph(d, w, z, y, outputs=["y"], sizes=SIZES))
+    assert lines(made) == ["y.sum[i,j] = sum[k] d[j,k]*w[k,i]", "y[b,i] = sum[j] [b == z[j]]*y.sum[i,j]"]
