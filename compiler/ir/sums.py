@@ -82,7 +82,8 @@ def _unused(node: Expr) -> Expr | None:
     return ZERO if node.op in _POSITIONS else _without(node, gone, node.body)
 
 
-def _neutral_body(node: Expr) -> Expr | None:
+def neutral_body(node: Expr) -> Expr | None:
+    """The number that a reduction of nothing else is."""
     assert isinstance(node, Reduce)
     if node.op in _POSITIONS or not isinstance(node.body, Const):
         return None
@@ -187,7 +188,7 @@ def _rules(leaving: Leaving) -> tuple[Rule, ...]:
     return (
         Rule("empty", "reduce", "sum over nothing = 0;  max over nothing = -inf", _empty),
         Rule("single", "reduce", "sum[i] a[i] = a[0] where |I| = 1", _single),
-        Rule("neutral-body", "reduce", "sum[i] 0 = 0;  max[i] -inf = -inf", _neutral_body),
+        Rule("neutral-body", "reduce", "sum[i] 0 = 0;  max[i] -inf = -inf", neutral_body),
         Rule("unused", "reduce", "sum[i] a = |I|*a;  prod[i] a = a^|I|;  max[i] a = a where |I| > 0", _unused),
         Rule("outer-condition", "reduce", "sum[j] [c]*a[j] = [c]*sum[j] a[j]", outer),
         Rule("outer-truth", "reduce", "any[j] (c and d[j]) = c and any[j] d[j]", truth),

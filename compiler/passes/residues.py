@@ -55,6 +55,7 @@ from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
 from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.rewriting import replaced, substitute
 from dlc.compiler.ir.simplifier import Simplifier
+from dlc.compiler.ir.sums import neutral_body
 
 NAME = "residues"
 
@@ -292,8 +293,11 @@ def _settled(value: Expr, moduli: Moduli, simplified: Simplifier) -> Expr | None
     if not isinstance(value, Reduce):
         return simplified(value)
     reduced = [index for index in value.indices if index in moduli]
-    if not reduced or value.op not in _BOUNDED:
-        return value.rebuild((simplified(value.body),)) if not reduced else None
+    if not reduced:
+        alone = value.rebuild((simplified(value.body),))
+        return neutral_body(alone) or alone
+    if value.op not in _BOUNDED:
+        return None
     left = list(_left(value, [[_Class(i, moduli[i], r) for r in range(moduli[i])] for i in reduced], simplified))
     if len(left) > 1:
         return None

@@ -136,12 +136,11 @@ class OutOfRange(SemanticDiagnostic):
     subscript: str
     least: str | None
     greatest: str | None
-    size: str
+    last: str
 
     @property
     def message(self) -> str:
-        last = str(int(self.size) - 1) if self.size.isdigit() else f"{self.size}-1"
-        end = f"{self.axis} of `{self.tensor}` has 0 .. {last}"
+        end = f"{self.axis} of `{self.tensor}` has 0 .. {self.last}"
         if self.least is None or self.greatest is None:
             return f"`{self.subscript}` can leave its axis: {end}"
         run = f"is {self.least}" if self.least == self.greatest else f"runs over {self.least} .. {self.greatest}"

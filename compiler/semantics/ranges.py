@@ -179,7 +179,8 @@ class _Proof:
             return
         shown = polynomial_in_words(least), polynomial_in_words(greatest)
         if nonnegative(-least - 1) or nonnegative(greatest - extent):
-            self.report(where, OutOfRange(where.span, where.name, where.axis_words, where.text, *shown, size))
+            last = polynomial_in_words(extent - 1)
+            self.report(where, OutOfRange(where.span, where.name, where.axis_words, where.text, *shown, last))
             return
         message = f"`{where.text}` runs over {shown[0]} .. {shown[1]}, but {where.axis_words} has {size} elements"
         for slack in (least, extent - greatest - 1):

@@ -63,6 +63,14 @@ def test_a_class_that_nothing_reaches_is_zero() -> None:
     assert lines_after(y, X, values=VALUES) == ["y[3*h] = 0", "y[3*h+1] = 0", "y[3*h+2] = x[h]"]
 
 
+def test_a_sum_that_nothing_reaches_is_zero() -> None:
+    h, p = index("h", 6), index("p", 5)
+    inside = op("eq", remainder(h, 2), Const(1))
+    y = whole("y", (h,), total(p, of=when(inside, mul(at(X, h), at(K, p)))))
+    made = through(Model("y", graph(X, K, y, outputs=["y"], sizes=[]), VALUES), residues).graph
+    assert tensor_lines(made.tensors["y"]) == ["y[2*h] = 0", "y[2*h+1] = sum[p] x[2*h+1]*k[p]"]
+
+
 def test_a_matrix_product_is_a_tensor_of_its_own() -> None:
     x, k = given("x", 4, 4), given("k", 4, 3)
     h, i, j = index("h", 4), index("i", 3), index("j", 4)
