@@ -196,10 +196,10 @@ def _side_by_side(
         if any(step.value == 1 for step in place.strides.values()):
             return place
     reduced = _in_memory_order(product.reduced, places[0])
+    outer = tuple(index for index in looped if index in axes)
     if product.equation.indices[0] not in axes:
-        return packer.pack(value, (*own, *reduced), product.tensor, product.equation, product.reduced)
-    order = (*(index for index in looped if index in axes), *reduced, *own)
-    return packer.pack(value, order, product.tensor, product.equation, own)
+        return packer.pack(value, (*outer, *own, *reduced), product.tensor, product.equation, product.reduced)
+    return packer.pack(value, (*outer, *reduced, *own), product.tensor, product.equation, own)
 
 
 def _is_apart(value: Expr) -> bool:

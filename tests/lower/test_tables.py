@@ -158,6 +158,18 @@ def test_samples_and_times_that_lie_crosswise_are_rows_of_one_product(samples: s
         agree(made, program, drawn(made, given), given, 3, tolerance=1e-11)
 
 
+def test_taps_of_groups_are_copied_with_their_groups() -> None:
+    text = """layer Grouped(x[N,G,C,W], k[G,O,C,P]) -> y[N,G,O,U]:
+    index U = (|W| - |P|) // 2 + 1
+    y[n,g,o,u] = k[g,o,c,p]*x[n,g,c,2*u+p]
+"""
+    made = pipeline.entries(graph_of(text), wrt="x")["vjp"]
+    program = lower({"vjp": made})
+    assert any(name.startswith("k.packed") for kernel in program.kernels.values() for name in writes(kernel.body))
+    sizes = dict(zip("NGCOPW", (2, 3, 4, 5, 4, 12), strict=True))
+    agree(made, program, drawn(made, sizes), sizes, 2, tolerance=1e-11)
+
+
 @pytest.mark.parametrize(("maps", "are_copied"), [(32, True), (4, False)])
 def test_taps_that_are_no_neighbours_are_copied_once(monkeypatch, maps: int, are_copied: bool) -> None:
     """In the derivative of a convolution in steps each product has every second tap, of which all samples have a copy
