@@ -58,6 +58,11 @@ def _features() -> dict[str, bool]:
 HOST_FEATURES = _features()
 
 
+def is_arm() -> bool:
+    """Whether code is made for the vectors of ARM, NEON."""
+    return bool(HOST_FEATURES.get("neon"))
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile `function` when a region that calls it is compiled, once for every different type of its views."""
     return numba.njit(**FLAGS, **INTERNAL, pipeline_class=KernelCompiler)(function)

@@ -41,7 +41,8 @@ from dlc.runtime.kernels.table_tile import (
     spread_vectors,
     turn_vectors,
 )
-from dlc.runtime.kernels.tile import WORD, constant, few, flat, height, itemsize, lanes, scratch, width
+from dlc.runtime.kernels.tile_shape import few, flat, height, itemsize, lanes, scratch, width
+from dlc.runtime.kernels.vectors import WORD, constant
 
 #: Rows of results that wait together to be turned.
 STRIP = 48

@@ -18,7 +18,7 @@ from dlc.runtime.kernels.compilation import FLAGS, types
 from dlc.runtime.kernels.gemm import gemm_of, load_gemm
 from dlc.runtime.kernels.parallel import blas_threads, set_blas_threads
 from dlc.runtime.kernels.primitives import like
-from dlc.runtime.kernels.tile import flat
+from dlc.runtime.kernels.tile_shape import flat
 from dlc.runtime.kernels.views import address
 
 #: A product this much slower is slower: less is within what measuring can tell.

@@ -13,7 +13,8 @@ from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import intrinsic, types
 from dlc.runtime.kernels.primitives import is_real
-from dlc.runtime.kernels.tile import VECTORS, below, tile_shape
+from dlc.runtime.kernels.tile import below
+from dlc.runtime.kernels.tile_shape import VECTORS, tile_shape
 from dlc.runtime.kernels.vectors import constant, masked_load, masked_store, splat, vectors_from
 
 

@@ -22,7 +22,9 @@ from dlc.runtime.kernels.compilation import compact, intrinsic, native, types, w
 from dlc.runtime.kernels.macro_kernel import tiled
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
-from dlc.runtime.kernels.tile import constant, flat, itemsize, load_tiles
+from dlc.runtime.kernels.tile import load_tiles
+from dlc.runtime.kernels.tile_shape import flat, itemsize
+from dlc.runtime.kernels.vectors import constant
 
 NO, YES = ord("N"), ord("T")
 

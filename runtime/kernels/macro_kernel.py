@@ -16,20 +16,17 @@ from dlc.runtime.kernels.edges import add_block
 from dlc.runtime.kernels.packing import pack_columns, pack_panels, pack_rows, pack_tiles
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import like
-from dlc.runtime.kernels.tile import (
+from dlc.runtime.kernels.tile import LINE, fetch, full_tile, narrow_tile
+from dlc.runtime.kernels.tile_shape import (
     COPIED,
-    LINE,
     PANELS,
     block_memory,
     column_memory,
-    fetch,
-    full_tile,
     has_masks,
     height,
     itemsize,
     lanes,
     most_depth,
-    narrow_tile,
     panel_memory,
     stored_height,
     width,

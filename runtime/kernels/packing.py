@@ -5,23 +5,12 @@ from __future__ import annotations
 from llvmlite import ir
 
 from dlc.runtime.kernels.compilation import compact, intrinsic, types
-from dlc.runtime.kernels.edges import copy_part, masked_load
+from dlc.runtime.kernels.edges import copy_part
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import is_real
-from dlc.runtime.kernels.tile import (
-    constant,
-    copy_column,
-    copy_row,
-    flat,
-    height,
-    itemsize,
-    lanes,
-    splat,
-    stored_height,
-    tile_shape,
-    transposed,
-    width,
-)
+from dlc.runtime.kernels.tile import copy_column, copy_row
+from dlc.runtime.kernels.tile_shape import flat, height, itemsize, lanes, stored_height, tile_shape, width
+from dlc.runtime.kernels.vectors import constant, masked_load, splat, transposed
 
 #: Rows of memory that are copied to tiles together: as many lines as a first cache has ways, if they lie badly.
 AT_A_TIME = 8

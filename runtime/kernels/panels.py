@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dlc.runtime.kernels.compilation import intrinsic, types
 from dlc.runtime.kernels.parts import part
-from dlc.runtime.kernels.tile import constant, few, height, itemsize, lanes, width
+from dlc.runtime.kernels.tile_shape import few, height, itemsize, lanes, width
+from dlc.runtime.kernels.vectors import constant
 from dlc.runtime.kernels.views import View, make_view
 
 #: Rows whose offsets are known at a time, and steps of the reduced indices between two visits of C.

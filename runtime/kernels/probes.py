@@ -17,7 +17,8 @@ from numba.core import cgutils
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE, intrinsic, native, prefer_wide_vectors, types
 from dlc.runtime.kernels.frames import Program
 from dlc.runtime.kernels.parallel import get_num_threads
-from dlc.runtime.kernels.tile import multiply_add, splat, tile_shape
+from dlc.runtime.kernels.tile_shape import tile_shape
+from dlc.runtime.kernels.vectors import multiply_add, splat
 from dlc.runtime.kernels.views import f64, size
 
 _CHAINS = 10  # sums that do not wait for each other: more than an addition takes cycles, twice

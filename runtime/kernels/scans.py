@@ -14,7 +14,7 @@ from llvmlite import ir
 
 from dlc.runtime.kernels.compilation import exact, intrinsic, types, vector_bits, wide
 from dlc.runtime.kernels.primitives import call, is_real, suffix
-from dlc.runtime.kernels.tile import constant, splat
+from dlc.runtime.kernels.vectors import constant, splat
 
 #: What leaves a number as it is, by operator; their places here are the numbers by which functions are told them.
 _NEUTRAL = {"fadd": 0.0, "fmul": 1.0, "maximum": -inf, "minimum": inf}

@@ -15,23 +15,12 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import compact, intrinsic, types
-from dlc.runtime.kernels.edges import masked_load, masked_store
 from dlc.runtime.kernels.panels import integers
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import is_real, like
 from dlc.runtime.kernels.table_tile import BYTES, entry, turn_vectors
-from dlc.runtime.kernels.tile import (
-    WORD,
-    TileShape,
-    constant,
-    flat,
-    itemsize,
-    lanes,
-    shape_number,
-    splat,
-    tile_shape,
-    width,
-)
+from dlc.runtime.kernels.tile_shape import TileShape, flat, itemsize, lanes, shape_number, tile_shape, width
+from dlc.runtime.kernels.vectors import WORD, constant, loaded, splat, stored
 
 most_pieces = shape_number(
     lambda shape: 4 if shape.has_masks else 1, "Pieces of a vector of columns that are faster than its numbers."
@@ -161,13 +150,10 @@ def pieces_of_steps(doc: str, apart: int) -> Any:
                 vectors = []
                 for start, mask in zip(starts, read, strict=True):
                     spot = builder.bitcast(builder.gep(row, [constant(start * shape.bytes)]), vector.as_pointer())
-                    vectors.append(_loaded(builder, shape, spot, mask))
+                    vectors.append(loaded(builder, spot, mask, shape.bytes))
                 spot = builder.bitcast(builder.gep(target, [builder.mul(loop.index, distance)]), vector.as_pointer())
                 value = vectors[0] if apart == 1 else _every_second(builder, shape, *vectors)
-                if shape.has_masks:
-                    masked_store(builder, value, spot, written, shape.bytes)
-                else:
-                    builder.store(value, spot, align=shape.bytes)
+                stored(builder, value, spot, written, shape.bytes)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7, like), codegen
@@ -177,17 +163,15 @@ def pieces_of_steps(doc: str, apart: int) -> Any:
 
 
 def _inside(builder, shape: TileShape, apart: int, start: int, first: Any, end: Any) -> Any:
-    """Which numbers of a vector, `start` behind the first, are every so many-th, from one to before another."""
+    """Which numbers of a vector, `start` behind the first, are every so many-th, from one to before another; None, for
+    all, where the processor has no masks.
+    """
+    if not shape.has_masks:
+        return None
     ranks = [i // apart if i % apart == 0 else -1 for i in range(start, start + shape.lanes)]
     rank = ir.Constant(ir.VectorType(WORD, shape.lanes), ranks)
     begun = builder.icmp_signed(">=", rank, splat(builder, first, shape.lanes))
     return builder.and_(begun, builder.icmp_signed("<", rank, splat(builder, end, shape.lanes)))
-
-
-def _loaded(builder, shape: TileShape, spot: Any, mask: Any) -> Any:
-    if shape.has_masks:
-        return masked_load(builder, spot, mask, shape.bytes)
-    return builder.load(spot, align=shape.bytes)
 
 
 def _every_second(builder, shape: TileShape, left: Any, right: Any) -> Any:
@@ -216,13 +200,13 @@ def vectors_of_steps(doc: str, of_step: Callable[[Any, Any, ir.VectorType], Call
             vector = ir.VectorType(element.type, shape.lanes)
             source, target = (builder.inttoptr(address, BYTES) for address in (source, target))
             columns, steps = (builder.inttoptr(table, WORD.as_pointer()) for table in (columns, steps))
-            loaded = of_step(builder, columns, vector)
+            vector_of = of_step(builder, columns, vector)
             before, loop, done = builder.block, builder.append_basic_block("step"), builder.append_basic_block("steps")
             builder.cbranch(builder.icmp_signed(">", count, constant(0)), loop, done)
             builder.position_at_end(loop)
             step = builder.phi(WORD)
             step.add_incoming(constant(0), before)
-            value = loaded(builder.gep(source, [entry(builder, steps, step)]))
+            value = vector_of(builder.gep(source, [entry(builder, steps, step)]))
             spot = builder.bitcast(builder.gep(target, [builder.mul(step, distance)]), vector.as_pointer())
             builder.store(value, spot, align=shape.bytes)
             following = builder.add(step, constant(1))
@@ -240,17 +224,17 @@ def vectors_of_steps(doc: str, of_step: Callable[[Any, Any, ir.VectorType], Call
 def _side_by_side(builder, columns: Any, vector: ir.VectorType) -> Callable[[Any], Any]:
     first = entry(builder, columns, constant(0))
 
-    def loaded(place: Any) -> Any:
+    def vector_at(place: Any) -> Any:
         spot = builder.bitcast(builder.gep(place, [first]), vector.as_pointer())
         return builder.load(spot, align=_size(vector))
 
-    return loaded
+    return vector_at
 
 
 def _one_by_one(builder, columns: Any, vector: ir.VectorType) -> Callable[[Any], Any]:
     offsets = [entry(builder, columns, constant(i)) for i in range(vector.count)]
 
-    def loaded(place: Any) -> Any:
+    def vector_at(place: Any) -> Any:
         value: Any = ir.Constant(vector, ir.Undefined)
         for i, offset in enumerate(offsets):
             spot = builder.bitcast(builder.gep(place, [offset]), vector.element.as_pointer())
@@ -258,7 +242,7 @@ def _one_by_one(builder, columns: Any, vector: ir.VectorType) -> Callable[[Any],
             value = builder.insert_element(value, number, ir.Constant(ir.IntType(32), i))
         return value
 
-    return loaded
+    return vector_at
 
 
 def _size(vector: ir.VectorType) -> int:

@@ -27,19 +27,11 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import intrinsic, native, types
-from dlc.runtime.kernels.edges import below, masked_load, masked_store
+from dlc.runtime.kernels.edges import below
 from dlc.runtime.kernels.primitives import call, is_real, suffix
-from dlc.runtime.kernels.tile import (
-    WORD,
-    TileShape,
-    constant,
-    expected,
-    of_any_height,
-    splat,
-    sums_of_products,
-    tile_shape,
-    transposed,
-)
+from dlc.runtime.kernels.tile import expected, of_any_height, sums_of_products
+from dlc.runtime.kernels.tile_shape import TileShape, tile_shape
+from dlc.runtime.kernels.vectors import WORD, constant, masked_load, masked_store, splat, transposed
 
 BYTES = ir.IntType(8).as_pointer()
 #: What sums are added to.

@@ -1,96 +1,35 @@
 """The register tile of a matrix product, written as explicit vectors: LLVM does not find it from loops.
 
 ``tile`` keeps `height` rows times one or two vectors of C in registers while it walks along k: for every k it loads two
-vectors of B and, for every row, spreads one number of A. Shapes follow the host's registers: AVX-512 12 rows, AVX2 and
-SSE 6 rows, NEON 8 rows.
+vectors of B and, for every row, spreads one number of A.
 All operands are addresses with strides in elements; A may be transposed, the rows of B and C are contiguous.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import cgutils
 
-from dlc.runtime.kernels.compilation import HOST_FEATURES, intrinsic, native, prefer_wide_vectors, types, vector_bits
+from dlc.runtime.kernels.compilation import intrinsic, native, prefer_wide_vectors, types
+from dlc.runtime.kernels.loop_hints import keep_rolled
 from dlc.runtime.kernels.primitives import call, is_real, suffix
-from dlc.runtime.kernels.vectors import WORD, constant, masked_load, masked_store, splat, vectors_from
-from dlc.runtime.kernels.views import View, make_view
+from dlc.runtime.kernels.tile_shape import VECTORS, TileShape, tile_shape
+from dlc.runtime.kernels.vectors import (
+    WORD,
+    constant,
+    loaded,
+    multiply_add,
+    prefetch,
+    splat,
+    stored,
+    vectors_from,
+)
 
-VECTORS = 2
-AVX_512 = 64  # bytes of a vector
 #: Bytes of a line of the cache, and how many of them are fetched at once.
 LINE, AT_ONCE = 64, 12
-
-
-@dataclass(frozen=True)
-class TileShape:
-    """`height` rows and `VECTORS` vectors of `lanes` numbers of `bytes` bytes each."""
-
-    real: Any
-    bytes: int
-    lanes: int
-    height: int
-
-    @property
-    def width(self) -> int:
-        return VECTORS * self.lanes
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether vectors are read and written in part as fast as whole."""
-        return self.lanes * self.bytes == AVX_512
-
-    @property
-    def few(self) -> int:
-        """The fewest columns that a vector is worth which holds no more: a part of one is read and written by masks."""
-        return self.lanes // 4 if self.has_masks else self.lanes
-
-    @property
-    def stored_height(self) -> int:
-        """Numbers of a column of a tile of A, where that is copied: whole vectors."""
-        return -(-self.height // self.lanes) * self.lanes
-
-    @property
-    def depth(self) -> int:
-        """Steps of k between two visits of C: so many that a panel of B stays in the first cache."""
-        return min(256, 32768 // (self.width * self.bytes))
-
-
-@cache
-def tile_shape(real: Any) -> TileShape:
-    """The tile that fits the host's registers: accumulators, one row of B and one number of A."""
-    bits = vector_bits()
-    return shape_for(real, bits, 32 if bits == 512 or _is_arm() else 16)
-
-
-def shape_for(real: Any, bits: int, registers: int) -> TileShape:
-    """The tile for so many vector registers of so many bits."""
-    height = {(512, 32): 12, (128, 32): 8}.get((bits, registers), 6)
-    return TileShape(real, real.bitwidth // 8, bits // real.bitwidth, height)
-
-
-def _is_arm() -> bool:
-    return bool(HOST_FEATURES.get("neon"))
-
-
-def has_fma() -> bool:
-    """Without the instruction, llvm.fma would be a call of the C library for every number."""
-    return _is_arm() or bool(HOST_FEATURES.get("fma"))
-
-
-def multiply_add(builder, x: Any, y: Any, z: Any) -> Any:
-    if not has_fma():
-        return builder.fadd(builder.fmul(x, y), z)
-    element = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
-    name = f"llvm.fma.v{x.type.count}{element}"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(x.type, [x.type] * 3), name)
-    return builder.call(function, [x, y, z])
 
 
 def below(builder, shape: TileShape, columns: Any) -> list[Any]:
@@ -100,26 +39,6 @@ def below(builder, shape: TileShape, columns: Any) -> list[Any]:
     return [
         builder.icmp_signed("<", ir.Constant(vector, each), splat(builder, columns, shape.lanes)) for each in places
     ]
-
-
-def loaded(builder, shape: TileShape, spot: Any, mask: Any) -> Any:
-    """A vector, or what a mask lets through of it."""
-    return builder.load(spot, align=shape.bytes) if mask is None else masked_load(builder, spot, mask, shape.bytes)
-
-
-def stored(builder, shape: TileShape, value: Any, spot: Any, mask: Any) -> None:
-    if mask is None:
-        builder.store(value, spot, align=shape.bytes)
-    else:
-        masked_store(builder, value, spot, mask, shape.bytes)
-
-
-def keep_rolled(branch: Any) -> None:
-    """Have LLVM leave the loop that this branch closes as it is: two steps at once do not fit into the registers."""
-    module = branch.parent.parent.module
-    name = module.add_metadata([module.add_metadata(["llvm.loop"])])
-    name.operands = (name, module.add_metadata(["llvm.loop.unroll.disable"]))  # such a node names itself
-    branch.set_metadata("llvm.loop", name)
 
 
 def in_this_order(builder, shape: TileShape, values: list[Any]) -> list[Any]:
@@ -155,10 +74,10 @@ def sums_of_products(
     step = builder.phi(WORD)
     step.add_incoming(constant(0), before)
     sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
-    loaded = vectors_at(step)
+    row_of_b = vectors_at(step)
     for number, accumulators in zip(numbers_at(step), sums, strict=True):
         spread = splat(builder, builder.load(number, align=shape.bytes), shape.lanes)
-        added = [multiply_add(builder, spread, part, total) for total, part in zip(accumulators, loaded, strict=True)]
+        added = [multiply_add(builder, spread, part, total) for total, part in zip(accumulators, row_of_b, strict=True)]
         for accumulator, total in zip(accumulators, in_this_order(builder, shape, added), strict=True):
             accumulator.add_incoming(ir.Constant(vector, [0.0] * shape.lanes), before)
             accumulator.add_incoming(total, loop)
@@ -210,15 +129,6 @@ def expected(
     return fetch_row_of_step
 
 
-def prefetch(builder, pointer: Any, to_write: bool, near: int) -> None:
-    """Fetch a line of memory, 3 to the first cache, 2 to the second."""
-    word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, *[word] * 3])
-    fetched = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    how = (ir.Constant(word, number) for number in (int(to_write), near, 1))
-    builder.call(fetched, [builder.bitcast(pointer, byte), *how])
-
-
 def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments, in_part: bool = False) -> None:
     """C[height, vectors*lanes] = beta*D + alpha * A.B at the builder's position; D is not read where beta is 0. The
     numbers of a row of D lie side by side, or are one number if `column_d` is 0. In each step a line of what comes
@@ -236,7 +146,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments, i
     first_end = builder.gep(c, [constant(shape.lanes - 1)])
 
     def side_by_side(row: Any) -> list[Any]:
-        return [loaded(builder, shape, spot, mask) for spot in vectors_from(builder, row, vector, vectors)]
+        return [loaded(builder, spot, mask, shape.bytes) for spot in vectors_from(builder, row, vector, vectors)]
 
     def ends_of(row: Any) -> list[Any]:
         return vectors_from(builder, builder.gep(first_end, [builder.mul(row_c, row)]), vector, vectors)
@@ -267,7 +177,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments, i
         for row, values, places in zip(rows_of_d, scaled, spots, strict=True):
             for term, value, spot in zip(terms(row), values, places, strict=True):
                 kept = builder.fmul(wide_beta, term, flags=("contract",))
-                stored(builder, shape, builder.fadd(kept, value, flags=("contract",)), spot, mask)
+                stored(builder, builder.fadd(kept, value, flags=("contract",)), spot, mask, shape.bytes)
 
     def one_number(row: Any) -> list[Any]:
         return [splat(builder, builder.load(row, align=shape.bytes), shape.lanes)] * vectors
@@ -276,7 +186,7 @@ def tile_body(builder, shape: TileShape, height: int, vectors: int, arguments, i
         with overwrite:
             for values, places in zip(scaled, spots, strict=True):
                 for value, spot in zip(values, places, strict=True):
-                    stored(builder, shape, value, spot, mask)
+                    stored(builder, value, spot, mask, shape.bytes)
         with otherwise, builder.if_else(builder.icmp_signed("==", column_d, constant(0))) as (spread, read):
             with spread:
                 add(one_number)
@@ -356,89 +266,6 @@ def fetch(typing_context, address):
 
 copy_row = copy_of(lambda shape: shape.width, "Copy as many numbers as a tile is wide.")
 copy_column = copy_of(lambda shape: shape.stored_height, "Copy as many numbers as a tile is high, in whole vectors.")
-
-
-def transposed(builder, rows: list[Any]) -> list[Any]:
-    """Perfect shuffles: interleaving row i with row i + n/2, log2(n) times, transposes n rows of n numbers."""
-    lanes = len(rows)
-    low = [lane // 2 + (lanes if lane % 2 else 0) for lane in range(lanes)]
-    masks = [
-        ir.Constant(ir.VectorType(ir.IntType(32), lanes), [lane + start for lane in low]) for start in (0, lanes // 2)
-    ]
-    for _ in range(lanes.bit_length() - 1):
-        half = lanes // 2
-        rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
-    return rows
-
-
-def shape_number(of: Callable[[TileShape], int], doc: str) -> Any:
-    """A number of the tile shape for the type of the argument, as a constant of the compiled code."""
-
-    @intrinsic
-    def number(typing_context, like):
-        if not is_real(like):
-            return None
-
-        def codegen(context, builder, sig, args):
-            return constant(of(tile_shape(like)))
-
-        return types.int64(like), codegen
-
-    number.__doc__ = doc
-    return number
-
-
-itemsize = shape_number(lambda shape: shape.bytes, "Bytes of a number.")
-lanes = shape_number(lambda shape: shape.lanes, "Numbers in a vector.")
-width = shape_number(lambda shape: shape.width, "Columns of a tile.")
-few = shape_number(lambda shape: shape.few, "The fewest columns that a vector alone is worth.")
-has_masks = shape_number(lambda shape: int(shape.has_masks), "1 if parts of vectors are read as fast as whole ones.")
-height = shape_number(lambda shape: shape.height, "Rows of a tile.")
-stored_height = shape_number(lambda shape: shape.stored_height, "Numbers of a column of a copied tile of A.")
-most_depth = shape_number(lambda shape: shape.depth, "Steps of k between two visits of C, at most.")
-
-
-def scratch(count: Callable[[TileShape], int], doc: str) -> Any:
-    """Memory on the stack of the enclosing function for so many numbers of the argument's type, aligned to 64."""
-
-    @intrinsic
-    def memory(typing_context, like):
-        if not is_real(like):
-            return None
-        shape = tile_shape(like)
-
-        def codegen(context, builder, sig, args):
-            with builder.goto_entry_block():  # cgutils.alloca_once would fill it with zeros
-                space = builder.alloca(ir.ArrayType(ir.IntType(8), count(shape) * shape.bytes))
-            space.align = 64
-            return builder.ptrtoint(space, WORD)
-
-        return types.int64(like), codegen
-
-    memory.__doc__ = doc
-    return memory
-
-
-#: Panels of B that are copied together, from longer runs of its rows, where k is long; more where it is very short.
-PANELS = 4
-panel_memory = scratch(lambda shape: PANELS * shape.depth * shape.width, "The address of room for some panels of B.")
-#: Bytes of A that are copied together: a part of a second cache, and of the smallest stacks of threads.
-COPIED = 1 << 18
-column_memory = scratch(lambda shape: COPIED // shape.bytes, "The address of room for tiles of A.")
-block_memory = scratch(lambda shape: shape.height * shape.width, "The address of room for one tile.")
-
-
-@intrinsic
-def flat(typing_context, address, like):
-    """The numbers from an address on, of the type of `like`, as a view of one axis."""
-    if not is_real(like):
-        return None
-    view = View(like, (None,))
-
-    def codegen(context, builder, sig, args):
-        return make_view(context, builder, view, args[0], [constant(2**62)])
-
-    return view(types.int64, like), codegen
 
 
 _tile_1, _tile_2 = tile_product(1), tile_product(2)

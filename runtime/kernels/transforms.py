@@ -19,9 +19,9 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import intrinsic, prefer_wide_vectors, types
-from dlc.runtime.kernels.edges import masked_load, masked_store
 from dlc.runtime.kernels.primitives import call, is_real, suffix
-from dlc.runtime.kernels.tile import constant, splat, tile_shape
+from dlc.runtime.kernels.tile_shape import tile_shape
+from dlc.runtime.kernels.vectors import constant, masked_load, masked_store, splat
 
 #: From the values of all rows to those of the results; `half` is 0.5 in their type.
 Formula = Callable[[Any, Sequence[Any], Any], Sequence[Any]]

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from dlc.runtime.kernels.compilation import exact, intrinsic, types
 from dlc.runtime.kernels.primitives import is_real, minimum
-from dlc.runtime.kernels.tile import constant
+from dlc.runtime.kernels.vectors import constant
 
 #: Bits of a row of a square, and of what an instruction interleaves by itself.
 ROW, PIECE = 256, 128

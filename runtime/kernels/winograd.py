@@ -42,8 +42,9 @@ from dlc.runtime.kernels.contract import (
 from dlc.runtime.kernels.gemm import gemm_symbol, load_gemm
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
-from dlc.runtime.kernels.tile import WORD, constant, flat, itemsize
+from dlc.runtime.kernels.tile_shape import flat, itemsize
 from dlc.runtime.kernels.transforms import finite
+from dlc.runtime.kernels.vectors import WORD, constant
 from dlc.runtime.kernels.winograd_products import PLANES, products, steps_of_product, whole_panels
 from dlc.runtime.kernels.winograd_tiles import GAP, results_of, taps_of, tiles_along, tiles_of, tiles_of_taps
 

@@ -11,17 +11,8 @@ from dlc.runtime.kernels.macro_kernel import SECOND_CACHE, evenly
 from dlc.runtime.kernels.packing import pack_rows
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import like
-from dlc.runtime.kernels.tile import (
-    LINE,
-    full_tile,
-    height,
-    itemsize,
-    lanes,
-    most_depth,
-    narrow_tile,
-    panel_memory,
-    width,
-)
+from dlc.runtime.kernels.tile import LINE, full_tile, narrow_tile
+from dlc.runtime.kernels.tile_shape import height, itemsize, lanes, most_depth, panel_memory, width
 
 PLANES = 16
 

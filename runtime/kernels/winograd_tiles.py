@@ -9,7 +9,7 @@ from __future__ import annotations
 from dlc.runtime.kernels.compilation import compact
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import like
-from dlc.runtime.kernels.tile import flat, itemsize
+from dlc.runtime.kernels.tile_shape import flat, itemsize
 from dlc.runtime.kernels.transforms import (
     data_across,
     data_along,

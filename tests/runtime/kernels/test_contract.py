@@ -15,7 +15,7 @@ from dlc.runtime.kernels.compilation import REGION_SIGNATURE, native
 from dlc.runtime.kernels.contract import DEPTH, ROWS, STRIP, load_contract
 from dlc.runtime.kernels.panels import cost, panel_width
 from dlc.runtime.kernels.table_packing import apart_in_pieces
-from dlc.runtime.kernels.tile import tile_shape
+from dlc.runtime.kernels.tile_shape import tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 Indices = Sequence[tuple[int, int, int]]  # extent, and the strides in both operands

@@ -12,7 +12,7 @@ from dlc.runtime.kernels.choice import BLAS_FROM, BLAS_TRANSPOSED_FROM, LARGE, O
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE
 from dlc.runtime.kernels.gemm import FORCED, load_gemm
 from dlc.runtime.kernels.macro_kernel import FEW_PANELS, KEPT_ROWS, SAME_LINES, SECOND_CACHE, SOME_PANELS
-from dlc.runtime.kernels.tile import COPIED, PANELS, tile_shape
+from dlc.runtime.kernels.tile_shape import COPIED, PANELS, tile_shape
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
 SIDES = (1, 2, 3, 5, 7, 8, 9, 12, 13, 16, 17, 24, 25, 31, 32, 33, 48, 65)

@@ -16,7 +16,7 @@ from dlc.runtime.kernels.libraries import CodeCompiler
 from dlc.runtime.kernels.loading import c_function
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import like
-from dlc.runtime.kernels.tile import flat
+from dlc.runtime.kernels.tile_shape import flat
 from dlc.runtime.kernels.views import size
 
 LIMIT = 5

@@ -30,7 +30,7 @@ TESTS = {
 }
 KINDS = """
 from dlc.runtime.kernels.compilation import vector_bits
-from dlc.runtime.kernels.tile import has_fma
+from dlc.runtime.kernels.vectors import has_fma
 print(vector_bits(), has_fma())
 """
 

@@ -9,7 +9,8 @@ import numba
 import pytest
 from llvmlite import ir
 
-from dlc.runtime.kernels import macro_kernel, table_tile, tile
+from dlc.runtime.kernels import macro_kernel, table_tile, tile, vectors
+from dlc.runtime.kernels.tile_shape import VECTORS, TileShape, shape_for
 
 #: A machine: its triple, processor, bits and number of vector registers; what a multiplication and addition looks like.
 MACHINES = {
@@ -23,23 +24,23 @@ WORD = ir.IntType(64)
 VECTOR_ON_STACK = r"%rsp\), %[xyz]mm|%[xyz]mm\d+, -?\d*\(%rsp|\b[qv]\d+.*\[sp"
 
 
-def plain(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
+def plain(builder: ir.IRBuilder, shape: TileShape, element: ir.Type, words: list[ir.Value]) -> None:
     one = ir.Constant(element, 1.0)
-    tile.tile_body(builder, shape, shape.height, tile.VECTORS, [*words[:14], one, one])
+    tile.tile_body(builder, shape, shape.height, VECTORS, [*words[:14], one, one])
 
 
-def by_tables(builder: ir.IRBuilder, shape: tile.TileShape, element: ir.Type, words: list[ir.Value]) -> None:
-    table_tile.tile_body(builder, shape, element, shape.height, tile.VECTORS, words[:12])
+def by_tables(builder: ir.IRBuilder, shape: TileShape, element: ir.Type, words: list[ir.Value]) -> None:
+    table_tile.tile_body(builder, shape, element, shape.height, VECTORS, words[:12])
 
 
 #: The two tiles, whose operands lie evenly or are found through tables.
 TILES = {"plain": plain, "by tables": by_tables}
 
 
-def tile_text(body: str, real: str, bits: int, registers: int) -> tuple[str, tile.TileShape]:
+def tile_text(body: str, real: str, bits: int, registers: int) -> tuple[str, TileShape]:
     """The whole tile as a function of its own, in LLVM's language."""
     kind, element = REALS[real]
-    shape = tile.shape_for(kind, bits, registers)
+    shape = shape_for(kind, bits, registers)
     module = ir.Module("tile")
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 14), "tile")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -64,7 +65,7 @@ def test_the_tile_is_vector_code(body: str, machine: str, real: str, monkeypatch
         target = llvm.Target.from_triple(triple)
     except RuntimeError as error:
         pytest.skip(f"this llvmlite makes no code for {triple}: {error}")
-    monkeypatch.setattr(tile, "has_fma", lambda: True)
+    monkeypatch.setattr(vectors, "has_fma", lambda: True)
     text, shape = tile_text(body, real, bits, registers)
     module = llvm.parse_assembly(text)
     module.triple = triple
@@ -74,12 +75,12 @@ def test_the_tile_is_vector_code(body: str, machine: str, real: str, monkeypatch
     code = processor_code.emit_assembly(module)
     blocks = re.split(r"^\.?\w+:|^\s+(?:j\w+|b\.\w+)\s", code, flags=re.MULTILINE)
     loop = next(block for block in blocks if re.search(pattern, block))
-    assert len(re.findall(pattern, loop)) == shape.height * tile.VECTORS
+    assert len(re.findall(pattern, loop)) == shape.height * VECTORS
     assert not re.search(VECTOR_ON_STACK, loop), "the accumulators do not fit into the registers"
 
 
 def test_without_the_instruction_the_tile_multiplies_and_adds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tile, "has_fma", lambda: False)
+    monkeypatch.setattr(vectors, "has_fma", lambda: False)
     text, _ = tile_text("plain", "float32", 128, 16)
     assert "llvm.fma" not in text and "fmul" in text
 
