@@ -227,7 +227,7 @@ class _Stacking:
                     self.added_up([arg for arg in node.args if isinstance(arg, Read) and uses[arg] == 1])
 
     def added_up(self, terms: Sequence[Read]) -> None:
-        groups: dict[tuple[object, ...], list[tuple[Read, _Product]]] = {}
+        groups: dict[tuple[object, ...], list[tuple[Read, _Product, str]]] = {}
         for read in terms:
             if self.readers[read.tensor] != 1:
                 continue
@@ -236,11 +236,11 @@ class _Stacking:
                     name = product.shared.tensor
                     sizes = self.before.tensors[name].sizes
                     key = (product.pattern(name), read.subscripts, sizes, self.stack_of(product))
-                    groups.setdefault(key, []).append((read, product))
+                    groups.setdefault(key, []).append((read, product, name))
         for found in groups.values():
-            products = [product for _, product in found]
-            if len({product.shared.tensor for product in products}) == len(products) > 1:  # pyright: ignore
-                self.stack_sum([read for read, _ in found], products)
+            reads, products, names = zip(*found, strict=True)
+            if len(set(names)) == len(names) > 1:
+                self.stack_sum(reads, products, names)
 
     def is_stackable(self, product: _Product) -> bool:
         """Whether the factor that differs, other than a weight, is computed in a recurrence for nobody outside."""
@@ -262,11 +262,10 @@ class _Stacking:
         assert isinstance(product.shared, Read)
         return self.places[product.shared.tensor].number
 
-    def stack_sum(self, terms: Sequence[Read], products: Sequence[_Product]) -> None:
+    def stack_sum(self, terms: Sequence[Read], products: Sequence[_Product], names: Sequence[str]) -> None:
         first = products[0]
         assert isinstance(first.shared, Read)
         moving = [n for n, s in enumerate(first.shared.subscripts) if set(free_indices(s)) & set(first.reduced)]
-        names = [product.shared.tensor for product in products if isinstance(product.shared, Read)]
         if names[0] not in self.places:
             self.stack_parts(names, moving[0])
         products = sorted(products, key=self.number_of)

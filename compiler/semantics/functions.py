@@ -79,8 +79,8 @@ def expanded(context: Context, node: ast.Call, item: ast.Function, scope: Scope)
     values = dict(zip(names, results, strict=True))
     frame.mapped = tuple(dict.fromkeys((*context.frame.mapped, *context.mapped_in(*results))))
     for parameter in item.parameters:
-        name = parameter.name.text
-        body = values[name] if name in values else evaluate(inner, parameter.value)  # type: ignore[arg-type]
+        name, default = parameter.name.text, parameter.value
+        body = values[name] if default is None or name in values else evaluate(inner, default)
         frame.values[name] = scalar_value(name, body, parameter.span)
         if name in variables_of(item):
             frame.values[name] = as_variable(frame, frame.values[name], f"{item.name.text}.{name}", context.guards)

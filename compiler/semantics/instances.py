@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dlc.compiler.diagnostics import CompileError
+from collections.abc import Iterable
+
+from dlc.compiler.diagnostics import CompileError, Diagnostic
 from dlc.compiler.ir.expr import Expr, Read, walk
 from dlc.compiler.semantics.arguments import match
 from dlc.compiler.semantics.binding import passed_parameters
@@ -94,7 +96,7 @@ def _make(frame: Frame, name: str, entry: InstanceEntry) -> Instance:
     instance = Instance(scope, path, entry.call.span, (*owner.axes, *own))
     outer = frame.trail
 
-    def trail(problems):  # type: ignore[no-untyped-def]  # the type of `Frame.trail`
+    def trail(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
         return outer(called_from(problems, entry.call.span, scope.name))
 
     instance.statics = Frame(frame.build, scope, instance, is_static=True, trail=trail)

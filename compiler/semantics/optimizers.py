@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from dlc.compiler.diagnostics import CompileError
 from dlc.compiler.ir.expr import Const, Expr, Read, Reduce, Select, Size
 from dlc.compiler.ir.graph import INSIDE, Equation, Graph, Initialiser, Tensor, Update
+from dlc.compiler.ir.ops import Type
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
 from dlc.compiler.semantics.errors_indices import WrongRank
@@ -141,10 +142,10 @@ class OptimizerGraph:
             raise CompileError(BadOptimizerSignature(declaration.span, reason))
         if declaration.element_of is not None:
             raise CompileError(NotInAnOptimizer(declaration.span, "index sets", "a state may hold integers: `: int`"))
-        kind = declaration.type or "real"
+        kind: Type = declaration.type or "real"
         sizes, sets = (self._sizes, self._sets) if declaration.axes else ((), ())
         start = Initialiser("constant", (self._start(declaration, kind),))
-        self._given(name, Tensor(name, sizes, kind, "state", (), sets, initialiser=start, span=declaration.span))  # type: ignore[arg-type]  # the parser knows the types
+        self._given(name, Tensor(name, sizes, kind, "state", (), sets, initialiser=start, span=declaration.span))
         self.frame.failed.discard(name)
 
     def _start(self, declaration: ast.Declaration, kind: str) -> float:
@@ -258,7 +259,9 @@ class OptimizerGraph:
         if INSIDE not in self.build.drafts:
             self.build.add(Draft(Tensor(INSIDE, self._sizes, "bool", "input", sets=self._sets)))
         self._made(name, name, Equation((), (), value, statement.span), body)
-        self.totals.append(self.frame.values[name].body.tensor)  # type: ignore[attr-defined]  # a tensor as it is
+        total = self.frame.values[name].body
+        assert isinstance(total, Read)
+        self.totals.append(total.tensor)
 
     def _made(self, name: str, wanted: str, equation: Equation, body: Expr) -> None:
         sizes = tuple(index.size for index in equation.indices)

@@ -121,16 +121,15 @@ def _uniform(place: Sequence[Expr], start: Expr, end: Expr) -> Expr:
     unit = op("random_uniform", *place)
     if start is _ZERO:
         return unit if end is _ONE else op("mul", end, unit)
-    known = isinstance(start, Const) and isinstance(end, Const)
-    width = Const(end.value - start.value) if known else op("add", end, op("neg", start))  # type: ignore[union-attr]
-    value = op("add", start, op("mul", width, unit))
-    if known and start.value == -end.value:  # type: ignore[union-attr]
-        return value
     # rounding, of the width too, may reach the end or pass it: the more often, the closer start and end are
-    reached = op("le", end, value), op("le", value, end)
-    if known:
-        return Select(reached[start.value > end.value], start, value)  # type: ignore[union-attr]
-    return Select(Select(op("lt", start, end), *reached), start, value)
+    if isinstance(start, Const) and isinstance(end, Const):
+        value = op("add", start, op("mul", Const(end.value - start.value), unit))
+        if start.value == -end.value:
+            return value
+        reached = op("le", value, end) if start.value > end.value else op("le", end, value)
+        return Select(reached, start, value)
+    value = op("add", start, op("mul", op("add", end, op("neg", start)), unit))
+    return Select(Select(op("lt", start, end), op("le", end, value), op("le", value, end)), start, value)
 
 
 def _normal(place: Sequence[Expr], mean: Expr, deviation: Expr) -> Expr:

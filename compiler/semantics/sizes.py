@@ -112,7 +112,7 @@ class Sizes:
         if left is right:
             return True
         if is_unknown(left) and is_unknown(right):
-            older, newer = sorted((left, right), key=lambda size: int(size.name[1:]))  # type: ignore[attr-defined]
+            older, newer = sorted((left, right), key=lambda size: int(size.name[1:]))
             return self.bind(newer, older, pair.left_evidence if older is left else pair.right_evidence)
         for symbol, size, evidence in ((left, right, pair.right_evidence), (right, left, pair.left_evidence)):
             if is_unknown(symbol) and self.bind(symbol, size, self._origin_of(size, evidence)):

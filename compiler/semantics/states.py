@@ -15,6 +15,7 @@ from dlc.compiler.ir.affine import polynomial
 from dlc.compiler.ir.conditions import conjunction
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Select, free_indices, fresh, op, refresh, walk
 from dlc.compiler.ir.graph import Equation, Initialiser, Tensor, Update
+from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.semantics.arithmetic import real
 from dlc.compiler.semantics.contexts import Context, evaluate, static_context
@@ -77,12 +78,12 @@ def _made(instance: Instance, name: str) -> Draft:
         if isinstance(axis, ast.AllAxes):
             raise CompileError(AllAxesMisplaced(axis.span, "the axes of a state are named"))
         axes.append(Axis(set_size(statics, set_of(axis.text), axis.span), set_of(axis.text)))
-    kind = "int" if declaration.element_of is not None else declaration.type or "real"
+    kind: Type = "int" if declaration.element_of is not None else declaration.type or "real"
     path = f"{instance.path}.{name}" if instance.path else name
     tensor = Tensor(
         statics.build.fresh_id(path),
         tuple(axis.size for axis in axes),
-        kind,  # type: ignore[arg-type]  # the parser knows the types
+        kind,
         "state",
         sets=tuple(axis.set for axis in axes),
         span=declaration.span,

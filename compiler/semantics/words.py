@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.expr import Const, Expr, Index, Op, Read, Reduce, Select, Size
 
@@ -11,7 +13,7 @@ UNKNOWN = "?"
 _INFIX = {"floordiv": " // ", "mod": " mod "}
 
 
-def is_unknown(node: Expr) -> bool:
+def is_unknown(node: Expr) -> TypeGuard[Size]:
     return isinstance(node, Size) and node.name.startswith(UNKNOWN)
 
 

@@ -103,7 +103,7 @@ class _Reader:
 
     def __init__(self, source: Source, parser: InteractiveParser) -> None:
         self.source = source
-        self.parser = parser
+        self.parser: Any = parser  # it wants words of lark's own, and takes all that have a `type`
         self.problems: list[Diagnostic] = []
         self.in_body = False
 
@@ -160,12 +160,12 @@ class _Reader:
         before = self.parser.copy(deepcopy_values=False)
         for number, token in enumerate(tokens):
             try:
-                self.parser.feed_token(token)  # pyright: ignore[reportArgumentType]  # any object with a `type` will do
+                self.parser.feed_token(token)
             except RefusalError as refusal:
                 return refusal.problem
             except UnexpectedToken:
                 for earlier in tokens[:number]:
-                    before.feed_token(earlier)  # pyright: ignore[reportArgumentType]
+                    before.feed_token(earlier)
                 return explain(Refused(tuple(tokens), number, frozenset(before.accepts()), self.in_body))
         return None
 
@@ -184,4 +184,4 @@ class _Reader:
             self.feed(kind, place)
 
     def feed(self, kind: str, place: Span) -> Any:
-        return self.parser.feed_token(Token(kind, "x", place))  # pyright: ignore[reportArgumentType]
+        return self.parser.feed_token(Token(kind, "x", place))

@@ -50,7 +50,7 @@ llvm.set_option("dlc", "--epilogue-vectorization-minimum-VF=4")
 
 def _features() -> dict[str, bool]:
     """What Numba compiles for: the host's features, or those that its settings name instead."""
-    chosen = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    chosen = numba.config.CPU_FEATURES
     found = get_host_cpu_features() if chosen is None else chosen
     return {feature[1:]: feature[0] == "+" for feature in found.split(",") if feature}
 
@@ -140,16 +140,16 @@ def own_cache() -> Iterator[str | None]:
     Where that cannot be written, Numba falls back to nothing at all, so the directory is tried first.
     """
     with _CHANGING_SETTINGS:
-        before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+        before = numba.config.CACHE_DIR
         root = before or os.fspath(cache_folder() / "kernels")
         directory = os.path.join(root, fingerprint())
         is_there = _writable(directory)
         if is_there:
-            numba.config.CACHE_DIR = directory  # type: ignore[attr-defined]
+            numba.config.CACHE_DIR = directory
         try:
             yield directory if is_there else None
         finally:
-            numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+            numba.config.CACHE_DIR = before
 
 
 #: Numba's settings belong to the process.

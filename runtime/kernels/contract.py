@@ -245,7 +245,7 @@ def blocked(
                 offsets(j, 1 if lies and whole else wide, columns, column_count, 1, 2, size, here, in_b, columns_of_c)
                 operand, steps_of_operand = b + integers(in_b)[0], steps_b + 8 * low
                 if not lies:
-                    for l in range(filled, high - low):  # noqa: E741
+                    for l in range(filled, high - low):
                         x[l] = l * size * width(one)
                     filled = max(filled, high - low)
                     pack(wide, first + low, high - low, b, in_b, steps_b + 8 * low, run_of_steps, panel, one)

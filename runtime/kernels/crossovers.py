@@ -78,7 +78,7 @@ def _small_seconds(side: int) -> tuple[float, float]:
             for i in range(side):
                 for j in range(side):
                     z[i * side + j] = numba.float32(0)
-                for l in range(side):  # noqa: E741
+                for l in range(side):
                     for j in range(side):
                         z[i * side + j] += x[i * side + l] * y[l * side + j]
 

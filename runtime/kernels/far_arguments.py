@@ -71,7 +71,7 @@ def turns(typing_context, x):
 
     def codegen(context, builder, sig, args):
         word, real = ir.IntType(64), args[0].type
-        constant = lambda value: ir.Constant(word, value)  # noqa: E731
+        constant = lambda value: ir.Constant(word, value)
         bits = builder.bitcast(args[0], word)
         mantissa = builder.and_(bits, constant((1 << 52) - 1))
         m = builder.bitcast(builder.or_(mantissa, constant(BIAS << 52)), real)

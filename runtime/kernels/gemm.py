@@ -75,10 +75,10 @@ def dots(m, k, alpha, a, lda, b, step_b, beta, c, step_c):
     for i in range(m):
         s = zero
         if step_b == 1:
-            for l in range(k):  # noqa: E741
+            for l in range(k):
                 s += x[i * lda + l] * y[l]
         else:
-            for l in range(k):  # noqa: E741
+            for l in range(k):
                 s += x[i * lda + l] * y[l * step_b]
         before = zero if beta == zero else beta * z[i * step_c]
         z[i * step_c] = before + alpha * s
@@ -90,13 +90,13 @@ def sums_of_rows(n, k, alpha, a, step_a, b, ldb, c):
     wide()
     x, y, z = flat(a, alpha), flat(b, alpha), flat(c, alpha)
     whole = k // 4 * 4
-    for l in range(0, whole, 4):  # noqa: E741
+    for l in range(0, whole, 4):
         p, q = alpha * x[l * step_a], alpha * x[(l + 1) * step_a]
         r, s = alpha * x[(l + 2) * step_a], alpha * x[(l + 3) * step_a]
         for j in range(n):
             left = p * y[l * ldb + j] + q * y[(l + 1) * ldb + j]
             z[j] += left + (r * y[(l + 2) * ldb + j] + s * y[(l + 3) * ldb + j])
-    for l in range(whole, k):  # noqa: E741
+    for l in range(whole, k):
         p = alpha * x[l * step_a]
         for j in range(n):
             z[j] += p * y[l * ldb + j]

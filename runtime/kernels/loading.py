@@ -14,7 +14,7 @@ from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.environment import Environment
-from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]  # written in C
+from numba.core.runtime import _nrt_python
 
 from dlc.runtime.collector import resting
 
@@ -48,7 +48,7 @@ class _Cache(FunctionCache):
 
 class _CFunction(CFunc):
     def enable_caching(self) -> None:
-        self._cache = _Cache(self._pyfunc)  # type: ignore[attr-defined]  # set by Numba
+        self._cache = _Cache(self._pyfunc)
 
 
 def c_function(signature: Any, function: Callable[..., Any], cache: bool, pipeline: Any = None, **options: Any) -> Any:

@@ -118,7 +118,7 @@ def fetch_rows(rows, columns, b, ldb, one):
     """Have these rows of numbers brought to the second cache."""
     compact()
     size = itemsize(one)
-    for l in range(rows):  # noqa: E741
+    for l in range(rows):
         for j in range(0, columns, LINE // size):
             fetch(b + size * (l * ldb + j))
 

@@ -76,10 +76,10 @@ def pack_rows(depth, columns, b, ldb, panel, one):
     compact()
     size = itemsize(one)
     if columns == width(one):
-        for l in range(depth):  # noqa: E741
+        for l in range(depth):
             copy_row(b + size * l * ldb, panel + size * l * width(one), one)
         return
-    for l in range(depth):  # noqa: E741
+    for l in range(depth):
         copy_part(columns, b + size * l * ldb, panel + size * l * width(one), one)
 
 
@@ -89,7 +89,7 @@ def pack_panels(depth, columns, b, ldb, panels, one):
     compact()
     size, step = itemsize(one), itemsize(one) * width(one)
     count = columns // width(one)
-    for l in range(depth):  # noqa: E741
+    for l in range(depth):
         row, target = b + size * l * ldb, panels + step * l
         for p in range(count):
             copy_row(row + step * p, target + step * depth * p, one)
@@ -103,9 +103,9 @@ def pack_columns(depth, columns, b, ldb, panel, one):
     for j in range(0, columns, block):
         across, first = min(block, columns - j), b + size * j * ldb
         whole = depth // block * block if across == block else 0
-        for l in range(0, whole, block):  # noqa: E741
+        for l in range(0, whole, block):
             transpose_block(first + size * l, ldb, panel + size * (l * width(one) + j), width(one), one)
-        for l in range(whole, depth, block):  # noqa: E741
+        for l in range(whole, depth, block):
             down, target = min(block, depth - l), panel + size * (l * width(one) + j)
             transpose_corner(first + size * l, ldb, across, down, target, width(one), one)
 
@@ -124,7 +124,7 @@ def pack_tiles(depth, rows, a, lda, tiles, one):
         for t in range(count):
             source, target = a + size * first, tiles + step * depth * t
             whole = stop if stop < depth or first + stored_height(one) <= rows else depth - 1
-            for l in range(start, whole):  # noqa: E741
+            for l in range(start, whole):
                 copy_column(source + size * l * lda, target + step * l, one)
             if whole < stop:
                 last, column = flat(source + size * whole * lda, one), flat(target + step * whole, one)

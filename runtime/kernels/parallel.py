@@ -125,8 +125,8 @@ def run_steps(steps, count, table):
 
 def set_num_threads(threads: int) -> None:
     """Let parallel regions use that many threads, from 1 to the number Numba started with."""
-    if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:  # type: ignore[attr-defined]
-        limit = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
+        limit = numba.config.NUMBA_NUM_THREADS
         raise ValueError(f"{threads} threads asked for: from 1 to {limit} are possible (NUMBA_NUM_THREADS)")
     numba.set_num_threads(threads)
 

@@ -235,7 +235,7 @@ def times_power_of_two(typing_context, x, t):
     def codegen(context, builder, sig, args):
         x, t = args
         integer, mantissa, one, _ = LAYOUT[sig.args[0]]
-        constant = lambda value: ir.Constant(integer, value)  # noqa: E731
+        constant = lambda value: ir.Constant(integer, value)
         # The bits of 1.5 * 2^m are 0 in the places where a half of n is moved to the exponent: no sign extension.
         total = builder.bitcast(t, integer)
         half = builder.lshr(total, constant(1))
@@ -271,7 +271,7 @@ def split(typing_context, x):
     def codegen(context, builder, sig, args):
         real = args[0].type
         integer, mantissa, one, root = LAYOUT[x]
-        constant = lambda value: ir.Constant(integer, value)  # noqa: E731
+        constant = lambda value: ir.Constant(integer, value)
         shifted = builder.add(builder.bitcast(args[0], integer), constant((one << mantissa) - root))
         # An integer below 2^m becomes a real number by writing it into the mantissa of 2^m: AVX2 cannot convert int64.
         base = (one + mantissa) << mantissa

@@ -103,7 +103,7 @@ def pack(columns, first, depth, b, in_b, steps_b, run, panel, one):
         elif apart > 0 and run < block:
             copy_pieces(b, here, number, steps_b, depth, apart, there, row, one)
         elif number < block:
-            for l in range(depth):  # noqa: E741
+            for l in range(depth):
                 for t in range(block):
                     target[l * width(one) + t] = flat(b + at[t] + steps[l], one)[0] if t < columns else zero
         else:
@@ -115,13 +115,13 @@ def pack_steps(first, depth, b, here, steps_b, run, there, row, one):
     """A vector of columns: blocks of neighbouring steps are transposed, others read one by one."""
     compact()
     block, steps = lanes(one), integers(steps_b)
-    l = 0  # noqa: E741
+    l = 0
     while l < depth:
         beside = min(run - (first + l) % run, depth - l) if run >= block else depth
         turned = l + beside // block * block if run >= block else l
         for t in range(l, turned, block):
             turn_vectors(b + steps[t], here, there + t * row, row, one)
-        l += beside  # noqa: E741
+        l += beside
         pick_vectors(b, here, steps_b + 8 * turned, l - turned, there + turned * row, row, one)
 
 

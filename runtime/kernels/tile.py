@@ -210,7 +210,7 @@ def tile_product(vectors: int) -> Any:
 
         def codegen(context, builder, sig, args):
             def tiles(in_part: bool) -> None:
-                body = lambda rows: tile_body(builder, shape, rows, vectors, args[1:], in_part)  # noqa: E731
+                body = lambda rows: tile_body(builder, shape, rows, vectors, args[1:], in_part)
                 of_any_height(builder, shape, args[0], body)
 
             if vectors > 1 or not shape.has_masks:

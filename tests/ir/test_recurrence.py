@@ -92,7 +92,7 @@ def mirrored() -> Graph:
 
 
 def layers_over_time() -> Graph:
-    l, t = index("l"), index("t")  # noqa: E741  # the layers
+    l, t = index("l"), index("t")  # the layers
     l1, t1, l2, t2 = index("l"), index("t"), index("l"), index("t")
     up, start = ([l, t], [add(l, ONE), add(t, ONE)], add(at("x", l, t), at("r", l, t))), index("k", add(T, ONE))
     m = index("m")

@@ -106,7 +106,7 @@ def test_there_is_no_place_for_a_row_where_nothing_of_that_shape_is_stored() -> 
     assert len([buffer for buffer in program.buffers.values() if buffer.role == "workspace"]) == 1
 
 
-I, J = index("i", "I"), index("j", "I")  # noqa: E741
+I, J = index("i", "I"), index("j", "I")
 B = index("b", "B")
 
 

@@ -16,7 +16,7 @@ from dlc.compiler.ir.loops import If, Let, Statement, Store, Update, Var, expres
 from dlc.compiler.lower import lower
 from dlc.compiler.lower.sharing import shared
 
-I = index("i", "I")  # noqa: E741
+I = index("i", "I")
 X = given("x", "I")
 HERE, BEFORE = at(X, I), at(X, sub(I, ONE))
 INSIDE = op("lt", ZERO, I)
