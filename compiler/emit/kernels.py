@@ -236,7 +236,7 @@ class _Body:
     def _scanned(self, found: Scan) -> str:
         """``running_sum(first, count, step)``"""
         first = self.spelling.call("address", self._names(found.store.buffer), *map(self.spelling.text, found.first))
-        count, step = self.spelling.text(found.count), "-1" if found.descends else "1"
+        count, step = self.spelling.text(found.loop.length), "-1" if found.descends else "1"
         return self.spelling.call(f"running_{found.operator}", first, count, step)
 
     # -- matrix products ----------------------------------------------------------------------------------------------

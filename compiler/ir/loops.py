@@ -40,7 +40,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Read, Size
+from dlc.compiler.ir.affine import integer
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Read, Size, op
 from dlc.compiler.ir.graph import Initialiser, Requirement
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.ways import Gemm
@@ -72,6 +73,11 @@ class For:
     start: Expr
     stop: Expr
     body: tuple[Statement, ...]
+
+    @property
+    def length(self) -> Expr:
+        """From the start to the stop, in normal form; negative where the range ends before it begins."""
+        return integer(op("add", self.stop, op("neg", self.start)))
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,6 @@ class Scan:
     descends: bool
 
     @property
-    def count(self) -> Expr:
-        return integer(op("add", self.loop.stop, op("neg", self.loop.start)))
-
-    @property
     def first(self) -> list[Expr]:
         """The subscripts of the first element in memory."""
         place = op("add", self.loop.stop, Const(-1)) if self.descends else self.loop.start
@@ -59,7 +55,7 @@ def scan(loop: For) -> Scan | None:
         return None
     value = rest[0] if len(rest) == 1 else op(store.value.name, *rest)
     found = Scan(loop, store, _OPERATORS[store.value.name], value, step < 0)
-    return None if (known(found.count) or _FEW) < _FEW else found
+    return None if (known(found.loop.length) or _FEW) < _FEW else found
 
 
 def _step(subscript: Expr, index: Index) -> int | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlc.compiler.ir.affine import integer, known, polynomial
+from dlc.compiler.ir.affine import known, polynomial
 from dlc.compiler.ir.costs import is_slow
-from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, op, reads, walk
+from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, walk
 from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, expressions
 
 _FEWEST, _MOST = 5, 7  # elements: four are a vector
@@ -21,10 +21,10 @@ def is_short_row(loop: For) -> bool:
 
     A row of sums counts if each element adds several terms: adding up the vector takes as long as adding few numbers.
     """
-    if not _FEWEST <= (_rounds(loop) or 0) <= _MOST:
+    if not _FEWEST <= (known(loop.length) or 0) <= _MOST:
         return False
     (inner, *others) = loop.body
-    if not others and isinstance(inner, For) and 1 < (_rounds(inner) or 0) <= _WRITTEN_OUT:
+    if not others and isinstance(inner, For) and 1 < (known(inner.length) or 0) <= _WRITTEN_OUT:
         return _is_plain(inner.body, loop.index)
     own = {one.name for one in loop.body if isinstance(one, Var)}
     is_sum = any(isinstance(one, Update) and one.name not in own for one in loop.body)
@@ -33,7 +33,7 @@ def is_short_row(loop: For) -> bool:
 
 def is_row_of_an_image(loop: For) -> bool:
     """Whether windows of several rows go along this one, of open length: it may be as short, or leave as much."""
-    return _rounds(loop) is None and _is_plain(loop.body, loop.index) and _goes_through_windows(loop)
+    return known(loop.length) is None and _is_plain(loop.body, loop.index) and _goes_through_windows(loop)
 
 
 def _is_plain(body: tuple[Statement, ...], index: Index) -> bool:
@@ -52,10 +52,6 @@ def _goes_through_windows(loop: For) -> bool:
     most = max((len([one for one in moving if one.tensor == name]) for name, _ in rows), default=0)
     is_image = len({name for name, _ in rows}) < len(rows)
     return is_image and most >= _WINDOW and not any(map(is_slow, nodes))
-
-
-def _rounds(loop: For) -> int | None:
-    return known(integer(op("add", loop.stop, op("neg", loop.start))))
 
 
 def _places(statement: Statement) -> Iterator[tuple[Expr, ...]]:

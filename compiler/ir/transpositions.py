@@ -33,7 +33,7 @@ class Transposition:
 
     @property
     def extents(self) -> list[Expr]:
-        return [integer(op("add", loop.stop, op("neg", loop.start))) for loop in (self.rows, self.columns)]
+        return [loop.length for loop in (self.rows, self.columns)]
 
     def steps(self, target: Sequence[Expr], source: Sequence[Expr]) -> list[Expr]:
         """How far the rows of both lie apart, in buffers of these sizes."""

@@ -151,5 +151,5 @@ def _with_a_rest(loop: For, names: Names) -> Body:
     names_of_rest: dict[Index, Index] = {loop.index: refresh(loop.index)}
     (other,) = renamed((replace(loop, start=rest),), names_of_rest)
     inner = replace(loop, start=first, stop=op("add", first, Const(_FEW)))
-    length = op("max", ZERO, integer(op("add", loop.stop, op("neg", loop.start))))
+    length = op("max", ZERO, loop.length)
     return Let(count.tensor, length), For(block, ZERO, blocks, (Let(first.tensor, start), inner)), other

@@ -48,7 +48,7 @@ def _cut(statement: Statement, simplified: Simplifier) -> Body:
 
 
 def _sections(loop: For, simplified: Simplifier) -> Body:
-    extent = known(op("add", loop.stop, op("neg", loop.start)))
+    extent = known(loop.length)
     conditions = _conditions(loop) if extent is None or extent >= _SHORT else {}
     places = sorted(dict.fromkeys(place for place, _ in conditions.values()), key=_guessed)
     if not 0 < len(places) <= _MOST:

@@ -50,8 +50,8 @@ def _statements(statement: Statement) -> Body:
 
 def _sums(loop: For, inner: For) -> Body:
     """What adds to numbers in all rounds of both loops, if it may go on for itself."""
-    length = _rounds(inner)
-    if _rounds(loop) is None or length is None or not _SHORT <= length < _LONG:
+    length = known(inner.length)
+    if known(loop.length) is None or length is None or not _SHORT <= length < _LONG:
         return ()
     if not all(isinstance(one, Let | Var | Update | Store) for one in inner.body):
         return ()
@@ -84,12 +84,8 @@ def _terms(sum_: Update) -> tuple[Expr, ...]:
     return sum_.value.args[1:]
 
 
-def _rounds(loop: For) -> int | None:
-    return known(integer(op("add", loop.stop, op("neg", loop.start))))
-
-
 def _abreast(loop: For, inner: For) -> Body:
-    rows = _rounds(loop) or 0
+    rows = known(loop.length) or 0
     if rows <= _ALL:
         return (replace(inner, body=(replace(loop, body=inner.body),)),)
     count = Const(rows // _ABREAST)

@@ -174,7 +174,7 @@ def _beside(subscript: Expr, index: Index, moving: Sequence[Index]) -> bool:
 
 def _block(loop: For, length: int) -> For:
     """The loop over the blocks of another one."""
-    count = op("floordiv", integer(op("add", loop.stop, op("neg", loop.start), Const(length - 1))), Const(length))
+    count = op("floordiv", integer(op("add", loop.length, Const(length - 1))), Const(length))
     return For(fresh(count, f"{loop.index.hint}t"), ZERO, count, ())
 
 

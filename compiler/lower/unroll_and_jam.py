@@ -67,7 +67,7 @@ def _adds_rows(loop: For, inner: For) -> bool:
 
 
 def _is_long(loop: For) -> bool:
-    length = known(integer(op("add", loop.stop, op("neg", loop.start))))
+    length = known(loop.length)
     return loop.stop is not SHARDS and (length is None or length >= _FEW)
 
 
@@ -75,7 +75,7 @@ def _abreast(loop: For, inner: For) -> Body:
     (store,) = inner.body
     assert isinstance(store, Store) and isinstance(store.value, Op)
     old, more = store.value.args
-    length = integer(op("add", loop.stop, op("neg", loop.start)))
+    length = loop.length
     filled = length if nonnegative(polynomial(length)) else op("max", ZERO, length)  # a range may end before it begins
     count = op("floordiv", filled, Const(_ABREAST))
     block = fresh(count, f"{loop.index.hint}{_ABREAST}")

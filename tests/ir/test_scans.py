@@ -27,7 +27,7 @@ def test_each_operator_goes_up_and_down() -> None:
     for name, operator in {"add": "sum", "mul": "prod", "max": "max", "min": "min"}.items():
         up = scan(loop(behind, op(name, y(T), X)))
         assert up is not None and (up.operator, up.value, up.descends) == (operator, X, False)
-        assert up.first == [B, ONE] and up.count is T.size
+        assert up.first == [B, ONE] and up.loop.length is T.size
     down = scan(loop(back, add(X, y(add(T.size, mul(Const(-1), T))))))
     assert down is not None and down.descends and down.first == [B, ZERO]
 
