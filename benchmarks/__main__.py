@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.implementations import IMPLEMENTATIONS
-from benchmarks.report import Result, text, write
+from benchmarks.report import text, write
+from benchmarks.results import Result
 from benchmarks.turns import Measurement, Settings, measure
 from benchmarks.workload import GROUPS, Case, load, names
 

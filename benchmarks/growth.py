@@ -9,31 +9,14 @@ Beside every line stands its exponent, the slope between its two largest sizes: 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.implementations import IMPLEMENTATIONS
-from benchmarks.report import GROWTH_PLOT
+from benchmarks.results import GROWTH_PLOT, Growth, Times, exponent
 from benchmarks.turns import Settings, measure
 from benchmarks.workload import Case, load
-
-Times = Mapping[str, Mapping[int, float]]
-"""Of each implementation: seconds by size."""
-
-
-@dataclass(frozen=True)
-class Growth:
-    workload: str
-    size: str
-    values: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        return f"{self.workload}.{self.size}"
-
 
 GROWTHS = (
     Growth("mlp", "batch", (32, 128, 512, 2048)),
@@ -61,14 +44,6 @@ def times(growth: Growth, who: Sequence[str], settings: Settings) -> Times:
         for row in measurement.rows:
             found.setdefault(row.name, {})[value] = row.median
     return found
-
-
-def exponent(line: Mapping[int, float]) -> float:
-    """Between the two largest sizes; nan where there are not two."""
-    if len(line) < 2:
-        return math.nan
-    (small, before), (large, after) = sorted(line.items())[-2:]
-    return math.log(after / before) / math.log(large / small)
 
 
 def text(growth: Growth, found: Times) -> str:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 
 from benchmarks.implementations import HANDWRITTEN, OURS, PEERS
-
-if TYPE_CHECKING:
-    from benchmarks.growth import Growth, Times
-    from benchmarks.report import Result
+from benchmarks.results import Growth, Result, Times, exponent
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -57,8 +53,6 @@ def draw(folder: Path, results: Sequence[Result]) -> list[str]:
 
 def draw_growth(file: Path, results: Sequence[tuple[Growth, Times]]) -> None:
     """A panel for each growth, with the exponents of its lines."""
-    from benchmarks.growth import exponent
-
     rows = -(-len(results) // _COLUMNS)
     figure, grid = plt.subplots(rows, _COLUMNS, figsize=(10, 3.2 * rows), layout="constrained", squeeze=False)
     for axes, (growth, found) in zip(grid.flat, results, strict=False):

@@ -6,49 +6,19 @@ import importlib.metadata
 import platform
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.implementations import HANDWRITTEN, OURS, PEERS
+from benchmarks.implementations import HANDWRITTEN
+from benchmarks.results import GROWTH_PLOT, OTHERS, Result
 from benchmarks.turns import SLACK, TOLERANCE, Measurement, Row, Settings
-from benchmarks.workload import GROUPS, Case, load
+from benchmarks.workload import GROUPS, load
 
-_OTHERS = (*OURS[1:], *PEERS, HANDWRITTEN)
-GROWTH_PLOT = "growth.png"
-"""What `python -m benchmarks.growth` draws into the same folder."""
 TITLES = {
     "table": "Kernels",
     "step": "Training steps",
     "variant": "Other sizes and options",
     "derivative": "Derivatives of higher order",
 }
-
-
-@dataclass(frozen=True)
-class Result:
-    case: Case
-    measurement: Measurement
-
-    def row(self, name: str) -> Row | None:
-        return next((row for row in self.measurement.rows if row.name == name), None)
-
-    def ratio(self, name: str) -> float | None:
-        """How many times as long as dlc it takes: the median over the rounds."""
-        row, dlc = self.row(name), self.row("dlc")
-        if row is None or dlc is None:
-            return None
-        return statistics.median(one / other for one, other in zip(row.turns, dlc.turns, strict=True))
-
-    @property
-    def ratios(self) -> dict[str, float]:
-        """Of all that were measured beside dlc."""
-        return {name: ratio for name in _OTHERS if (ratio := self.ratio(name)) is not None}
-
-    @property
-    def best(self) -> tuple[str, float] | None:
-        """The fastest peer, and how many times as long as dlc it takes."""
-        peers = [(name, ratio) for name, ratio in self.ratios.items() if name in PEERS]
-        return min(peers, key=lambda pair: pair[1], default=None)
 
 
 def write(folder: Path, results: Sequence[Result], settings: Settings) -> None:
@@ -101,7 +71,7 @@ def _explanation(settings: Settings) -> str:
 
 def _overview(group: str, results: Sequence[Result]) -> str:
     """How many times as long as dlc each of the others takes, with memory and time to the first result beside."""
-    others = [name for name in _OTHERS if any(name in result.ratios for result in results)]
+    others = [name for name in OTHERS if any(name in result.ratios for result in results)]
     beside = [(what, name, cell) for what, name, cell in _BESIDE if any(result.row(name) for result in results)]
     head = ["", "dlc", *others, "fastest peer", *(f"{what}: {name}" for what, name, _ in beside)]
     lines = [f"## {TITLES[group]}", "", _line(head), "|---" * len(head) + "|"]

@@ -12,9 +12,10 @@ import pytest
 from benchmarks import handwritten
 from benchmarks.__main__ import cases_of, main, parsed
 from benchmarks.exact import error_of, judged
-from benchmarks.growth import GROWTHS, exponent
+from benchmarks.growth import GROWTHS
 from benchmarks.implementations import IMPLEMENTATIONS, comparable, made
-from benchmarks.report import Result, text, write
+from benchmarks.report import text, write
+from benchmarks.results import Result, exponent
 from benchmarks.turns import TOLERANCE, Measurement, Row, Settings, measure
 from benchmarks.workload import GROUPS, Case, Named, Workload, load, names
 
