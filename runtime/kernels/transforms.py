@@ -71,10 +71,22 @@ class _Lanes:
         places = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), [ir.IntType(32)(n) for n in order])
         return self.builder.shuffle_vector(one, other, places)
 
-    def load_pairs(self, row: Any, place: Any) -> list[Any]:
-        """The numbers at even places from 2*place on, and those at odd ones."""
-        first = self.builder.mul(place, constant(2))
-        one, other = (self.load(row, self.builder.add(first, constant(n * self.lanes)), 2, n) for n in (0, 1))
+    def load_below(self, row: Any, place: Any, stop: Any) -> Any:
+        """The numbers before `stop`, and zeros behind them; all are if there is no stop."""
+        if stop is None:
+            return self.load(row, place)
+        builder, spot = self.builder, self.pointer(row, place, self.type)
+        if self.lanes > 1:
+            places = ir.Constant(ir.VectorType(ir.IntType(64), self.lanes), list(range(self.lanes)))
+            left = splat(builder, builder.sub(stop, place), self.lanes)
+            return masked_load(builder, spot, builder.icmp_signed("<", places, left), self.bytes)
+        is_there, first = builder.icmp_signed("<", place, stop), self.pointer(row, constant(0), self.type)
+        number = builder.load(builder.select(is_there, spot, first), align=self.bytes)
+        return builder.select(is_there, number, self.spread(0.0))
+
+    def load_pairs(self, row: Any, first: Any, stop: Any) -> list[Any]:
+        """The numbers at even places from the first on, and those at odd ones, as far as they stand before `stop`."""
+        one, other = (self.load_below(row, self.builder.add(first, constant(n * self.lanes)), stop) for n in (0, 1))
         if self.lanes == 1:
             return [one, other]
         return [self.shuffled(one, other, range(n, 2 * self.lanes, 2)) for n in (0, 1)]
@@ -101,23 +113,12 @@ class _Lanes:
     def spread(self, number: float) -> Any:
         return ir.Constant(self.type, number if self.lanes == 1 else [number] * self.lanes)
 
-    def sum(self, value: Any) -> Any:
-        if self.lanes == 1:
-            return value
-        parts = [self.builder.extract_element(value, ir.IntType(32)(n)) for n in range(self.lanes)]
-        total = parts[0]
-        for part in parts[1:]:
-            total = self.builder.fadd(total, part)
-        return total
-
 
 def _rows(formula: Formula, sources: int, targets: int, how: str = "") -> Any:
     """``f(*sources, *targets, count, like)``, or ``f(*sources, *targets, step, count, like)`` where `how` is `step`.
 
-    `pairs`: the one source has tiles side by side, of which each also reads the two numbers of the tile `step` further
-    on, which is given as for `step`.
     `results`: the one target has tiles side by side; it and `taps`, whose targets are the sources, take one more row,
-    to whose number the sum of all results is added.
+    as long as a vector: the sum of its numbers grows by that of all results.
     """
 
     @intrinsic
@@ -143,8 +144,9 @@ def _rows(formula: Formula, sources: int, targets: int, how: str = "") -> Any:
                 with cgutils.for_range_slice(builder, start, stop, constant(lanes), inc=True) as (place, _):
                     _one_step(step, formula, rows[:sources], rows[sources:], place, how, total)
                 if total is not None:
-                    cell = builder.inttoptr(rows[-1], one.type.as_pointer())
-                    builder.store(builder.fadd(builder.load(cell), step.sum(builder.load(total))), cell)
+                    sums = step.pointer(rows[-1], constant(0), step.type)
+                    before = builder.load(sums, align=shape.bytes)
+                    builder.store(builder.fadd(before, builder.load(total)), sums, align=shape.bytes)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * (len(given) - 1), like), codegen
@@ -156,11 +158,7 @@ def _one_step(
     step: _Lanes, formula: Formula, sources: Sequence[Any], others: Sequence[Any], place: Any, how: str, total: Any
 ) -> None:
     builder = step.builder
-    if how == "pairs":
-        values = [*step.load_pairs(sources[0], place), *step.load_pairs(sources[0], builder.add(place, others[-1]))]
-    elif how == "own pairs":
-        values = step.load_pairs(sources[0], place)
-    elif how == "step":
+    if how == "step":
         values = [step.gather(row, place, others[-1]) for row in sources]
     else:
         values = [step.load(row, place) for row in sources]
@@ -173,6 +171,55 @@ def _one_step(
     if total is not None:
         for value in found:
             builder.store(builder.fadd(builder.load(total), value), total)
+
+
+def _tiles(formula: Formula, sources: int) -> Any:
+    """``f(*sources, target, apart, step, count, have, like)``: of a row of tiles the planes, which lie `apart` bytes
+    apart. The tiles stand side by side in all sources, of which `have` numbers are there, and then zeros; each also
+    reads the two numbers `step` further on, if it has four rows. What one axis makes stays in registers for the other.
+    """
+
+    @intrinsic
+    def function(typing_context, *given):
+        given = tuple(given[0]) if len(given) == 1 else given
+        like = given[-1]
+        if not is_real(like):
+            return None
+        shape = tile_shape(like)
+
+        def codegen(context, builder, sig, args):
+            prefer_wide_vectors(builder.function)
+            *rows, target, apart, further, count, have, one = args
+            firsts = [constant(0)] if sources == 2 else [constant(0), further]
+            pairs = builder.ashr(builder.sub(have, firsts[-1]), constant(1))
+            in_all = builder.select(builder.icmp_signed("<", pairs, count), pairs, count)
+            whole = builder.and_(in_all, constant(-shape.lanes))
+            whole = builder.select(builder.icmp_signed("<", whole, constant(0)), constant(0), whole)
+
+            def some(start: Any, stop: Any, lanes: int, is_part: bool) -> None:
+                with cgutils.for_range_slice(builder, start, stop, constant(lanes), inc=True) as (place, _):
+                    left = builder.sub(count, place) if is_part and lanes > 1 else None
+                    step, limit = _Lanes(builder, one.type, lanes, shape.bytes, left), have if is_part else None
+                    spots = [builder.add(builder.mul(place, constant(2)), first) for first in firsts]
+                    values = [[v for spot in spots for v in step.load_pairs(row, spot, limit)] for row in rows]
+                    across = [formula(builder, column, step.spread(0.5)) for column in zip(*values, strict=True)]
+                    for p, row in enumerate(zip(*across, strict=True)):
+                        for q, value in enumerate(formula(builder, row, step.spread(0.5))):
+                            plane = builder.add(target, builder.mul(apart, constant(4 * p + q)))
+                            step.store(value, plane, place)
+
+            some(constant(0), whole, shape.lanes, False)
+            for lanes in (shape.lanes // 4, shape.lanes // 2) if shape.has_masks else ():  # stored in less time
+                is_enough = builder.icmp_signed("<=", builder.sub(count, whole), constant(lanes))
+                stop = builder.select(is_enough, count, whole)
+                some(whole, stop, lanes, True)
+                whole = stop
+            some(whole, count, shape.lanes if shape.has_masks else 1, True)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * (len(given) - 1), like), codegen
+
+    return function
 
 
 def _data(b: Any, x: Sequence[Any], half: Any) -> Sequence[Any]:
@@ -202,8 +249,7 @@ def _taps(b: Any, m: Sequence[Any], half: Any) -> Sequence[Any]:
     return b.fadd(m[0], both), apart, b.fadd(m[3], both)
 
 
-data_across, data_along = _rows(_data, 4, 4), _rows(_data, 1, 4, "pairs")
-spread_across, spread_along = _rows(_spread, 2, 4), _rows(_spread, 1, 4, "own pairs")
+data_tiles, spread_tiles = _tiles(_data, 4), _tiles(_spread, 2)
 taps_spread = _rows(_taps_spread, 3, 4, "step")
 results_across, results_along = _rows(_results, 4, 2), _rows(_results, 4, 1, "results")
 taps = _rows(_taps, 4, 0, "taps")

@@ -42,11 +42,19 @@ from dlc.runtime.kernels.contract import (
 from dlc.runtime.kernels.gemm import gemm_symbol, load_gemm
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
-from dlc.runtime.kernels.tile_shape import flat, itemsize
-from dlc.runtime.kernels.transforms import finite
+from dlc.runtime.kernels.tile_shape import itemsize
 from dlc.runtime.kernels.vectors import WORD, constant
 from dlc.runtime.kernels.winograd_products import PLANES, products, steps_of_product, whole_panels
-from dlc.runtime.kernels.winograd_tiles import GAP, results_of, taps_of, tiles_along, tiles_of, tiles_of_taps
+from dlc.runtime.kernels.winograd_tiles import (
+    GAP,
+    begin_total,
+    is_total_finite,
+    results_of,
+    taps_of,
+    tiles_along,
+    tiles_of,
+    tiles_of_taps,
+)
 
 #: Tiles of a vector, in the longest one.
 LANES = 16
@@ -94,7 +102,7 @@ def contracted(
 def results(x, y, z, images, in_b, in_c, a, b, c, d, row_d, column_d, tile_rows, room, one) -> bool:
     """Whether the results are finite and written; lists as in `contract`, images apart."""
     compact()
-    size, zero = itemsize(one), like(0.0, one)
+    size = itemsize(one)
     maps, height, width, channels = x[0], y[0], y[3], z[0]
     down, across = z[5] // y[1], z[8] // y[4]
     along, of_one = tiles_along(width, across), tiles_along(height, down)
@@ -111,8 +119,7 @@ def results(x, y, z, images, in_b, in_c, a, b, c, d, row_d, column_d, tile_rows,
             maps, min(depth, channels - start), a + size * start * z[1], x[1], z[1], z[4], z[7],
             room + size * maps * start, of_taps, rows, one,
         )  # fmt: skip
-    total = flat(rows, one)
-    total[0] = zero
+    begin_total(rows, one)
     for begin in range(0, all_rows, tile_rows):
         end = min(begin + tile_rows, all_rows)
         row = begin
@@ -138,7 +145,7 @@ def results(x, y, z, images, in_b, in_c, a, b, c, d, row_d, column_d, tile_rows,
                 row_d, column_d, rows, one,
             )  # fmt: skip
             row += number
-    return finite(total[0])
+    return is_total_finite(rows, one)
 
 
 @part

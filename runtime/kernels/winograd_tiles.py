@@ -11,14 +11,12 @@ from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import like
 from dlc.runtime.kernels.tile_shape import flat, itemsize
 from dlc.runtime.kernels.transforms import (
-    data_across,
-    data_along,
+    data_tiles,
     exchanged,
     finite,
     results_across,
     results_along,
-    spread_across,
-    spread_along,
+    spread_tiles,
     taps,
     taps_spread,
 )
@@ -41,11 +39,9 @@ def first_of(tile, apart) -> int:
 
 @part
 def fetched(source, step, count, apart, pairs, target, one) -> int:
-    """The address of a row whose numbers lie side by side, those of a tile in pairs: the row itself, or a copy. What is
-    in pairs goes on with zeros."""
+    """The address of a copy of a row whose numbers lie side by side, those of a tile in pairs. What is in pairs goes on
+    with zeros."""
     compact()
-    if step == 1 and apart == 1:
-        return source
     x, y, zero = flat(source, one), flat(target, one), like(0.0, one)
     if apart == 1:
         for i in range(count):
@@ -100,36 +96,35 @@ def tiles_of(
     pairs = along + (across if is_image else 0)
     reach = 2 * pairs
     count = min(reach, width)
-    have = count if across == 1 else reach
+    have, is_in_order = count if across == 1 else reach, in_width == 1 and across == 1
     step, apart = size * 2 * (along + across + 1), size * plane
-    zeros, copies, sums = rows, rows + step, rows + 5 * step
+    zeros, copies = rows, rows + step
     empty = flat(zeros, one)
     for i in range(reach):
         empty[i] = zero
     for c in range(depth):
         for u in range(tile_rows):
-            top, row = first_of(first + u, down), size * in_height * down
-            at = x + size * (c * in_depth + top * in_height)
-            x0, x1, x3 = fetched(at, in_width, count, across, pairs, copies, one), zeros, zeros
+            top = 2 * (first + u) if down == 1 else first_of(first + u, down)
+            at, row = x + size * (c * in_depth + top * in_height), size * in_height * down
+            x0, x1, x2, x3 = at, zeros, zeros, zeros
+            if not is_in_order:
+                x0 = fetched(at, in_width, count, across, pairs, copies, one)
             if top + down < height:
-                x1 = fetched(at + row, in_width, count, across, pairs, copies + step, one)
-            if is_image:
-                x2 = fetched(at + 2 * row, in_width, count, across, pairs, copies + 2 * step, one)
-                if top + 3 * down < height:
-                    x3 = fetched(at + 3 * row, in_width, count, across, pairs, copies + 3 * step, one)
-                data_across(x0, x1, x2, x3, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
-            else:
-                spread_across(x0, x1, sums, sums + step, sums + 2 * step, sums + 3 * step, have, one)
+                x1 = at + row
+                if not is_in_order:
+                    x1 = fetched(x1, in_width, count, across, pairs, copies + step, one)
             target = planes + size * (c * tiles + u * along)
-            for p in range(4):
-                source, found = sums + p * step, flat(sums + p * step, one)
-                for i in range(have, reach):
-                    found[i] = zero
-                t = target + 4 * p * apart
-                if is_image:
-                    data_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, across, along, one)
-                else:
-                    spread_along(source, t, t + apart, t + 2 * apart, t + 3 * apart, along, one)
+            if not is_image:
+                spread_tiles(x0, x1, target, apart, 0, along, have, one)
+                continue
+            x2 = at + 2 * row
+            if not is_in_order:
+                x2 = fetched(x2, in_width, count, across, pairs, copies + 2 * step, one)
+            if top + 3 * down < height:
+                x3 = at + 3 * row
+                if not is_in_order:
+                    x3 = fetched(x3, in_width, count, across, pairs, copies + 3 * step, one)
+            data_tiles(x0, x1, x2, x3, target, apart, 2 * across, along, have, one)
 
 
 @part
@@ -147,6 +142,23 @@ def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, 
         for p in range(4):
             at, t = rows + step * 3 * p, planes + 4 * p * apart + step * o
             taps_spread(at, at + step, at + 2 * step, t, t + apart, t + 2 * apart, t + 3 * apart, 1, channels, one)
+
+
+@part
+def begin_total(rows, one):
+    """Nothing is added up in the first numbers of the rows."""
+    total, zero = flat(rows, one), like(0.0, one)
+    for i in range(GAP):
+        total[i] = zero
+
+
+@part
+def is_total_finite(rows, one) -> bool:
+    """Whether the sum of the first numbers of the rows is finite: so is all that was added up in them, then."""
+    numbers, total = flat(rows, one), like(0.0, one)
+    for i in range(GAP):
+        total += numbers[i]
+    return finite(total)
 
 
 @part
@@ -168,7 +180,7 @@ def results_of(
     d, row_d, column_d, rows, one,
 ):  # fmt: skip
     """The results of some rows of tiles, whose matrices have so many columns, by A', and a term if `d` is not 0; the
-    sum of the results without it is added to the first number of the rows."""
+    results without it are added to the first numbers of the rows."""
     compact()
     size, count = itemsize(one), tile_rows * along
     step, apart, pairs = size * count, size * plane, width // 2
@@ -206,28 +218,41 @@ def results_of(
 
 @part
 def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, rows, one) -> bool:
-    """The taps, by G', if they are finite; whether they are."""
+    """The taps, by G', if they are finite; whether they are. What they are added to stays as it is if they are not."""
     compact()
-    size, count, total = itemsize(one), maps * channels, flat(rows, one)
-    step = size * plane
-    for q in range(4):
-        m = planes + q * step
-        taps(m, m + 4 * step, m + 8 * step, m + 12 * step, rows, count, one)
-    total[0] = like(0.0, one)
-    for p in range(3):
-        m = planes + 4 * p * step
-        taps(m, m + step, m + 2 * step, m + 3 * step, rows, count, one)
-    if not finite(total[0]):
-        return False
+    size, step = itemsize(one), itemsize(one) * plane
+    begin_total(rows, one)
     for o in range(maps):
+        first = planes + size * o * channels
+        for q in range(4):
+            m = first + q * step
+            taps(m, m + 4 * step, m + 8 * step, m + 12 * step, rows, channels, one)
         for p in range(3):
-            for q in range(3):
-                target = flat(k + size * (o * in_maps + p * in_height + q * in_width), one)
-                found = flat(planes + (4 * p + q) * step + size * o * channels, one)
-                if accumulate:
-                    for c in range(channels):
-                        target[c * in_channels] += found[c]
-                else:
-                    for c in range(channels):
-                        target[c * in_channels] = found[c]
+            m = first + 4 * p * step
+            taps(m, m + step, m + 2 * step, m + 3 * step, rows, channels, one)
+        if not accumulate:
+            write_taps(channels, first, step, k + size * o * in_maps, in_channels, in_height, in_width, False, one)
+    if not is_total_finite(rows, one):
+        return False
+    if accumulate:
+        for o in range(maps):
+            first = planes + size * o * channels
+            write_taps(channels, first, step, k + size * o * in_maps, in_channels, in_height, in_width, True, one)
     return True
+
+
+@part
+def write_taps(channels, found, step, k, in_channels, in_height, in_width, accumulate, one):
+    """The taps of a map, written or added to what is there."""
+    compact()
+    size = itemsize(one)
+    for p in range(3):
+        for q in range(3):
+            target = flat(k + size * (p * in_height + q * in_width), one)
+            source = flat(found + (4 * p + q) * step, one)
+            if accumulate:
+                for c in range(channels):
+                    target[c * in_channels] += source[c]
+            else:
+                for c in range(channels):
+                    target[c * in_channels] = source[c]

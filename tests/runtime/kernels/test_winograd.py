@@ -13,8 +13,18 @@ from dlc.runtime.kernels.contract import load_contract
 from dlc.runtime.kernels.winograd import load_winograd, rows_if_faster, rows_of_tiles
 
 TYPES = {"float32": numba.types.float32, "float64": numba.types.float64}
-#: Maps, channels, height and width of the results; the last ones have several blocks, of unequal numbers of rows.
-SIZES = [(1, 1, 1, 1), (3, 2, 2, 2), (2, 5, 3, 1), (4, 3, 1, 7), (17, 9, 7, 7), (5, 20, 8, 33), (6, 3, 26, 25)]
+#: Maps, channels, height and width of the results, with tiles that fill a vector and parts of one; the last ones have
+#: several blocks, of unequal numbers of rows.
+SIZES = [
+    (1, 1, 1, 1),
+    (3, 2, 2, 2),
+    (2, 5, 3, 1),
+    (4, 3, 1, 7),
+    (17, 9, 7, 7),
+    (3, 2, 4, 13),
+    (5, 20, 8, 33),
+    (6, 3, 26, 25),
+]
 Indices = Sequence[tuple[int, int, int]]
 Term = tuple[int, int, int]  # where it is, and how far its numbers are apart along rows and columns
 NO_TERM, EVERY_TAP = (0, 0, 0), 0
