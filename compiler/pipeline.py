@@ -30,6 +30,7 @@ from dlc.compiler.ir.rewriting import transform
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower import in_old_places, in_place, lower
 from dlc.compiler.passes import (
+    abreast,
     batch_first,
     borders,
     cse,
@@ -128,6 +129,7 @@ FINISH = (
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
     Pass("borders", borders.run),  # after residues, of whose parts each has windows of its own
+    Pass("abreast", abreast.run),  # after borders, which spares the parts conditions that none holds in part of a range
     Pass("stack", stack.run),  # after fuse, which writes nothing of tensors in parts into their readers
     Pass("timewise", timewise.run),  # after stack, whose tensors belong to recurrences too
     Pass("batch_first", batch_first.run),  # after fuse, which leaves fewer tensors to turn

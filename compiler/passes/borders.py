@@ -11,7 +11,9 @@ element, a factor 0, or a place (-1) that is never the one asked for.
 
 A window may be of open size, if it is that of a kernel: one that leaves fewer places the greater it is.
 
-Where windows move by two elements, the copy has every second one side by side: ``x.bordered[a mod 2, a // 2]``.
+Where windows move by two elements, the copy has every second one side by side: ``x.bordered[a mod 2, a // 2]``. Such
+windows read a copy if they overlap, even where they stay inside: every vector of every second element is put together
+from two, and in a copy that is done once.
 Parts of one tensor that read the same one read the same copy, and so does a long sum that comes later, such as the
 derivative by the window's factors. Matrix products copy windows, or read them through a
 table; only those that are parts of one tensor, as in the adjoint of a convolution that moves in steps, read a copy made
@@ -24,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from dlc.compiler.ir.affine import Polynomial, integer, polynomial
+from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import extreme, nonnegative, within
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, reads_nothing
@@ -36,6 +38,7 @@ from dlc.compiler.ir.expr import (
     Op,
     Read,
     Reduce,
+    Select,
     free_indices,
     fresh,
     identity_of,
@@ -112,9 +115,13 @@ class _Copies:
     def reading(self, tensor: Tensor) -> Tensor:
         """The tensor as it reads copies with borders, where that spares it conditions."""
         free = [
-            self._without_border(one) if is_window(one, self.windows) and not is_contraction(one) else None
+            self._without_border(one) or self._in_steps(one)
+            if is_window(one, self.windows) and not is_contraction(one)
+            else None
             for one in tensor.equations
         ]
+        if any(free):
+            free = [one or self._one_element(part) for one, part in zip(free, tensor.equations, strict=True)]
         around: dict[str, Const] = {}
         for one in free:
             for name, value in (one.around if one is not None else {}).items():
@@ -161,7 +168,7 @@ class _Copies:
         equation, *others = tensor.equations or (None,)
         if equation is None or others or is_window(equation, self.windows) or is_contraction(equation):
             return tensor
-        free = self._without_border(equation)
+        free = self._without_border(equation) or self._as_it_is(equation, self._in_same_steps(equation))
         if free is None or len(free.around) != 1:
             return tensor
         ((name, around),) = free.around.items()
@@ -171,6 +178,14 @@ class _Copies:
                 value = _from_copies(free.value, {name: copy}, {name: border})
                 return replace(tensor, equations=(replace(equation, value=value),))
         return tensor
+
+    def _one_element(self, equation: Equation) -> _Free | None:
+        """Such a value of a part that is no reduction, as of a sum of one element: others of the tensor make a copy."""
+        value = equation.value
+        if not isinstance(value, Select):
+            return None
+        free = self._without_border(replace(equation, value=Reduce("sum", (), value)))
+        return replace(free, value=free.value.children[0]) if free is not None else None
 
     def _without_border(self, equation: Equation) -> _Free | None:
         """The value without the conditions that keep its reads inside; None if there are none, or others."""
@@ -195,6 +210,29 @@ class _Copies:
         if not left_out.issuperset(asked) and not self._are_numbers(body, {one: around[one.tensor] for one in outside}):
             return None
         return _Free(value.rebuild((guarded(conjunction(by_data), body, neutral),)), around)
+
+    def _in_steps(self, equation: Equation) -> _Free | None:
+        """The value as it reads what goes by every second element of a row, say, and reads most of them several times;
+        None if it asks for a border, or nothing is read so.
+        """
+        value, row = equation.value, equation.indices[-1]
+        moving = [one for one in reads(value) if one.type == "real" and row in free_indices(one)]
+        return self._as_it_is(equation, {one.tensor for one in moving if _overlaps(one.subscripts[-1], row)})
+
+    def _in_same_steps(self, equation: Equation) -> set[str]:
+        """Those tensors of which there is a copy for such steps as the equation goes by."""
+        lasts: dict[str, list[Expr]] = {}
+        for one in (one for one in reads(equation.value) if one.subscripts):
+            lasts.setdefault(one.tensor, []).append(one.subscripts[-1])
+        steps = {name: border.step for name, border in self.known if name in lasts and border.step > 1}
+        return {name for name, step in steps.items() if all(_moves_by(last, step) for last in lasts[name])}
+
+    def _as_it_is(self, equation: Equation, names: Set[str]) -> _Free | None:
+        """The value, if it reads these of its tensors inside of them, whatever the conditions."""
+        found = [one for one in reads(equation.value) if one.tensor in names]
+        if not found or not all(self._is_inside(one) for one in found):
+            return None
+        return _Free(equation.value, {one.tensor: number(0, one.type) for one in found})
 
     def _is_inside(self, one: Read) -> bool:
         sizes = self.tensors[one.tensor].sizes
@@ -291,6 +329,22 @@ def _digits(index: Index, step: int) -> tuple[Index, Index]:
 def _number(digits: Sequence[Index]) -> Expr:
     remainder, quotient = digits
     return polynomial(op("add", op("mul", remainder.size, quotient), remainder)).expression()
+
+
+def _moves_by(subscript: Expr, step: int) -> bool:
+    split = (polynomial(subscript).split(index) for index in free_indices(subscript))
+    return any(parts is not None and parts[0].value == step for parts in split)
+
+
+def _overlaps(subscript: Expr, row: Index) -> bool:
+    """Whether it goes along the row in steps that are shorter than what it reads at a time."""
+    parts = polynomial(subscript).split(row)
+    step = parts[0].value if parts is not None else None
+    if parts is None or step is None or step < 2:
+        return False
+    indices = [index for index in free_indices(subscript) if index is not row]
+    places = [known(index.size) or 0 for index in indices]
+    return len(places) == 1 and places[0] > step
 
 
 def _nothing(one: Read) -> Const:

@@ -165,26 +165,7 @@ def _parts(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
         if all(known(index.size) != 0 for index in part.indices):
             found.append(part)
     inner, edges = zip(*map(_peeled, found), strict=True) if found else ((), ())
-    if equation.indices[-1] in moduli:
-        inner, ends = _side_by_side(inner)
-        edges = (*edges, ends)
     return (*inner, *(edge for group in edges for edge in group))  # loops over parts of one range can be one loop
-
-
-def _side_by_side(parts: Sequence[Equation]) -> tuple[Sequence[Equation], Sequence[Equation]]:
-    """The parts over one range of the last axis, where its length is open, and what some have besides: of ``|W|``
-    elements of a row the odd ones are ``|W| // 2``, the even ones perhaps one more. One loop that goes along a row
-    writes whole vectors. Products of matrices stay as they are.
-    """
-    lengths = [polynomial(part.indices[-1].size) for part in parts]
-    least = next((one for one in lengths if all(nonnegative(other - one) for other in lengths)), None)
-    if least is None or least.value is not None or len(set(lengths)) == 1 or any(map(is_contraction, parts)):
-        return parts, ()
-    common, ends = least.expression(), []
-    for part, length in zip(parts, lengths, strict=True):
-        if length != least:
-            ends.append(_moved(part, part.indices[-1], (length - least).expression(), common))
-    return [_moved(part, part.indices[-1], common, ZERO) for part in parts], ends
 
 
 def _peeled(part: Equation) -> tuple[Equation, tuple[Equation, ...]]:

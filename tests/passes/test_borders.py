@@ -66,6 +66,29 @@ def test_steps_take_every_second_element_together() -> None:
     assert y == "y[u] = max[p] x.bordered[p mod 2,u+p // 2]"
 
 
+def test_windows_in_steps_that_overlap_read_a_copy_without_a_border() -> None:
+    x, values = given("x", 14), {"x": np.arange(14.0)}
+    for step, expected in (
+        (2, ["x.bordered[r,u] = x[r+2*u]", "y[u] = max[p] x.bordered[p mod 2,u+p // 2]"]),
+        (3, ["y[u] = max[p] x[p+3*u]"]),
+    ):
+        u = index("u", 11 // step + 1)
+        y = whole("y", (u,), Reduce("max", (P,), at(x, add(mul(Const(step), u), P))))
+        made = through(Model("y", graph(x, y, outputs=["y"], sizes=[]), values), simplify, borders).graph
+        assert [line for one in made.tensors.values() if one.equations for line in tensor_lines(one)] == expected
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_long_sum_reads_the_copy_only_if_it_goes_in_its_steps(steps: int) -> None:
+    u, p = index("u", 60), index("p", 3)
+    x, d = given("x", 122), given("d", 60)
+    y = whole("y", (u,), Reduce("sum", (p,), mul(at(K, p), at(x, add(mul(Const(2), u), p)))))
+    g = whole("g", (p,), Reduce("sum", (u,), mul(at(d, u), at(x, add(mul(Const(steps), u), p)))))
+    values = {"x": np.arange(122.0), "k": VALUES["k"], "d": np.arange(60.0)}
+    made = through(Model("y", graph(x, K, d, y, g, outputs=["y", "g"], sizes=[]), values), simplify, borders).graph
+    assert ("bordered" in "".join(tensor_lines(made.tensors["g"]))) == (steps == 2)
+
+
 @pytest.mark.parametrize("reach", [0, 1])
 def test_a_long_sum_reads_the_copy_that_is_there(reach: int) -> None:
     """The gradient by the factors of windows, or of windows that reach one element further."""
