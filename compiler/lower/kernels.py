@@ -204,7 +204,7 @@ def _in_blocks(draft: Draft) -> Body:
         return draft.body
     (loop,) = draft.body
     assert isinstance(loop, For)
-    length = op("add", loop.length, Const(_BLOCK - 1))
+    length = op("add", loop.stop, op("neg", loop.start), Const(_BLOCK - 1))  # as it is read, not in normal form
     count = op("floordiv", length, Const(_BLOCK))
     block = fresh(count, "block")
     start = op("add", loop.start, op("mul", block, Const(_BLOCK)))
