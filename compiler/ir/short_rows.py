@@ -44,14 +44,30 @@ def _is_plain(body: tuple[Statement, ...], index: Index) -> bool:
 
 def _goes_through_windows(loop: For) -> bool:
     """Whether several elements near each other are read for each, in more than one row, and nothing takes longer than
-    that. Rows of images are short; those of sequences are long, and masks would cost more than they save.
+    that. Rows of images are short; those of sequences are long, and masks would cost more than they save. So they would
+    where rows of a matrix are added to one.
     """
+    if _adds_up_rows(loop):
+        return False
     nodes = {node for one in loop.body for e in expressions(one) for node in walk(e)}
     moving = [one for one in nodes if isinstance(one, Read) and loop.index in free_indices(one)]
     rows = {(one.tensor, one.subscripts[:-1]) for one in moving}
     most = max((len([one for one in moving if one.tensor == name]) for name, _ in rows), default=0)
     is_image = len({name for name, _ in rows}) < len(rows)
     return is_image and most >= _WINDOW and not any(map(is_slow, nodes))
+
+
+def _adds_up_rows(loop: For) -> bool:
+    """Whether all of it adds to rows, element by element, what stands above and below one another."""
+    stores = [one for one in loop.body if isinstance(one, Store)]
+    if len(stores) < len(loop.body) or not all(any(_is_place(r, one) for r in reads(one.value)) for one in stores):
+        return False
+    along = [places[-1] for one in stores for places in _places(one) if places]
+    return len({place for place in along if loop.index in free_indices(place)}) == 1
+
+
+def _is_place(read: Read, store: Store) -> bool:
+    return read.tensor == store.buffer and read.subscripts == store.subscripts
 
 
 def _places(statement: Statement) -> Iterator[tuple[Expr, ...]]:

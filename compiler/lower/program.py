@@ -35,6 +35,7 @@ from dlc.compiler.lower.kernels import Draft, finish, leaves
 from dlc.compiler.lower.regions import regions
 from dlc.compiler.lower.remainders import without_rests
 from dlc.compiler.lower.rotations import unrolled_around
+from dlc.compiler.lower.row_tiles import in_row_tiles
 from dlc.compiler.lower.runs import in_runs
 from dlc.compiler.lower.sections import in_sections
 from dlc.compiler.lower.sharing import shared
@@ -141,6 +142,10 @@ def _entry(
     private = {key for key, buffer in own.items() if buffer.role == "workspace" and shared_by[key] <= 1}
     for draft in everything:
         finish(draft, private, own, local, fresh)
+    users = Counter(key for draft in everything for key in touches(draft.body))
+    private = {key for key, buffer in own.items() if buffer.role == "workspace" and users[key] <= 1}
+    for draft in everything:
+        draft.body = in_row_tiles(draft.body, private, draft.split is not None, own, local, fresh)
     renames = _merge_buffers(own, buffers, elsewhere)
     for draft in everything:
         body = filled_once(_multiplied(with_buffers_renamed(draft.body, renames), ways), buffers)

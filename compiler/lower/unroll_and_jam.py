@@ -41,12 +41,12 @@ def _statements(statement: Statement) -> Body:
     if not isinstance(statement, For):
         return (statement,)
     (inner, *others) = statement.body
-    if isinstance(inner, For) and not others and _adds_rows(statement, inner):
-        return _abreast(statement, inner)
+    if isinstance(inner, For) and not others and adds_rows(statement, inner):
+        return abreast(statement, inner)
     return (replace(statement, body=jammed(statement.body)),)
 
 
-def _adds_rows(loop: For, inner: For) -> bool:
+def adds_rows(loop: For, inner: For) -> bool:
     """Whether the inner loop adds something to a row that is the same in all rounds of the outer one."""
     (store, *others) = inner.body
     if others or not isinstance(store, Store) or store.value.type != "real":
@@ -71,7 +71,7 @@ def _is_long(loop: For) -> bool:
     return loop.stop is not SHARDS and (length is None or length >= _FEW)
 
 
-def _abreast(loop: For, inner: For) -> Body:
+def abreast(loop: For, inner: For) -> Body:
     (store,) = inner.body
     assert isinstance(store, Store) and isinstance(store.value, Op)
     old, more = store.value.args

@@ -16,7 +16,8 @@ import dlc
 from dlc.compiler import library
 from dlc.runtime import get_num_threads, set_num_threads
 
-#: A convolution through tables, with a border; attention in blocks, of which the last is smaller; rows; steps.
+#: A convolution through tables, with a border; attention in blocks, of which the last is smaller; rows; steps; rows in
+#: tiles.
 SPEC = """
 use nn.attention: CausalAttention
 use nn.losses: CrossEntropy
@@ -36,12 +37,16 @@ layer Steps(x[B,T,I], w[J,I], u[J,J']) -> h[B,N,J]:
     index N = |T| + 1
     h[b,0,j] = 0
     h[b,t+1,j] = tanh(w[j,i]*x[b,t,i] + u[j,j']*h[b,t,j'])
+
+layer Near(x[N,D], z[M,D]) -> y[N]:
+    y[n] = sum[m] exp(-sum[d] (x[n,d] - z[m,d])^2)
 """
 SIZES = {
     "Images": ({"B": 5, "C": 4, "H": 9, "W": 18, "O": 7}, {"B": 1, "C": 3, "H": 33, "W": 5, "O": 6}),
     "Attended": ({"B": 2, "T": 100, "D": 8}, {"B": 7, "T": 49, "D": 3}),
     "Classes": ({"B": 1001, "Y": 10}, {"B": 3, "Y": 300}),
     "Steps": ({"B": 9, "T": 12, "I": 5, "J": 17}, {"B": 2, "T": 3, "I": 20, "J": 6}),
+    "Near": ({"N": 21, "M": 37, "D": 19}, {"N": 2, "M": 5, "D": 3}),
 }
 
 
