@@ -28,6 +28,7 @@ from dlc.compiler.ir.printer import expression_text
 from dlc.compiler.ir.products import guarded_product
 from dlc.compiler.ir.ways import OPEN, Ways
 from dlc.compiler.lower.nests import volume
+from dlc.compiler.lower.winograd_blocks import products_of
 
 #: Which implementation computes op(A).op(B), and why: of (the forced one or '', ta, tb, m, n, k, lda, ldb, ldc,
 #: whether a term is added).
@@ -59,9 +60,11 @@ def choices(kernel: Kernel, count: Count, choose: Chooser, ways: Ways = OPEN) ->
 
 def _product(product: Product, choose: Chooser, ways: Ways) -> Choice:
     m, n, k = product.m, product.n, product.k
-    if product.is_in_tiles:
-        enough = "--conv winograd" if ways.conv else "3x3 taps, and enough channels"
-        way, why = "Winograd's products", f"{enough}: 16 multiplications in the place of 36"
+    if product.taps is not None:
+        tall, broad = product.taps
+        enough = "--conv winograd" if ways.conv else f"{tall}x{broad} taps, and enough channels"
+        fewer = f"{products_of(tall, broad)} multiplications in the place of {4 * tall * broad}"
+        way, why = "Winograd's products", f"{enough}: {fewer}"
     elif product.is_tabled:
         way, why = "tile", "factors are read where they lie, through tables of offsets"
     else:

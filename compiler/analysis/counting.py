@@ -64,8 +64,12 @@ class Product:
     times: float
     way: str = ""  # the implementation, if it is forced
     is_tabled: bool = False
-    is_in_tiles: bool = False
+    taps: tuple[int, int] | None = None  # of a convolution in Winograd's tiles
     has_term: bool = False
+
+    @property
+    def is_in_tiles(self) -> bool:
+        return self.taps is not None
 
 
 @dataclass
@@ -310,9 +314,9 @@ class _Body:
         times = self._times(place)
         part = product.support.part if product.support is not None else 1.0
         once = 2.0 * part * self._multiplications(product, m, n, k, place)
-        in_tiles = product.tiles is not None and _takes_tiles(product.tiles, place.scope)
-        if product.tiles is not None and in_tiles:
-            once = float(whole(product.tiles.operations, place.scope))
+        tiles = product.tiles if product.tiles is not None and _takes_tiles(product.tiles, place.scope) else None
+        if tiles is not None:
+            once = float(whole(tiles.operations, place.scope))
         self._count.flops += once * times
         self._operand(product.a, m * k, place, False)
         self._operand(product.b, k * n, place, False)
@@ -323,7 +327,8 @@ class _Body:
             extents = zip((m, n), (product.term.row, product.term.column), strict=True)
             self._operand(product.term, prod(extent for extent, step in extents if step is not ZERO), place, False)
         if isinstance(product.c.row, Steps):
-            self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, "", True, in_tiles))
+            taps = tiles.taps if tiles is not None else None
+            self._count.products.append(Product(m, n, k, (False, False), (0, 0, 0), times, "", True, taps))
             return
         if divided:  # what one shard multiplies
             m, times = -(-m // self._shards), times * self._shards

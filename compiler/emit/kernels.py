@@ -274,12 +274,14 @@ class _Body:
         """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides; with a
         term d, ``contract_plus(rows, columns, reduced, a, b, d, its row's and column's step, c)``.  A support follows.
 
-        In tiles: ``winograd(.., rows of tiles, room)``.
+        In tiles: ``winograd(.., rows of tiles, room)``, or ``winograd_taps`` if taps are what it computes.
         """
         suffix = {"float32": "f32", "float64": "f64"}[self.spelling.real]
         function = "contract" if product.tiles is None else "winograd"
         if product.term is not None:
             function = f"{function}_plus"
+        elif product.tiles is not None and product.tiles.of_taps:
+            function = f"{function}_taps"
         lists = [[f"({', '.join(map(self.spelling.text, index))})" for index in part] for part in _steps(product)]
         a, b, c = (self._address(operand) for operand in (product.a, product.b, product.c))
         written = (f"({', '.join(part)}{',' * (len(part) == 1)})" for part in lists)

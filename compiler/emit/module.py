@@ -45,7 +45,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "random_uniform_f64", "region", "relu", "rounded", "rows_if_faster", "rows_of_tiles", "running_max",
         "running_min", "running_prod", "running_sum", "short_row", "sigmoid", "sign", "sin", "sinh", "size", "softplus",
         "sqrt", "tan", "tanh", "transpose", "wide", "winograd_f32", "winograd_f64", "winograd_plus_f32",
-        "winograd_plus_f64",
+        "winograd_plus_f64", "winograd_taps_f32", "winograd_taps_f64",
     ),
     "dlc.runtime.model": ("Model",),
     "dlc.runtime.optimizer": ("Optimizer",),

@@ -156,12 +156,15 @@ class OpenRows:
 @dataclass(frozen=True)
 class Tiles:
     """A convolution is taken apart into tiles, so many ``rows`` of them at a time, which takes so many ``operations``;
-    what is between lies in ``room[#shard]``.
+    what is between lies in ``room[#shard]``. It has so many ``taps`` along height and width, and computes them, the
+    derivative by them, if it is ``of_taps``.
     """
 
     rows: int | OpenRows
     operations: Expr
     room: str
+    taps: tuple[int, int]
+    of_taps: bool
 
     @property
     def expressions(self) -> tuple[Expr, ...]:

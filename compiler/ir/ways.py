@@ -14,7 +14,7 @@ from typing import Literal, get_args
 Gemm = Literal["", "tile", "blas", "loops"]
 GEMMS: tuple[Gemm, ...] = get_args(Gemm)[1:]
 #: Of products whose factors do not lie evenly, as the windows of a convolution: `direct` reads them in place, through
-#: tables of offsets; `gemm` packs them for a product of matrices; `winograd` takes convolutions with 3x3 taps apart,
+#: tables of offsets; `gemm` packs them for a product of matrices; `winograd` takes convolutions with few taps apart,
 #: which otherwise are where that is faster, and reads the others in place.
 Conv = Literal["", "direct", "winograd", "gemm"]
 CONVS: tuple[Conv, ...] = get_args(Conv)[1:]

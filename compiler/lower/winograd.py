@@ -1,4 +1,4 @@
-"""Convolutions with 3x3 taps that multiply less, by Winograd's F(2,3): which products are such, and which gain by it.
+"""Convolutions that multiply less, by Winograd's F(2,3): which products are such, and which gain by it.
 
 Among products whose factors are read through tables, one is a convolution if its image is read at the sum of a place
 and a tap along two axes; that shows from strides alone::
@@ -9,19 +9,21 @@ and a tap along two axes; that shows from strides alone::
 Both may be of a batch, with an index of samples before height and width.  The taps may lie some places apart, as those
 of a dilated convolution do: so do the results of a tile, then.
 
-A tile is 2x2 results, for which 4x4 elements of the image take 16 products in the place of 36; additions make those
-and the results.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks for, and one
-room is made for what is between, which all products of the program use in turn.
+A tile is 2x2 results, for which 4x4 elements of the image and 3x3 taps take 16 products in the place of 36; additions
+make those and the results.  More taps are cut into portions that are added up, 5 into 2 and 3: 5x5 taps take 49
+products in the place of 100.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks
+for, and one room is made for what is between, which all products of the program use in turn.
 
-Left out: other numbers of taps, and strides; and sums over few channels, whose additions would take longer than the
-multiplications that are saved. Extents that are not known count 64 for that, and the kernel asks again when it runs,
-with those that there are.
+Left out: fewer taps, and many more of them, and strides; and sums over few channels, whose additions would take longer
+than the multiplications that are saved. Extents that are not known count 64 for that, and the kernel asks again when it
+runs, with those that there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from dlc.compiler.ir.affine import Polynomial, guessed, known, polynomial
 from dlc.compiler.ir.bounds import nonnegative
@@ -47,15 +49,19 @@ from dlc.compiler.ir.loops import (
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower.winograd_blocks import (
+    FEWEST_TAPS,
     MOST,
+    MOST_TAPS,
     PLANES,
-    TAPS,
     block,
+    is_better_together,
     is_faster,
     most_tiles,
     numbers_of,
-    tiles_along,
+    portions,
+    products_of,
     tiles_of,
+    tiles_of_images,
 )
 
 _Stride = Callable[["_Step"], Polynomial]
@@ -81,7 +87,8 @@ class _Sliding:
     """A product in order: ``rows`` in a and c, ``columns`` in b and c, ``reduced`` in a and b; b is the image.
 
     ``has_taps``: whether taps are reduced, and places are columns; ``back``: how far the operands begin further on,
-    because a tap is counted from its end; ``apart``: how many places the taps along height and width are.
+    because a tap is counted from its end; ``apart``: how many places the taps along height and width are; ``taps``: how
+    many there are.
     """
 
     product: Matmul
@@ -91,6 +98,7 @@ class _Sliding:
     has_taps: bool
     back: tuple[Polynomial, Polynomial, Polynomial]
     apart: tuple[int, int]
+    taps: tuple[int, int]
 
     @property
     def geometry(self) -> tuple[Expr, Expr, Expr, Expr, Expr]:
@@ -108,7 +116,7 @@ class _Sliding:
     def is_faster(self) -> bool:
         """Whether it is, as far as sizes are known."""
         samples, maps, channels, height, width = map(guessed, self.geometry)
-        return is_faster(samples, maps, channels, height, width, *self.apart)
+        return is_faster(samples, maps, channels, height, width, *self.apart, *self.taps)
 
     @property
     def is_better_together(self) -> bool:
@@ -116,8 +124,12 @@ class _Sliding:
         transformed once for all, which takes longer than what else might be computed of a sample while it is at hand.
         """
         _, maps, channels, height, width = map(guessed, self.geometry)
-        tiles = tiles_along(height, self.apart[0]) * tiles_along(width, self.apart[1])
-        return self.is_faster and 2 * maps * channels > tiles * (maps + channels)
+        return self.is_faster and is_better_together(maps, channels, height, width, *self.apart, *self.taps)
+
+    @property
+    def portions(self) -> int:
+        """How many there are of the taps, along both axes."""
+        return portions(self.taps[0]) * portions(self.taps[1])
 
     @property
     def computed(self) -> tuple[Expr, Expr, Expr, Expr, Expr]:
@@ -138,16 +150,18 @@ class _Sliding:
     @property
     def most_tiles(self) -> int:
         """Tiles of a block, if a row of them has no more: of images and results as many as stay in the cache; sums of
-        taps are visited once for a block, so there are few of these."""
+        taps are visited once for a block, and taps in portions read, so there are few of these."""
         _, maps, channels, _, _ = map(guessed, self.geometry)
-        return most_tiles(maps, channels) if self.has_taps else MOST
+        return most_tiles(maps, channels) if self.has_taps and self.portions == 1 else MOST
 
     def tile_rows(self, ways: Ways) -> int | OpenRows:
         most, *apart = map(Const, (self.most_tiles, *self.apart))
         if ways.conv == "winograd":
             samples, _, _, *places = self.computed
             return self.block or OpenRows((most, samples, *places, *apart), False)
-        return self.block if self.block and self.is_surely_faster else OpenRows((most, *self.computed, *apart), True)
+        if self.block and self.is_surely_faster:
+            return self.block
+        return OpenRows((most, *self.computed, *apart, *map(Const, self.taps)), True)
 
     @property
     def is_surely_faster(self) -> bool:
@@ -157,28 +171,31 @@ class _Sliding:
         if len(sizes) < len(others):
             return False
         maps, channels, height, width = sizes
-        return is_faster(1 if samples is None else samples, maps, channels, height, width, *self.apart)
+        return is_faster(1 if samples is None else samples, maps, channels, height, width, *self.apart, *self.taps)
 
     @property
     def room(self) -> Polynomial:
         """How many numbers there must be room for, at least."""
-        _, maps, channels, _, width = map(polynomial, self.geometry)
-        along = tiles_of(width, self.apart[1])
-        if along.value is None or self.block is None:
-            tiles = along + self.most_tiles
-        elif known(self.computed[0]) is None:  # of some numbers of samples the kernel takes more rows than of others
-            tiles = along * max(self.most_tiles // along.value, 1)
-        else:
-            tiles = along * self.block
-        return numbers_of(maps, channels, along, tiles, self.apart[1])
+        _, maps, channels, height, width = map(polynomial, self.geometry)
+        along, most = tiles_of(width, self.apart[1]), self.most_tiles
+        if along.value is None or height.value is None or width.value is None or self.block is None:
+            tiles = along + most
+            down, across = ((portions(taps) - 1) * apart for taps, apart in zip(self.taps, self.apart, strict=True))
+            of_images = (tiles + most * across) * (1 + down)  # of no more samples than there are rows
+        else:  # of some numbers of samples that are not known the kernel takes more rows than of others
+            rows = max(most // along.value, 1) if known(self.computed[0]) is None else self.block
+            tiles = along * rows
+            found = tiles_of_images(rows, height.value, width.value, *self.apart, *self.taps)
+            of_images = Polynomial.constant(found)
+        return numbers_of(maps, channels, along, tiles, of_images, self.apart[1], *self.taps)
 
     @property
     def operations(self) -> Expr:
         """Multiplications and additions of the products, and additions of the transformations."""
         samples, maps, channels, height, width = map(polynomial, self.computed)
         tiles = samples * tiles_of(height, self.apart[0]) * tiles_of(width, self.apart[1])
-        of_tiles = maps * tiles * (channels * (2 * PLANES) + 24) + channels * tiles * 32
-        return (of_tiles + maps * channels * 28).expression()
+        of_tiles = maps * tiles * (channels * (2 * products_of(*self.taps)) + 24) + channels * tiles * (2 * PLANES)
+        return (of_tiles + maps * channels * (28 * self.portions)).expression()
 
 
 def in_tiles(program: Program, ways: Ways) -> Program:
@@ -237,7 +254,7 @@ def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
 
 
 def sliding(product: Matmul, split: Expr | None) -> _Sliding | None:
-    """The product as a convolution with 3x3 taps, or the derivative of one by its taps."""
+    """The product as a convolution with taps along two axes, or the derivative of one by its taps."""
     a, b, c = product.a, product.b, product.c
     pairs = ((a.row, c.row), (b.column, c.column), (a.column, b.row))
     rows, columns, reduced = (_steps(one, other, split, product.part_of) for one, other in pairs)
@@ -275,8 +292,8 @@ def _sliding(
 ) -> _Sliding | None:
     if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2), (3, 3)):
         return None
-    found = _in_groups(product, rows, columns, reduced, True) if len(reduced) == 3 else None
-    return found or (_in_groups(product, rows, columns, reduced, False) if len(columns) == 3 else None)
+    groups = [_in_groups(product, rows, columns, reduced, has_taps) for has_taps in (True, False)]
+    return min((found for found in groups if found is not None), key=lambda found: prod(found.taps), default=None)
 
 
 def _in_groups(
@@ -292,6 +309,8 @@ def _in_groups(
             None  # an image is written, or added to a term; derivatives by taps are written or added to what is there
         )
     places, taps = (columns, reduced) if has_taps else (reduced, columns)
+    if len(taps) != 3:
+        return None
     in_image, of_tap = (_one, _other) if has_taps else (_other, _one)
     pairs = _pairs(places[-2:], taps, in_image, of_tap)
     others = [tap for tap in taps if all(tap is not taken for _, taken, _ in pairs)]
@@ -301,13 +320,15 @@ def _in_groups(
     for _, tap, distance in pairs:
         if distance < 0:
             for operand, stride in zip((0, 1) if has_taps else (1, 2), (tap.one, tap.other), strict=True):
-                back[operand] += stride * (TAPS - 1)
+                back[operand] += polynomial(tap.extent) * stride - stride
             tap = tap.turned
         turned.append(tap)
     ordered = (*others, *turned)
     one, other = (places, ordered) if has_taps else (ordered, places)
     apart = abs(pairs[0][2]), abs(pairs[1][2])
-    found = _Sliding(product, rows, one, other, has_taps, (back[0], back[1], back[2]), apart)
+    down, across = (known(tap.extent) for _, tap, _ in pairs)
+    assert down is not None and across is not None
+    found = _Sliding(product, rows, one, other, has_taps, (back[0], back[1], back[2]), apart, (down, across))
     return None if any(extent is ZERO for extent in found.geometry) else found
 
 
@@ -322,14 +343,21 @@ def _other(step: _Step) -> Polynomial:
 def _pairs(
     places: Sequence[_Step], taps: Sequence[_Step], in_image: _Stride, of_tap: _Stride
 ) -> list[tuple[_Step, _Step, int]]:
-    """Places with the taps along them: three, and how many places they are apart, negative in the other direction."""
+    """Places with the taps along them, and how many places these are apart, negative in the other direction."""
     found: list[tuple[_Step, _Step, int]] = []
     for place in places:
-        free = [tap for tap in taps if known(tap.extent) == TAPS and all(tap is not taken for _, taken, _ in found)]
+        free = [tap for tap in taps if _are_few(tap, place) and all(tap is not taken for _, taken, _ in found)]
         near = [(place, tap, _apart(of_tap(tap), in_image(place))) for tap in free]
         if near := [pair for pair in near if pair[2]]:
             found.append(min(near, key=lambda pair: abs(pair[2])))
     return found
+
+
+def _are_few(taps: _Step, places: _Step) -> bool:
+    """Whether so many may be taps: no more than there are places, or these would rather be the taps."""
+    count, others = known(taps.extent), known(places.extent)
+    most = MOST_TAPS if others is None else min(max(others, FEWEST_TAPS), MOST_TAPS)
+    return count is not None and FEWEST_TAPS <= count <= most
 
 
 def _apart(tap: Polynomial, place: Polynomial) -> int:
@@ -353,7 +381,7 @@ def _in_order(found: _Sliding, room: str, ways: Ways) -> Matmul:
         a=replace(a, row=_of(rows, 0), column=_of(reduced, 0)),
         b=replace(b, row=_of(reduced, 1), column=_of(columns, 0)),
         c=replace(c, row=_of(rows, 1), column=_of(columns, 1)),
-        tiles=Tiles(found.tile_rows(ways), found.operations, room),
+        tiles=Tiles(found.tile_rows(ways), found.operations, room, found.taps, not found.has_taps),
         support=None,  # tiles take all taps, in their own order
     )
 

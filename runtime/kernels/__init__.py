@@ -87,6 +87,8 @@ if TYPE_CHECKING:
     winograd_f64: Any
     winograd_plus_f32: Any
     winograd_plus_f64: Any
+    winograd_taps_f32: Any
+    winograd_taps_f64: Any
 
 __all__ = [
     "FLAGS",
@@ -179,6 +181,8 @@ __all__ = [
     "winograd_f64",
     "winograd_plus_f32",
     "winograd_plus_f64",
+    "winograd_taps_f32",
+    "winograd_taps_f64",
     "Program",
     "set_num_threads",
     "get_num_threads",

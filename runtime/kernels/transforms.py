@@ -238,6 +238,11 @@ def _taps_spread(b: Any, k: Sequence[Any], half: Any) -> Sequence[Any]:
     return k[0], b.fmul(half, b.fadd(ends, k[1])), b.fmul(half, b.fsub(ends, k[1])), k[2]
 
 
+def _pair_spread(b: Any, k: Sequence[Any], half: Any) -> Sequence[Any]:
+    """G k without a third tap, and without the last product, which is 0"""
+    return k[0], b.fmul(half, b.fadd(k[0], k[1])), b.fmul(half, b.fsub(k[0], k[1]))
+
+
 def _results(b: Any, m: Sequence[Any], half: Any) -> Sequence[Any]:
     """A' m"""
     return b.fadd(b.fadd(m[0], m[1]), m[2]), b.fsub(b.fsub(m[1], m[2]), m[3])
@@ -249,10 +254,15 @@ def _taps(b: Any, m: Sequence[Any], half: Any) -> Sequence[Any]:
     return b.fadd(m[0], both), apart, b.fadd(m[3], both)
 
 
+def _pair(b: Any, m: Sequence[Any], half: Any) -> Sequence[Any]:
+    """The first two of G' m, of which the last product is no part"""
+    return b.fadd(m[0], b.fmul(half, b.fadd(m[1], m[2]))), b.fmul(half, b.fsub(m[1], m[2]))
+
+
 data_tiles, spread_tiles = _tiles(_data, 4), _tiles(_spread, 2)
-taps_spread = _rows(_taps_spread, 3, 4, "step")
+taps_spread, pair_spread = _rows(_taps_spread, 3, 4, "step"), _rows(_pair_spread, 2, 3, "step")
 results_across, results_along = _rows(_results, 4, 2), _rows(_results, 4, 1, "results")
-taps = _rows(_taps, 4, 0, "taps")
+taps, pair = _rows(_taps, 4, 0, "taps"), _rows(_pair, 3, 0, "taps")
 
 
 @intrinsic

@@ -1,17 +1,17 @@
-"""Convolutions with 3x3 taps that multiply less: 16 products in the place of 36, by Winograd's F(2,3) on both axes.
+"""Convolutions that multiply less: 16 products in the place of 36 for 3x3 taps, by Winograd's F(2,3) on both axes, and
+49 in the place of 100 for 5x5, which are cut into portions, see ``winograd_portions.py``.
 
-`winograd` computes what `contract` does, of operands in this order:
+`winograd` and `winograd_taps` compute what `contract` does, of operands in this order:
 
-    rows (maps); columns (height, width); reduced (channels, 3, 3)          results: a has the taps, b the image
-    rows (maps); columns (channels, 3, 3); reduced (height, width)          taps: b has the image
+    rows (maps); columns (height, width); reduced (channels, p, q)          results: a has the taps, b the image
+    rows (maps); columns (channels, p, q); reduced (height, width)          taps: b has the image
 
-where height and width may have one more index in front, a batch of images; where either could be meant, it is the
-first. The image is read at the sum of a place and a tap, or a multiple of the tap: of a dilated convolution, the
-results of a tile lie as far apart as the taps. The tiles of a row are interleaved so, and the row is copied in their
-order. Image and taps are transformed into 16 planes of sums, each a matrix; there are 16 products of these, and their
-sums are the results. That goes block by block: some rows of tiles at a time, of one image or of several, so that what
-is between stays in the second cache. A tile that sticks out of the image reads zeros, and of its results nothing is
-kept.
+where height and width may have one more index in front, a batch of images. The image is read at the sum of a place
+and a tap, or a multiple of the tap: of a dilated convolution, the results of a tile lie as far apart as the taps. The
+tiles of a row are interleaved so, and the row is copied in their order. Image and taps are transformed into 16 planes
+of sums, each a matrix; there are 16 products of these, and their sums are the results. That goes block by block: some
+rows of tiles at a time, of one image or of several, so that what is between stays in the second cache. A tile that
+sticks out of the image reads zeros, and of its results nothing is kept.
 
 An infinity or a nan makes nan of all results of its tiles, and so does a sum that overflows: where the sum of all
 results is not finite, `contract` computes them instead. So what is not finite is what it is there.
@@ -44,10 +44,12 @@ from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, is_real, like, suffix
 from dlc.runtime.kernels.tile_shape import itemsize
 from dlc.runtime.kernels.vectors import WORD, constant
+from dlc.runtime.kernels.winograd_portions import copy_tiles, distance_of, portions, portions_at, tiles_of_images
 from dlc.runtime.kernels.winograd_products import PLANES, products, steps_of_product, whole_panels
 from dlc.runtime.kernels.winograd_tiles import (
     GAP,
     begin_total,
+    fill,
     is_total_finite,
     results_of,
     taps_of,
@@ -103,22 +105,26 @@ def results(x, y, z, images, in_b, in_c, a, b, c, d, row_d, column_d, tile_rows,
     """Whether the results are finite and written; lists as in `contract`, images apart."""
     compact()
     size = itemsize(one)
-    maps, height, width, channels = x[0], y[0], y[3], z[0]
-    down, across = z[5] // y[1], z[8] // y[4]
+    maps, height, width, channels, tall, broad = x[0], y[0], y[3], z[0], z[3], z[6]
+    down, across, count = z[5] // y[1], z[8] // y[4], portions(tall) * portions(broad)
     along, of_one = tiles_along(width, across), tiles_along(height, down)
-    all_rows = images * of_one
+    more, of_row, all_rows = (portions(tall) - 1) * down, along + (portions(broad) - 1) * across, images * of_one
     pitch = whole_panels(min(tile_rows, all_rows) * along, one)
-    of_taps, of_image, of_results = maps * channels + GAP, channels * pitch + GAP, maps * pitch + GAP
+    in_image = whole_panels(tiles_of_images(min(tile_rows, all_rows), images, of_one, more, of_row), one)
+    of_taps, of_image, of_results = maps * channels * count + GAP, channels * in_image + GAP, maps * pitch + GAP
     image = room + size * PLANES * of_taps
     found = image + size * PLANES * of_image
     rows = found + size * PLANES * of_results
     after = rows + size * GAP
-    depth = steps_of_product(channels, one)
+    depth = steps_of_product(channels, count, one)
     for start in range(0, channels, depth):
         tiles_of_taps(
-            maps, min(depth, channels - start), a + size * start * z[1], x[1], z[1], z[4], z[7],
-            room + size * maps * start, of_taps, rows, one,
+            maps, start, min(depth, channels - start), a + size * start * z[1], x[1], z[1], z[4], z[7], tall, broad,
+            room, of_taps, rows, one,
         )  # fmt: skip
+    for plane in range(PLANES):
+        if portions_at(plane, tall, broad) == 0:
+            fill(of_results, found + size * plane * of_results, one)
     begin_total(rows, one)
     for begin in range(0, all_rows, tile_rows):
         end = min(begin + tile_rows, all_rows)
@@ -126,14 +132,16 @@ def results(x, y, z, images, in_b, in_c, a, b, c, d, row_d, column_d, tile_rows,
         while row < end:
             n, first = row // of_one, row % of_one
             number = min(of_one - first, end - row)
+            there = (row - begin + more * (n - begin // of_one)) * of_row
             tiles_of(
-                True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along,
-                b + size * n * in_b, z[2], y[1], y[4], image + size * (row - begin) * along, of_image, pitch, after,
-                one,
+                True, channels, height + (tall - 1) * down, width + (broad - 1) * across, down, across, first,
+                number + more, of_row, b + size * n * in_b, z[2], y[1], y[4], image + size * there, of_image, in_image,
+                after, one,
             )  # fmt: skip
             row += number
         products(
-            maps, (end - begin) * along, channels, room, of_taps, image, of_image, found, of_results, pitch, one
+            maps, (end - begin) * along, channels, tall, broad, room, of_taps, image, of_image, in_image, down, across,
+            along, of_one, more, begin % of_one, found, of_results, pitch, one,
         )  # fmt: skip
         row = begin
         while row < end:
@@ -153,15 +161,19 @@ def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, roo
     """Whether the derivatives by taps are finite and written; lists as in `contract`, images apart."""
     compact()
     size = itemsize(one)
-    maps, channels, height, width = x[0], y[0], z[0], z[3]
-    down, across = y[4] // z[2], y[7] // z[5]
+    maps, channels, height, width, tall, broad = x[0], y[0], z[0], z[3], y[3], y[6]
+    down, across, count = y[4] // z[2], y[7] // z[5], portions(tall) * portions(broad)
     along, of_one = tiles_along(width, across), tiles_along(height, down)
-    all_rows = images * of_one
+    more, of_row, all_rows = (portions(tall) - 1) * down, along + (portions(broad) - 1) * across, images * of_one
     pitch = whole_panels(min(tile_rows, all_rows) * along, one)
-    of_taps, of_image, of_results = maps * channels + GAP, channels * pitch + GAP, maps * pitch + GAP
+    in_image = whole_panels(tiles_of_images(min(tile_rows, all_rows), images, of_one, more, of_row), one)
+    of_taps, of_image, of_results = maps * channels * count + GAP, channels * in_image + GAP, maps * pitch + GAP
     image = room + size * PLANES * of_taps
     other = image + size * PLANES * of_image
-    rows = other + size * PLANES * of_results
+    copies = other + size * PLANES * of_results
+    rows = copies
+    if count > 1:
+        rows += size * channels * count * pitch
     kept = like(0.0, one)
     for begin in range(0, all_rows, tile_rows):
         end = min(begin + tile_rows, all_rows)
@@ -169,23 +181,36 @@ def derivatives(x, y, z, images, in_a, in_b, a, b, c, accumulate, tile_rows, roo
         row = begin
         while row < end:
             n, first = row // of_one, row % of_one
-            number, there = min(of_one - first, end - row), size * (row - begin) * along
+            number, there = min(of_one - first, end - row), (row - begin + more * (n - begin // of_one)) * of_row
             tiles_of(
-                True, channels, height + 2 * down, width + 2 * across, down, across, first, number, along,
-                b + size * n * in_b, y[1], z[2], z[5], image + there, of_image, pitch, rows, one,
+                True, channels, height + (tall - 1) * down, width + (broad - 1) * across, down, across, first,
+                number + more, of_row, b + size * n * in_b, y[1], z[2], z[5], image + size * there, of_image, in_image,
+                rows, one,
             )  # fmt: skip
             tiles_of(
                 False, maps, height, width, down, across, first, number, along, a + size * n * in_a, x[1], z[1], z[4],
-                other + there, of_results, pitch, rows, one,
+                other + size * (row - begin) * along, of_results, pitch, rows, one,
             )  # fmt: skip
             row += number
         for plane in range(PLANES):
-            multiplied(
-                1, maps, channels, tiles, other + size * plane * of_results, pitch, image + size * plane * of_image,
-                pitch, kept, room + size * plane * of_taps, channels,
-            )  # fmt: skip
+            source, number, step = image + size * plane * of_image, portions_at(plane, tall, broad), in_image
+            if count > 1:
+                for n in range(number):
+                    distance = distance_of(n, plane, tall, broad, down * of_row, across)
+                    copy_tiles(
+                        channels, 0, tiles, along, of_row, begin % of_one, of_one, more, source + size * distance,
+                        in_image, copies + size * n * channels * pitch, pitch, one,
+                    )  # fmt: skip
+                source, step = copies, pitch
+            if number > 0:
+                multiplied(
+                    1, maps, channels * number, tiles, other + size * plane * of_results, pitch, source, step, kept,
+                    room + size * plane * of_taps, channels * number,
+                )  # fmt: skip
         kept = one
-    return taps_of(maps, channels, room, of_taps, c, x[2], y[2], y[5], y[8], accumulate, rows, one)
+    return taps_of(
+        maps, channels, room, of_taps, c, x[2], y[2], y[5], y[8], tall, broad, accumulate, rows, one
+    )  # fmt: skip
 
 
 @part
@@ -205,33 +230,34 @@ def rows_of_tiles(most, samples, height, width, down, across) -> int:
 
 
 @part
-def rows_if_faster(most, samples, maps, channels, height, width, down, across) -> int:
+def rows_if_faster(most, samples, maps, channels, height, width, down, across, tall, broad) -> int:
     """The same, or 0 where the sum as written is faster: `is_faster` of the compiler."""
-    rows = samples * tiles_along(height, down)
-    tiles = rows * tiles_along(width, across)
-    saved = maps * channels * (9 * samples * height * width - 18 * tiles)
-    if saved <= (1600 * rows + 75 * tiles) * (channels + maps) + 300 * maps * channels:
+    rows, along = samples * tiles_along(height, down), tiles_along(width, across)
+    count, tiles = portions(tall) * portions(broad), rows * along
+    products = (3 * portions(tall) + tall % 2) * (3 * portions(broad) + broad % 2)
+    saved = maps * channels * (tall * broad * samples * height * width - 9 * products * tiles // 8)
+    cost = (1600 * rows + 75 * tiles) * (channels + maps) + 300 * count * maps * channels
+    if count > 1:
+        cost += 100 * products * rows * ((along + LANES - 1) // LANES) * channels
+    if saved <= cost:
         return 0
     return rows_of_tiles(most, samples, height, width, down, across)
 
 
 def product(
     rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, tile_rows, room,
-    one,
+    of_taps, one,
 ):  # fmt: skip
-    """The C function behind `winograd`."""
+    """The C function behind `winograd`, and behind `winograd_taps` where it is of taps."""
     compact()
     x, y, z = integers(rows), integers(columns), integers(steps)
-    taps_are_reduced = column_count == 2
-    if column_count == 3 and step_count == 3:
-        taps_are_reduced = z[3] == 3 and z[6] == 3 and z[5] % y[4] == 0 and z[8] % y[7] == 0
     if x[0] <= 0:
         return
     if tile_rows == 0 or y[0] <= 0 or z[0] <= 0:
         done = False
-    elif column_count == 2:
+    elif of_taps == 0 and column_count == 2:
         done = results(x, y, z, 1, 0, 0, a, b, c, d, row_d, column_d, tile_rows, room, one)
-    elif taps_are_reduced:
+    elif of_taps == 0:
         places = integers(columns + 3 * WORD_BYTES)
         done = results(x, places, z, y[0], y[1], y[2], a, b, c, d, row_d, column_d, tile_rows, room, one)
     elif step_count == 2:
@@ -250,13 +276,14 @@ def load_winograd(real: Any) -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol."""
     load_gemm(real)
     load_contract(real)
-    function = native(types.void(*[types.int64] * 15, real))(product)
+    function = native(types.void(*[types.int64] * 16, real))(product)
     llvm.add_symbol(winograd_symbol(real), function.address)
     return function
 
 
 def winograd_of(name: str) -> Any:
-    """`winograd_f32`, `winograd_plus_f64` and so on, for use in kernels, with its C function ready."""
+    """`winograd_f32`, `winograd_plus_f64`, `winograd_taps_f32` and so on, for use in kernels, with its C function
+    ready."""
     kind, _, real = name.rpartition("_")
     real = {"f32": types.float32, "f64": types.float64}[real]
     load_winograd(real)
@@ -265,7 +292,8 @@ def winograd_of(name: str) -> Any:
         a, b, c, tile_rows, room = args
         operands = [builder.ptrtoint(operand, WORD) for operand in (a, b, c)]
         one = ir.Constant(context.get_value_type(real), 1.0)
-        given = [*lists, *operands, adds, *term, tile_rows, builder.ptrtoint(room, WORD), one]
+        of_taps = constant(int(kind == "winograd_taps"))
+        given = [*lists, *operands, adds, *term, tile_rows, builder.ptrtoint(room, WORD), of_taps, one]
         call(builder, winograd_symbol(real), ir.VoidType(), given)
         return context.get_dummy_value()
 

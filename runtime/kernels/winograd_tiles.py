@@ -14,12 +14,15 @@ from dlc.runtime.kernels.transforms import (
     data_tiles,
     exchanged,
     finite,
+    pair,
+    pair_spread,
     results_across,
     results_along,
     spread_tiles,
     taps,
     taps_spread,
 )
+from dlc.runtime.kernels.winograd_portions import number_at, portions, portions_at, taps_of_portion
 
 #: Numbers between two planes, so that they do not fall on the same lines of the cache.
 GAP = 16
@@ -85,6 +88,14 @@ def in_rows(pairs, apart, count, target, one):
 
 
 @part
+def fill(count, target, one):
+    """Zeros"""
+    numbers, zero = flat(target, one), like(0.0, one)
+    for i in range(count):
+        numbers[i] = zero
+
+
+@part
 def tiles_of(
     is_image, depth, height, width, down, across, first, tile_rows, along, x, in_depth, in_height, in_width, planes,
     plane, tiles, rows, one,
@@ -92,16 +103,14 @@ def tiles_of(
     """The planes of some rows of tiles, whose matrices have so many columns: of an image, by B, or of what has the size
     of the results, by A."""
     compact()
-    size, zero = itemsize(one), like(0.0, one)
+    size = itemsize(one)
     pairs = along + (across if is_image else 0)
     reach = 2 * pairs
     count = min(reach, width)
     have, is_in_order = count if across == 1 else reach, in_width == 1 and across == 1
     step, apart = size * 2 * (along + across + 1), size * plane
     zeros, copies = rows, rows + step
-    empty = flat(zeros, one)
-    for i in range(reach):
-        empty[i] = zero
+    fill(reach, zeros, one)
     for c in range(depth):
         for u in range(tile_rows):
             top = 2 * (first + u) if down == 1 else first_of(first + u, down)
@@ -117,9 +126,10 @@ def tiles_of(
             if not is_image:
                 spread_tiles(x0, x1, target, apart, 0, along, have, one)
                 continue
-            x2 = at + 2 * row
-            if not is_in_order:
-                x2 = fetched(x2, in_width, count, across, pairs, copies + 2 * step, one)
+            if top + 2 * down < height:
+                x2 = at + 2 * row
+                if not is_in_order:
+                    x2 = fetched(x2, in_width, count, across, pairs, copies + 2 * step, one)
             if top + 3 * down < height:
                 x3 = at + 3 * row
                 if not is_in_order:
@@ -128,28 +138,50 @@ def tiles_of(
 
 
 @part
-def tiles_of_taps(maps, channels, k, in_maps, in_channels, in_height, in_width, planes, plane, rows, one):
-    """The planes of all taps, each a matrix of maps by channels, by G."""
+def tiles_of_taps(
+    maps, start, channels, k, in_maps, in_channels, in_height, in_width, tall, broad, planes, plane, rows, one
+):  # fmt: skip
+    """The planes of the taps of some channels, by G: each a matrix of maps by channels of all its portions, behind
+    those of the channels before `start`."""
     compact()
     size = itemsize(one)
-    step, apart, down = size * channels, size * plane, size * in_height
+    step, apart = size * channels, size * plane
     for o in range(maps):
-        for q in range(3):
-            at, t = k + size * (o * in_maps + q * in_width), rows + step * q
-            taps_spread(
-                at, at + down, at + 2 * down, t, t + 3 * step, t + 6 * step, t + 9 * step, in_channels, channels, one
-            )
-        for p in range(4):
-            at, t = rows + step * 3 * p, planes + 4 * p * apart + step * o
-            taps_spread(at, at + step, at + 2 * step, t, t + apart, t + 2 * apart, t + 3 * apart, 1, channels, one)
+        for n in range(portions(tall) * portions(broad)):
+            u, v = n // portions(broad), n % portions(broad)
+            high, wide = taps_of_portion(u, tall), taps_of_portion(v, broad)
+            first = k + size * (o * in_maps + 2 * u * in_height + 2 * v * in_width)
+            for q in range(wide):
+                at, t, down = first + size * q * in_width, rows + step * q, size * in_height
+                if high == 3:
+                    taps_spread(
+                        at, at + down, at + 2 * down, t, t + 3 * step, t + 6 * step, t + 9 * step, in_channels,
+                        channels, one,
+                    )  # fmt: skip
+                else:
+                    pair_spread(at, at + down, t, t + 3 * step, t + 6 * step, in_channels, channels, one)
+            for p in range(high + 1):
+                at, t = rows + step * 3 * p, planes + 4 * p * apart
+                t += size * place_of(4 * p, maps, start, channels, o, u, v, tall, broad)
+                if wide == 3:
+                    last = planes + (4 * p + 3) * apart
+                    last += size * place_of(4 * p + 3, maps, start, channels, o, u, v, tall, broad)
+                    taps_spread(at, at + step, at + 2 * step, t, t + apart, t + 2 * apart, last, 1, channels, one)
+                else:
+                    pair_spread(at, at + step, t, t + apart, t + 2 * apart, 1, channels, one)
+
+
+@part
+def place_of(plane, maps, start, channels, o, u, v, tall, broad) -> int:
+    """Where the taps of a map and a portion begin in a plane."""
+    count = portions_at(plane, tall, broad)
+    return maps * start * count + (o * count + number_at(plane, tall, broad, u, v)) * channels
 
 
 @part
 def begin_total(rows, one):
     """Nothing is added up in the first numbers of the rows."""
-    total, zero = flat(rows, one), like(0.0, one)
-    for i in range(GAP):
-        total[i] = zero
+    fill(GAP, rows, one)
 
 
 @part
@@ -217,39 +249,63 @@ def results_of(
 
 
 @part
-def taps_of(maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, accumulate, rows, one) -> bool:
+def taps_of(
+    maps, channels, planes, plane, k, in_maps, in_channels, in_height, in_width, tall, broad, accumulate, rows, one
+) -> bool:  # fmt: skip
     """The taps, by G', if they are finite; whether they are. What they are added to stays as it is if they are not."""
     compact()
     size, step = itemsize(one), itemsize(one) * plane
     begin_total(rows, one)
     for o in range(maps):
-        first = planes + size * o * channels
-        for q in range(4):
-            m = first + q * step
-            taps(m, m + 4 * step, m + 8 * step, m + 12 * step, rows, channels, one)
-        for p in range(3):
-            m = first + 4 * p * step
-            taps(m, m + step, m + 2 * step, m + 3 * step, rows, channels, one)
+        for n in range(portions(tall) * portions(broad)):
+            u, v = n // portions(broad), n % portions(broad)
+            high, wide = taps_of_portion(u, tall), taps_of_portion(v, broad)
+            for q in range(wide + 1):
+                m = planes + step * q + size * place_of(q, maps, 0, channels, o, u, v, tall, broad)
+                if high == 3:
+                    last = planes + step * (q + 12)
+                    last += size * place_of(q + 12, maps, 0, channels, o, u, v, tall, broad)
+                    taps(m, m + 4 * step, m + 8 * step, last, rows, channels, one)
+                else:
+                    pair(m, m + 4 * step, m + 8 * step, rows, channels, one)
+            for p in range(high):
+                m = planes + step * 4 * p + size * place_of(4 * p, maps, 0, channels, o, u, v, tall, broad)
+                if wide == 3:
+                    last = planes + step * (4 * p + 3)
+                    last += size * place_of(4 * p + 3, maps, 0, channels, o, u, v, tall, broad)
+                    taps(m, m + step, m + 2 * step, last, rows, channels, one)
+                else:
+                    pair(m, m + step, m + 2 * step, rows, channels, one)
         if not accumulate:
-            write_taps(channels, first, step, k + size * o * in_maps, in_channels, in_height, in_width, False, one)
+            write_taps(
+                maps, channels, planes, step, k + size * o * in_maps, in_channels, in_height, in_width, tall, broad, o,
+                False, one,
+            )  # fmt: skip
     if not is_total_finite(rows, one):
         return False
     if accumulate:
         for o in range(maps):
-            first = planes + size * o * channels
-            write_taps(channels, first, step, k + size * o * in_maps, in_channels, in_height, in_width, True, one)
+            write_taps(
+                maps, channels, planes, step, k + size * o * in_maps, in_channels, in_height, in_width, tall, broad, o,
+                True, one,
+            )  # fmt: skip
     return True
 
 
 @part
-def write_taps(channels, found, step, k, in_channels, in_height, in_width, accumulate, one):
+def write_taps(
+    maps, channels, planes, step, k, in_channels, in_height, in_width, tall, broad, o, accumulate, one
+):  # fmt: skip
     """The taps of a map, written or added to what is there."""
     compact()
     size = itemsize(one)
-    for p in range(3):
-        for q in range(3):
+    for p in range(tall):
+        for q in range(broad):
+            u, v = min(p // 2, portions(tall) - 1), min(q // 2, portions(broad) - 1)
+            plane = 4 * (p - 2 * u) + q - 2 * v
+            place = place_of(plane, maps, 0, channels, o, u, v, tall, broad)
             target = flat(k + size * (p * in_height + q * in_width), one)
-            source = flat(found + (4 * p + q) * step, one)
+            source = flat(planes + plane * step + size * place, one)
             if accumulate:
                 for c in range(channels):
                     target[c * in_channels] += source[c]

@@ -48,7 +48,7 @@ SIZES = {"C": 12, "O": 16, "P": 3, "Q": 3, "G": 2, "M": 16, "E": 6, "H": 9, "W":
 def graph(name: str, **other: int) -> Graph:
     image, weights, result, equation = LAYERS[name]
     extents = "    index U = (|H| - 3) // 2 + 1, V = (|W| - 3) // 2 + 1\n" if name == "in steps" else ""
-    extents = extents or ("    index U = |H| - 2, V = |W| - 2\n" if "U" in result else "")
+    extents = extents or ("    index U = |H| - |P| + 1, V = |W| - |Q| + 1\n" if "U" in result else "")
     text = f"layer Convolved({image}, {weights}) -> {result}:\n{extents}    {equation}\n"
     sizes = {**SIZES, **other}
     known = tuple((size, n) for size, n in sizes.items() if n and size in f"{image},{weights}")
@@ -83,9 +83,20 @@ def test_which_products_are_such(name: str) -> None:
     assert in_tiles(program(name)) == IN_TILES.get(name, 0)
 
 
+@pytest.mark.parametrize("taps", [(4, 5), (5, 5), (5, 3)])
+@pytest.mark.parametrize("open_", [{}, {"H": 0, "W": 0}], ids=["known", "open"])
+@pytest.mark.parametrize("name", ["bordered", "plain", "dilated once"])
+def test_other_numbers_of_taps(name: str, open_: dict[str, int], taps: tuple[int, int]) -> None:
+    check_values_and_derivatives(name, **open_, P=taps[0], Q=taps[1])
+
+
 @pytest.mark.parametrize("open_", [{}, {"H": 0, "W": 0}], ids=["known", "open"])
 @pytest.mark.parametrize("name", ["bordered", "plain", "turned once", "dilated", "dilated once", "channels last"])
 def test_values_and_derivatives(name: str, open_: dict[str, int]) -> None:
+    check_values_and_derivatives(name, **open_)
+
+
+def check_values_and_derivatives(name: str, **open_: int) -> None:
     whole, found = graph(name, **open_), program(name, "winograd", **open_)
     assert in_tiles(found) == IN_TILES[name]
     random, sizes = np.random.default_rng(3), {"N": 2, "H": 9, "W": 10}
@@ -113,24 +124,26 @@ def test_open_sizes_count_64_and_the_kernel_asks_again() -> None:
 
 
 def test_one_room_is_enough_for_all_products() -> None:
-    for name, apart in (("plain", 1), ("dilated", 2)):
-        found = program(name, H=0, W=0)
+    for name, apart, taps in (("plain", 1, 3), ("dilated", 2, 3), ("plain", 1, 5), ("dilated", 2, 7)):
+        found = program(name, H=0, W=0, P=taps, Q=taps)
         room = substitute(found.buffers["tiles"].sizes[1], {Size(name): size for name, size in found.derived.items()})
-        for width in range(3, 150):
+        for width in range(taps, 150):
             has = evaluate_size(room, {"W": width})
-            for height in (3, 7, 64):
+            for height in (1, 3, 7, 64):
                 for maps, channels in ((16, 12), (12, 16)):
                     rows = block(128, 1, height, width, apart, apart)
-                    assert has >= numbers(maps, channels, width, rows, apart)
+                    assert has >= numbers(maps, channels, height, width, rows, apart, apart, taps, taps)
 
 
-@pytest.mark.parametrize("size", [5, 7, 9, 14])
-def test_room_is_enough_for_any_number_of_samples(size: int) -> None:
-    found = program("bordered", C=60, O=64, H=size, W=size)
+@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("size", [6, 7, 9, 14])
+def test_room_is_enough_for_any_number_of_samples(size: int, taps: int) -> None:
+    found = program("bordered", C=60, O=64, H=size, W=size, P=taps, Q=taps)
     has = evaluate_size(found.buffers["tiles"].sizes[1], {})
     for samples in range(1, 50):
         for most in (MOST, most_tiles(64, 60)):
-            assert has >= numbers(64, 60, size, block(most, samples, size, size))
+            rows = block(most, samples, size, size)
+            assert has >= numbers(64, 60, size, size, rows, tall=taps, broad=taps)
 
 
 def test_samples_are_taken_together_where_taps_weigh_more_than_images() -> None:
@@ -147,7 +160,7 @@ def test_samples_are_taken_together_where_taps_weigh_more_than_images() -> None:
 def test_only_where_nothing_else_is_forced() -> None:
     assert in_tiles(program("bordered", "direct", C=64, O=64, H=32, W=32)) == 0
     assert in_tiles(program("bordered", "gemm", C=64, O=64, H=32, W=32)) == 0
-    assert in_tiles(program("bordered", P=5, Q=5)) == 0
+    assert in_tiles(program("bordered", P=2, Q=3)) == in_tiles(program("bordered", P=8, Q=5)) == 0
 
 
 def test_many_channels_gain_by_it_and_few_do_not() -> None:
@@ -157,3 +170,16 @@ def test_many_channels_gain_by_it_and_few_do_not() -> None:
     assert not is_faster(1, 16, 16, 32, 32)
     assert not is_faster(1, 512, 512, 4, 4)  # the taps are transformed for one sample
     assert is_faster(16, 512, 512, 7, 7) and not is_faster(1, 512, 512, 7, 7)
+
+
+def test_five_taps_gain_where_rows_are_long_enough() -> None:
+    assert in_tiles(program("bordered", "", C=32, O=32, H=28, W=28, P=5, Q=5)) == 3
+    assert in_tiles(program("bordered", "", C=6, O=16, H=14, W=14, P=5, Q=5)) == 0
+    assert in_tiles(program("bordered", "", C=64, O=64, H=7, W=7, P=5, Q=5)) == 0
+
+
+def test_of_two_that_slide_over_an_image_the_smaller_one_is_the_taps() -> None:
+    """The derivative by 5x5 taps of results of 7x7 is that; of 4x4, a convolution by these with 5x5 results."""
+    for size, of_taps in ((7, True), (4, False)):
+        found = [one for one in products(program("bordered", H=size, W=size, P=5, Q=5)) if one.label.startswith("d_k")]
+        assert [one.tiles.of_taps for one in found if one.tiles is not None] == [of_taps]

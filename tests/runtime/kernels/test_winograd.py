@@ -48,6 +48,7 @@ def call(
     *more: int,
     term: Term = NO_TERM,
 ) -> None:
+    """`more` is what contract or winograd alone takes."""
     words = [np.array(part, np.int64) for part in lists]
     described = [word for part in words for word in (part.ctypes.data, len(part))]
     load(TYPES[real]).ctypes(*described, *(each.ctypes.data for each in operands), accumulate, *term, *more, 1.0)
@@ -62,11 +63,15 @@ def in_tiles(
     rows: int | None = None,
     term: Term = NO_TERM,
     apart: tuple[int, int] = (1, 1),
+    of_taps: bool | None = None,
 ) -> None:
-    """The product, which stays inside the room that the compiler asks for."""
+    """The product, which stays inside the room that the compiler asks for; of one sample its lists tell which it is."""
+    of_taps = len(lists[2]) == 2 if of_taps is None else of_taps
     rows = block(64, 1, *geometry[2:], *apart) if rows is None else rows
-    room = np.full(numbers(*geometry[:2], geometry[3], max(rows, 1), apart[1]) + 32, GUARD, real)
-    call(load_winograd, real, lists, operands, accumulate, rows, room.ctypes.data + 16 * room.itemsize, term=term)
+    taps = operands[2 if of_taps else 0].shape[2:]
+    room = np.full(numbers(*geometry, max(rows, 1), *apart, *taps) + 32, GUARD, real)
+    place = room.ctypes.data + 16 * room.itemsize
+    call(load_winograd, real, lists, operands, accumulate, rows, place, of_taps, term=term)
     assert (room[:16] == GUARD).all() and (room[-16:] == GUARD).all()
 
 
@@ -76,8 +81,10 @@ def laid_out(rng, real: str, order: Sequence[int], shape: Sequence[int]) -> np.n
     return rng.standard_normal([shape[axis] for axis in order]).astype(real).transpose(inverse)
 
 
-def windows(x: np.ndarray, height: int, width: int, down: int = 1, across: int = 1) -> np.ndarray:
-    rows, columns = range(0, 3 * down, down), range(0, 3 * across, across)
+def windows(
+    x: np.ndarray, height: int, width: int, down: int = 1, across: int = 1, taps: tuple[int, int] = (3, 3)
+) -> np.ndarray:
+    rows, columns = range(0, taps[0] * down, down), range(0, taps[1] * across, across)
     return np.stack([[x[:, p : p + height, q : q + width] for q in columns] for p in rows]).astype(np.float64)
 
 
@@ -88,7 +95,7 @@ def forward(
     rows = listed([maps], strides(k, 0), strides(y, 0))
     columns = listed([height, width], strides(x, 1, 2), strides(y, 1, 2))
     depth, row, column = strides(x, 0, 1, 2)
-    return rows, columns, listed([x.shape[0], 3, 3], strides(k, 1, 2, 3), (depth, down * row, across * column))
+    return rows, columns, listed(k.shape[1:], strides(k, 1, 2, 3), (depth, down * row, across * column))
 
 
 def of_taps(
@@ -97,7 +104,7 @@ def of_taps(
     maps, height, width = y.shape
     rows = listed([maps], strides(y, 0), strides(k, 0))
     depth, row, column = strides(x, 0, 1, 2)
-    columns = listed([x.shape[0], 3, 3], (depth, down * row, across * column), strides(k, 1, 2, 3))
+    columns = listed(k.shape[1:], (depth, down * row, across * column), strides(k, 1, 2, 3))
     return rows, columns, listed([height, width], strides(y, 1, 2), strides(x, 1, 2))
 
 
@@ -120,6 +127,35 @@ def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], or
     np.testing.assert_allclose(k, before + found, 0, 4 * tolerance)
     in_tiles(real, of_taps(wanted, x, k), (wanted, x, k), False, sizes)
     np.testing.assert_allclose(k, found, 0, 4 * tolerance)
+
+
+@pytest.mark.parametrize("apart", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("taps", [(5, 5), (4, 4), (7, 7), (6, 3), (3, 5), (5, 4)])
+@pytest.mark.parametrize("real", TYPES)
+def test_taps_in_portions(real: str, taps: tuple[int, int], apart: tuple[int, int]) -> None:
+    """Of several samples and blocks, which begin anywhere; several blocks of channels have the panel of a product."""
+    rng = np.random.default_rng(sum(taps))
+    for (maps, channels, height, width), rows in (
+        ((1, 1, 1, 1), 1), ((3, 2, 2, 5), 2), ((5, 70, 7, 6), 3), ((4, 3, 9, 37), 40), ((17, 20, 15, 8), 7),
+    ):  # fmt: skip
+        wide = (height + (taps[0] - 1) * apart[0], width + (taps[1] - 1) * apart[1])
+        shapes = (3, channels, *wide), (maps, channels, *taps), (3, maps, height, width), (maps, 1)
+        x, k, y, d = (rng.standard_normal(shape).astype(real) for shape in shapes)
+        tolerance = 32 * float(np.finfo(real).eps) * (taps[0] * taps[1] * channels * height * width) ** 0.5
+        of_maps, (down, across), reduced = forward(k, x[0], y[0], *apart)
+        lists = of_maps, [(3, x[0].size, y[0].size), down, across], reduced
+        geometry = maps, channels, height, width
+        seen = [windows(one, height, width, *apart, taps) for one in x]
+        found = sum(np.einsum("ohw,pqchw->ocpq", w, one) for w, one in zip(y, seen, strict=True))
+        before, results = k.astype(np.float64), [np.einsum("ocpq,pqchw->ohw", k, one) for one in seen]
+        into = y.copy()
+        in_tiles(real, lists, (k, x, into), False, geometry, rows, (d.ctypes.data, 1, 0), apart, False)
+        np.testing.assert_allclose(into, np.stack(results) + d[:, None], 0, tolerance)
+        of_maps, columns, (down, across) = of_taps(y[0], x[0], k, *apart)
+        lists = of_maps, columns, [(3, y[0].size, x[0].size), down, across]
+        for accumulate in (True, False):
+            in_tiles(real, lists, (y, x, k), accumulate, geometry, rows, apart=apart, of_taps=True)
+            np.testing.assert_allclose(k, before + found if accumulate else found, 0, 2 * tolerance)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0)])
@@ -165,17 +201,18 @@ def test_a_term_is_added_to_results(real: str, order: tuple[int, ...]) -> None:
 
 def test_rows_of_tiles_are_those_that_the_compiler_takes() -> None:
     @numba.njit
-    def found(most, samples, maps, channels, height, width, down, across):
+    def found(most, samples, maps, channels, height, width, down, across, tall=3, broad=3):
         of_block = rows_of_tiles(most, samples, height, width, down, across)
-        return of_block, rows_if_faster(most, samples, maps, channels, height, width, down, across)
+        return of_block, rows_if_faster(most, samples, maps, channels, height, width, down, across, tall, broad)
 
     for samples, maps, channels in ((1, 16, 16), (1, 64, 64), (2, 512, 500), (7, 3, 64), (33, 64, 60)):
         for size in ((1, 1), (4, 4), (7, 7), (15, 9), (33, 32), (5, 150), (200, 3)):
             for apart in ((1, 1), (2, 2), (1, 3), (12, 5)):
                 most = 32 if maps > channels else 128
                 rows = block(most, samples, *size, *apart)
-                faster = rows if is_faster(samples, maps, channels, *size, *apart) else 0
-                assert found(most, samples, maps, channels, *size, *apart) == (rows, faster)
+                for taps in ((3, 3), (5, 5), (4, 7), (3, 6)):
+                    faster = rows if is_faster(samples, maps, channels, *size, *apart, *taps) else 0
+                    assert found(most, samples, maps, channels, *size, *apart, *taps) == (rows, faster)
     for height, width in ((0, 5), (5, 0), (0, 0)):
         assert found(64, 1, 64, 64, height, width, 1, 1) == (0, 0)
     assert found(64, 0, 64, 64, 9, 9, 1, 1) == (0, 0)
@@ -208,13 +245,13 @@ def test_blocks_with_tiles_of_several_samples(rows: int, size: tuple[int, int], 
     geometry = (5, 4, *size)
     of_maps, (down, across), reduced = forward(k, x[0], y[0], *apart)
     lists = of_maps, [(4, x[0].size, y[0].size), down, across], reduced
-    in_tiles("float64", lists, (k, x, y), False, geometry, rows, (d.ctypes.data, 0, 1), apart)
+    in_tiles("float64", lists, (k, x, y), False, geometry, rows, (d.ctypes.data, 0, 1), apart, False)
     seen = [windows(one, *size, *apart) for one in x]
     results = [np.einsum("ocpq,pqchw->ohw", k, one) for one in seen]
     np.testing.assert_allclose(y, np.stack(results) + d[:, None], 0, 1e-13)
     of_maps, columns, (down, across) = of_taps(wanted[0], x[0], k, *apart)
     lists = of_maps, columns, [(4, wanted[0].size, x[0].size), down, across]
-    in_tiles("float64", lists, (wanted, x, k), False, geometry, rows, apart=apart)
+    in_tiles("float64", lists, (wanted, x, k), False, geometry, rows, apart=apart, of_taps=True)
     found = sum(np.einsum("ohw,pqchw->ocpq", w, one) for w, one in zip(wanted, seen, strict=True))
     np.testing.assert_allclose(k, found, 0, 1e-12)
 
@@ -231,17 +268,19 @@ def test_derivatives_of_a_batch(real: str, images: int) -> None:
     seen = [np.einsum("ohw,pqchw->ocpq", w, windows(one, 7, 6)) for w, one in zip(wanted, x, strict=True)]
     before = k.astype(np.float64)
     for accumulate in (True, False):
-        in_tiles(real, lists, (wanted, x, k), accumulate, sizes)
+        in_tiles(real, lists, (wanted, x, k), accumulate, sizes, of_taps=True)
         expected = (before if accumulate else 0) + sum(seen, np.zeros_like(before))
         np.testing.assert_allclose(k, expected, 0, 2000 * float(np.finfo(real).eps))
 
 
+@pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e38])
 @pytest.mark.parametrize("which", ["x", "k", "y"])
-def test_what_is_not_finite_is_as_in_the_sum_as_written(which: str, number: float) -> None:
+def test_what_is_not_finite_is_as_in_the_sum_as_written(which: str, number: float, taps: int) -> None:
     rng = np.random.default_rng(1)
     sizes = (3, 4, 5, 6)
-    x, k, y = (rng.standard_normal(shape).astype(np.float32) for shape in ((4, 7, 8), (3, 4, 3, 3), (3, 5, 6)))
+    shapes = (4, 4 + taps, 5 + taps), (3, 4, taps, taps), (3, 5, 6)
+    x, k, y = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
     changed = {"x": x, "k": k, "y": y}[which]
     changed[1, 2, 2] = number
     k[0], x[0] = 0, 0
@@ -258,12 +297,13 @@ def test_what_is_not_finite_is_as_in_the_sum_as_written(which: str, number: floa
             np.testing.assert_allclose(fast[:, 4:, 4:], plain[:, 4:, 4:], 1e-5, 1e-5)
 
 
+@pytest.mark.parametrize("taps", [3, 5, 7])
 @pytest.mark.parametrize(("real", "bound"), [("float32", 1e-6), ("float64", 2e-15)])
-def test_the_error_that_docs_numerics_states(real: str, bound: float) -> None:
+def test_the_error_that_docs_numerics_states(real: str, bound: float, taps: int) -> None:
     """And that it is not greater than that of the sum as written, but for a quarter."""
     rng = np.random.default_rng(2)
     sizes = (64, 64, 32, 32)
-    shapes = ((64, 34, 34), (64, 64, 3, 3), (64, 32, 32))
+    shapes = ((64, 31 + taps, 31 + taps), (64, 64, taps, taps), (64, 32, 32))
     x, k, y = (rng.standard_normal(shape) for shape in shapes)
     exact = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}[np.dtype(real)]
     errors: dict[str, list[float]] = {"plain": [], "fast": []}
@@ -284,7 +324,7 @@ def test_the_error_that_docs_numerics_states(real: str, bound: float) -> None:
 
 def _results(k: np.ndarray, x: np.ndarray) -> np.ndarray:
     maps, channels = k.shape[:2]
-    taps = [(p, q) for p in range(3) for q in range(3)]
+    taps = list(np.ndindex(k.shape[2:]))
     return sum(
         (k[:, :, p, q] @ x[:, p : p + 32, q : q + 32].reshape(channels, -1) for p, q in taps),
         np.zeros((maps, 1024), k.dtype),
@@ -292,9 +332,8 @@ def _results(k: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _derivatives(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    maps, channels = len(y), len(x)
-    found = np.empty((maps, channels, 3, 3), y.dtype)
-    for p in range(3):
-        for q in range(3):
-            found[:, :, p, q] = y.reshape(maps, -1) @ x[:, p : p + 32, q : q + 32].reshape(channels, -1).T
+    maps, channels, taps = len(y), len(x), (x.shape[1] - 31, x.shape[2] - 31)
+    found = np.empty((maps, channels, *taps), y.dtype)
+    for p, q in np.ndindex(taps):
+        found[:, :, p, q] = y.reshape(maps, -1) @ x[:, p : p + 32, q : q + 32].reshape(channels, -1).T
     return found
