@@ -26,6 +26,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from dlc.runtime.kernels.compilation import compact, intrinsic, native, types
+from dlc.runtime.kernels.macro_kernel import KEPT_ROWS, SAME_LINES
 from dlc.runtime.kernels.panels import DEPTH, ROWS, cost, crowded, extent, in_runs, integers, neighbours, panel_width
 from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import call, like, suffix
@@ -135,6 +136,15 @@ def overlapping(rows, row_count, columns, column_count) -> int:
 
 
 @part
+def most_rows(rows, in_a, one) -> int:
+    """Rows of a tile, at most: of those of A that fall on the same lines of the first cache, as many as it keeps."""
+    x = integers(in_a)
+    if rows > 1 and (x[1] - x[0]) % SAME_LINES == 0:
+        return min(height(one), KEPT_ROWS)
+    return height(one)
+
+
+@part
 def column_of_tiles(
     rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, support,
     first_row, steps, first_step, group, one,
@@ -151,12 +161,12 @@ def column_of_tiles(
         x[i] = i * size * width(one)
     strips = (rows + STRIP - 1) // STRIP
     length = rows if whole else ((rows + strips - 1) // strips + lanes(one) - 1) // lanes(one) * lanes(one)
-    length = min(length, group)
+    length, most = min(length, group), most_rows(rows, in_a, one)
     target = c + integers(columns_of_c)[0] if whole else strip
     adds = 0 if not whole and accumulate == ADD else accumulate
     for first in range(0, rows, length):
         number = min(length, rows - first)
-        tiles = (number + height(one) - 1) // height(one)
+        tiles = (number + most - 1) // most
         low, taller = number // tiles, number % tiles
         i = 0
         for t in range(tiles):

@@ -262,6 +262,7 @@ def test_many_rows_and_columns(real: str) -> None:
 @pytest.mark.parametrize("real", TYPES)
 def test_rows_at_powers_of_two(real: str) -> None:
     check(np.random.default_rng(7), real, [(40, 1, 512)], [(40, 1, 1)], [(20, 40, 1024)])
+    check(np.random.default_rng(7), real, [(29, 1024, 40)], [(40, 1, 1)], [(20, 1, 40)])
 
 
 @pytest.mark.parametrize("real", TYPES)
