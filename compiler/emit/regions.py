@@ -181,7 +181,9 @@ class _Steps:
     def _is_alone(self, step: Step) -> bool:
         if isinstance(step, str):
             return self._program.kernels[step].split is None
-        return isinstance(step, Repeat) and step.alone
+        if isinstance(step, When):
+            return all(map(self._is_alone, step.steps))
+        return step.alone
 
     def _write(self, steps: Iterable[Step], alone: bool) -> None:
         for step in steps:

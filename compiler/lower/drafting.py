@@ -26,6 +26,7 @@ from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.levels import Level
 from dlc.compiler.lower.masks import EVERYWHERE, given, needed, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, work
+from dlc.compiler.lower.orders import orders
 from dlc.compiler.lower.overlap_add import overlap_add, pays, slides
 from dlc.compiler.lower.parts import Product
 from dlc.compiler.lower.pieces import (
@@ -111,6 +112,7 @@ class _Drafting:
         for name in steady_factors(self.graph):
             self.stored[name] = replace(self.stored[name], sizes=spread(graph.tensors[name].sizes))
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
+        self.done: set[str] = set()
         self.facts, self.bounds = _facts(graph), bounds_of(graph)
         self.windows = made_of(window_sizes(graph.facts), formulas)
         self.added: list[Tensor] = []
@@ -118,6 +120,9 @@ class _Drafting:
         self.scattered = scattered_once(self.graph)
         self.needed = needed(graph, self._reads_all, times_of(self.orders.values()))
         self.zeros = {key: zeros(graph, tensor) for key, tensor in graph.tensors.items()}
+        self.ways_to = orders(graph, fresh_id, self._is_product)
+        self.stored.update(self.ways_to.made)
+        self.sizes.update({key: tensor.sizes for key, tensor in self.ways_to.made.items()})
 
     def _reads_all(self, tensor: Tensor, equation: Equation) -> bool:
         """Whether the kernel of an equation reads more than its conditions say."""
@@ -127,6 +132,15 @@ class _Drafting:
         if omission.omitted(equation, value) or scatter.places(equation, value):
             return True
         return self._contraction(tensor, equation) is not None
+
+    def _is_product(self, tensor: Tensor, *read: Tensor) -> bool:
+        """Whether a tensor is a matrix product, all of which is needed; the graph does not have ``read``, which it reads."""
+        self.sizes.update({one.id: one.sizes for one in read})
+        if self.needed.get(tensor.id, EVERYWHERE).at(tensor.equations[0].subscripts):
+            return False
+        product = self._contraction(tensor, tensor.equations[0])
+        found = plan(product, Packer(self.sizes, str, formulas=self.formulas), self.ways) if product else None
+        return found is not None
 
     def _contraction(self, tensor: Tensor, equation: Equation, over: tuple[Index, ...] = ()) -> Contraction | None:
         """The equation as a matrix product; where its implementation is forced, however small it is."""
@@ -148,7 +162,7 @@ class _Drafting:
             }
             for step in steps:
                 self._step(level, step, equations, {})
-        return Drafts(level.items, [*self.stored.values(), *self.added])
+        return Drafts(level.items, [*map(self.ways_to.of_room, self.stored.values()), *self.added])
 
     def _step(
         self, level: Level, step: Loop | Place, equations: Equations, when: Mapping[Place, tuple[Expr, ...]]
@@ -173,9 +187,36 @@ class _Drafting:
             level.append(cycle, own)
 
     def _equation(self, level: Level, place: Place, equation: Equation, when: tuple[Expr, ...]) -> None:
-        tensor = self.stored[place.tensor]
-        shown = self.graph.tensors[place.tensor], self.graph.tensors[place.tensor].equations[place.number]
-        own = _with_own_indices(on_rings(equation, place.tensor, self.rings))
+        name = place.tensor
+        if name in self.done:
+            return
+        self.done.update({name} & self.ways_to.firsts)
+        other = self.ways_to.others.get(name)
+        needed = (*when, *self.ways_to.needed(name))
+        formula = self.graph.tensors[name], self.graph.tensors[name].equations[place.number]
+        usual = (other.usual,) if other is not None else ()
+        self._drafted(level, name, equation, (*needed, *usual), formula, f"{name} {place.number}")
+        if other is None:
+            return
+        first = other.first
+        if first not in self.done:
+            self.done.add(first)
+            (before,) = (self.ways_to.made.get(first) or self.graph.tensors[first]).equations
+            self._drafted(level, first, before, self.ways_to.needed(first), (self.stored[first], before), f"{first} 0")
+        formula = formula[0], other.equation
+        self._drafted(level, name, other.equation, (*needed, other.cond), formula, f"{name} 1")
+
+    def _drafted(
+        self,
+        level: Level,
+        name: str,
+        equation: Equation,
+        when: tuple[Expr, ...],
+        shown: tuple[Tensor, Equation],
+        label: str,
+    ) -> None:
+        tensor = self.stored[name]
+        own = _with_own_indices(on_rings(equation, name, self.rings))
         if isinstance(own.value, Solve):
             solving = systems.solving(tensor, own, own.value, self.fresh_id)
             self.added.extend(solving.scratch)
@@ -183,11 +224,14 @@ class _Drafting:
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
         product = self._contraction(tensor, own, level.over)
-        if product is not None and level.outer is None and self._product_in_pieces(level, tensor, own, product):
+        is_chosen = bool(when) and level.outer is None  # by the sizes of a call: nothing else may need what it makes
+        if product is not None and level.outer is None and not is_chosen:
+            if self._product_in_pieces(level, tensor, own, product):
+                return
+        if product is not None and not is_chosen and self._overlap_added(level, tensor, own, product, when):
             return
-        if product is not None and self._overlap_added(level, tensor, own, product, when):
-            return
-        packer = level.packer.among(()) if product is not None and visits_often(product) else level.packer
+        alone = is_chosen or (product is not None and visits_often(product))
+        packer = level.packer.among(()) if alone else level.packer
         before = len(packer.tensors)
         found = plan(product, packer, self.ways) if product is not None else None
         if product is None or found is None:
@@ -202,7 +246,7 @@ class _Drafting:
             self._pack(level, packed, when)
         if isinstance(found, Tabled) and level.outer is None:
             found = with_support(found, self.zeros)
-        count, label = sizes_product((*own.indices, *product.reduced)), f"{place.tensor} {place.number}"
+        count = sizes_product((*own.indices, *product.reduced))
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
         beside = frozenset(read.tensor for read in reads(own.value))

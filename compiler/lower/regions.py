@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, groupby
 
 from dlc.compiler.ir.affine import Polynomial, equal
 from dlc.compiler.ir.expr import Expr, op
@@ -106,8 +106,10 @@ def _region(parts: Sequence[_Part], name: Callable[[Draft], str]) -> Region:
     work = Polynomial.of(
         term for part in parts if part.split is not None for count in part.item.work for term in count.terms
     )
-    steps = tuple(_step(part.item, name, part.split is None) for part in parts)
-    return Region(steps, work.expression())
+    steps: list[Step] = []
+    for alone, some in groupby(parts, lambda part: part.split is None):
+        steps += _gathered(_step(part.item, name, alone) for part in some)
+    return Region(tuple(steps), work.expression())
 
 
 def _step(item: Item, name: Callable[[Draft], str], alone: bool) -> Step:

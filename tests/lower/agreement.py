@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from building import graph
@@ -42,9 +42,10 @@ def drawn(made: Graph, sizes: Mapping[str, int], seed: int = 3) -> dict[str, np.
     }
 
 
-def agreeing(*tensors: Tensor, sizes: Mapping[str, int], shards: int = 2) -> Program:
-    """The program of all computed tensors, run on random inputs by so many shards."""
-    made = graph(*tensors, outputs=[t.id for t in tensors if t.kind == "computed"], sizes=list(sizes))
+def agreeing(*tensors: Tensor, sizes: Mapping[str, int], shards: int = 2, outputs: Sequence[str] = ()) -> Program:
+    """The program of all computed tensors, or of those that are asked for, run on random inputs by so many shards."""
+    wanted = outputs or [tensor.id for tensor in tensors if tensor.kind == "computed"]
+    made = graph(*tensors, outputs=wanted, sizes=list(sizes))
     program = lower({"forward": made})
     agree(made, program, drawn(made, sizes), sizes, shards)
     return program
