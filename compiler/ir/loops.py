@@ -18,7 +18,7 @@
     region    ::= steps that run one after the other in every shard; regions run one after the other
     step      ::= kernel
                 | Repeat(index, stop, steps, alone)    the steps for index in range(stop), in this order: a recurrence
-                | When(cond, steps)                    the steps in those rounds of a Repeat in which cond holds
+                | When(cond, steps)                    the steps, in rounds or for sizes for which cond holds
 
 Scalars are the expressions of the graph language without ``Reduce``.  A ``Read`` with subscripts is an element of a
 buffer, and so is the place of a ``Store``: with fewer subscripts than axes, the last one counts through all that are

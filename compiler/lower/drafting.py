@@ -134,7 +134,7 @@ class _Drafting:
         return self._contraction(tensor, equation) is not None
 
     def _is_product(self, tensor: Tensor, *read: Tensor) -> bool:
-        """Whether a tensor is a matrix product, all of which is needed; the graph does not have ``read``, which it reads."""
+        """Whether a tensor is a matrix product, all of which is needed; what it reads may be new: ``read``."""
         self.sizes.update({one.id: one.sizes for one in read})
         if self.needed.get(tensor.id, EVERYWHERE).at(tensor.equations[0].subscripts):
             return False

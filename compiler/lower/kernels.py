@@ -59,7 +59,8 @@ class Draft:
     every shard does around its part of them, ``before_block`` and ``after_block`` around every block of that.
 
     ``equations`` are those that it computes, with the packed copies that it reads instead of what they were made of: in
-    a recurrence at one time, the rounds around it being ``over``; it is run in those in which ``when`` holds.
+    a recurrence at one time, the rounds around it being ``over``; it is run in rounds, or for sizes, for which ``when``
+    holds.
     ``formulas`` are the same equations as the graph has them.  A kernel that is finished stays alone and is split as it
     was made, along ``split_at`` if it is a product.  One that is split twice has its two outermost loops shared out
     together, or shares of its samples.

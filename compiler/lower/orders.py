@@ -47,8 +47,8 @@ class Other:
 
 @dataclass
 class Orders:
-    """``others`` has the other way for each tensor with two; ``made`` the tensors that only those ways need, with
-    ``room`` for them, 0 or 1, where one is taken; ``when`` tells of what is multiplied first when it is needed.
+    """``others`` has the other way for each tensor with two; ``made`` the tensors that only those ways need; ``when``
+    tells of what is multiplied first when it is needed, and ``room``, 0 or 1, whether it has a place in memory.
     """
 
     others: dict[str, Other] = field(default_factory=dict)
@@ -116,21 +116,24 @@ class _Weighing:
 
     def made(self, found: Mapping[str, tuple[str, _Way, _Way]]) -> Orders:
         result = Orders()
-        needed: dict[str, dict[Expr, None]] = {}
+        needed: dict[str, dict[Expr, Expr]] = {}  # when, and 1 then and 0 else
         for name, (first, usual, other) in found.items():
-            way = self._other(result, name, other, (usual.work - other.work).expression())
+            excess = usual.work - other.work
+            way = self._other(result, name, other, excess.expression())
             takes, instead = (one.work.expression() for one in (usual, other))
             less, more = op("le", takes, instead), op("lt", instead, takes)
             if order_key(instead) < order_key(takes):  # of two that take as much all readers take the same
                 less, more = op("lt", takes, instead), op("le", instead, takes)
-            needed.setdefault(first, {})[ONE if way is None else less] = None
+            needed.setdefault(first, {})[ONE if way is None else less] = _is_positive(-excess + 1)
             if way is not None:
                 equation, before = way
                 result.others[name] = Other(less, more, equation, before)
-                needed.setdefault(before, {})[more] = None
+                needed.setdefault(before, {})[more] = _is_positive(excess + 1)
         for name, conditions in needed.items():
             if ONE not in conditions:
                 result.when[name] = op("or", *conditions)
+            if ONE not in conditions and len(conditions) == 1:
+                (result.room[name],) = conditions.values()
         return result
 
     def _other(self, result: Orders, name: str, way: _Way, excess: Expr) -> tuple[Equation, str] | None:
@@ -153,8 +156,12 @@ class _Weighing:
             return None
         if before.id not in self.graph.tensors:
             self.known[form, excess] = result.made[before.id] = before
-            result.room[before.id] = op("min", ONE, op("max", ZERO, op("add", ONE, excess)))
         return equation, before.id
+
+
+def _is_positive(value: Polynomial) -> Expr:
+    """1 if it is, and 0 if it is not."""
+    return op("min", ONE, op("max", ZERO, value.expression()))
 
 
 def _readers(graph: Graph) -> dict[str, set[str]]:
