@@ -289,3 +289,10 @@ def shrinks(size: Expr, names: Collection[str]) -> bool:
             if factor > 0 and isinstance(atom, Op) and atom.name == "floordiv" and shrinks(atom.args[0], names):
                 return True
     return False
+
+
+def step_of(subscript: Expr, index: Index) -> tuple[int, Polynomial] | None:
+    """``(a, b)`` for a subscript ``a*index + b`` where ``a`` is a number other than 0."""
+    parts = polynomial(subscript).split(index)
+    factor = parts[0].value if parts is not None else None
+    return (factor, parts[1]) if parts is not None and factor else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlc.compiler.ir.affine import known, polynomial
+from dlc.compiler.ir.affine import known, polynomial, step_of
 from dlc.compiler.ir.costs import is_slow
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, walk
 from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, expressions
@@ -32,14 +32,44 @@ def is_short_row(loop: For) -> bool:
 
 
 def is_row_of_an_image(loop: For) -> bool:
-    """Whether windows of several rows go along this one, of open length: it may be as short, or leave as much."""
-    return known(loop.length) is None and _is_plain(loop.body, loop.index) and _goes_through_windows(loop)
+    """Whether windows of several rows go along this one, of open length: it may be as short, or leave as much. Where it
+    stores every second element, say, each has to take a choice, such as whether it was the greatest of a window: others
+    are as fast one by one.
+    """
+    if known(loop.length) is not None or not _is_plain(loop.body, loop.index):
+        return False
+    if not _rows_in_steps(loop.body, loop.index):
+        return _goes_through_windows(loop)
+    nodes = [node for one in loop.body for e in expressions(one) for node in walk(e)]
+    return any(isinstance(node, Select) for node in nodes) and _work(loop.body) >= _MUCH
 
 
 def _is_plain(body: tuple[Statement, ...], index: Index) -> bool:
-    """Whether nothing branches, and all elements lie side by side."""
-    is_straight = all(isinstance(one, Let | Var | Update | Store) for one in body)
-    return is_straight and all(_is_even(subscripts, index) for one in body for subscripts in _places(one))
+    """Whether nothing branches, and all elements lie side by side, or those of several stores together do."""
+    if not all(isinstance(one, Let | Var | Update | Store) for one in body):
+        return False
+    if not all(_is_even(read.subscripts, index) for one in body for read in reads(*expressions(one))):
+        return False
+    in_steps = _rows_in_steps(body, index)
+    stored = sum(isinstance(one, Store) and not _is_even(one.subscripts, index) for one in body)
+    return stored == sum(map(len, in_steps.values())) and all(
+        {place % step for place in places} == set(range(step)) for (_, step), places in in_steps.items()
+    )
+
+
+def _rows_in_steps(body: tuple[Statement, ...], index: Index) -> dict[tuple[object, int], list[int]]:
+    """The rows of which every second element is stored, say, with the step, and where in a step each store stands."""
+    found: dict[tuple[object, int], list[int]] = {}
+    for one in body:
+        if not isinstance(one, Store) or not one.subscripts:
+            continue
+        *outer, last = one.subscripts
+        place = step_of(last, index)
+        if place is not None and place[0] > 1 and not any(index in free_indices(subscript) for subscript in outer):
+            step, first = place
+            row = (one.buffer, *outer, first - first.offset)
+            found.setdefault((row, step), []).append(first.offset)
+    return found
 
 
 def _goes_through_windows(loop: For) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dlc.compiler.ir.affine import Polynomial, equal
+from dlc.compiler.ir.affine import Polynomial, equal, step_of
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import compared_choice, is_choice, is_comparison
 from dlc.compiler.ir.expr import Expr, Index, Read, free_indices, op, reads, walk
@@ -33,7 +33,7 @@ from dlc.compiler.ir.loops import (
     written,
 )
 from dlc.compiler.ir.rewriting import substitute, transform
-from dlc.compiler.lower.strides import hides_vectors, step_of
+from dlc.compiler.lower.strides import hides_vectors
 
 Body = tuple[Statement, ...]
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial
-from dlc.compiler.ir.expr import Expr, Index
+from dlc.compiler.ir.affine import known, step_of
+from dlc.compiler.ir.expr import Expr
 from dlc.compiler.ir.loops import For, Store
-
-
-def step_of(subscript: Expr, index: Index) -> tuple[int, Polynomial] | None:
-    """``(a, b)`` for a subscript ``a*index + b`` where ``a`` is a number other than 0."""
-    parts = polynomial(subscript).split(index)
-    factor = parts[0].value if parts is not None else None
-    return (factor, parts[1]) if parts is not None and factor else None
 
 
 def hides_vectors(first: For, second: For) -> bool:

@@ -46,6 +46,9 @@ llvm.set_option("dlc", "--vectorizer-min-trip-count=8")
 # What is left of a row behind its last round goes in vectors too, however few elements a round takes: LLVM would do so
 # from 16 on. With rows of open length that is most of a short row.
 llvm.set_option("dlc", "--epilogue-vectorization-minimum-VF=4")
+# Under a mask too, what is stored by every second element of a row, and in between by another store, is put together in
+# vectors, where LLVM would write one element after the other.
+llvm.set_option("dlc", "--enable-masked-interleaved-mem-accesses")
 
 
 def _features() -> dict[str, bool]:

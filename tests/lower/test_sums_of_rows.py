@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from building import add, at, given, graph, index, mul, total
 from lower.agreement import agree, agreeing, drawn, loops_in
 
-from dlc.compiler.ir.expr import Expr, op
+from dlc.compiler.ir.expr import ZERO, Const, Expr, Read, Select, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.loops import For, Program, Store, Update, Var, statements
 from dlc.compiler.ir.short_rows import is_row_of_an_image, is_short_row
@@ -107,3 +109,17 @@ def test_rows_of_open_length_count_where_windows_of_several_rows_go_along_them(
     y = whole("y", (c, u, v), total(p, q, of=mul(at(w, p, q), at(x, c, add(u, p), add(v, q)))))
     program = agreeing(x, w, y, sizes={"C": 2, "U": 3, "V": 6, "X": 6, "Y": 11})
     assert sum(map(is_row_of_an_image, all_loops(program))) == expected
+
+
+@pytest.mark.parametrize("length", [7, None])
+@pytest.mark.parametrize("first", [1, 2])
+def test_rows_of_which_every_second_element_is_stored_count_if_all_are(length: int | None, first: int) -> None:
+    """By one store those in between of another; of open length those that take choices."""
+    c, v = index("c", "C"), index("v", length or "V")
+    x = Read("x", (c, v), "real")
+    more = mul(x, Select(op("lt", x, Read("x", (c, add(v, Const(1))), "real")), x, Const(2.0)))
+    twice = mul(Const(2), v)
+    stores = (Store("y", (c, twice), more), Store("y", (c, add(twice, Const(first))), op("neg", more)))
+    row = For(v, ZERO, v.size, stores)
+    assert (is_short_row(row), is_row_of_an_image(row)) == (first == 1 and bool(length), first == 1 and not length)
+    assert not is_short_row(replace(row, body=stores[:1])) and not is_row_of_an_image(replace(row, body=stores[:1]))

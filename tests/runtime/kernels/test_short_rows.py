@@ -80,3 +80,33 @@ def test_the_rest_of_an_open_row_goes_under_a_mask(columns: int) -> None:
     if vector_bits() == 512:
         (made,) = differences.overloads.values()
         assert "masked.store.v8f32" in made.library.get_llvm_str()
+
+
+@kernel
+def apart(rows, columns, x, y):
+    noalias()
+    for u in range(rows):
+        for v in range(columns):
+            masked_rest()
+            y[u, 2 * v] = x[u, v] if x[u, v] > 0 else x[u + 1, v]
+            y[u, 2 * v + 1] = x[u, v] if x[u + 1, v] > 0 else -x[u, v + 1]
+
+
+@pytest.mark.parametrize("columns", [0, 1, 7, 8, 9, 31])
+def test_what_is_stored_by_every_second_element_goes_under_a_mask_too(columns: int) -> None:
+    def region(table, shard, shards):
+        rows, columns = size(table, 0), size(table, 1)
+        apart(rows, columns, f32(table, 2, rows + 1, columns + 1), f32(table, 3, rows, 2 * columns + 1))
+
+    x = np.random.default_rng(0).normal(size=(4, columns + 1)).astype(np.float32)
+    y = np.full((3, 2 * columns + 1), 7, np.float32)
+    compiled = c_function(REGION_SIGNATURE, region, False, RegionCompiler, **FLAGS)
+    table = np.array([3, columns, x.ctypes.data, y.ctypes.data], dtype=np.int64)
+    compiled.ctypes(table.ctypes.data, 0, 1)
+    here, below = x[:-1, :-1], x[1:, :-1]
+    np.testing.assert_array_equal(y[:, :-1:2], np.where(here > 0, here, below))
+    np.testing.assert_array_equal(y[:, 1::2], np.where(below > 0, here, -x[:-1, 1:]))
+    np.testing.assert_array_equal(y[:, -1], 7)
+    if vector_bits() == 512:
+        (made,) = apart.overloads.values()
+        assert "masked.store.v16f32" in made.library.get_llvm_str()
