@@ -18,9 +18,10 @@ _MANY_SAMPLES = 64  # for as many as there may be
 PLANES, _GAP = 16, 16
 
 # What additions take, in multiplications of a product: of a row of tiles of one channel or map, of each of its tiles,
-# and of the taps of a pair; and what a vector of tiles takes that is copied for a portion, in a row and for a product.
+# and of the taps of a pair, as much for each portion as for reading them; and what a vector of tiles takes that is
+# copied for a portion, in a row and for a product.
 # Products of planes are smaller, and take somewhat longer than they have multiplications.
-_OF_ROW, _OF_TILE, _OF_TAPS, _OF_COPY = 1600, 75, 300, 100
+_OF_ROW, _OF_TILE, _OF_TAPS, _OF_COPY = 1600, 75, 150, 100
 
 
 def tiles_of(size: Polynomial, apart: int) -> Polynomial:
@@ -64,7 +65,7 @@ def is_faster(
     along, products, count = tiles_along(width, across), products_of(tall, broad), portions(tall) * portions(broad)
     tiles = rows * along
     saved = maps * channels * (tall * broad * samples * height * width - 9 * products * tiles // 8)
-    additions = (_OF_ROW * rows + _OF_TILE * tiles) * (channels + maps) + _OF_TAPS * count * maps * channels
+    additions = (_OF_ROW * rows + _OF_TILE * tiles) * (channels + maps) + _OF_TAPS * (1 + count) * maps * channels
     return saved > additions + _copies(channels, rows, along, tall, broad)
 
 
@@ -81,7 +82,7 @@ def is_better_together(
     """Whether the taps take longer than the image and the results of one sample, which every shard would read that has
     a part of the maps of all."""
     rows, along = tiles_along(height, down), tiles_along(width, across)
-    of_taps = _OF_TAPS * portions(tall) * portions(broad) * maps * channels
+    of_taps = _OF_TAPS * (1 + portions(tall) * portions(broad)) * maps * channels
     return of_taps > 2 * _OF_TILE * rows * along * (maps + channels) + _copies(channels, rows, along, tall, broad)
 
 
