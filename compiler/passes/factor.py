@@ -62,6 +62,7 @@ from dlc.compiler.ir.sums import rules_of
 NAME = "factor"
 
 _MOST_FACTORS = 24
+_MANY_TERMS = 8  # of a sum: a matrix product of them takes longer than to write and read its results
 _ONE = Const(1.0)
 
 
@@ -329,12 +330,12 @@ class _Place:
                 return None
             if isinstance(merged.value, Reduce) and not certain and (left.conditions or right.conditions):
                 return None
-            if _grows(left, right, merged) and 2 * volumes[-1] > full:
-                return None
             summed = (left.indices | right.indices) - merged.indices
-            is_product = is_product or (
-                is_matrix_product((left.indices, right.indices), summed) and 2 * volume(merged.indices) <= full
-            )
+            multiplies = is_matrix_product((left.indices, right.indices), summed)
+            is_small = _MANY_TERMS * volume(merged.indices) <= full
+            if _grows(left, right, merged) and 2 * volumes[-1] > full and not (multiplies and is_small):
+                return None
+            is_product = is_product or (multiplies and 2 * volume(merged.indices) <= full)
             alive = [term for place, term in enumerate(alive) if place not in pair] + [merged]
         if len(alive) != 2:
             return None

@@ -292,6 +292,13 @@ def test_three_matrices_are_multiplied_in_pairs() -> None:
     assert made == ["y.sum[i,k] = sum[j] a[i,j]*b[j,k]", "y[i,m] = sum[k] c[k,m]*y.sum[i,k]"]
 
 
+def test_a_matrix_product_may_have_more_elements_than_its_factors() -> None:
+    b, e, i, o = index("b", 100), index("e", 8), index("i", 64), index("o", 64)
+    value = total(i, o, of=mul(r("d", b, o), r("x", b, i), r("w", e, i, o)))
+    made = factored(value, ("d", 100, 64), ("x", 100, 64), ("w", 8, 64, 64), axes=(b, e))  # type: ignore[arg-type]  # sizes are numbers here
+    assert len(made) == 2 and all(line.count("*") == 1 for line in made)
+
+
 def test_a_bilinear_form_becomes_products_of_two() -> None:
     model = through(derivative(through(bilinear(), simplify, extract)), simplify, deltas, simplify, factor, extract)
     made = [e for t in model.graph.tensors.values() for e in t.equations if t.id in ("r", "d_w", "d_x", "d_y")]
