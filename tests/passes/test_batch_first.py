@@ -55,3 +55,30 @@ def test_matrices_that_lie_well_stay() -> None:
 def test_derivatives_mean_what_they_meant() -> None:
     forward = attention()
     through(derivative(forward), *finish(before="batch_first"), batch_first, tolerance=1e-9)
+
+
+def last_axis(*sizes: int | str) -> Model:
+    """A product for every element of the last axis, of inputs and asked for."""
+    i, j, k, c = (index(name, size) for name, size in zip("ijkc", sizes, strict=True))
+    a, b = given("a", sizes[0], sizes[2], sizes[3]), given("b", sizes[1], sizes[2], sizes[3])
+    y = whole("y", (i, j, c), total(k, of=mul(at(a, i, k, c), at(b, j, k, c))))
+    values = {"a": reals(3, 5, 2), "b": reals(4, 5, 2)}
+    return Model(
+        "last axis", graph(a, b, y, squares(y), loss="loss", outputs=["y"], sizes=["I", "J", "K", "C"]), values
+    )
+
+
+def test_what_keeps_its_axes_is_copied_where_it_is_read_often() -> None:
+    made = through(last_axis("I", "J", "K", "C"), extract, batch_first)
+    assert lines(made, "a.first", "y.first", "y") == [
+        "a.first[i2,i0,i1] = a[i0,i1,i2]",
+        "y.first[c,i,j] = sum[k] a.first[c,i,k]*b.first[c,j,k]",
+        "y[i,j,c] = y.first[c,i,j]",
+    ]
+    again = through(made, batch_first)
+    assert lines(again, *again.graph.tensors) == lines(made, *made.graph.tensors)
+
+
+def test_derivatives_of_what_is_copied_mean_what_they_meant() -> None:
+    forward = last_axis("I", "J", "K", "C")
+    through(derivative(forward), *finish(before="batch_first"), batch_first, tolerance=1e-9)
