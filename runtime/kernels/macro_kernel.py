@@ -138,8 +138,8 @@ def block_of_tiles(
     panels = panel_memory(alpha)
     group = PANELS * max(most_depth(alpha) // (PANELS * depth), 1) * width(alpha)
     lies_well = m <= FEW_TILES * height(alpha) and size * ldb % CROWDED != 0
-    has_time = not tb and m > 2 * height(alpha)
-    together = has_time and not lies_well
+    has_time = m > 2 * height(alpha)
+    together = has_time and not tb and not lies_well
     ahead = group if together else width(alpha)
     for first in range(0, n, group):
         if together:
@@ -157,10 +157,10 @@ def block_of_tiles(
             if column >= n:
                 column, at = j % ahead, b + size * depth * (1 if tb else ldb)
             coming_rows, coming_columns, coming = 0, 0, at + size * column * (ldb if tb else 1)
-            if tb and is_large:
-                coming_rows, coming_columns = min(ahead, n - column), depth
-            elif is_large or has_time:
+            if is_large or has_time:
                 coming_rows, coming_columns = depth, min(width(alpha), n - column)
+                if tb:
+                    coming_rows, coming_columns = min(ahead, n - column), depth
             if tb:
                 pack_columns(depth, columns, first_b, ldb, operand, one)
             elif not whole:
