@@ -147,7 +147,7 @@ def numbers_of(
     planes = maps * channels * count + channels * _in_panels(of_images) + maps * columns + 3 * _GAP
     copies = channels * columns * (count if count > 1 else 0)
     longest = along + (portions(broad) - 1) * across
-    of_taps, of_tiles = channels * 12, longest * 18 + tiles * 8 + 18 * (across + 1)
+    of_taps, of_tiles = channels * 12, longest * 18 + tiles * 10 + 18 * (across + 1)
     rows = of_taps if nonnegative(of_taps - of_tiles) else of_tiles if nonnegative(of_tiles - of_taps) else None
     return planes * PLANES + copies + _GAP + (of_taps + of_tiles if rows is None else rows)
 

@@ -266,6 +266,29 @@ taps, pair = _rows(_taps, 4, 0, "taps"), _rows(_pair, 3, 0, "taps")
 
 
 @intrinsic
+def copied_plus(typing_context, source, target, count, number):
+    """Copies of numbers, with one number added to each."""
+    if not is_real(number):
+        return None
+    shape = tile_shape(number)
+
+    def codegen(context, builder, sig, args):
+        prefer_wide_vectors(builder.function)
+        source, target, count, number = args
+        whole = builder.and_(count, constant(-shape.lanes))
+        rest = builder.sub(count, whole) if shape.has_masks else None
+        at_a_time = shape.lanes if shape.has_masks else 1
+        for start, stop, lanes, left in ((constant(0), whole, shape.lanes, None), (whole, count, at_a_time, rest)):
+            step = _Lanes(builder, number.type, lanes, shape.bytes, left)
+            added = number if lanes == 1 else splat(builder, number, lanes)
+            with cgutils.for_range_slice(builder, start, stop, constant(lanes), inc=True) as (place, _):
+                step.store(builder.fadd(step.load(source, place), added), target, place)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3, number), codegen
+
+
+@intrinsic
 def exchanged(typing_context, source, target, count, like):
     """Of every four numbers the middle two change places; `count` is a multiple of four."""
     if not is_real(like):

@@ -11,6 +11,7 @@ from dlc.runtime.kernels.parts import part
 from dlc.runtime.kernels.primitives import like
 from dlc.runtime.kernels.tile_shape import flat, itemsize
 from dlc.runtime.kernels.transforms import (
+    copied_plus,
     data_tiles,
     exchanged,
     finite,
@@ -194,58 +195,42 @@ def is_total_finite(rows, one) -> bool:
 
 
 @part
-def add_term(count, d, step, row, one):
-    """row += d"""
-    x, y = flat(d, one), flat(row, one)
-    if step == 0:
-        number = x[0]
-        for i in range(count):
-            y[i] += number
-    else:
-        for i in range(count):
-            y[i] += x[i * step]
-
-
-@part
 def results_of(
     maps, height, width, down, across, first, tile_rows, along, planes, plane, tiles, y, in_maps, in_height, in_width,
     d, row_d, column_d, rows, one,
 ):  # fmt: skip
-    """The results of some rows of tiles, whose matrices have so many columns, by A', and a term if `d` is not 0; the
-    results without it are added to the first numbers of the rows."""
+    """The results of some rows of tiles, whose matrices have so many columns, by A', and a term if `d` is not 0. What
+    tiles have beyond the border is left out when rows are copied: tiles of all rows fill vectors, those of a short row
+    would not. All results without the term are added to the first numbers of the rows."""
     compact()
     size, count = itemsize(one), tile_rows * along
-    step, apart, pairs = size * count, size * plane, width // 2
+    step, apart, zero = size * count, size * plane, like(0.0, one)
     lines = rows + size * GAP
-    line, total = lines + 8 * step, flat(rows, one)
-    mixed = line + size * 2 * along
+    pairs = lines + 8 * step
+    line = pairs + 2 * step
     for o in range(maps):
         for q in range(4):
             m, t = planes + q * apart + size * tiles * o, lines + q * step
             results_across(m, m + 4 * apart, m + 8 * apart, m + 12 * apart, t, t + 4 * step, count, one)
-        for u in range(2 * tile_rows):
-            place = first_of(first + u // 2, down) + u % 2 * down
-            if place >= height:
-                continue
-            target = y + size * (o * in_maps + place * in_height)
-            m = lines + u % 2 * 4 * step + size * (u // 2) * along
-            written = target if in_width == 1 else line
-            if across > 1:
-                results_along(m, m + step, m + 2 * step, m + 3 * step, mixed, rows, along, one)
-                in_rows(mixed, across, width, written, one)
-            else:
-                results_along(m, m + step, m + 2 * step, m + 3 * step, written, rows, pairs, one)
-            if across == 1 and width % 2 == 1:
-                m0, m1, m2 = flat(m, one), flat(m + step, one), flat(m + 2 * step, one)
-                last = m0[pairs] + m1[pairs] + m2[pairs]
-                flat(written, one)[width - 1] = last
-                total[0] += last
-            if d != 0:
-                add_term(width, d + size * (o * row_d + place * width * column_d), column_d, written, one)
-            if in_width != 1:
-                of_line, of_y = flat(line, one), flat(target, one)
-                for v in range(width):
-                    of_y[v * in_width] = of_line[v]
+        number = flat(d + size * o * row_d, one)[0] if d != 0 and column_d == 0 else zero
+        for r in range(2):
+            m = lines + 4 * r * step
+            results_along(m, m + step, m + 2 * step, m + 3 * step, pairs, rows, count, one)
+            for u in range(tile_rows):
+                place = first_of(first + u, down) + r * down
+                if place >= height:
+                    continue
+                target, source = y + size * (o * in_maps + place * in_height), pairs + size * 2 * along * u
+                if across > 1:
+                    in_rows(source, across, width, line, one)
+                    source = line
+                if in_width == 1 and (d == 0 or column_d == 0):
+                    copied_plus(source, target, width, number)
+                else:
+                    x, of_y, c = flat(source, one), flat(target, one), flat(d + size * o * row_d, one)
+                    for v in range(width):
+                        term = c[(place * width + v) * column_d] if d != 0 else zero
+                        of_y[v * in_width] = x[v] + term
 
 
 @part
