@@ -44,6 +44,7 @@ from dlc.compiler.ir.loops import (
 )
 from dlc.compiler.ir.scans import Scan, scan
 from dlc.compiler.ir.short_rows import is_row_of_an_image, is_short_row
+from dlc.compiler.ir.strided_copies import StridedCopy, strided_copy
 from dlc.compiler.ir.transpositions import Transposition, transposition
 
 #: Functions whose loops gain from the widest vectors of the host.
@@ -195,6 +196,9 @@ class _Body:
         if (copy := transposition(loop)) is not None:
             self.writer.line(self._transposed(copy))
             return
+        if (strided := strided_copy(loop)) is not None:
+            self.writer.line(self._strided(strided))
+            return
         if (found := scan(loop)) is not None:
             self._loop(replace(loop, body=(replace(found.store, value=found.value),)))
             self.writer.line(self._scanned(found))
@@ -232,6 +236,16 @@ class _Body:
             first = self.spelling.call("address", self._names(name), *leading, *rest, last)
             operands += [first, self.spelling.text(step)]
         return self.spelling.call("transpose", *operands, *map(self.spelling.text, copy.extents))
+
+    def _strided(self, copy: StridedCopy) -> str:
+        """``copy_strided(target, source, step, count)``"""
+        ends = ((copy.store.buffer, copy.store.subscripts), (copy.source.tensor, copy.source.subscripts))
+        firsts = []
+        for name, subscripts in ends:
+            *leading, last = map(self.spelling.text, copy.start(subscripts))
+            rest = ["0"] * (len(self._buffers[name].sizes) - len(subscripts))
+            firsts.append(self.spelling.call("address", self._names(name), *leading, *rest, last))
+        return self.spelling.call("copy_strided", *firsts, str(copy.step), self.spelling.text(copy.loop.length))
 
     def _scanned(self, found: Scan) -> str:
         """``running_sum(first, count, step)``"""

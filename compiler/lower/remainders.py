@@ -13,7 +13,7 @@ takes some arithmetic, and where computing it again changes nothing: a loop that
 Rows that are filled with a number, one after the other, go in such blocks. So does what copies every second element of
 a row, were it a whole number of vectors, because LLVM has loops end before a vector would reach beyond the last element
 that is read. It goes by four elements: four rounds are unrolled, and read no further. Of a row of open length, what the
-blocks leave is copied one by one.
+blocks leave is copied one by one. Plain copies in small steps stay: the runtime makes them (`ir/strided_copies.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import replace
 from dlc.compiler.ir.affine import integer, polynomial
 from dlc.compiler.ir.expr import ZERO, Const, Index, Op, Read, Select, free_indices, fresh, op, reads, refresh, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, expressions
+from dlc.compiler.ir.strided_copies import strided_copy
 from dlc.compiler.lower.fusion import Body, renamed
 
 _LANES = 8  # elements that LLVM takes together, however few there are
@@ -41,7 +42,7 @@ def without_rests(body: Body, names: Names) -> Body:
     def one(statement: Statement, is_inside: bool = False) -> Body:
         if isinstance(statement, If):
             return (replace(statement, body=tuple(made for each in statement.body for made in one(each, is_inside))),)
-        if not isinstance(statement, For):
+        if not isinstance(statement, For) or strided_copy(statement) is not None:
             return (statement,)
         is_once = not is_inside and _is_filled(statement.body)
         if not is_once and _leaves_a_rest(statement) and _may_run_again(statement.body):

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     contract_f64: Any
     contract_plus_f32: Any
     contract_plus_f64: Any
+    copy_strided: Any
     gemm_band_f32: Any
     gemm_band_f64: Any
     gemm_blas_band_f32: Any
@@ -150,6 +151,7 @@ __all__ = [
     "contract_f64",
     "contract_plus_f32",
     "contract_plus_f64",
+    "copy_strided",
     "gemm_band_f32",
     "gemm_band_f64",
     "gemm_blas_band_f32",
@@ -215,6 +217,11 @@ def __getattr__(name: str) -> Any:
 
         globals()[name] = found = getattr(scans, name)
         return found
+    if name == "copy_strided":
+        from dlc.runtime.kernels.strided import copy_strided
+
+        globals()[name] = copy_strided
+        return copy_strided
     if name == "transpose":
         from dlc.runtime.kernels.transposition import transpose
 

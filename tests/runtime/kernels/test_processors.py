@@ -25,6 +25,7 @@ PROCESSORS = {
 }
 TESTS = {
     "tests/runtime/kernels/test_gemm.py": "every_remainder_of_the_tile or nan_and_infinity",
+    "tests/runtime/kernels/test_strided.py": "copied or read",
     "tests/runtime/kernels/test_elementary.py": "errors_are_as_promised and float32",
     "tests/runtime/kernels/test_winograd.py": "taps_in_portions",
     "tests/numeric/test_remainders.py": "float32",
