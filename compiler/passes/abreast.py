@@ -16,6 +16,7 @@ from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Expr, Read, Reduce, fresh, op
+from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.rewriting import substitute
 from dlc.compiler.ir.simplifier import Simplifier
@@ -27,12 +28,12 @@ def run(graph: Graph) -> Graph:
     simplified = Simplifier(SCALAR_RULES)
     circles = graph.recurrence_of
     return graph.with_tensors(
-        one if name in circles else _abreast(one, simplified) for name, one in graph.tensors.items()
+        one if name in circles else _abreast(one, graph, simplified) for name, one in graph.tensors.items()
     )
 
 
-def _abreast(tensor: Tensor, simplified: Simplifier) -> Tensor:
-    parts = [one for one in tensor.equations if _is_class(one)]
+def _abreast(tensor: Tensor, graph: Graph, simplified: Simplifier) -> Tensor:
+    parts = [one for one in tensor.equations if _is_class(one) and not _is_product(one, graph)]
     lengths = {one: polynomial(one.indices[-1].size) for one in parts}
     different = dict.fromkeys(lengths.values())
     common = next((one for one in different if all(nonnegative(other - one) for other in different)), None)
@@ -50,14 +51,19 @@ def _abreast(tensor: Tensor, simplified: Simplifier) -> Tensor:
 
 
 def _is_class(part: Equation) -> bool:
-    """Whether it is every so many-th element of a row, and computed here."""
-    if not part.indices or isinstance(part.value, Read):
+    """Whether it is every so many-th element of a row."""
+    if not part.indices:
         return False
     split = polynomial(part.subscripts[-1]).split(part.indices[-1])
     if split is None:
         return False
     step, first = split[0].value, split[1].value
     return step is not None and first is not None and 0 <= first < step and step > 1
+
+
+def _is_product(part: Equation, graph: Graph) -> bool:
+    """Whether it copies a product of matrices."""
+    return isinstance(part.value, Read) and any(map(is_contraction, graph.tensors[part.value.tensor].equations))
 
 
 def _some(part: Equation, extent: Expr, start: Polynomial, simplified: Simplifier) -> Equation:

@@ -9,8 +9,8 @@ from passes.corpus import Model, through
 
 from dlc.compiler import pipeline, semantics
 from dlc.compiler.ir.affine import integer
-from dlc.compiler.ir.expr import Const, Expr, Index
-from dlc.compiler.ir.graph import Equation, Tensor
+from dlc.compiler.ir.expr import Const, Expr, Index, Reduce
+from dlc.compiler.ir.graph import Equation, Tensor, whole
 from dlc.compiler.ir.printer import tensor_lines
 from dlc.compiler.passes import abreast
 from dlc.compiler.source import Source
@@ -45,14 +45,27 @@ def test_what_some_have_besides_is_a_part() -> None:
     ]
 
 
-def test_parts_of_one_range_and_copies_stay() -> None:
+def test_parts_of_one_range_stay() -> None:
     x = given("x", 8)
     i, j = index("i", 4), index("j", 4)
     alike = [every(2, 0, i, mul(at(x, i), Const(2.0))), every(2, 1, j, mul(at(x, j), Const(3.0)))]
     assert lines_after(8, *alike) == ["y[2*i] = x[i]*2", "y[2*j+1] = x[j]*3"]
-    even, odd = index("i", 4), index("j", 3)
-    copies = [every(2, 0, even, at(given("x", 7), even)), every(2, 1, odd, at(given("x", 7), odd))]
-    assert lines_after(7, *copies) == ["y[2*i] = x[i]", "y[2*j+1] = x[j]"]
+
+
+def test_copies_count_but_those_of_matrix_products_stay() -> None:
+    i, j = index("i", 4), index("j", 3)
+    copies = every(2, 0, i, at(given("x", 7), i)), every(2, 1, j, at(given("x", 7), j))
+    assert lines_after(7, *copies) == ["y[2*i] = x[i]", "y[2*j+1] = x[j]", "y[2*i+6] = x[i+3]"]
+    n, r, k = index("n", 5), index("r", 4), index("k", 6)
+    a, b = given("a", 5, 6), given("b", 6, 4)
+    product = whole("p", (n, r), Reduce("sum", (k,), mul(at(a, n, k), at(b, k, r))))
+    parts = tuple(
+        Equation((n, part.indices[0]), (n, *part.subscripts), at(product, n, part.indices[0])) for part in copies
+    )
+    y = Tensor("y", (Const(5), Const(7)), "real", "computed", parts)
+    values = {"a": np.arange(30.0).reshape(5, 6), "b": np.arange(24.0).reshape(6, 4)}
+    model = Model("y", graph(a, b, product, y, outputs=["y"], sizes=[]), values)
+    assert len(through(model, abreast).graph.tensors["y"].equations) == 2
 
 
 @pytest.mark.parametrize("size", [None, 13])
