@@ -163,12 +163,30 @@ def _register_form(
     total = Read(names(tensor.id), (), value.type)
     conditions, body = guarded(value)
     before, conditions = apart(conditions, value.indices)
-    around, left = bounded_loops(value.indices, conditions, given)
+    around, left = _asking_early(value, conditions, given) or bounded_loops(value.indices, conditions, given)
     neutral = identity_of(value.op, value.body.type)
     inside, found = _bounds_last(value, body, total, around(())) if not before and not left else (body, total)
     update: Statement = Update(total.tensor, combined(value.op, total, inside))
     inner = under(before, around(under(left, (update,))))
     return loops(equation.indices, (Var(total.tensor, neutral), *inner, Store(tensor.id, equation.subscripts, found)))
+
+
+def _asking_early(
+    value: Reduce, conditions: Sequence[Expr], given: Collection[Expr]
+) -> tuple[Callable[[tuple[Statement, ...]], tuple[Statement, ...]], list[Expr]] | None:
+    """The loops of a sum with those outermost that conditions are about which give no bounds, such as remainders, so
+    that these are asked before the others begin; None where there are none such.
+    """
+    _, left = bounded_loops(value.indices, conditions, given)
+    asked = {index for condition in left for index in free_indices(condition)}
+    outer = [index for index in value.indices if index in asked]
+    inner = [index for index in value.indices if index not in asked]
+    if value.op != "sum" or not outer or not inner:
+        return None
+    early = [condition for condition in conditions if set(inner).isdisjoint(free_indices(condition))]
+    around, asks = bounded_loops(outer, early, given)
+    within, left = bounded_loops(inner, [one for one in conditions if one not in early], given)
+    return (lambda body: around(under(asks, within(body)))), left
 
 
 def _bounds_last(value: Reduce, body: Expr, total: Expr, around: Sequence[Statement]) -> tuple[Expr, Expr]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial
-from dlc.compiler.ir.expr import ONE, Const, Expr, Index, Reduce, free_indices, op, reads, refresh
+from dlc.compiler.ir.affine import Polynomial, guessed, known, polynomial
+from dlc.compiler.ir.conditions import conjuncts
+from dlc.compiler.ir.expr import ONE, Const, Expr, Index, Op, Reduce, Select, free_indices, op, reads, refresh, walk
 from dlc.compiler.ir.graph import Equation
 from dlc.compiler.ir.loops import START, STOP, For, Matmul, Operand, Statement, Steps, Store
 from dlc.compiler.ir.rewriting import substitute
@@ -31,6 +33,7 @@ from dlc.compiler.lower.tables import (
 
 _CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
 _SMALL, _MORE = 1 << 15, 8  # multiplications of a product, and how many times as many are worth tables of offsets
+_SPARSE = 16  # elements of which one is not zero
 _SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
 
 
@@ -79,7 +82,19 @@ def plan(product: Contraction, packer: Packer, ways: Ways) -> Plan | Tabled | No
     if found and _worth(best := min(found, key=lambda one: volume(one.outer))):
         return _larger(best, found, packer, ways) or _steadied(best, packer)
     through_tables = None if ways.packs else tabled(product, packer, ways)
-    return through_tables or (_packed(product, packer) if product.is_even else None)
+    is_packed = product.is_even and not (_is_sparse(product.left.value) or _is_sparse(product.right.value))
+    return through_tables or (_packed(product, packer) if is_packed else None)
+
+
+def _is_sparse(value: Expr) -> bool:
+    """Whether remainders forbid nearly all elements of a factor, as in the derivative by the image of a convolution
+    whose steps are long and whose taps lie apart: a copy of it would be zeros, thousands of times what is read.
+    """
+    if not isinstance(value, Select):
+        return False
+    tests = [test for test in conjuncts(value.cond) if isinstance(test, Op) and test.name == "eq"]
+    atoms = {atom for test in tests for atom in walk(test) if isinstance(atom, Op) and atom.name == "mod"}
+    return prod(guessed(atom.args[1]) for atom in atoms) > _SPARSE
 
 
 def _plans_in_place(product: Contraction, packer: Packer) -> Iterator[Plan]:

@@ -13,7 +13,7 @@ from dlc.compiler import pipeline
 from dlc.compiler.ir.affine import known
 from dlc.compiler.ir.expr import Const, Size
 from dlc.compiler.ir.graph import Graph
-from dlc.compiler.ir.loops import Matmul, Program, Steps, statements
+from dlc.compiler.ir.loops import For, If, Matmul, Program, Steps, statements
 from dlc.compiler.ir.ways import Ways
 from dlc.compiler.lower import lower, tables
 from dlc.compiler.lower.fusion import writes
@@ -68,6 +68,25 @@ def test_values_and_gradients(name: str, plane: tuple[int, int, int], shards: in
         shapes[cotangent.id] = [letters[a] if a in letters else {**FIXED, **sizes}[a] for a in axes]
     given = {key: random.normal(size=shape) for key, shape in shapes.items()}
     agree(graph, program, given, sizes, shards, 1e-11)
+
+
+@pytest.mark.parametrize(("step", "dilation"), [(6, 4), (16, 2)])
+def test_windows_in_long_steps_whose_elements_lie_apart(step: int, dilation: int) -> None:
+    """Of the derivative by the image nearly all factors are zeros: nothing is copied, and remainders are asked for
+    before maps are summed.
+    """
+    reach = 7 * dilation + 1
+    text = f"""
+layer Convolved(x[N,C,H,W], {FULL}) -> y[N,O,U,V]:
+    index U = (|H| - {reach}) // {step} + 1, V = (|W| - {reach}) // {step} + 1
+    y[n,o,u,v] = k[o,c,p,q]*x[n,c,{step}*u+{dilation}*p,{step}*v+{dilation}*q]
+"""
+    fixed = {"C": 3, "O": 32, "P": 8, "Q": 8, "H": 64, "W": 64}
+    program = lower({"vjp": pipeline.entries(graph_of(text, sizes=tuple(fixed.items())), wrt="*")["vjp"]})
+    assert not any(key.startswith("d_x.") for key in program.buffers)
+    (kernel,) = [one for one in program.kernels.values() if "d_x" in writes(one.body)]
+    (sum_,) = [one for one in statements(kernel.body) if isinstance(one, For) and known(one.stop) == 32]
+    assert any(isinstance(one, If) and sum_ in one.body for one in statements(kernel.body))
 
 
 @pytest.mark.parametrize("name", IN_TABLES)

@@ -179,6 +179,12 @@ CONVOLUTIONS = (
         [(2, 3, 5, 6, 4, 3, 2), (1, 1, 3, 3, 1, 2, 2), (3, 2, 4, 7, 2, 1, 3)], variant="dilated",
     ),
     row(
+        "nn.conv.Conv2d", "x[B,C,H,W], k[O,C,P,Q], c[O]", "y[B,O,U,V]",
+        "y[b,O,U,V] = Conv2d(x[b,C,H,W]; k, c, stride=6, padding=1, dilation=2)",
+        lambda t: F.conv2d(t.x, t.k, t.c, 6, 1, 2), "B C H W O P Q",
+        [(2, 3, 9, 14, 4, 3, 2), (1, 1, 3, 3, 1, 2, 2), (3, 2, 7, 9, 2, 1, 3)], variant="apart in long steps",
+    ),
+    row(
         "nn.conv.Conv3d", "x[B,C,D,H,W], k[O,C,R,P,Q], c[O]", "y[B,O,T,U,V]",
         "y[b,O,T,U,V] = Conv3d(x[b,C,D,H,W]; k, c, stride=2, padding=1)",
         lambda t: F.conv3d(t.x, t.k, t.c, 2, 1), "B C D H W O R P Q",
