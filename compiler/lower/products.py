@@ -34,6 +34,7 @@ from dlc.compiler.lower.tables import (
 _CROWDED = 256  # elements: rows that lie a multiple of so many apart fall on few lines of the cache
 _SMALL, _MORE = 1 << 15, 8  # multiplications of a product, and how many times as many are worth tables of offsets
 _SPARSE = 16  # elements of which one is not zero
+_SHALLOW = 64  # steps: what so short a product loads and stores of its results counts beside its multiplications
 _SHORT_RUN = 16  # elements that lie side by side; copying so few at a time is slow
 
 
@@ -109,18 +110,20 @@ def _plans_in_place(product: Contraction, packer: Packer) -> Iterator[Plan]:
 
 def _larger(found: Plan, others: Sequence[Plan], packer: Packer, ways: Ways) -> Tabled | None:
     """Through tables, if so one product takes the place of many small ones: such as of two columns each, or those of
-    samples that have too few columns for the other factor to be read anew, or where the factors disagree about which of
-    the reduced indices runs within the others, of open sizes, and either may turn out to be short."""
+    samples that have too few columns for the other factor to be read anew, or those of few steps each, such as the taps
+    of one channel; or where the factors disagree about which of the reduced indices runs within the others, of open
+    sizes, and either may turn out to be short."""
     product = found.product
     one = volume((*found.rows, *found.columns, *found.inner))
     joins = are_few(product.right.own, product.equation.indices[0]) and not packer.is_in_rounds
     joins = joins or (are_open(found.inner) and any(other.inner != found.inner for other in others))
-    if ways.packs or (one >= _SMALL and not joins) or not tabled_in_place(product, packer, ways):
+    is_shallow = bool(found.outer) and volume(found.inner) < _SHALLOW and not packer.is_in_rounds
+    if ways.packs or (one >= _SMALL and not (joins or is_shallow)) or not tabled_in_place(product, packer, ways):
         return None
     larger = tabled(product, packer, ways)
-    if larger is None or volume((*larger.rows, *larger.columns, *product.reduced)) < _MORE * one:
-        return None
-    return larger
+    if larger is None or is_shallow:
+        return larger
+    return larger if volume((*larger.rows, *larger.columns, *product.reduced)) >= _MORE * one else None
 
 
 def _steadied(found: Plan, packer: Packer) -> Plan:

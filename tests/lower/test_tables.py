@@ -155,6 +155,23 @@ def test_samples_of_few_pixels_are_columns_of_one_product(side: int, taps: int, 
         agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
 
 
+@pytest.mark.parametrize(("channels", "taps", "terms"), [(32, 3, 96), (2, 8, 16), (2, 64, 64)])
+def test_products_of_few_steps_become_one(channels: int, taps: int, terms: int) -> None:
+    """The taps lie evenly for one channel, and no further: a product for each channel would load and store its results
+    for a few terms. A long kernel is as well read channel by channel."""
+    text = """layer Strided(x[N,C,W], k[O,C,P]) -> y[N,O,V]:
+    index V = (|W| - |P|) // 2 + 1
+    y[n,o,v] = k[o,c,p]*x[n,c,2*v+p]
+"""
+    sizes = {"C": channels, "O": 32, "P": taps, "W": 126 + taps}
+    made = pipeline.entries(graph_of(text, sizes=tuple(sizes.items())))["forward"]
+    program = lower({"forward": made})
+    (product,) = (one for k in program.kernels.values() for one in statements(k.body) if isinstance(one, Matmul))
+    assert known(product.k) == terms and product.accumulate == (terms < channels * taps)
+    for shards in (1, 3):
+        agree(made, program, drawn(made, {"N": 2}), {"N": 2}, shards, tolerance=1e-11)
+
+
 @pytest.mark.parametrize("steps", ["T", 50])
 @pytest.mark.parametrize("samples", ["B", 64])
 def test_samples_and_times_that_lie_crosswise_are_rows_of_one_product(samples: str | int, steps: str | int) -> None:
