@@ -66,10 +66,11 @@ class Orders:
         return (self.when[name],) if name in self.when else ()
 
     def of_room(self, tensor: Tensor) -> Tensor:
-        """The tensor as it lies in memory: it takes none if its way is not taken."""
+        """The tensor as it lies in memory: of a way that is not taken one row, since no array of a model is empty."""
         if tensor.id not in self.room:
             return tensor
-        return replace(tensor, sizes=(op("mul", tensor.sizes[0], self.room[tensor.id]), *tensor.sizes[1:]))
+        rows = op("max", ONE, op("mul", tensor.sizes[0], self.room[tensor.id]))
+        return replace(tensor, sizes=(rows, *tensor.sizes[1:]))
 
 
 @dataclass(frozen=True)

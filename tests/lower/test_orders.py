@@ -6,9 +6,11 @@ import pytest
 from building import at, given, index, mul, total, when
 from lower.agreement import agreeing
 
-from dlc.compiler.ir.expr import op
+from dlc.compiler.ir.affine import known
+from dlc.compiler.ir.expr import Const, Size, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.loops import Matmul, Program, Step, When, statements
+from dlc.compiler.ir.rewriting import substitute
 
 NAMES = ("I", "J", "K", "L")
 I, J, K, L = (index(name.lower(), name) for name in NAMES)
@@ -49,6 +51,17 @@ def test_either_order_gives_the_product(sizes: tuple[int, ...]) -> None:
 def test_what_several_products_begin_with_is_computed_once(sizes: tuple[int, ...]) -> None:
     other = whole("z", (L, I), total(K, of=mul(at(FIRST, I, K), at(C, K, L))))
     assert products(lowered(A, B, C, FIRST, chain("y"), other, sizes=sizes, kept=("y", "z"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows"), [((9, 2, 11, 3), {"first": 1, "y.other": 3}), ((2, 9, 3, 11), {"first": 2, "y.other": 1})]
+)
+def test_what_is_not_multiplied_takes_one_row(sizes: tuple[int, ...], rows: dict[str, int]) -> None:
+    """A model is run with sizes that leave none of its arrays empty."""
+    program = lowered(A, B, C, FIRST, chain("y"), sizes=sizes)
+    numbers = {Size(name): Const(size) for name, size in zip(NAMES, sizes, strict=True)}
+    found = {name: known(substitute(buffer.sizes[0], numbers)) for name, buffer in program.buffers.items()}
+    assert {name: size for name, size in found.items() if name not in ("a", "b", "c", "y")} == rows
 
 
 def test_what_is_asked_for_is_there_anyway() -> None:
