@@ -11,6 +11,7 @@ from dlc.compiler.ir.elements import bounds_of
 from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, op, reads, refresh
 from dlc.compiler.ir.forms import made_of, window_sizes
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
+from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.recurrence import Loop
 from dlc.compiler.ir.rewriting import rename_bound, replaced, substitute
 from dlc.compiler.ir.safety import needs_more
@@ -426,12 +427,19 @@ class _Drafting:
         shown: tuple[Tensor, Equation],
         when: tuple[Expr, ...],
     ) -> Draft:
-        lengths = given(self.graph, equation.value)
-        body = nest(tensor, equation, self.names, self.facts, self._needed(tensor, equation), lengths, self.windows)
+        lengths, needed = given(self.graph, equation.value), self._needed(tensor, equation)
+        body = nest(tensor, equation, self.names, self.facts, needed, lengths, self.windows, self._scratch)
         if not equation.is_whole or is_written_out(equation):
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
         return replace(draft, beside=self.beside.get(tensor.id, frozenset()))
+
+    def _scratch(self, name: str, indices: Sequence[Index], type: Type) -> Read:
+        """An element of a tensor that only one nest touches, which fills it before it reads it."""
+        made = Tensor(self.fresh_id(name), tuple(index.size for index in indices), type, "computed")
+        self.added.append(made)
+        self.sizes[made.id] = made.sizes
+        return Read(made.id, tuple(indices), type)
 
 
 def _changes(equation: Equation, level: Level) -> bool:

@@ -9,7 +9,8 @@ A map becomes loops over its indices around one store; single elements with one 
   is that of a kernel of open size, of which four elements at a time are then added to a row;
 - *taps*: few results that read the same elements have an accumulator each, see ``taps.py``;
 - *window*: few terms that lie side by side are written out, see ``windows.py``;
-- *first*: the first place where a condition holds is the least of all such places, in the register or the row form;
+- *extreme*: the place of an extreme, or the first one where a condition holds, in the register or the row form, see
+  ``extremes.py``;
 - *omission*: ``prod[j : j != i] ..`` with ``i`` free, see ``omission.py``;
 - *scatter*: ``sum[k] [v == z[k]] * e`` with ``v`` free visits each ``k`` once, see ``scatter.py``.
 """
@@ -40,12 +41,11 @@ from dlc.compiler.ir.expr import (
 )
 from dlc.compiler.ir.forms import is_few
 from dlc.compiler.ir.graph import Equation, Tensor
-from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, statements
-from dlc.compiler.lower import omission, scatter, spikes, taps
+from dlc.compiler.ir.loops import For, Statement, Store, Update, Var, statements
+from dlc.compiler.lower import extremes, omission, scatter, spikes, taps
 from dlc.compiler.lower.fusion import renamed
 from dlc.compiler.lower.ranges import (
     apart,
-    better,
     bounded_loops,
     combined,
     extreme,
@@ -71,10 +71,11 @@ def nest(
     needed: Sequence[Polynomial] = (),
     given: Collection[Expr] = (),
     windows: Set[str] = frozenset(),
+    scratch: extremes.Scratch | None = None,
 ) -> tuple[Statement, ...]:
     """The statements that compute one equation of ``tensor``, at least where the polynomials ``needed`` are not
     negative; ``given`` are the reads that may stand in the bounds of loops, ``windows`` the open sizes that count as
-    small.
+    small, and ``scratch`` makes tensors that only the nest touches.
     """
     value = equation.value
     if not isinstance(value, Reduce):
@@ -90,10 +91,8 @@ def nest(
     if written_out:
         return written_out
     if value.op in ("argmax", "argmin"):
-        cond = _sought(value)
-        return (
-            _first(tensor, equation, value, cond, names, windows) if cond else _position(tensor, equation, value, names)
-        )
+        by_rows = _rows_are_contiguous(equation, value, windows)
+        return extremes.nest(tensor, equation, value, by_rows, names, scratch)
     side_by_side = taps.nest(tensor, equation, value, names, windows)
     if side_by_side:
         return side_by_side
@@ -242,67 +241,6 @@ def _row_form(
         around, _ = bounded_loops(value.indices[:-1], (), given)
         return loops(outer, (*first, *under(before, around(in_groups(inner, rows)))))
     return loops(outer, (*first, *under(before, around(rows((inner,))))))
-
-
-def _position(tensor: Tensor, equation: Equation, value: Reduce, names: Names) -> tuple[Statement, ...]:
-    """argmax, argmin: the best value so far and where it stood; the first one wins a tie, and the first nan wins."""
-    best = Read(names(f"{tensor.id}.best"), (), value.body.type)
-    place = Read(names(tensor.id), (), "int")
-    candidate = Read(names(f"{tensor.id}.candidate"), (), value.body.type)
-    is_better = better(value.op, best, candidate)
-    conditions, body = guarded(value)
-    around, left = bounded_loops(value.indices, conditions)
-    if left:
-        body = Select(op("and", *left), body, identity_of(value.op, body.type))
-    update: tuple[Statement, ...] = (
-        Let(candidate.tensor, body),
-        Update(place.tensor, Select(is_better, flat(value.indices), place)),
-        Update(best.tensor, Select(is_better, candidate, best)),
-    )
-    start = (Var(best.tensor, identity_of(value.op, value.body.type)), Var(place.tensor, ZERO))
-    finish = Store(tensor.id, equation.subscripts, place)
-    return loops(equation.indices, (*start, *around(update), finish))
-
-
-def _sought(value: Reduce) -> Expr | None:
-    """The condition, if the first place is sought where one holds."""
-    match value:
-        case Reduce(op="argmax", body=Select(cond=cond, yes=Const(value=1.0), no=Const(value=0.0))):
-            return cond
-    return None
-
-
-def _first(
-    tensor: Tensor, equation: Equation, value: Reduce, cond: Expr, names: Names, windows: Set[str]
-) -> tuple[Statement, ...]:
-    """The least place where the condition holds; 0 if it never does."""
-    nowhere = sizes_product(value.indices).expression()
-
-    def sooner(place: Expr) -> Expr:
-        return combined("min", place, Select(cond, flat(value.indices), nowhere))
-
-    def found(place: Expr) -> Expr:
-        return Select(op("lt", place, nowhere), place, ZERO)
-
-    if _rows_are_contiguous(equation, value, windows):
-        *outer, last = equation.indices
-        target = Read(tensor.id, equation.subscripts, "int")
-        steps = [((), nowhere), (value.indices, sooner(target)), ((), found(target))]
-        rows = (loops((*around, last), (Store(tensor.id, equation.subscripts, one),)) for around, one in steps)
-        again = (renamed(row, {last: refresh(last)}) for row in rows)
-        return loops(outer, tuple(statement for row in again for statement in row))
-    place = Read(names(tensor.id), (), "int")
-    inner = loops(value.indices, (Update(place.tensor, sooner(place)),))
-    finish = Store(tensor.id, equation.subscripts, found(place))
-    return loops(equation.indices, (Var(place.tensor, nowhere), *inner, finish))
-
-
-def flat(indices: Sequence[Index]) -> Expr:
-    """The row-major position of an index tuple."""
-    position: Expr = ZERO
-    for index in indices:
-        position = op("add", op("mul", position, index.size), index)
-    return polynomial(position).expression()
 
 
 # -- row form or register form ---------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from dlc.compiler.ir.graph import Equation
 from dlc.compiler.lower.nests import is_unit, volume
 
 _REDUCTIONS = frozenset({"sum", "prod", "max", "min"})
+_POSITIONS = frozenset({"argmax", "argmin"})  # a vector of them finds nothing: there is no cheap end
 _OFTEN = 16  # times that a copied element is read
 _WIDE = 16  # results side by side
 _LONG = 256  # terms of a sum that make its end cheap
@@ -33,12 +34,12 @@ def transposed(equation: Equation, sizes: Mapping[str, Sequence[Expr]]) -> dict[
     ``sizes`` are those of the tensors that it reads.
     """
     value = equation.value
-    if not isinstance(value, Reduce) or value.op not in _REDUCTIONS or value.type != "real" or not equation.is_whole:
+    if not isinstance(value, Reduce) or value.op not in _REDUCTIONS | _POSITIONS or not equation.is_whole:
         return {}
-    if len(equation.indices) < 2 or len(value.indices) != 1:
+    if value.body.type != "real" or len(equation.indices) < 2 or len(value.indices) != 1:
         return {}
     last, (inner,) = equation.indices[-1], value.indices
-    if (known(last.size) or _WIDE) < _WIDE or (known(inner.size) or 0) > _LONG:
+    if (known(last.size) or _WIDE) < _WIDE or (value.op in _REDUCTIONS and (known(inner.size) or 0) > _LONG):
         return {}
     found: dict[Read, tuple[Index, ...]] = {}
     for read in reads(value.body):

@@ -74,22 +74,24 @@ def spec() -> str:
     reductions = [
         f"    {name}_{axis}[b] = {name}[n] {read}"
         for name in REDUCTIONS
-        for axis, read in (("rows", "x[b,n]"), ("columns", "z[n,b]"))
+        for axis, read in AXES.items()
     ]
-    results = ", ".join(f"{name}_{axis}[B]" for name in REDUCTIONS for axis in ("rows", "columns"))
+    results = ", ".join(f"{name}_{axis}[B]" for name in REDUCTIONS for axis in AXES)
     return "\n".join(
         (
             f"layer Functions({', '.join(given)}) -> {', '.join(outputs)}:",
             "    index P = 2",
             *(f"    {line}" for line in lines),
             "",
-            f"layer Reductions(x[B,N], z[N,B]) -> {results}:",
+            f"layer Reductions(x[B,N], z[N,B], o[N]) -> {results}:",
             *reductions,
             "",
         )
     )
 
 
+#: What is reduced; of elements that are computed, the places of extremes are sought in another way.
+AXES = {"rows": "x[b,n]", "columns": "z[n,b]", "sums": "(z[n,b] + o[n])"}
 REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "max": np.max,
     "min": np.min,
@@ -208,12 +210,12 @@ def rows(length: int, dtype: str, others: tuple[float, ...] = ()) -> np.ndarray:
 @pytest.mark.parametrize("length", LENGTHS)
 def test_reductions(compiled: Compiled, length: int) -> None:
     x = rows(length, compiled.dtype)
-    values = compiled.module.Reductions().forward(x=x, z=np.ascontiguousarray(x.T))
+    values = compiled.module.Reductions().forward(x=x, z=np.ascontiguousarray(x.T), o=np.zeros(length, x.dtype))
     epsilon = float(np.finfo(compiled.dtype).eps)
     with np.errstate(all="ignore"):
         for name, reduce in REDUCTIONS.items():
             wanted = reduce(x.astype(float) if name in ("sum", "prod") else x, axis=1)
-            for axis in ("rows", "columns"):
+            for axis in AXES:
                 found = np.asarray(values[f"{name}_{axis}"])
                 if name in ("sum", "prod"):
                     scale = np.abs(np.where(np.isfinite(x), x, 0)).sum(axis=1).max() if name == "sum" else 0.0
