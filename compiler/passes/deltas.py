@@ -10,11 +10,12 @@ the small kernel; of ranges that are about the same the one with the greatest co
 values of the others are left; then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as
 another one grows counts as greatest, as the places of a window do; then one that grows with the axis that is asked
 about, and one that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel
-few.  Of two that nothing else tells apart, that which moves in steps goes: what is left of the other one are the
-elements between two steps.  Equations that hold data (``j == z[b]``) come last: solved for a bound index they are
-gathers.  An equation without a bound index that could be solved for stays: a scatter.  What is read at ``n`` beside the
-sum's own indices, under ``n == z[b]``, is then read at ``z[b]``: so much is there for each b, not for each b and n.
-One with an index of a small window, ``h == z[b] + i`` for ``i < 2``, stays too.
+few; then one that is proved to be no smaller than the others.  Of two that nothing else tells apart, that which moves
+in steps goes: what is left of the other one are the elements between two steps.  Equations that hold data (``j ==
+z[b]``) come last: solved for a bound index they are gathers.  An equation without a bound index that could be solved
+for stays: a scatter.  What is read at ``n`` beside the sum's own indices, under ``n == z[b]``, is then read at
+``z[b]``: so much is there for each b, not for each b and n.  One with an index of a small window, ``h == z[b] + i`` for
+``i < 2``, stays too.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
@@ -190,7 +191,10 @@ class _Solver:
         asked = {name for one in free if one not in bound for name in size_symbols(one.size)}
         if shrinks(index.size, others):
             return _LARGE + 4
-        return (_LARGE if mine & self.sizes_of_inputs else _SMALL) + 2 * bool(mine & asked)
+        rivals = [one for one in free if one in bound and one is not index and known(one.size) is None]
+        is_greatest = all(nonnegative(polynomial(index.size) - polynomial(one.size)) for one in rivals)
+        weight = _LARGE if mine & self.sizes_of_inputs else _SMALL
+        return weight + 2 * bool(mine & asked) + (bool(rivals) and is_greatest)
 
     def _without_quotient(self, node: Reduce, cond: Expr, body: Expr) -> Reduce | None:
         """The sum with ``h == v // 2`` or ``h == v mod |H|`` written as a multiple and a remainder."""

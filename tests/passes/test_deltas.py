@@ -244,6 +244,16 @@ def test_of_ranges_that_are_not_known_that_of_the_places_of_a_window_goes() -> N
     assert "sum[p]" in line
 
 
+def test_of_ranges_that_are_not_known_that_which_is_no_smaller_goes() -> None:
+    """The derivative of a transposed convolution by its taps, of an image of open size: every third element is read."""
+    p, h, u = index("p", 3), index("h", "H"), index("u", mul(Const(3), Size("H")))
+    x, d = given("x", "H"), given("d", u.size)
+    place = add(mul(Const(3), h), p)
+    y = whole("y", (p,), total(h, u, of=when(eq(u, place), mul(at(x, h), at(d, u)))))
+    line = lines_after(y, x, d, values={"x": W, "d": np.arange(2.0, 20.0)}, sizes=["H"])
+    assert "sum[h]" in line and "mod" not in line
+
+
 def test_of_ranges_of_which_nothing_is_known_that_which_moves_in_steps_goes() -> None:
     x, k = given("x", "H"), given("k", "P")
     u = index("u", add(mul(Const(2), Size("H")), Size("P"), Const(-2)))
