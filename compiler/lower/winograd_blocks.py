@@ -21,7 +21,7 @@ PLANES, _GAP = 16, 16
 # and of the taps of a pair, as much for each portion as for reading them; and what a vector of tiles takes that is
 # copied for a portion, in a row and for a product.
 # Products of planes are smaller, and take somewhat longer than they have multiplications.
-_OF_ROW, _OF_TILE, _OF_TAPS, _OF_COPY = 1600, 75, 150, 100
+_OF_ROW, _OF_TILE, _OF_TAPS, _OF_COPY = 1050, 75, 150, 120
 
 
 def tiles_of(size: Polynomial, apart: int) -> Polynomial:

@@ -236,9 +236,9 @@ def rows_if_faster(most, samples, maps, channels, height, width, down, across, t
     count, tiles = portions(tall) * portions(broad), rows * along
     products = (3 * portions(tall) + tall % 2) * (3 * portions(broad) + broad % 2)
     saved = maps * channels * (tall * broad * samples * height * width - 9 * products * tiles // 8)
-    cost = (1600 * rows + 75 * tiles) * (channels + maps) + 150 * (1 + count) * maps * channels
+    cost = (1050 * rows + 75 * tiles) * (channels + maps) + 150 * (1 + count) * maps * channels
     if count > 1:
-        cost += 100 * products * rows * ((along + LANES - 1) // LANES) * channels
+        cost += 120 * products * rows * ((along + LANES - 1) // LANES) * channels
     if saved <= cost:
         return 0
     return rows_of_tiles(most, samples, height, width, down, across)
