@@ -174,7 +174,8 @@ def _asking_early(
     value: Reduce, conditions: Sequence[Expr], given: Collection[Expr]
 ) -> tuple[Callable[[tuple[Statement, ...]], tuple[Statement, ...]], list[Expr]] | None:
     """The loops of a sum with those outermost that conditions are about which give no bounds, such as remainders, so
-    that these are asked before the others begin; None where there are none such.
+    that these are asked before the others begin; None where there are none such, or where rows would be left for
+    columns although most elements count.
     """
     _, left = bounded_loops(value.indices, conditions, given)
     asked = {index for condition in left for index in free_indices(condition)}
@@ -182,10 +183,17 @@ def _asking_early(
     inner = [index for index in value.indices if index not in asked]
     if value.op != "sum" or not outer or not inner:
         return None
-    early = [condition for condition in conditions if set(inner).isdisjoint(free_indices(condition))]
+    early, late = apart(conditions, inner)
     around, asks = bounded_loops(outer, early, given)
-    within, left = bounded_loops(inner, [one for one in conditions if one not in early], given)
+    if not asks or (outer[-1] is value.indices[-1] and not any(map(_leaves_few, asks))):
+        return None
+    within, left = bounded_loops(inner, late, given)
     return (lambda body: around(under(asks, within(body)))), left
+
+
+def _leaves_few(condition: Expr) -> bool:
+    """Whether it is an equation of indices, such as one of a remainder: most elements are left out."""
+    return isinstance(condition, Op) and condition.name == "eq" and not reads(condition)
 
 
 def _bounds_last(value: Reduce, body: Expr, total: Expr, around: Sequence[Statement]) -> tuple[Expr, Expr]:

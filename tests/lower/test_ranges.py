@@ -12,7 +12,7 @@ from dlc.compiler import pipeline
 from dlc.compiler.ir import loops_reference
 from dlc.compiler.ir.expr import Const, Expr, Select, op, reads, walk
 from dlc.compiler.ir.graph import whole
-from dlc.compiler.ir.loops import Store, statements
+from dlc.compiler.ir.loops import For, Store, statements
 from dlc.compiler.ir.reference import evaluate
 from dlc.compiler.lower import lower, masks
 
@@ -97,3 +97,12 @@ def test_a_row_that_is_all_there_is_runs_between_its_bounds(shards: int, width: 
     sums = [one for one in stores if any(read.tensor == one.buffer for read in reads(one.value))]
     conditions = [node.cond for one in sums for node in walk(one.value) if isinstance(node, Select)]
     assert len(sums) >= 3 and all(reads(cond) for cond in conditions)  # what indices alone say became bounds
+
+
+@pytest.mark.parametrize(("cond", "innermost"), [("on[n,t]", "t"), ("on[n,c]", "t"), ("(n - 2*t) mod 40 == 3", "c")])
+def test_what_is_asked_before_a_sum_leaves_rows_whole_unless_it_leaves_few_elements(cond: str, innermost: str) -> None:
+    text = f"layer Sums(x[N,C,T], on[N,S] : bool) -> y[N]:\n    y[n] = sum[c,t : {cond}] x[n,c,t]^2\n"
+    sizes = (("C", 20), ("T", 20), ("S", 20))
+    graph = pipeline.entries(graph_of(text, sizes=sizes))["forward"]
+    (kernel,) = lower({"forward": graph}).kernels.values()
+    assert [one.index.hint for one in statements(kernel.body) if isinstance(one, For)][-1] == innermost
