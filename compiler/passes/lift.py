@@ -63,7 +63,8 @@ def _lifted(graph: Graph, left: frozenset[str]) -> Graph:
     tensors: list[Tensor] = []
     for name, tensor in graph.tensors.items():
         if name in candidates:
-            tensors += _split(tensor, _lift(graph, tensor, candidates[name], readers[name]), taken)
+            lift = _lift(graph, tensor, candidates[name], readers[name])
+            tensors += _split(tensor, lift, taken) if _reads_in_range(graph, tensor, lift, bounds) else [tensor]
         else:
             tensors.append(tensor)
     return graph.with_tensors(tensors)
@@ -145,6 +146,19 @@ def _lift(graph: Graph, tensor: Tensor, movable: tuple[Expr, ...], readers: Sequ
     apart = [one for one in movable if one not in asked]
     of_both = (one for one in apart if not any(set(free_indices(one)) <= set(free_indices(f)) for f in factors))
     return _Lift(asked, tuple(of_both))
+
+
+def _reads_in_range(graph: Graph, tensor: Tensor, lift: _Lift, bounds: Bounds) -> bool:
+    """Whether neither the conditions that stay are kept in range by those that leave, nor these by those."""
+    (equation,) = tensor.equations
+    conditions = guarded_product(equation.value.children[-1]).conditions
+    stay = [one for one in conditions if one not in {*lift.asked, *lift.others}]
+    sizes = {name: one.sizes for name, one in graph.tensors.items()}
+    return not any(
+        needs_more(one, sizes, together, conditions, graph.facts, bounds, True)
+        for together in (stay, lift.others)
+        for one in together
+    )
 
 
 def _split(tensor: Tensor, lift: _Lift, taken: dict[str, object]) -> list[Tensor]:

@@ -36,6 +36,12 @@ SPECS = {
     "    index T = 7\n    y[i,t] = (h[t,pad(t-1)] if t == z[i] else 1)",
     "data behind an odd length": "(x[I,T,D], u[T] in D, g[I,T]) -> y[I,T]:\n"
     "    index T = 5\n    y[i,t] = g[i,t]*sigmoid(x[i,t//2,u[t]])",
+    "a sum of sums, of which some begin": "(x[I,T], w[T,T'], u[T]) -> y[I]:\n"
+    "    y[i] = sum[t,t' : 2*t <= t' and u[2*t] > 0] w[t,t']*x[i,t']*u[t]",
+    "a condition of rows behind one of rows and columns": "(x[I,D], w[J,D], v[J]) -> y[I,J]:\n"
+    "    y[i,j] = sum[d : 4*i <= j and v[3*i] > 0] x[i,d]*w[j,d]",
+    "a condition of rows and columns behind one of rows": "(x[I,D], w[J,D], v[J,J']) -> y[I,J]:\n"
+    "    y[i,j] = sum[d : 3*i < |J| and v[3*i,j] > 0] x[i,d]*w[j,d]",
     "attention": "(q[T,D], x[T,D], on[T] : bool) -> s[T,D]:\n"
     "    a[t,t'] = (exp(q[t,d]*x[t',d]) if t' < t and on[t-1] else 0)\n    s[t,d] = a[t,t']*x[t',d]",
 }
