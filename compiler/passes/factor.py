@@ -55,7 +55,7 @@ from dlc.compiler.ir.precise import sums_to_nothing
 from dlc.compiler.ir.products import factors_of, quotient, terms_of, unsigned, with_common_factors
 from dlc.compiler.ir.recurrence import keeping_orders
 from dlc.compiler.ir.rewriting import substitute, transform
-from dlc.compiler.ir.safety import reads_in_range
+from dlc.compiler.ir.safety import needs_more, reads_in_range
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import rules_of
 
@@ -213,7 +213,7 @@ class _Place:
         terms, spanning = _attached([_Term(f) for f in _with_divisors(factors, divisors)], conjuncts(cond))
         spanning = [*self._needed_by(spanning, conjuncts(cond)), *spanning]
         bound, order = list(node.indices), None
-        if all(self._in_range(term.value, term.conditions) for term in terms):
+        if all(self._stands_alone(term, conjuncts(cond)) for term in terms):
             bound, terms = self._summed_alone(bound, terms, spanning, certain)
             order = self._order(bound, terms, spanning, certain) if len(terms) > 2 else None
             if len(terms) == 2 and spanning and self._is_product_to_scatter(bound, terms, spanning):
@@ -223,10 +223,18 @@ class _Place:
             return None
         for pair in order or ():
             terms = self._paired(bound, terms, pair, spanning)
-        inside = _summed(bound, terms, spanning)
+        inside = _summed(bound, terms, spanning, conjuncts(cond))
         if isinstance(inside, Reduce) and sums_to_nothing(inside, self.shared.definition):
             return Const(0.0)
         return quotient((*outside[0], inside), outside[1])
+
+    def _stands_alone(self, term: _Term, conditions: Iterable[Expr]) -> bool:
+        """Whether a factor, and the conditions that go with it, read in range without the others."""
+        shared = self.shared
+        return self._in_range(term.value, term.conditions) and not any(
+            needs_more(one, self.sizes, term.conditions, conditions, shared.facts, shared.bounds, True)
+            for one in term.conditions
+        )
 
     def _is_product_to_scatter(self, bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]) -> bool:
         """Whether data says where a matrix product goes, which is then computed before: a scatter is made of loops."""
@@ -382,8 +390,14 @@ def _has_a_term(node: Reduce, cond: Expr) -> bool:
     return cond is TRUE or any(decide(substitute(cond, place)) is True for place in (first, last))
 
 
-def _summed(bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr]) -> Expr:
-    cond = conjunction(dict.fromkeys((*(cond for term in terms for cond in term.conditions), *spanning)))
+def _summed(
+    bound: Sequence[Index], terms: Sequence[_Term], spanning: Sequence[Expr], conditions: Iterable[Expr]
+) -> Expr:
+    """The sum of the product of all terms under those of the ``conditions`` that are left, in their order: one may keep
+    the next in range.
+    """
+    left = {*(cond for term in terms for cond in term.conditions), *spanning}
+    cond = conjunction(one for one in conditions if one in left)
     used = tuple(index for index in bound if index in free_indices(cond) or any(index in t.indices for t in terms))
     body = guarded(cond, op("mul", *(term.value for term in terms)))
     return Reduce("sum", used, body) if used else body

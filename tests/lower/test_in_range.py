@@ -42,6 +42,8 @@ SPECS = {
     "    y[i,j] = sum[d : 4*i <= j and v[3*i] > 0] x[i,d]*w[j,d]",
     "a condition of rows and columns behind one of rows": "(x[I,D], w[J,D], v[J,J']) -> y[I,J]:\n"
     "    y[i,j] = sum[d : 3*i < |J| and v[3*i,j] > 0] x[i,d]*w[j,d]",
+    "a condition of one factor behind one of two": "(x[I,D], w[J,D], a[J,I], v[J]) -> y[I]:\n"
+    "    y[i] = sum[j,d : 3*i <= j and v[3*i] > 0] x[i,d]*w[j,d]*a[j,i]",
     "attention": "(q[T,D], x[T,D], on[T] : bool) -> s[T,D]:\n"
     "    a[t,t'] = (exp(q[t,d]*x[t',d]) if t' < t and on[t-1] else 0)\n    s[t,d] = a[t,t']*x[t',d]",
 }
