@@ -43,6 +43,7 @@ from dlc.compiler.passes import (
     fuse,
     guard,
     hold,
+    interleave,
     invert,
     lift,
     narrow,
@@ -127,6 +128,7 @@ FINISH = (
     Pass("prefix.2", prefix.run),  # after factor, which moves out of a sum what depends on its end alone
     Pass("sink", sink.run),  # after cse, which has all readers read one tensor
     Pass("fuse", fuse.run),  # after cse, which would take out again what it writes from one tensor into another
+    Pass("interleave", interleave.run),  # after fuse, like residues, which takes what has few classes
     Pass("residues", residues.run),  # after fuse, which writes whole tensors into their readers, and not parts
     Pass("borders", borders.run),  # after residues, of whose parts each has windows of its own
     Pass("abreast", abreast.run),  # after borders, which spares the parts conditions that none holds in part of a range

@@ -8,9 +8,10 @@ its root too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
+from itertools import pairwise
 from math import prod
 
-from dlc.compiler.ir.affine import Polynomial, known, polynomial, shrinks, size_symbols
+from dlc.compiler.ir.affine import Polynomial, guessed, known, polynomial, shrinks, size_symbols
 from dlc.compiler.ir.expr import Expr, Index, Reduce, Solve, free_indices, reads, walk
 from dlc.compiler.ir.graph import Equation, Graph
 from dlc.compiler.ir.products import guarded_product
@@ -69,6 +70,22 @@ _LONGEST_STEP = 4  # elements that a row may jump over: further apart, each lies
 
 
 _USUAL_WINDOW = 3  # counts for an axis of one whose size is not known
+
+
+def axes_by_factor(product: Equation) -> tuple[Index, ...]:
+    """The axes of a matrix product, the first in its place; rows and columns that alternate are put together, those
+    that are more behind the others.
+    """
+    first, *others = product.indices
+    assert isinstance(product.value, Reduce)
+    free = [set(free_indices(factor)) for factor in guarded_product(product.value.body).factors]
+    own = [[index for index in others if index in free[n] and index not in free[1 - n]] for n in (0, 1)]
+    is_split = all((index in free[0]) != (index in free[1]) for index in others)
+    alternations = sum((one in own[0]) != (next_ in own[0]) for one, next_ in pairwise(others))
+    if not is_split or alternations < 2:
+        return product.indices
+    own.sort(key=lambda group: prod(guessed(index.size) for index in group))
+    return (first, *own[0], *own[1])
 
 
 def window_sizes(facts: Iterable[Polynomial]) -> frozenset[str]:

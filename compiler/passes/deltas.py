@@ -6,16 +6,16 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel; of ranges that are about the same the one with the greatest coefficient, since so many times fewer
-values of the others are left; then one with coefficient 1 or -1.  Of ranges that are not known, one that shrinks as
-another one grows counts as greatest, as the places of a window do; then one that grows with the axis that is asked
-about, and one that an input's shape tells rather than a parameter's: the rows of an image are many, those of a kernel
-few; then one that is proved to be no smaller than the others.  Of two that nothing else tells apart, that which moves
-in steps goes: what is left of the other one are the elements between two steps.  Equations that hold data (``j ==
-z[b]``) come last: solved for a bound index they are gathers.  An equation without a bound index that could be solved
-for stays: a scatter.  What is read at ``n`` beside the sum's own indices, under ``n == z[b]``, is then read at
-``z[b]``: so much is there for each b, not for each b and n.  One with an index of a small window, ``h == z[b] + i`` for
-``i < 2``, stays too.
+the small kernel; of ranges that are about the same, or if it leaves less than half, the one with the greatest
+coefficient, since so many times fewer values of the others are left; then one with coefficient 1 or -1.  Of ranges that
+are not known, one that shrinks as another one grows counts as greatest, as the places of a window do; then one that
+grows with the axis that is asked about, and one that an input's shape tells rather than a parameter's: the rows of an
+image are many, those of a kernel few; then one that is proved to be no smaller than the others.  Of two that nothing
+else tells apart, that which moves in steps goes: what is left of the other one are the elements between two steps.
+Equations that hold data (``j == z[b]``) come last: solved for a bound index they are gathers.  An equation without a
+bound index that could be solved for stays: a scatter.  What is read at ``n`` beside the sum's own indices, under ``n ==
+z[b]``, is then read at ``z[b]``: so much is there for each b, not for each b and n.  One with an index of a small
+window, ``h == z[b] + i`` for ``i < 2``, stays too.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
@@ -290,8 +290,9 @@ def _solve(
     target = -(rest - digit) if takes_others else -rest
     extent, rival, position = weight
     is_second = factor.value in (None, 1) if extent >= _LARGE else factor.value != 1
-    if extent < _LARGE and 3 * extent > 2 * rival:  # of what is left of the others, one in so many values takes part
-        extent = min(extent * (factor.value or 1), _LARGE - 1)
+    step = factor.value or 1
+    if extent < _LARGE and (3 * extent > 2 * rival or step * extent > 2 * rival):
+        extent = min(extent * step, _LARGE - 1)  # of what is left of the others, one in so many values takes part
     rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:
         return _Solution(cond, index, target.expression(), Const(True), tuple(map(int, rank)))

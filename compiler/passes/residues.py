@@ -18,17 +18,18 @@ What lies behind the last whole block, or behind the end up to which a condition
 
 An index that stands together with another one in a quotient or a remainder is taken by classes too; of the classes of a
 reduced index the conditions leave one, or none. Where more are left, where a divisor is not known, and where there
-would be many classes, the equation stays as it is; and so do recurrences.
+would be many classes, the equation stays as it is; and so do recurrences. Products of many classes have the place in a
+step as an index instead (``interleave``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
-from math import gcd, lcm, prod
+from itertools import product
+from math import prod
 
-from dlc.compiler.ir.affine import guessed, integer, known, polynomial
+from dlc.compiler.ir.affine import integer, known, polynomial
 from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded
@@ -50,9 +51,10 @@ from dlc.compiler.ir.expr import (
     reads,
     walk,
 )
-from dlc.compiler.ir.forms import is_contraction
+from dlc.compiler.ir.forms import axes_by_factor, is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, read, unique, whole
-from dlc.compiler.ir.products import guarded_product
+from dlc.compiler.ir.quotients import moduli as moduli_of
+from dlc.compiler.ir.quotients import quotients
 from dlc.compiler.ir.rewriting import replaced, substitute
 from dlc.compiler.ir.simplifier import Simplifier
 from dlc.compiler.ir.sums import neutral_body
@@ -85,28 +87,12 @@ def _with_own_product(
     """The part, as a copy of a tensor of its own if it is a matrix product."""
     if not is_contraction(equation):
         return equation
-    axes = _by_factor(equation)
+    axes = axes_by_factor(equation)
     renamed = {index: fresh(index.size, index.hint) for index in axes}
     value = substitute(equation.value, renamed)
     own = whole(unique(f"{tensor.id}.part", taken), tuple(renamed.values()), value, equation.span)
     taken[own.id] = made[own.id] = own
     return replace(equation, indices=axes, value=read(own, *axes))
-
-
-def _by_factor(equation: Equation) -> tuple[Index, ...]:
-    """The axes of a matrix product, the first in its place; rows and columns that alternate are put together, those
-    that are more behind the others.
-    """
-    first, *others = equation.indices
-    assert isinstance(equation.value, Reduce)
-    free = [set(free_indices(factor)) for factor in guarded_product(equation.value.body).factors]
-    own = [[index for index in others if index in free[n] and index not in free[1 - n]] for n in (0, 1)]
-    both = [index for index in others if index in free[0] & free[1]]
-    alternations = sum((one in own[0]) != (next_ in own[0]) for one, next_ in pairwise(others))
-    if both or alternations < 2:
-        return equation.indices
-    own.sort(key=lambda group: prod(guessed(index.size) for index in group))
-    return (first, *own[0], *own[1])
 
 
 # -- one equation -----------------------------------------------------------------------------------------------------
@@ -129,7 +115,7 @@ def _in_blocks(equation: Equation) -> Equation:
     for index in equation.indices:
         if index in decided:  # classes leave out what is zero
             continue
-        atoms = [atom for atom in _quotients(equation.value) if index in free_indices(atom)]
+        atoms = [atom for atom in quotients(equation.value) if index in free_indices(atom)]
         numbers = {atom.args[1] if atom.args[0] is index else None for atom in atoms}
         by = numbers.pop() if len(numbers) == 1 else None
         if by is None or free_indices(by) or reads(by) or len({atom.name for atom in atoms}) < 2:
@@ -152,7 +138,7 @@ def _in_blocks(equation: Equation) -> Equation:
 
 def _parts(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
     """The equation in classes; nothing if that is not possible, or not worth it."""
-    moduli = _moduli(equation.value)
+    moduli = moduli_of(equation.value)
     free = [index for index in equation.indices if index in moduli]
     if not free or prod(moduli[index] for index in free) > _MOST_CLASSES:
         return ()
@@ -160,7 +146,7 @@ def _parts(equation: Equation, simplified: Simplifier) -> tuple[Equation, ...]:
     for residues in product(*(range(moduli[index]) for index in free)):
         places = [_Class(index, moduli[index], residue) for index, residue in zip(free, residues, strict=True)]
         part = _part(equation, places, moduli, simplified)
-        if part is None or any(index in moduli for atom in _quotients(part.value) for index in free_indices(atom)):
+        if part is None or any(index in moduli for atom in quotients(part.value) for index in free_indices(atom)):
             return ()
         if all(known(index.size) != 0 for index in part.indices):
             found.append(part)
@@ -304,32 +290,11 @@ def _left(value: Reduce, classes: Sequence[Sequence[_Class]], simplified: Simpli
         yield Reduce(value.op, rest, body) if rest else body
 
 
-# -- which indices, by which numbers ----------------------------------------------------------------------------------
-
-
-def _moduli(value: Expr) -> Moduli:
-    """For every index under a quotient or a remainder, the number that its classes are taken by."""
-    found: Moduli = {}
-    for atom in _quotients(value):
-        over, under = polynomial(atom.args[0]), known(atom.args[1])
-        for index in free_indices(atom):
-            parts = over.split(index)  # None: it stands in a quotient or remainder inside this one
-            factor = parts[0].value if parts is not None else 1
-            if under is None or under < 2 or not factor:
-                return {}
-            found[index] = lcm(found.get(index, 1), under // gcd(under, factor))
-    return found
+# -- which conditions --------------------------------------------------------------------------------------------------
 
 
 def _comparisons(value: Expr) -> Iterator[Op]:
     """The comparisons of remainders."""
     for node in walk(value):
-        if isinstance(node, Op) and node.name in ("eq", "ne", "lt", "le") and any(_quotients(node)):
-            yield node
-
-
-def _quotients(value: Expr) -> Iterator[Op]:
-    """The quotients and remainders that depend on an index."""
-    for node in walk(value):
-        if isinstance(node, Op) and node.name in ("floordiv", "mod") and free_indices(node):
+        if isinstance(node, Op) and node.name in ("eq", "ne", "lt", "le") and any(quotients(node)):
             yield node

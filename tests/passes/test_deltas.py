@@ -213,6 +213,15 @@ def test_places_in_steps_leave_few_taps_of_each_class(places: int, taps: int, le
     assert f"sum[{left}]" in line
 
 
+def test_long_steps_leave_few_taps_of_each_class() -> None:
+    """Frames that overlap: of 20 taps in steps of 8 at most three reach a place, which has seven frames."""
+    x, k = given("x", 7), given("k", 20)
+    u, h, p = index("u", 68), index("h", 7), index("p", 20)
+    y = whole("y", (u,), total(h, p, of=when(eq(u, add(mul(Const(8), h), p)), mul(at(x, h), at(k, p)))))
+    line = lines_after(y, x, k, values={"x": np.arange(1.0, 8.0), "k": np.arange(2.0, 22.0)})
+    assert "sum[p]" in line
+
+
 def test_of_places_before_and_behind_steps_those_that_are_many_go() -> None:
     """The derivative of a transposed convolution by its taps: 9 places are left of 25, and no remainder."""
     x, d = given("x", 9), given("d", 25)

@@ -196,7 +196,11 @@ def test_a_loop_stores_in_steps_in_one_row_only_if_its_length_is_open() -> None:
         assert max(map(len, stored)) == rows
 
 
-@pytest.mark.parametrize("geometry", [(3, 2, 1, 1), (2, 3, 0, 1), (3, 2, 2, 2), (3, 3, 1, 2), (3, 4, 0, 3)], ids=str)
+SHORT_STEPS = ((3, 2, 1, 1), (2, 3, 0, 1), (3, 2, 2, 2), (3, 3, 1, 2), (3, 4, 0, 3))
+LONG_STEPS = ((5, 3, 1, 1), (6, 3, 0, 1), (5, 5, 2, 1), (3, 4, 1, 2), (4, 4, 3, 2), (3, 9, 2, 3), (2, 6, 3, 2))
+
+
+@pytest.mark.parametrize("geometry", SHORT_STEPS + LONG_STEPS, ids=str)
 def test_kernels_that_move_in_steps(geometry: tuple[int, int, int, int]) -> None:
     window = geometry[0]
     arrays = {"x": normal(2, 3, 7, 8), "k": normal(4, 3, window, window), "b": normal(4)}
