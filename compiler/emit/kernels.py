@@ -288,7 +288,8 @@ class _Body:
         """``contract(rows, columns, reduced, a, b, c, accumulate)``: of every index its extent and its strides; with a
         term d, ``contract_plus(rows, columns, reduced, a, b, d, its row's and column's step, c)``.  A support follows.
 
-        In tiles: ``winograd(.., rows of tiles, room)``, or ``winograd_taps`` if taps are what it computes.
+        In tiles: ``winograd(.., rows of tiles, room)``, or ``winograd_taps`` if taps are what it computes; a share of
+        maps, ``winograd_share(.., its first one, how many there are, rows of tiles, room)``.
         """
         suffix = {"float32": "f32", "float64": "f64"}[self.spelling.real]
         function = "contract" if product.tiles is None else "winograd"
@@ -296,6 +297,8 @@ class _Body:
             function = f"{function}_plus"
         elif product.tiles is not None and product.tiles.of_taps:
             function = f"{function}_taps"
+        elif product.tiles is not None and product.tiles.of is not None:
+            function = f"{function}_share"
         lists = [[f"({', '.join(map(self.spelling.text, index))})" for index in part] for part in _steps(product)]
         a, b, c = (self._address(operand) for operand in (product.a, product.b, product.c))
         written = (f"({', '.join(part)}{',' * (len(part) == 1)})" for part in lists)
@@ -310,7 +313,8 @@ class _Body:
         shard = self.spelling.text(SHARD)
         room = self.spelling.call("address", self._names(product.tiles.room), shard, "0")
         rows = self._rows(product.tiles.rows)
-        return self.spelling.call(f"{function}_{suffix}", *written, *operands, rows, room)
+        share = () if product.tiles.of is None else map(self.spelling.text, (START, product.tiles.of))
+        return self.spelling.call(f"{function}_{suffix}", *written, *operands, *share, rows, room)
 
     def _term(self, term: Operand) -> tuple[str, ...]:
         return self._address(term), *map(self.spelling.text, _steps_of_term(term))

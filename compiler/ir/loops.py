@@ -158,6 +158,9 @@ class Tiles:
     """A convolution is taken apart into tiles, so many ``rows`` of them at a time, which takes so many ``operations``;
     what is between lies in ``room[#shard]``. It has so many ``taps`` along height and width, and computes them, the
     derivative by them, if it is ``of_taps``.
+
+    Where shards share out the maps of several samples, ``of`` is how many maps there are in all: a shard may compute
+    all maps of its share of the samples in their place.
     """
 
     rows: int | OpenRows
@@ -165,11 +168,13 @@ class Tiles:
     room: str
     taps: tuple[int, int]
     of_taps: bool
+    of: Expr | None = None
 
     @property
     def expressions(self) -> tuple[Expr, ...]:
         """What is written where it is called."""
-        return (*self.rows.sizes, SHARD) if isinstance(self.rows, OpenRows) else (SHARD,)
+        rows = self.rows.sizes if isinstance(self.rows, OpenRows) else ()
+        return (*rows, SHARD) if self.of is None else (*rows, START, self.of, SHARD)
 
 
 @dataclass(frozen=True)

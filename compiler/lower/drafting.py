@@ -55,7 +55,7 @@ from dlc.compiler.lower.recurrences import (
 )
 from dlc.compiler.lower.spacing import spaced
 from dlc.compiler.lower.support import with_support
-from dlc.compiler.lower.tables import Tabled, is_better_together
+from dlc.compiler.lower.tables import Tabled, is_better_together, shares_samples
 from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
@@ -254,7 +254,9 @@ class _Drafting:
         draft = replace(draft, over=level.over, when=when, products=products, called={label: found}, beside=beside)
         if found.split is not None:
             split = found.split
-            level.append(replace(draft, split=split.size, split_at=split, is_finished=True), draft.computes)
+            by_samples = isinstance(found, Tabled) and shares_samples(found, self.ways)
+            draft = replace(draft, split=split.size, split_at=split, is_finished=True, is_split_twice=by_samples)
+            level.append(draft, draft.computes)
         else:
             level.place(draft)
 

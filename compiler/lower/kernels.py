@@ -63,7 +63,7 @@ class Draft:
     holds.
     ``formulas`` are the same equations as the graph has them.  A kernel that is finished stays alone and is split as it
     was made, along ``split_at`` if it is a product.  One that is split twice has its two outermost loops shared out
-    together, or shares of its samples.
+    together, or shares of its samples, or it is known when it runs along which of two indices it is split.
     ``beside`` are tensors that are read together with what it computes, a copy of what is at hand anyway.
     """
 

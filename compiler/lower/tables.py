@@ -21,7 +21,7 @@ from dlc.compiler.lower.contractions import Contraction, Factor
 from dlc.compiler.lower.layouts import Layout, Packer, operand
 from dlc.compiler.lower.nests import sizes_product, volume
 from dlc.compiler.lower.ranges import loops
-from dlc.compiler.lower.winograd import sliding
+from dlc.compiler.lower.winograd import Sliding, sliding
 
 #: Rows and columns of a product that a loop over the first index of the result leaves, and how many times as many
 #: multiplications as the smallest one has.
@@ -154,11 +154,22 @@ def tabled(product: Contraction, packer: Packer, ways: Ways) -> Tabled | None:
 def is_better_together(found: Tabled, ways: Ways) -> bool:
     """Whether it is a convolution by Winograd's products that takes all samples at once, or would if it were not looped
     over them: because the taps would be transformed anew for too little."""
+    return any(tiled.is_better_together for tiled in _slidings(found, ways))
+
+
+def shares_samples(found: Tabled, ways: Ways) -> bool:
+    """Whether shards may share out the samples of such a convolution in the place of its maps, which is known when it
+    runs."""
+    return any(tiled.shares_samples for tiled in _slidings(found, ways))
+
+
+def _slidings(found: Tabled, ways: Ways) -> list[Sliding]:
+    """The product as a convolution that tiles may take, if it is one."""
     if ways.conv not in ("", "winograd"):
-        return False
+        return []
     size = found.split.size if found.split is not None else None
     products = [one for one in statements(tabled_body(found, label="")) if isinstance(one, Matmul)]
-    return any(tiled.is_better_together for one in products if (tiled := sliding(one, size)) is not None)
+    return [tiled for one in products if (tiled := sliding(one, size)) is not None]
 
 
 def _together(found: Tabled, ways: Ways) -> Tabled | None:

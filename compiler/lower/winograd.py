@@ -83,7 +83,7 @@ class _Step:
 
 
 @dataclass(frozen=True)
-class _Sliding:
+class Sliding:
     """A product in order: ``rows`` in a and c, ``columns`` in b and c, ``reduced`` in a and b; b is the image.
 
     ``has_taps``: whether taps are reduced, and places are columns; ``back``: how far the operands begin further on,
@@ -133,10 +133,19 @@ class _Sliding:
 
     @property
     def computed(self) -> tuple[Expr, Expr, Expr, Expr, Expr]:
-        """The same of what one call computes: a part of what is shared out."""
+        """The same of what one call computes: a part of what is shared out, or all maps of some samples."""
         one, other = self.places
-        samples = one[0].size if len(one) == 3 else ONE
-        return samples, self.rows[0].size, other[0].size, one[-2].size, one[-1].size
+        samples, maps = one[0].size if len(one) == 3 else ONE, self.rows[0]
+        of_maps = maps.extent if self.shares_samples else maps.size
+        return samples, of_maps, other[0].size, one[-2].size, one[-1].size
+
+    @property
+    def shares_samples(self) -> bool:
+        """Whether shards that share out the maps of several samples may share out the samples instead: images and
+        results are written, and maps are the index along which the kernel is split."""
+        has_samples = self.has_taps and len(self.columns) == 3 and self.product.term is None
+        maps = self.rows[0]
+        return has_samples and self.product.part_of is None and polynomial(maps.size) != polynomial(maps.extent)
 
     @property
     def block(self) -> int | None:
@@ -228,7 +237,7 @@ def _greatest(sizes: Iterable[Polynomial]) -> Expr:
     return op("max", first, *others) if others else first
 
 
-def _in_tiles(kernel: Kernel) -> Iterator[_Sliding]:
+def _in_tiles(kernel: Kernel) -> Iterator[Sliding]:
     for statement in statements(kernel.body):
         if isinstance(statement, Matmul) and statement.tiles is not None:
             found = sliding(statement, kernel.split)
@@ -253,7 +262,7 @@ def _with_tiles(kernel: Kernel, room: str, ways: Ways) -> Kernel:
 # -- which products ----------------------------------------------------------------------------------------------------
 
 
-def sliding(product: Matmul, split: Expr | None) -> _Sliding | None:
+def sliding(product: Matmul, split: Expr | None) -> Sliding | None:
     """The product as a convolution with taps along two axes, or the derivative of one by its taps."""
     a, b, c = product.a, product.b, product.c
     pairs = ((a.row, c.row), (b.column, c.column), (a.column, b.row))
@@ -289,7 +298,7 @@ def _steps(
 
 def _sliding(
     product: Matmul, rows: tuple[_Step, ...], columns: tuple[_Step, ...], reduced: tuple[_Step, ...]
-) -> _Sliding | None:
+) -> Sliding | None:
     if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2), (3, 3)):
         return None
     groups = [_in_groups(product, rows, columns, reduced, has_taps) for has_taps in (True, False)]
@@ -302,7 +311,7 @@ def _in_groups(
     columns: tuple[_Step, ...],
     reduced: tuple[_Step, ...],
     has_taps: bool,
-) -> _Sliding | None:
+) -> Sliding | None:
     """The same, if the taps are reduced, or if they are columns."""
     if product.accumulate if has_taps else product.term is not None:
         return (
@@ -328,7 +337,7 @@ def _in_groups(
     apart = abs(pairs[0][2]), abs(pairs[1][2])
     down, across = (known(tap.extent) for _, tap, _ in pairs)
     assert down is not None and across is not None
-    found = _Sliding(product, rows, one, other, has_taps, (back[0], back[1], back[2]), apart, (down, across))
+    found = Sliding(product, rows, one, other, has_taps, (back[0], back[1], back[2]), apart, (down, across))
     return None if any(extent is ZERO for extent in found.geometry) else found
 
 
@@ -371,17 +380,18 @@ def _apart(tap: Polynomial, place: Polynomial) -> int:
 # -- statements --------------------------------------------------------------------------------------------------------
 
 
-def _in_order(found: _Sliding, room: str, ways: Ways) -> Matmul:
+def _in_order(found: Sliding, room: str, ways: Ways) -> Matmul:
     a, b, c = (
         _moved(operand, distance) for operand, distance in zip(_operands(found.product), found.back, strict=True)
     )
     rows, columns, reduced = found.rows, found.columns, found.reduced
+    of = rows[0].extent if found.shares_samples else None
     return replace(
         found.product,
         a=replace(a, row=_of(rows, 0), column=_of(reduced, 0)),
         b=replace(b, row=_of(reduced, 1), column=_of(columns, 0)),
         c=replace(c, row=_of(rows, 1), column=_of(columns, 1)),
-        tiles=Tiles(found.tile_rows(ways), found.operations, room, found.taps, not found.has_taps),
+        tiles=Tiles(found.tile_rows(ways), found.operations, room, found.taps, not found.has_taps, of),
         support=None,  # tiles take all taps, in their own order
     )
 

@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     winograd_f64: Any
     winograd_plus_f32: Any
     winograd_plus_f64: Any
+    winograd_share_f32: Any
+    winograd_share_f64: Any
     winograd_taps_f32: Any
     winograd_taps_f64: Any
 
@@ -183,6 +185,8 @@ __all__ = [
     "winograd_f64",
     "winograd_plus_f32",
     "winograd_plus_f64",
+    "winograd_share_f32",
+    "winograd_share_f64",
     "winograd_taps_f32",
     "winograd_taps_f64",
     "Program",

@@ -244,11 +244,45 @@ def rows_if_faster(most, samples, maps, channels, height, width, down, across, t
     return rows_of_tiles(most, samples, height, width, down, across)
 
 
+@part
+def images_weigh_more(samples, maps, height, width, down, across, tall, broad) -> bool:
+    """Whether the images of so many samples take longer to transform than the taps."""
+    tile_rows = samples * tiles_along(height, down)
+    tiles = tile_rows * tiles_along(width, across)
+    return 1050 * tile_rows + 75 * tiles > 150 * (1 + portions(tall) * portions(broad)) * maps
+
+
+@part
+def share_of_results(
+    rows, columns, column_count, steps, step_count, a, b, c, first, of, tile_rows, room, one
+):  # fmt: skip
+    """The results of a shard of which the maps from the first one on would be, of so many: in the order of the samples
+    as many in their place, so that few shards transform the same image. That is some samples with all their maps, and
+    some maps of the samples before and behind these."""
+    compact()
+    size, x, y, z = itemsize(one), integers(rows), integers(columns), integers(steps)
+    places = integers(columns + 3 * WORD_BYTES)
+    number, samples = x[0], y[0]
+    begin, end = first * samples, (first + number) * samples
+    a, c = a - size * first * x[1], c - size * first * x[2]
+    while begin < end:
+        n, o = begin // of, begin % of
+        x[0], y[0] = min(of - o, end - begin), 1
+        if x[0] == of:
+            y[0] = (end - begin) // of
+        from_a, from_b, to_c = a + size * o * x[1], b + size * n * y[1], c + size * (n * y[2] + o * x[2])
+        if not results(x, places, z, y[0], y[1], y[2], from_a, from_b, to_c, 0, 0, 0, tile_rows, room, one):
+            contracted(rows, 1, columns, column_count, steps, step_count, from_a, from_b, to_c, 0, 0, 0, 0, one)
+        begin += x[0] * y[0]
+    x[0], y[0] = number, samples
+
+
 def product(
     rows, row_count, columns, column_count, steps, step_count, a, b, c, accumulate, d, row_d, column_d, tile_rows, room,
-    of_taps, one,
+    of_taps, first, of, one,
 ):  # fmt: skip
-    """The C function behind `winograd`, and behind `winograd_taps` where it is of taps."""
+    """The C function behind `winograd`, behind `winograd_taps` where it is of taps, and behind `winograd_share` where
+    the rows are a share of so many."""
     compact()
     x, y, z = integers(rows), integers(columns), integers(steps)
     if x[0] <= 0:
@@ -259,6 +293,13 @@ def product(
         done = results(x, y, z, 1, 0, 0, a, b, c, d, row_d, column_d, tile_rows, room, one)
     elif of_taps == 0:
         places = integers(columns + 3 * WORD_BYTES)
+        if of > x[0] and images_weigh_more(
+            y[0], of, places[0], places[3], z[5] // places[1], z[8] // places[4], z[3], z[6]
+        ):
+            share_of_results(
+                rows, columns, column_count, steps, step_count, a, b, c, first, of, tile_rows, room, one
+            )  # fmt: skip
+            return
         done = results(x, places, z, y[0], y[1], y[2], a, b, c, d, row_d, column_d, tile_rows, room, one)
     elif step_count == 2:
         done = derivatives(x, y, z, 1, 0, 0, a, b, c, accumulate, tile_rows, room, one)
@@ -276,7 +317,7 @@ def load_winograd(real: Any) -> Any:
     """Compile the product for one real type, or load it, and make it known by its symbol."""
     load_gemm(real)
     load_contract(real)
-    function = native(types.void(*[types.int64] * 16, real))(product)
+    function = native(types.void(*[types.int64] * 18, real))(product)
     llvm.add_symbol(winograd_symbol(real), function.address)
     return function
 
@@ -288,12 +329,13 @@ def winograd_of(name: str) -> Any:
     real = {"f32": types.float32, "f64": types.float64}[real]
     load_winograd(real)
 
-    def called(builder: Any, context: Any, lists: Any, args: Any, adds: Any, term: list[Any]) -> Any:
+    def called(builder: Any, context: Any, lists: Any, args: Any, adds: Any, term: list[Any], *share: Any) -> Any:
         a, b, c, tile_rows, room = args
         operands = [builder.ptrtoint(operand, WORD) for operand in (a, b, c)]
         one = ir.Constant(context.get_value_type(real), 1.0)
         of_taps = constant(int(kind == "winograd_taps"))
-        given = [*lists, *operands, adds, *term, tile_rows, builder.ptrtoint(room, WORD), of_taps, one]
+        share = share or (constant(0), constant(0))
+        given = [*lists, *operands, adds, *term, tile_rows, builder.ptrtoint(room, WORD), of_taps, *share, one]
         call(builder, winograd_symbol(real), ir.VoidType(), given)
         return context.get_dummy_value()
 
@@ -329,7 +371,25 @@ def winograd_of(name: str) -> Any:
         term = (pointer, types.int64, types.int64)
         return types.void(*lists, pointer, pointer, *term, pointer, types.int64, pointer), codegen
 
-    return winograd_plus if kind == "winograd_plus" else winograd
+    @intrinsic
+    def winograd_share(typing_context, rows, columns, reduced, a, b, c, accumulate, first, of, tile_rows, room):
+        """The part of a shard of what `winograd` computes of all rows. The arguments are those of its share, of which
+        the first row and how many there are: where it is less to do, it takes a share of the samples instead."""
+        lists = _lists((rows, columns, reduced), (a, b, c, room), real)
+        if lists is None or len(columns) != 3:
+            return None
+        pointer = types.CPointer(real)
+
+        def codegen(context, builder, sig, args):
+            described, no_term = described_in(builder, lists, args), [constant(0)] * 3
+            a, b, c, accumulate, first, of, *tiles = args[3:]
+            adds = builder.zext(accumulate, WORD)
+            return called(builder, context, described, [a, b, c, *tiles], adds, no_term, first, of)
+
+        given = (pointer, pointer, pointer, types.boolean, types.int64, types.int64, types.int64, pointer)
+        return types.void(*lists, *given), codegen
+
+    return {"winograd_plus": winograd_plus, "winograd_share": winograd_share}.get(kind, winograd)
 
 
 def _lists(lists: Sequence[Any], operands: Sequence[Any], real: Any) -> Sequence[Any] | None:

@@ -157,6 +157,23 @@ def test_samples_are_taken_together_where_taps_weigh_more_than_images() -> None:
             assert isinstance(places, Steps) and len(places.extents) == 3
 
 
+def test_shards_may_share_out_samples_instead_of_maps() -> None:
+    """Where images are computed of all samples at once; then what reads them waits for all shards."""
+    text = """
+layer Convolved(x[N,C,H,W], k[O,C,P,Q]) -> y[N,O,H,W], total[O]:
+    y[n,o,h,w] = k[o,c,p,q]*x[n,c,pad(h+p-1),pad(w+q-1)]
+    total[o] = sum[n,h,w] y[n,o,h,w]
+"""
+    sizes = {"C": 128, "O": 128, "H": 14, "W": 14, "P": 3, "Q": 3}
+    graphs = pipeline.entries(graph_of(text, sizes=tuple(sizes.items())), wrt="*")
+    found = lower({"vjp": graphs["vjp"]}, Ways())
+    tiles = {name: s.tiles for name, kernel in found.kernels.items() for s in kernel.body if isinstance(s, Matmul)}
+    assert {name for name, one in tiles.items() if one is not None and one.of == Const(128)} == {"y", "d_x"}
+    assert tiles["d_k"] is not None and tiles["d_k"].of is None
+    regions = [set(region.kernels) for entry in found.entries for region in entry.regions]
+    assert not any({"y", "total"} <= kernels for kernels in regions) and any("total" in kernels for kernels in regions)
+
+
 def test_only_where_nothing_else_is_forced() -> None:
     assert in_tiles(program("bordered", "direct", C=64, O=64, H=32, W=32)) == 0
     assert in_tiles(program("bordered", "gemm", C=64, O=64, H=32, W=32)) == 0

@@ -64,14 +64,16 @@ def in_tiles(
     term: Term = NO_TERM,
     apart: tuple[int, int] = (1, 1),
     of_taps: bool | None = None,
+    share: tuple[int, int] = (0, 0),
 ) -> None:
-    """The product, which stays inside the room that the compiler asks for; of one sample its lists tell which it is."""
+    """The product, which stays inside the room that the compiler asks for; of one sample its lists tell which it is. A
+    share begins with one of so many maps."""
     of_taps = len(lists[2]) == 2 if of_taps is None else of_taps
     rows = block(64, 1, *geometry[2:], *apart) if rows is None else rows
     taps = operands[2 if of_taps else 0].shape[2:]
     room = np.full(numbers(*geometry, max(rows, 1), *apart, *taps) + 32, GUARD, real)
     place = room.ctypes.data + 16 * room.itemsize
-    call(load_winograd, real, lists, operands, accumulate, rows, place, of_taps, term=term)
+    call(load_winograd, real, lists, operands, accumulate, rows, place, of_taps, *share, term=term)
     assert (room[:16] == GUARD).all() and (room[-16:] == GUARD).all()
 
 
@@ -127,6 +129,37 @@ def test_results_and_derivatives(real: str, sizes: tuple[int, int, int, int], or
     np.testing.assert_allclose(k, before + found, 0, 4 * tolerance)
     in_tiles(real, of_taps(wanted, x, k), (wanted, x, k), False, sizes)
     np.testing.assert_allclose(k, found, 0, 4 * tolerance)
+
+
+@pytest.mark.parametrize("sizes", [(5, 4, 9, 8), (13, 3, 1, 1)])
+@pytest.mark.parametrize("samples", [1, 2, 3, 7])
+def test_shards_take_samples_in_the_place_of_maps(samples: int, sizes: tuple[int, int, int, int]) -> None:
+    """All shards together compute everything, however many there are: to the bit, and what is not finite as in the sum
+    as written. Where a sample is too small for it, a shard takes its maps of all."""
+    maps, channels, height, width = sizes
+    rng = np.random.default_rng(samples)
+    x = rng.standard_normal((samples, channels, height + 2, width + 2))
+    k, y = rng.standard_normal((maps, channels, 3, 3)), np.empty((samples, maps, height, width))
+    of_maps, of_places, reduced = forward(k, x[0], y[0])
+    of_places = [(samples, x[0].size, y[0].size), *of_places]
+
+    def computed(shards: int) -> np.ndarray:
+        y[:] = GUARD
+        for shard in range(shards):
+            first, stop = maps * shard // shards, maps * (shard + 1) // shards
+            rows = [(stop - first, *of_maps[0][1:])]
+            lists, operands = (rows, of_places, reduced), (k[first:], x, y[:, first:])
+            in_tiles("float64", lists, operands, False, sizes, 3, of_taps=False, share=(first, maps))
+        return y.copy()
+
+    for worst in (1.0, np.inf):
+        x[-1, 0, 1, 1] = worst
+        plain = np.stack([np.einsum("ocpq,pqchw->ohw", k, windows(one, height, width)) for one in x])
+        found = {shards: computed(shards) for shards in (1, 2, 3, 5, 16)}
+        for result in found.values():
+            np.testing.assert_allclose(result, plain, 0, 1e-12)
+            if worst == 1.0:
+                np.testing.assert_array_equal(result, found[1])
 
 
 @pytest.mark.parametrize("apart", [(1, 1), (2, 3)])
