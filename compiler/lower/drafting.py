@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.dependences import Place
-from dlc.compiler.ir.elements import bounds_of
-from dlc.compiler.ir.expr import Const, Expr, Index, Read, Reduce, Select, Solve, free_indices, op, reads, refresh
-from dlc.compiler.ir.forms import made_of, window_sizes
+from dlc.compiler.ir.expr import Expr, Index, Read, Solve, free_indices, op, reads, refresh
 from dlc.compiler.ir.graph import Equation, Graph, Tensor
 from dlc.compiler.ir.ops import Type
 from dlc.compiler.ir.recurrence import Loop
 from dlc.compiler.ir.rewriting import rename_bound, replaced, substitute
-from dlc.compiler.ir.safety import needs_more
 from dlc.compiler.ir.ways import OPEN, Ways
-from dlc.compiler.lower import omission, scatter, systems
+from dlc.compiler.lower import systems
 from dlc.compiler.lower.addends import addends, scattered_into, scattered_once
 from dlc.compiler.lower.borders import guarded_factors, with_factors
-from dlc.compiler.lower.contractions import Contraction, contraction
+from dlc.compiler.lower.contractions import Contraction
 from dlc.compiler.lower.fusion import touches
 from dlc.compiler.lower.interchange import interchanged
 from dlc.compiler.lower.kernels import Cycle, Draft, Item
 from dlc.compiler.lower.layouts import Packer, spread, steady_factors
 from dlc.compiler.lower.levels import Level
-from dlc.compiler.lower.masks import EVERYWHERE, given, needed, zeros
+from dlc.compiler.lower.masks import given, zeros
 from dlc.compiler.lower.nests import nest, sizes_product, work
 from dlc.compiler.lower.orders import orders
 from dlc.compiler.lower.overlap_add import overlap_add, pays, slides
@@ -41,6 +37,7 @@ from dlc.compiler.lower.pieces import (
     with_outer,
     worth_a_visit,
 )
+from dlc.compiler.lower.premises import Premises, beside_copies
 from dlc.compiler.lower.products import Plan, copies, leads, plan, product_body, seen
 from dlc.compiler.lower.recurrences import (
     Equations,
@@ -60,7 +57,6 @@ from dlc.compiler.lower.ties import without_ties
 from dlc.compiler.lower.transposed import transposed
 from dlc.compiler.lower.windows import is_written_out, read_early
 
-Facts = Callable[[Expr], list[Polynomial]]
 Names = Callable[[str], str]
 
 
@@ -114,43 +110,13 @@ class _Drafting:
             self.stored[name] = replace(self.stored[name], sizes=spread(graph.tensors[name].sizes))
         self.sizes = {key: tensor.sizes for key, tensor in self.stored.items()}
         self.done: set[str] = set()
-        self.facts, self.bounds = _facts(graph), bounds_of(graph)
-        self.windows = made_of(window_sizes(graph.facts), formulas)
         self.added: list[Tensor] = []
-        self.beside = _beside_copies(graph)
-        self.scattered = scattered_once(self.graph)
-        self.needed = needed(graph, self._reads_all, times_of(self.orders.values()))
-        self.zeros = {key: zeros(graph, tensor) for key, tensor in graph.tensors.items()}
-        self.ways_to = orders(graph, fresh_id, self._is_product)
+        self.premises = Premises(graph, self.sizes, formulas, ways, times_of(self.orders.values()))
+        self.beside = beside_copies(graph)
+        self.scattered = scattered_once(graph)
+        self.ways_to = orders(graph, fresh_id, self.premises.is_product)
         self.stored.update(self.ways_to.made)
         self.sizes.update({key: tensor.sizes for key, tensor in self.ways_to.made.items()})
-
-    def _reads_all(self, tensor: Tensor, equation: Equation) -> bool:
-        """Whether the kernel of an equation reads more than its conditions say."""
-        value = equation.value
-        if not isinstance(value, Reduce):
-            return isinstance(value, Solve)
-        if omission.omitted(equation, value) or scatter.places(equation, value):
-            return True
-        return self._contraction(tensor, equation) is not None
-
-    def _is_product(self, tensor: Tensor, *read: Tensor) -> bool:
-        """Whether a tensor is a matrix product, all of which is needed; what it reads may be new: ``read``."""
-        self.sizes.update({one.id: one.sizes for one in read})
-        if self.needed.get(tensor.id, EVERYWHERE).at(tensor.equations[0].subscripts):
-            return False
-        product = self._contraction(tensor, tensor.equations[0])
-        found = plan(product, Packer(self.sizes, str, formulas=self.formulas), self.ways) if product else None
-        return found is not None
-
-    def _contraction(self, tensor: Tensor, equation: Equation, over: tuple[Index, ...] = ()) -> Contraction | None:
-        """The equation as a matrix product; where its implementation is forced, however small it is."""
-        if self.ways.gemm == "loops":
-            return None
-        return contraction(tensor, equation, self._needs_more, frozenset(over), self.ways.smallest)
-
-    def _needs_more(self, value: Expr, some: Sequence[Expr], every: Sequence[Expr]) -> bool:
-        return needs_more(value, self.sizes, some, every, self.graph.facts, self.bounds)
 
     def run(self) -> Drafts:
         level = Level(Packer(self.sizes, self.fresh_id, formulas=self.formulas))
@@ -224,7 +190,7 @@ class _Drafting:
             draft = Draft([(tensor, own)], solving.body, solving.split, work=[solving.work], is_finished=True)
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
-        product = self._contraction(tensor, own, level.over)
+        product = self.premises.contraction(tensor, own, level.over)
         is_chosen = bool(when) and level.outer is None  # by the sizes of a call: nothing else may need what it makes
         if product is not None and level.outer is None and not is_chosen:
             if self._product_in_pieces(level, tensor, own, product):
@@ -240,16 +206,16 @@ class _Drafting:
                 return
             if level.outer is not None or not self._in_pieces(level, tensor, own):
                 level.place(self._nest(level, tensor, self._turned(level, tensor, own, when), shown, when))
-                if not self._needed(tensor, own):  # all of it is computed
+                if not self.premises.needed(tensor, own):  # all of it is computed
                     level.packer.remember(tensor, own)
             return
         for packed in packer.tensors[before:]:
             self._pack(level, packed, when)
         if isinstance(found, Tabled) and level.outer is None:
-            found = with_support(found, self.zeros)
+            found = with_support(found, self.premises.zeros)
         count = sizes_product((*own.indices, *product.reduced))
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
-        products = {label: Product(found, self._mattering(found))} if isinstance(found, Plan) else {}
+        products = {label: Product(found, self.premises.mattering(found))} if isinstance(found, Plan) else {}
         beside = frozenset(read.tensor for read in reads(own.value))
         draft = replace(draft, over=level.over, when=when, products=products, called={label: found}, beside=beside)
         if found.split is not None:
@@ -263,7 +229,7 @@ class _Drafting:
     def _scattered(self, level: Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
         """Scatter terms of a sum into it, behind its other terms."""
         names, rest = addends(equation, level, self.scattered)
-        if not names or self._needed(tensor, equation):
+        if not names or self.premises.needed(tensor, equation):
             return False
         if rest:
             level.place(self._nest(level, tensor, replace(equation, value=op("add", *rest)), shown, ()))
@@ -281,7 +247,7 @@ class _Drafting:
             return False
         slide = next(slides(product, self.graph), None)
         scratch = Packer(dict(self.sizes), str, formulas=self.formulas)
-        if slide is None or not pays(product, slide, self.graph, scratch, self.ways, self.zeros):
+        if slide is None or not pays(product, slide, self.graph, scratch, self.ways, self.premises.zeros):
             return False
         before = len(level.packer.tensors)
         found = overlap_add(product, slide, level.packer, self.ways, self.fresh_id)
@@ -290,7 +256,7 @@ class _Drafting:
             self._pack(level, packed, when)
         self.added.append(found.turned)
         self.sizes[found.turned.id] = found.turned.sizes
-        called = with_support(found.product, self.zeros)
+        called = with_support(found.product, self.premises.zeros)
         label = f"{found.turned.id} 0"
         computed = found.turned, seen(called)
         count = sizes_product((*called.product.equation.indices, *called.product.reduced))
@@ -312,39 +278,20 @@ class _Drafting:
             copies_of[read] = place.read
         return replace(equation, value=replaced(equation.value, copies_of)) if copies_of else equation
 
-    def _mattering(self, found: Plan) -> tuple[Polynomial, ...]:
-        """What holds of the indices of a product wherever an element is needed, and a term of it differs from 0."""
-        product = found.product
-        facts = list(self._needed(product.tensor, product.equation))
-        for factor in (found.left.layout.read, found.right.layout.read):
-            facts += self._told(self._zero_outside(factor))
-        return tuple(facts)
-
-    def _zero_outside(self, factor: Read) -> list[Polynomial]:
-        """What is not negative where a factor may differ from zero."""
-        return self.zeros.get(factor.tensor, EVERYWHERE).at(factor.subscripts)
-
-    def _needed(self, tensor: Tensor, equation: Equation) -> list[Polynomial]:
-        return self._told(self.needed.get(tensor.id, EVERYWHERE).at(equation.subscripts))
-
-    def _told(self, facts: list[Polynomial]) -> list[Polynomial]:
-        """The facts that can be looked at before anything is computed."""
-        values = [(fact, fact.expression()) for fact in facts]
-        return [fact for fact, value in values if len(given(self.graph, value)) == len(reads(value))]
-
     def _in_pieces(self, level: Level, tensor: Tensor, equation: Equation) -> bool:
         """Reduce in every shard what a kernel has at hand, and combine the pieces; a scalar in any case."""
-        for outer in outer_indices(equation, self.windows):
+        known = self.premises
+        for outer in outer_indices(equation, known.windows):
             for number in level.candidates(tensor, equation):
                 item = level.items[number]
                 if not isinstance(item, Draft) or not divides(item, outer):
                     continue
-                rows = rows_of(outer, equation, self.windows) if equation.indices else touches(item.body)
+                rows = rows_of(outer, equation, known.windows) if equation.indices else touches(item.body)
                 if not rows & touches(item.body):
                     continue
                 packer = level.packer.among([name for name, home in level.home.items() if home == number])
                 bare = self._bordered(packer, tensor, equation)
-                found = pieces(tensor, bare, outer, self.names, self.fresh_id, self.facts, self.windows)
+                found = pieces(tensor, bare, outer, self.names, self.fresh_id, known.facts, known.windows)
                 if found is not None and self._fuse_all(level, number, [*self._copies(level, packer), found.draft]):
                     self.added.extend(packer.tensors)
                     self._combine(level, tensor, found)
@@ -352,7 +299,7 @@ class _Drafting:
         if equation.indices:
             return False
         for outer in outer_indices(equation):
-            found = pieces(tensor, equation, outer, self.names, self.fresh_id, self.facts)
+            found = pieces(tensor, equation, outer, self.names, self.fresh_id, known.facts)
             if found is not None:
                 level.append(found.draft, found.draft.computes)
                 self._combine(level, tensor, found)
@@ -367,7 +314,7 @@ class _Drafting:
             if not leads(product, outer, self.sizes):
                 continue
             inner = with_outer(tensor, equation, outer)
-            within = self._contraction(*inner) if inner is not None else None
+            within = self.premises.contraction(*inner) if inner is not None else None
             if within is None or within.batch[:1] != (outer,) or not worth_a_visit(within):
                 continue
             for number in level.candidates(tensor, equation):
@@ -394,7 +341,7 @@ class _Drafting:
 
     def _bordered(self, packer: Packer, tensor: Tensor, equation: Equation) -> Equation:
         """A guarded sum over an image as one over an image with a border: all its rows have one length."""
-        for guarded, others in guarded_factors(equation, self.sizes, self.facts(equation.value)):
+        for guarded, others in guarded_factors(equation, self.sizes, self.premises.facts(equation.value)):
             border = packer.bordered(guarded)
             if border is not None:
                 return with_factors(equation, (*others, packer.copied(border, guarded, tensor, equation).read))
@@ -416,7 +363,7 @@ class _Drafting:
         """A packed copy is made where it is used, or before the loop if it is the same in every round."""
         (equation,) = packed.equations
         self.added.append(packed)
-        self.zeros[packed.id] = zeros(self.graph, packed)
+        self.premises.zeros[packed.id] = zeros(self.graph, packed)
         while level.outer is not None and not _changes(equation, level):
             level, when = level.outer, ()
         level.place_early(self._nest(level, packed, equation, (packed, equation), when))
@@ -429,8 +376,9 @@ class _Drafting:
         shown: tuple[Tensor, Equation],
         when: tuple[Expr, ...],
     ) -> Draft:
-        lengths, needed = given(self.graph, equation.value), self._needed(tensor, equation)
-        body = nest(tensor, equation, self.names, self.facts, needed, lengths, self.windows, self._scratch)
+        known, lengths = self.premises, given(self.graph, equation.value)
+        needed = known.needed(tensor, equation)
+        body = nest(tensor, equation, self.names, known.facts, needed, lengths, known.windows, self._scratch)
         if not equation.is_whole or is_written_out(equation):
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)
@@ -461,35 +409,3 @@ def _with_own_indices(equation: Equation) -> Equation:
         substitute(rename_bound(equation.value), changes),
         equation.span,
     )
-
-
-def _beside_copies(graph: Graph) -> dict[str, frozenset[str]]:
-    """What the readers of copies with other borders read besides: that is where the copies should be made."""
-    made = {name: tensor.equations for name, tensor in graph.tensors.items() if tensor.equations}
-    copies = {name for name, equations in made.items() if all(map(_copies, equations))}
-    found: dict[str, frozenset[str]] = {}
-    for tensor in graph.tensors.values():
-        for equation in tensor.equations:
-            together = frozenset(read.tensor for read in reads(equation.value))
-            found.update({name: found.get(name, frozenset()) | together for name in together & copies})
-    return found
-
-
-def _copies(equation: Equation) -> bool:
-    value = equation.value
-    return isinstance(value, Select) and isinstance(value.yes, Read) and isinstance(value.no, Const)
-
-
-def _facts(graph: Graph) -> Facts:
-    """What the sizes are required to fulfil, and what integer tensors declare of the reads in an expression."""
-
-    def facts(expression: Expr) -> list[Polynomial]:
-        found = list(graph.facts)
-        for read in reads(expression):
-            tensor = graph.tensors.get(read.tensor)
-            if tensor is not None and tensor.bound is not None:
-                element = polynomial(read)
-                found += [element, polynomial(tensor.bound) - element - 1]
-        return found
-
-    return facts
