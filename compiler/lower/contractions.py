@@ -108,7 +108,7 @@ def _is_banded(value: Reduce) -> bool:
 
 def _factors(body: Expr, needs_more: NeedsMore, over: frozenset[Index]) -> tuple[Expr, Expr] | None:
     """The two factors of a product; conditions around it go to the first factor that has their indices, and to the
-    other one where it reads out of range without them.
+    other one where it, or a condition of its own, reads out of range without them.
     """
     conditions, factors = guarded_product(body)
     if len(factors) != 2:
@@ -122,9 +122,9 @@ def _factors(body: Expr, needs_more: NeedsMore, over: frozenset[Index]) -> tuple
             return None
         guarded[place].append(cond)
     for conds, factor, indices in zip(guarded, factors, free, strict=True):
-        if needs_more(factor, conds, conditions):
+        if any(needs_more(one, conds, conditions) for one in (factor, *conds)):
             conds[:] = [cond for cond in conditions if set(free_indices(cond)) - over <= indices]
-            if needs_more(factor, conds, conditions):
+            if any(needs_more(one, conds, conditions) for one in (factor, *conds)):
                 return None
     pair = [
         Select(op("and", *conds), factor, Const(0.0)) if conds else factor

@@ -44,6 +44,8 @@ SPECS = {
     "    y[i,j] = sum[d : 3*i < |J| and v[3*i,j] > 0] x[i,d]*w[j,d]",
     "a condition of one factor behind one of two": "(x[I,D], w[J,D], a[J,I], v[J]) -> y[I]:\n"
     "    y[i] = sum[j,d : 3*i <= j and v[3*i] > 0] x[i,d]*w[j,d]*a[j,i]",
+    "a condition of the first factor behind one of the second": "(g[D,I], x[I,J], v[J]) -> y[D,J]:\n"
+    "    y[d,j] = sum[i : 3*i <= j and v[3*i] > 0] g[d,i]*x[i,j]",
     "attention": "(q[T,D], x[T,D], on[T] : bool) -> s[T,D]:\n"
     "    a[t,t'] = (exp(q[t,d]*x[t',d]) if t' < t and on[t-1] else 0)\n    s[t,d] = a[t,t']*x[t',d]",
 }
