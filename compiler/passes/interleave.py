@@ -26,6 +26,7 @@ from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import within
 from dlc.compiler.ir.conditions import conjunction, guarded
 from dlc.compiler.ir.expr import (
+    FALSE,
     ZERO,
     Const,
     Expr,
@@ -64,13 +65,16 @@ def run(graph: Graph) -> Graph:
 
 @dataclass(frozen=True)
 class _Axis:
-    """An index that moves in steps: every ``apart``-th place of a step is reached, if it begins at ``-shift``."""
+    """An index that moves in steps: every ``apart``-th place of a step is reached, if steps begin at ``-shift``, by one
+    of each ``period`` of ``taps``. Without an index of taps it is the first ``reached`` of these places.
+    """
 
     index: Index
     step: int
     apart: int
     shift: int
     taps: Index | None
+    reached: int
 
     @property
     def period(self) -> int:
@@ -124,7 +128,7 @@ class _Places:
 def _interleaved(tensor: Tensor, taken: Mapping[str, Tensor], simplified: Simplifier) -> list[Tensor]:
     """The tensor, behind those that it is made of; nothing if it is not such a product, or has few classes."""
     equation = tensor.equations[0]
-    axes = _axes(equation)
+    axes = _axes(equation, simplified)
     parts = [_part(equation, places, taken, simplified) for places in product(*map(_places, axes))] if axes else []
     if not any(map(is_contraction, parts)) or any(True for part in parts for _ in quotients(part.value)):
         return []
@@ -206,7 +210,7 @@ class _Tie:
         return gcd(self.under, *self.factors.values())
 
 
-def _axes(equation: Equation) -> list[_Axis]:
+def _axes(equation: Equation, simplified: Simplifier) -> list[_Axis]:
     """Those of a product that would be divided into many classes; none if one of them does not move in steps."""
     value = equation.value
     if not (equation.is_whole and isinstance(value, Reduce) and value.op == "sum"):
@@ -216,12 +220,12 @@ def _axes(equation: Equation) -> list[_Axis]:
     few = _FEW_WINDOWS if set(value.indices) <= set(by) else _FEW_CLASSES
     if prod(by[index] for index in free) <= few or len(guarded_product(value.body).factors) != 2:
         return []
-    axes = [axis for index in free if (axis := _axis(index, by, value)) is not None]
+    axes = [axis for index in free if (axis := _axis(index, by, value, simplified)) is not None]
     others = set(by) - set(free) - {axis.taps for axis in axes}
     return axes if len(axes) == len(free) and not others else []
 
 
-def _axis(index: Index, by: Mapping[Index, int], value: Reduce) -> _Axis | None:
+def _axis(index: Index, by: Mapping[Index, int], value: Reduce, simplified: Simplifier) -> _Axis | None:
     """How the index moves; None if that is not by steps from one place on, with one index of taps at most."""
     step = by[index]
     read_by = [_tie(atom, index) for atom in quotients(value.body) if index in free_indices(atom) and _is_flat(atom)]
@@ -238,11 +242,22 @@ def _axis(index: Index, by: Mapping[Index, int], value: Reduce) -> _Axis | None:
     (shift,) = shifts
     if any((tie.offset - shift) % tie.content for tie in conditions):
         return None
-    found = _Axis(index, step, apart, shift, next(iter(taps), None))
+    found = _Axis(index, step, apart, shift, next(iter(taps), None), step // apart)
     if found.taps is None:
-        return found
+        return replace(found, reached=_reached(found, guarded_product(value.body).conditions, simplified))
     leads = [tie for tie in conditions if tie.under == step and (tie.factors.get(found.taps, 0) + apart) % step == 0]
     return found if leads and by[found.taps] == found.period and known(found.taps.size) is not None else None
+
+
+def _reached(axis: _Axis, conditions: Sequence[Expr], simplified: Simplifier) -> int:
+    """The places of a step up to the last one for which these conditions may hold."""
+    steps = polynomial(fresh(axis.blocks, axis.index.hint)) * axis.step - axis.shift
+    own = [cond for cond in conditions if free_indices(cond) == (axis.index,)]
+    for place in reversed(range(axis.period)):
+        here = (steps + axis.apart * place).expression()
+        if all(simplified(substitute(cond, {axis.index: here})) is not FALSE for cond in own):
+            return place + 1
+    return 0
 
 
 def _tie(atom: Op, index: Index, rest: int = 0) -> _Tie | None:
@@ -276,7 +291,7 @@ def _remainders(body: Expr) -> Iterator[tuple[Op, int]]:
 def _places(axis: _Axis) -> Iterator[_Places]:
     """The places of a step, by the number of taps that reach them."""
     period, apart = axis.period, axis.apart
-    groups = [(0, period, 1)]
+    groups = [(0, axis.reached, 1), (axis.reached, period - axis.reached, 0)]
     if axis.taps is not None:
         turns, rest = divmod(known(axis.taps.size) or 0, period)
         groups = [(0, rest, turns + 1), (rest, period - rest, turns)]

@@ -49,6 +49,13 @@ def test_between_taps_that_lie_apart_is_zero() -> None:
     assert sum(".part" in line for line in lines) == 2 and "d_x[n,c,16*w+2*r+1] = 0" in lines
 
 
+def test_places_that_no_tap_reaches_are_zero() -> None:
+    """Five taps in steps of 8: the other three places of a step are no part of a product, also of open sequences."""
+    lines = gradient(text(stride=8), Q=5)
+    assert any(line.startswith("d_x.part[") and "[r <=" not in line for line in lines)
+    assert any(line.endswith(" = 0") and "+5]" in line for line in lines)
+
+
 def test_where_padding_shifts_the_steps_the_result_is_cut_out() -> None:
     lines = gradient(text(stride=8, padding=3), O=4, C=3, Q=16, W=640)
     assert lines[-1] == "d_x[n,c,w] = d_x.steps[n,c,w+3]"
