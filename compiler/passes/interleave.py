@@ -217,8 +217,10 @@ def _axes(equation: Equation, simplified: Simplifier) -> list[_Axis]:
         return []
     by = moduli(value)
     free = [index for index in equation.indices if index in by]
+    conditions, factors = guarded_product(value.body)
+    decided = {index for cond in conditions if any(True for _ in quotients(cond)) for index in free_indices(cond)}
     few = _FEW_WINDOWS if set(value.indices) <= set(by) else _FEW_CLASSES
-    if prod(by[index] for index in free) <= few or len(guarded_product(value.body).factors) != 2:
+    if prod(by[index] for index in free if index in decided) <= few or len(factors) != 2:
         return []
     axes = [axis for index in free if (axis := _axis(index, by, value, simplified)) is not None]
     others = set(by) - set(free) - {axis.taps for axis in axes}

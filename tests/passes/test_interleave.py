@@ -69,6 +69,17 @@ def test_few_classes_are_products_of_their_own() -> None:
     assert sum("= sum" in line for line in gradient(text(stride=4), O=4, C=3, Q=8, W=640)) == 4
 
 
+def test_groups_of_channels_are_no_classes() -> None:
+    """No condition asks for the place of a channel in its group: only those of the step count, and are few."""
+    source = """use nn.conv: GroupedConv1d
+
+layer Windows(x[N,C,W], k[G,M,E,Q], b[O]) -> y[N,O,V]:
+    y[n,O,V] = GroupedConv1d(x[n,C,W]; k, b; stride=2)
+"""
+    lines = gradient(source, C=8, G=2, M=3, E=4, Q=3, W=65)
+    assert not any(".steps" in line for line in lines) and sum("= sum" in line for line in lines) == 2
+
+
 GEOMETRIES = ((8, 16, 0, 1), (8, 11, 3, 1), (8, 5, 2, 1), (12, 7, 5, 3), (32, 64, 16, 1))
 
 
