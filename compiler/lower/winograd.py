@@ -57,6 +57,7 @@ from dlc.compiler.lower.winograd_blocks import (
     is_better_together,
     is_faster,
     most_tiles,
+    most_tiles_of_rows,
     numbers_of,
     portions,
     products_of,
@@ -186,7 +187,7 @@ class Sliding:
     def room(self) -> Polynomial:
         """How many numbers there must be room for, at least."""
         _, maps, channels, height, width = map(polynomial, self.geometry)
-        along, most = tiles_of(width, self.apart[1]), self.most_tiles
+        along, most = tiles_of(width, self.apart[1]), most_tiles_of_rows(self.most_tiles)
         if along.value is None or height.value is None or width.value is None or self.block is None:
             tiles = along + most
             down, across = ((portions(taps) - 1) * apart for taps, apart in zip(self.taps, self.apart, strict=True))

@@ -15,6 +15,7 @@ _FEWEST, MOST = 32, 128  # tiles of a block: enough for the columns of a product
 _IN_CACHE = 1 << 14  # which has room for so many times a channel or a map, of all planes
 _LANES, _PANEL = 16, 32  # tiles of a vector and of a panel of the product, in the longest ones
 _MANY_SAMPLES = 64  # for as many as there may be
+_TIMES = 2  # as many tiles as a block has otherwise, where they fill vectors better
 PLANES, _GAP = 16, 16
 
 # What additions take, in multiplications of a product: of a row of tiles of one channel or map, of each of its tiles,
@@ -88,16 +89,32 @@ def is_better_together(
 
 def block(most: int, samples: int | None, height: int, width: int, down: int = 1, across: int = 1) -> int:
     """Rows of tiles that are computed together, of all samples one after the other: so many that their tiles fill
-    vectors, and that blocks are few, for each reads all taps; at most so many tiles, if a row has no more."""
+    vectors, and that blocks are few, for each reads all taps; at most so many tiles, if a row has no more, or twice as
+    many where that leaves fewer vectors by a fifteenth."""
     along, of_sample = tiles_along(width, across), tiles_along(height, down)
     rows = of_sample * (_MANY_SAMPLES if samples is None else samples)
+    few, many = (_fullest(rows, along, max(number // along, 1)) for number in (most, _TIMES * most))
+    return many if 15 * _vectors(rows, along, many) <= 14 * _vectors(rows, along, few) else few
+
+
+def _fullest(rows: int, along: int, most: int) -> int:
     best, least = 1, 0
-    for number in range(1, min(max(most // along, 1), rows) + 1):
-        whole, rest = divmod(rows, number)
-        cost = whole * (-(-number * along // _LANES) + 1) + (-(-rest * along // _LANES) + 1 if rest else 0)
+    for number in range(1, min(most, rows) + 1):
+        cost = _vectors(rows, along, number) - (-rows // number)
         if number == 1 or cost <= least:
             best, least = number, cost
     return best
+
+
+def _vectors(rows: int, along: int, number: int) -> int:
+    """How many vectors of tiles so many rows are, so many at a time."""
+    whole, rest = divmod(rows, number)
+    return whole * -(-number * along // _LANES) - (-rest * along // _LANES)
+
+
+def most_tiles_of_rows(most: int) -> int:
+    """Tiles of the rows of a block, at most, if a row has no more."""
+    return _TIMES * most
 
 
 def tiles_of_images(

@@ -219,14 +219,26 @@ def rows_of_tiles(most, samples, height, width, down, across) -> int:
     if samples <= 0 or min(height, width) <= 0:
         return 0
     along, rows = tiles_along(width, across), samples * tiles_along(height, down)
+    few, many = fullest(rows, along, max(most // along, 1)), fullest(rows, along, max(2 * most // along, 1))
+    return many if 15 * vectors_of(rows, along, many) <= 14 * vectors_of(rows, along, few) else few
+
+
+@part
+def fullest(rows, along, most) -> int:
+    """Rows of a block of which vectors and blocks are the fewest."""
     best, least = 1, 0
-    for number in range(1, min(max(most // along, 1), rows) + 1):
-        cost = rows // number * ((number * along + LANES - 1) // LANES + 1)
-        if rows % number > 0:
-            cost += (rows % number * along + LANES - 1) // LANES + 1
+    for number in range(1, min(most, rows) + 1):
+        cost = vectors_of(rows, along, number) + (rows + number - 1) // number
         if number == 1 or cost <= least:
             best, least = number, cost
     return best
+
+
+@part
+def vectors_of(rows, along, number) -> int:
+    """How many vectors of tiles so many rows are, so many at a time."""
+    whole, rest = rows // number, rows % number
+    return whole * ((number * along + LANES - 1) // LANES) + (rest * along + LANES - 1) // LANES
 
 
 @part

@@ -157,6 +157,12 @@ def test_samples_are_taken_together_where_taps_weigh_more_than_images() -> None:
             assert isinstance(places, Steps) and len(places.extents) == 3
 
 
+def test_blocks_are_twice_as_large_where_they_fill_vectors_better() -> None:
+    """Rows of seven tiles fill 28 of 32, or 63 of 64; but what is one block then is no fewer vectors."""
+    assert block(32, 8, 14, 14) == 9 and block(32, 8, 16, 16) == 4
+    assert block(32, 1, 14, 14) == 4
+
+
 def test_shards_may_share_out_samples_instead_of_maps() -> None:
     """Where images are computed of all samples at once; then what reads them waits for all shards."""
     text = """
