@@ -43,7 +43,7 @@ from dlc.compiler.ir.loops import (
     written,
 )
 from dlc.compiler.ir.scans import Scan, scan
-from dlc.compiler.ir.short_rows import is_row_of_an_image, is_short_row
+from dlc.compiler.ir.short_rows import is_row_of_an_image, is_short_row, keeps_rows_apart
 from dlc.compiler.ir.strided_copies import StridedCopy, strided_copy
 from dlc.compiler.ir.transpositions import Transposition, transposition
 
@@ -210,6 +210,8 @@ class _Body:
                 self.writer.line(self.spelling.call("short_row"))
             elif is_row_of_an_image(loop):
                 self.writer.line(self.spelling.call("masked_rest"))
+            if keeps_rows_apart(loop):
+                self.writer.line(self.spelling.call("rows_apart"))
             self.write(loop.body)
         self._names.leave(loop.index)
 

@@ -1,4 +1,5 @@
-"""Loops along rows that have fewer elements than a vector, or may have, and may go in vectors under masks."""
+"""Loops along rows that have fewer elements than a vector, or may have, and may go in vectors under masks; and such as
+store in several rows at once."""
 
 from __future__ import annotations
 
@@ -42,6 +43,38 @@ def is_row_of_an_image(loop: For) -> bool:
         return _goes_through_windows(loop)
     nodes = [node for one in loop.body for e in expressions(one) for node in walk(e)]
     return any(isinstance(node, Select) for node in nodes) and _work(loop.body) >= _MUCH
+
+
+def keeps_rows_apart(loop: For) -> bool:
+    """Whether the loop stores in several rows of one buffer, of which it reads nothing, and no round of it stores what
+    another one does: its own elements of every row.
+    """
+    own = {one.name for one in loop.body if isinstance(one, Let | Var)}
+    stores = [one for one in loop.body if isinstance(one, Store)]
+    if not all(
+        isinstance(one, Let | Var | Store) or (isinstance(one, Update) and one.name in own) for one in loop.body
+    ):
+        return False
+    stored = {(one.buffer, one.subscripts[:-1]) for one in stores}
+    buffers = {name for name, _ in stored}
+    if len(buffers) == len(stored) or any(not one.subscripts for one in stores):
+        return False
+    if buffers & {read.tensor for one in loop.body for read in reads(*expressions(one))}:
+        return False
+    return all(_has_its_own_places([one for one in stores if one.buffer == name], loop.index) for name in buffers)
+
+
+def _has_its_own_places(stores: list[Store], index: Index) -> bool:
+    """Whether a round of the loop stores elements of its own in each row."""
+    if any(index in free_indices(subscript) for one in stores for subscript in one.subscripts[:-1]):
+        return False
+    steps = [step_of(one.subscripts[-1], index) for one in stores]
+    found = [step for step in steps if step is not None]
+    if len(found) < len(steps):
+        return False
+    return len({(step, first - first.offset) for step, first in found}) == 1 and all(
+        0 <= first.offset < abs(step) for step, first in found
+    )
 
 
 def _is_plain(body: tuple[Statement, ...], index: Index) -> bool:

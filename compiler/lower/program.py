@@ -43,6 +43,7 @@ from dlc.compiler.lower.sizes import DerivedSizes
 from dlc.compiler.lower.sums_of_rows import by_rows_abreast
 from dlc.compiler.lower.tiling import by_blocks
 from dlc.compiler.lower.unroll_and_jam import jammed
+from dlc.compiler.lower.windows_of_rows import with_rows_abreast
 from dlc.compiler.lower.winograd import in_tiles
 
 
@@ -193,7 +194,7 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
     mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
     over = tuple(index for index in draft.over if index in mentioned)
     body = hoisted(in_sections(unrolled_around(by_rows_abreast(jammed(draft.body)), names)), names)
-    body = without_rests(shared(body, names), names)
+    body = without_rests(shared(with_rows_abreast(body, names), names), names)
     kernel = Kernel(draft.formulas[-1][0].id, body, draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))
     kernels[kernel.name] = kernel

@@ -24,11 +24,15 @@ from dataclasses import replace
 from dlc.compiler.ir.affine import integer, polynomial
 from dlc.compiler.ir.expr import ZERO, Const, Index, Op, Read, Select, free_indices, fresh, op, reads, refresh, walk
 from dlc.compiler.ir.loops import For, If, Let, Statement, Store, Update, Var, expressions
+from dlc.compiler.ir.short_rows import keeps_rows_apart
 from dlc.compiler.ir.strided_copies import strided_copy
 from dlc.compiler.lower.fusion import Body, renamed
 
 _LANES = 8  # elements that LLVM takes together, however few there are
-_FEW, _MORE = 4, 16  # elements of a block that LLVM unrolls, and of one with choices, each of which takes long to come
+_FEW, _MORE = (
+    4,
+    16,
+)  # elements of a block that LLVM unrolls, and of one with choices or long sums, which take long to come
 _LONG = 256  # elements of a row of which a rest is a small part
 _MUCH = 6  # operations and reads of one element
 _MUCH_WITH_CHOICES = 30  # such as several comparisons: less is computed one by one as fast
@@ -71,7 +75,7 @@ def _lanes(loop: For, extent: int) -> int:
     if not _takes_much(loop.body):
         return _LANES if _is_filled(loop.body) else _FEW
     is_as_little = extent >= _MORE and -(-extent // _MORE) * _MORE <= -(-extent // _LANES) * _LANES
-    return _MORE if is_as_little and _has_choices(loop.body) else _LANES
+    return _MORE if is_as_little and (_has_choices(loop.body) or keeps_rows_apart(loop)) else _LANES
 
 
 def _is_filled(body: Body) -> bool:

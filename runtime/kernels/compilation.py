@@ -23,7 +23,7 @@ from numba.core.codegen import get_host_cpu_features
 from dlc.runtime.folders import cache_folder
 from dlc.runtime.kernels.libraries import CodeCompiler, KernelCompiler, RegionCompiler
 from dlc.runtime.kernels.loading import c_function
-from dlc.runtime.kernels.short_rows import ask_for_a_mask
+from dlc.runtime.kernels.short_rows import ask_for_a_mask, ask_for_no_checks
 from dlc.runtime.kernels_fingerprint import fingerprint
 
 #: Sums may be reordered and products fused into sums, so that loops become vectors; nan and infinity keep their sense.
@@ -226,6 +226,17 @@ def _masked_from(bits: int) -> Callable[..., Any]:
         return context.get_dummy_value()
 
     return codegen
+
+
+@intrinsic
+def rows_apart(typing_context):
+    """Promise that no round of the enclosing loop touches what another one writes, though it writes in several rows."""
+
+    def codegen(context, builder, signature, arguments):
+        ask_for_no_checks(builder)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 def prefer_wide_vectors(function: ir.Function) -> None:

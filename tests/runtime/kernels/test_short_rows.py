@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlc.runtime.kernels import FLAGS, f32, kernel, masked_rest, noalias, short_row, size
+from dlc.runtime.kernels import FLAGS, f32, kernel, masked_rest, noalias, rows_apart, short_row, size
 from dlc.runtime.kernels.compilation import REGION_SIGNATURE, vector_bits
 from dlc.runtime.kernels.libraries import RegionCompiler
 from dlc.runtime.kernels.loading import c_function
@@ -110,3 +110,34 @@ def test_what_is_stored_by_every_second_element_goes_under_a_mask_too(columns: i
     if vector_bits() == 512:
         (made,) = apart.overloads.values()
         assert "masked.store.v16f32" in made.library.get_llvm_str()
+
+
+@kernel
+def two_rows(rows, columns, x, y):
+    noalias()
+    for u in range(rows):
+        for v in range(columns):
+            masked_rest()
+            rows_apart()
+            y[2 * u, v] = x[2 * u, v + 1] - x[2 * u, v]
+            y[2 * u + 1, v] = x[2 * u + 1, v + 1] - x[2 * u, v]
+
+
+@pytest.mark.parametrize("columns", [0, 1, 5, 7, 8, 9, 31])
+def test_rows_that_keep_apart_need_no_checks(columns: int) -> None:
+    def region(table, shard, shards):
+        rows, columns = size(table, 0), size(table, 1)
+        two_rows(rows, columns, f32(table, 2, 2 * rows, columns + 1), f32(table, 3, 2 * rows, columns))
+
+    x = np.random.default_rng(0).normal(size=(6, columns + 1)).astype(np.float32)
+    y = np.full((7, columns), 7, np.float32)
+    compiled = c_function(REGION_SIGNATURE, region, False, RegionCompiler, **FLAGS)
+    table = np.array([3, columns, x.ctypes.data, y.ctypes.data], dtype=np.int64)
+    compiled.ctypes(table.ctypes.data, 0, 1)
+    np.testing.assert_array_equal(y[:6:2], x[::2, 1:] - x[::2, :-1])
+    np.testing.assert_array_equal(y[1:6:2], x[1::2, 1:] - x[::2, :-1])
+    np.testing.assert_array_equal(y[6], 7)
+    (made,) = two_rows.overloads.values()
+    assert "vector.memcheck" not in made.library.get_llvm_str()
+    if vector_bits() == 512:
+        assert "masked.store.v8f32" in made.library.get_llvm_str()
