@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlc.compiler.ir.affine import known, polynomial, step_of
+from dlc.compiler.ir.conditions import conjuncts
 from dlc.compiler.ir.costs import is_slow
 from dlc.compiler.ir.expr import Expr, Index, Op, Read, Select, free_indices, reads, walk
 from dlc.compiler.ir.loops import For, Let, Statement, Store, Update, Var, expressions
@@ -35,14 +36,15 @@ def is_short_row(loop: For) -> bool:
 def is_row_of_an_image(loop: For) -> bool:
     """Whether windows of several rows go along this one, of open length: it may be as short, or leave as much. Where it
     stores every second element, say, each has to take a choice, such as whether it was the greatest of a window: others
-    are as fast one by one.
+    are as fast one by one, and LLVM refuses those that read an element under a condition on its place.
     """
     if known(loop.length) is not None or not _is_plain(loop.body, loop.index):
         return False
     if not _rows_in_steps(loop.body, loop.index):
         return _goes_through_windows(loop)
-    nodes = [node for one in loop.body for e in expressions(one) for node in walk(e)]
-    return any(isinstance(node, Select) for node in nodes) and _work(loop.body) >= _MUCH
+    choices = {node for one in loop.body for e in expressions(one) for node in walk(e) if isinstance(node, Select)}
+    are_by_data = all(reads(part) for choice in choices for part in conjuncts(choice.cond))
+    return bool(choices) and are_by_data and _work(loop.body) >= _MUCH
 
 
 def keeps_rows_apart(loop: For) -> bool:

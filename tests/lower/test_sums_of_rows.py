@@ -123,3 +123,13 @@ def test_rows_of_which_every_second_element_is_stored_count_if_all_are(length: i
     row = For(v, ZERO, v.size, stores)
     assert (is_short_row(row), is_row_of_an_image(row)) == (first == 1 and bool(length), first == 1 and not length)
     assert not is_short_row(replace(row, body=stores[:1])) and not is_row_of_an_image(replace(row, body=stores[:1]))
+
+
+@pytest.mark.parametrize("is_by_data", [True, False])
+def test_of_open_rows_in_steps_those_with_a_condition_on_their_place_do_not_count(is_by_data: bool) -> None:
+    c, v = index("c", "C"), index("v", "V")
+    x, twice = Read("x", (c, v), "real"), mul(Const(2), v)
+    place = [] if is_by_data else [op("lt", add(c, Const(1)), c.size)]
+    more = mul(x, Select(op("and", *place, op("lt", x, Read("x", (c, add(v, Const(1))), "real"))), x, Const(2.0)))
+    stores = (Store("y", (c, twice), more), Store("y", (c, add(twice, Const(1))), op("neg", more)))
+    assert is_row_of_an_image(For(v, ZERO, v.size, stores)) == is_by_data
