@@ -220,11 +220,13 @@ def _axes(equation: Equation, simplified: Simplifier) -> list[_Axis]:
     conditions, factors = guarded_product(value.body)
     decided = {index for cond in conditions if any(True for _ in quotients(cond)) for index in free_indices(cond)}
     few = _FEW_WINDOWS if set(value.indices) <= set(by) else _FEW_CLASSES
-    if prod(by[index] for index in free if index in decided) <= few or len(factors) != 2:
+    if prod(by[index] for index in free) <= few or len(factors) != 2:
         return []
     axes = [axis for index in free if (axis := _axis(index, by, value, simplified)) is not None]
-    others = set(by) - set(free) - {axis.taps for axis in axes}
-    return axes if len(axes) == len(free) and not others else []
+    if len(axes) < len(free) or set(by) - set(free) - {axis.taps for axis in axes}:
+        return []
+    classes = prod(axis.step for axis in axes if axis.index in decided or not axis.is_in_whole_steps)
+    return axes if classes > few else []  # whole blocks of which nothing is asked are axes in any case
 
 
 def _axis(index: Index, by: Mapping[Index, int], value: Reduce, simplified: Simplifier) -> _Axis | None:
