@@ -191,40 +191,57 @@ class _Drafting:
             level.append(replace(draft, formulas=[shown], over=level.over, when=when), [tensor.id])
             return
         product = self.premises.contraction(tensor, own, level.over)
+        if product is None or not self._product(level, tensor, own, product, when, shown, label):
+            self._loops(level, tensor, own, when, shown)
+
+    def _product(
+        self,
+        level: Level,
+        tensor: Tensor,
+        equation: Equation,
+        product: Contraction,
+        when: tuple[Expr, ...],
+        shown: tuple[Tensor, Equation],
+        label: str,
+    ) -> bool:
+        """Draft `equation` by the implementation that pays for `product`, if one does."""
         is_chosen = bool(when) and level.outer is None  # by the sizes of a call: nothing else may need what it makes
-        if product is not None and level.outer is None and not is_chosen:
-            if self._product_in_pieces(level, tensor, own, product):
-                return
-        if product is not None and not is_chosen and self._overlap_added(level, tensor, own, product, when):
-            return
-        alone = is_chosen or (product is not None and visits_often(product))
-        packer = level.packer.among(()) if alone else level.packer
+        if not is_chosen:
+            if level.outer is None and self._product_in_pieces(level, tensor, equation, product):
+                return True
+            if self._overlap_added(level, tensor, equation, product, when):
+                return True
+        packer = level.packer.among(()) if is_chosen or visits_often(product) else level.packer
         before = len(packer.tensors)
-        found = plan(product, packer, self.ways) if product is not None else None
-        if product is None or found is None:
-            if level.outer is None and self._scattered(level, tensor, own, shown):
-                return
-            if level.outer is not None or not self._in_pieces(level, tensor, own):
-                level.place(self._nest(level, tensor, self._turned(level, tensor, own, when), shown, when))
-                if not self.premises.needed(tensor, own):  # all of it is computed
-                    level.packer.remember(tensor, own)
-            return
+        found = plan(product, packer, self.ways)
+        if found is None:
+            return False
         for packed in packer.tensors[before:]:
             self._pack(level, packed, when)
         if isinstance(found, Tabled) and level.outer is None:
             found = with_support(found, self.premises.zeros)
-        count = sizes_product((*own.indices, *product.reduced))
+        count = sizes_product((*equation.indices, *product.reduced))
         draft = Draft([(tensor, seen(found))], product_body(found, label), work=[count], formulas=[shown])
         products = {label: Product(found, self.premises.mattering(found))} if isinstance(found, Plan) else {}
-        beside = frozenset(read.tensor for read in reads(own.value))
+        beside = frozenset(read.tensor for read in reads(equation.value))
         draft = replace(draft, over=level.over, when=when, products=products, called={label: found}, beside=beside)
-        if found.split is not None:
-            split = found.split
-            by_samples = isinstance(found, Tabled) and shares_samples(found, self.ways)
-            draft = replace(draft, split=split.size, split_at=split, is_finished=True, is_split_twice=by_samples)
-            level.append(draft, draft.computes)
-        else:
+        if found.split is None:
             level.place(draft)
+            return True
+        by_samples = isinstance(found, Tabled) and shares_samples(found, self.ways)
+        draft = replace(draft, split=found.split.size, split_at=found.split, is_split_twice=by_samples)
+        level.append(replace(draft, is_finished=True), draft.computes)
+        return True
+
+    def _loops(
+        self, level: Level, tensor: Tensor, equation: Equation, when: tuple[Expr, ...], shown: tuple[Tensor, Equation]
+    ) -> None:
+        if level.outer is None:
+            if self._scattered(level, tensor, equation, shown) or self._in_pieces(level, tensor, equation):
+                return
+        level.place(self._nest(level, tensor, self._turned(level, tensor, equation, when), shown, when))
+        if not self.premises.needed(tensor, equation):  # all of it is computed
+            level.packer.remember(tensor, equation)
 
     def _scattered(self, level: Level, tensor: Tensor, equation: Equation, shown: tuple[Tensor, Equation]) -> bool:
         """Scatter terms of a sum into it, behind its other terms."""
