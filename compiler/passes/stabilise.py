@@ -85,7 +85,7 @@ class _Stabiliser:
         self.names: dict[str, object] = dict(graph.tensors)
         self.result: dict[str, Tensor] = {}
         self.made: dict[str, list[Tensor]] = {name: [] for name in graph.tensors}
-        self.values: dict[str, Equation] = {}  # of tensors with one equation: the stable one
+        self.values: dict[str, Equation] = {}  # of tensors with one equation: the stable one; of what holds parts, too
         self.of_tensor: dict[str, Scaled | None] = {}
         self.parts: dict[tuple[str, str], str] = {}  # a tensor and one of scale, top, bottom -> what holds that
         self.looked_through: set[str] = set()  # the tensors whose definitions are being looked at
@@ -403,7 +403,9 @@ class _Stabiliser:
             name = unique(f"{tensor.id}.{part}", self.names)
             self.names[name] = name
             self.parts[tensor.id, part] = name
-            self.made[tensor.id].append(whole(name, axes, self.simplified(value), equation.span))
+            held = whole(name, axes, self.simplified(value), equation.span)
+            self.made[tensor.id].append(held)
+            self.values[name] = held.equations[0]
         return Read(self.parts[tensor.id, part], tuple(place[axis] for axis in axes), "real")
 
     # -- products with an exponential -------------------------------------------------------------------------------

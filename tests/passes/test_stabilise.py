@@ -405,17 +405,18 @@ def test_a_plain_sum_of_exponentials_is_left_alone() -> None:
     assert not any(isinstance(node, Op) and node.name == "max" for node in walk(made.tensors["y"].equations[0].value))
 
 
-def test_features_of_rows_and_columns_have_scales_of_their_own() -> None:
-    """Linear attention: with one scale for a pair there would be an exponential for each term of every sum."""
+@pytest.mark.parametrize("feature", ["elu", "sigmoid"])
+def test_features_of_rows_and_columns_have_scales_of_their_own(feature: str) -> None:
+    """Linear attention: with one scale for a pair there would be an exponential for each term of every sum. That of a
+    sigmoid is looked up in a tensor, which says no more than how it is computed that it is never positive.
+    """
     q, k = given("q", "T", "D"), given("k", "T", "D")
     t, s, r, d = index("t", "T"), index("s", "T"), index("r", "T"), index("d", "D")
-
-    def feature(x: Expr) -> Expr:
-        return Select(op("lt", Const(0.0), x), add(x, Const(1.0)), exp(x))
-
-    a = whole("a", (t, s), total(d, of=when(op("le", s, t), mul(feature(at(q, t, d)), feature(at(k, s, d))))))
+    of = {"elu": lambda x: Select(op("lt", Const(0.0), x), add(x, Const(1.0)), exp(x)), "sigmoid": sigmoid}[feature]
+    rows, columns = whole("rows", (t, d), of(at(q, t, d))), whole("columns", (s, d), of(at(k, s, d)))
+    a = whole("a", (t, s), total(d, of=when(op("le", s, t), mul(at(rows, t, d), at(columns, s, d)))))
     y = whole("y", (t, s), div(at(a, t, s), total(r, of=at(a, t, r))))
-    made = graph(q, k, a, y, outputs=["y"], sizes=["T", "D"])
+    made = graph(q, k, rows, columns, a, y, outputs=["y"], sizes=["T", "D"])
     after = dce.run(cse.run(factor.run(extract.run(prepared(made)))))
     for equation in (one for tensor in after.tensors.values() for one in tensor.equations):
         over = {*equation.indices, *(equation.value.indices if isinstance(equation.value, Reduce) else ())}
