@@ -395,7 +395,9 @@ class _Drafting:
     ) -> Draft:
         known, lengths = self.premises, given(self.graph, equation.value)
         needed = known.needed(tensor, equation)
-        body = nest(tensor, equation, self.names, known.facts, needed, lengths, known.windows, self._scratch)
+        body = nest(
+            tensor, equation, self.names, known.facts, needed, lengths, known.windows, self._scratch, known.shapes
+        )
         if not equation.is_whole or is_written_out(equation):
             body = read_early(body, self.sizes, self.names)
         draft = Draft([(tensor, equation)], body, work=[work(equation)], formulas=[shown], over=level.over, when=when)

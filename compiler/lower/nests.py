@@ -1,7 +1,7 @@
 """One equation as a loop nest.
 
 A map becomes loops over its indices around one store; single elements with one more term are another matter, see
-``spikes.py``.  A reduction takes one of these forms:
+``spikes.py`` and ``spikes_of_blocks.py``.  A reduction takes one of these forms:
 
 - *register*: loops over the free indices, an accumulator, loops over the reduced ones (row sums, dot products);
 - *row*: the innermost loop runs over the last free index, so that a whole row accumulates at once (column sums,
@@ -17,7 +17,7 @@ A map becomes loops over its indices around one store; single elements with one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import partial
 
 from dlc.compiler.ir.affine import Polynomial, equal, guessed, known, polynomial
@@ -42,7 +42,7 @@ from dlc.compiler.ir.expr import (
 from dlc.compiler.ir.forms import is_few
 from dlc.compiler.ir.graph import Equation, Tensor
 from dlc.compiler.ir.loops import For, Statement, Store, Update, Var, statements
-from dlc.compiler.lower import extremes, omission, scatter, spikes, taps
+from dlc.compiler.lower import extremes, omission, scatter, spikes, spikes_of_blocks, taps
 from dlc.compiler.lower.fusion import renamed
 from dlc.compiler.lower.ranges import (
     apart,
@@ -72,14 +72,16 @@ def nest(
     given: Collection[Expr] = (),
     windows: Set[str] = frozenset(),
     scratch: extremes.Scratch | None = None,
+    shapes: Mapping[str, Sequence[Expr]] | None = None,
 ) -> tuple[Statement, ...]:
     """The statements that compute one equation of ``tensor``, at least where the polynomials ``needed`` are not
     negative; ``given`` are the reads that may stand in the bounds of loops, ``windows`` the open sizes that count as
-    small, and ``scratch`` makes tensors that only the nest touches.
+    small, ``scratch`` makes tensors that only the nest touches, and ``shapes`` are the sizes of the others.
     """
     value = equation.value
     if not isinstance(value, Reduce):
-        single = () if needed else spikes.nest(tensor, equation, facts)
+        single = spikes.nest(tensor, equation, facts)
+        single = () if needed else single or spikes_of_blocks.nest(tensor, equation, names, facts, shapes or {})
         return single or _bounded_rows(tensor, equation, given) or _needed_rows(tensor, equation, needed)
     left_out = omission.omitted(equation, value)
     if left_out:

@@ -25,7 +25,8 @@ from dlc.compiler.lower.scatter import Facts
 
 class Premises:
     """``sizes`` are those in memory, to which drafting adds what it makes; ``facts`` are the polynomials that are not
-    negative where an expression is computed, ``windows`` the open sizes that count as small, ``zeros`` where tensors
+    negative where an expression is computed, ``windows`` the open sizes that count as small, ``shapes`` the sizes
+    of tensors wherever they lie, ``zeros`` where tensors
     may differ from zero.
     """
 
@@ -39,6 +40,7 @@ class Premises:
     ) -> None:
         self.graph, self.sizes, self.formulas, self.ways = graph, sizes, formulas, ways
         self.facts, self._bounds = _facts(graph), bounds_of(graph)
+        self.shapes = {key: tensor.sizes for key, tensor in graph.tensors.items()}
         self.windows = made_of(window_sizes(graph.facts), formulas)
         self._places = needed(graph, self._reads_all, times)
         self.zeros = {key: zeros(graph, tensor) for key, tensor in graph.tensors.items()}

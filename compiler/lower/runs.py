@@ -6,7 +6,8 @@
         for w < |W|                            s += x[n,c,hw]
             s += x[n,c,h,w]
 
-A subscript in the last place counts through all the axes that are left.  A sum is then added up across its vectors once
+A subscript in the last place counts through all the axes that are left, and so does a place that is told by both, such
+as that of an extreme, ``h*|W| + w``.  A sum is then added up across its vectors once
 in the place of once a row, and no row leaves a rest.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dlc.compiler.ir.affine import Polynomial, integer, known, polynomial
-from dlc.compiler.ir.expr import ZERO, Expr, Read, free_indices, fresh, op
+from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Read, free_indices, fresh, op
 from dlc.compiler.ir.loops import (
     Buffer,
     For,
@@ -74,12 +75,27 @@ def _joined(outer: For, buffers: Mapping[str, Buffer]) -> For | None:
             return replace(statement, subscripts=shorter(statement.buffer, statement.subscripts))
         return statement
 
-    body = tuple(map(store, mapped(inner.body, lambda e: transform(e, read))))
+    def counted(node: Expr) -> Expr | None:
+        return read(node) or _place(node, outer.index, inner, index)
+
+    body = tuple(map(store, mapped(inner.body, lambda e: transform(e, counted))))
     left = {i for one in statements(body) for e in expressions(one) for i in free_indices(e)}
     if left & {outer.index, inner.index} or index not in left:
         return None
     start, stop = (integer(op("mul", bound, inner.stop)) for bound in (outer.start, outer.stop))
     return For(index, start, stop, body)
+
+
+def _place(node: Expr, outer: Index, inner: For, index: Index) -> Expr | None:
+    """The place in the run, where a number counts through both loops: ``h*|W| + w`` is ``hw``."""
+    if not isinstance(node, Op) or node.type != "int" or not {outer, inner.index} <= set(free_indices(node)):
+        return None
+    place = polynomial(node)
+    rows, row = place.split(outer), place.split(inner.index)
+    if rows is None or row is None or rows[0] != row[0] * polynomial(inner.stop):
+        return None
+    rest = place - rows[0] * polynomial(outer) - row[0] * polynomial(inner.index)
+    return (row[0] * polynomial(index) + rest).expression()
 
 
 def _pays(inner: For) -> bool:

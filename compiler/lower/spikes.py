@@ -2,6 +2,7 @@
 
 ``d[b,y] = ([y == z[b]]*c if ..) + e`` would compare every ``y`` with ``z[b]``.  Here the row is computed without that
 term, which is added where it stands: ``d[b,z[b]]``.  If there are no other terms, the row is 0, but for this element.
+A plane with one such element is likewise, or one with an element in each of its blocks, see ``spikes_of_blocks.py``.
 """
 
 from __future__ import annotations

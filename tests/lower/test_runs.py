@@ -8,7 +8,7 @@ from building import add, at, given, graph, index, mul, total
 from lower.agreement import agreeing, loops_in
 
 from dlc.compiler.ir import loops_reference
-from dlc.compiler.ir.expr import Const, Index, op
+from dlc.compiler.ir.expr import Const, Index, Size, op
 from dlc.compiler.ir.graph import Tensor, whole
 from dlc.compiler.ir.loops import Program
 from dlc.compiler.lower import lower
@@ -59,6 +59,14 @@ def test_a_sum_that_asks_for_its_place_keeps_the_rows() -> None:
     x = given("x", *SIZES)
     made = whole("y", (n, c), total(h, w, of=mul(at(x, n, c, h, w), op("real", add(w, h)))))
     assert loops_in(lowered(x, made)) == ["n", "c", "h", "w"]
+
+
+def test_the_place_of_an_element_counts_through_the_run() -> None:
+    n, c, h, w = axes()
+    x = given("x", *SIZES)
+    place = add(mul(h, Size("W")), w)
+    made = whole("y", (n, c), total(h, w, of=mul(at(x, n, c, h, w), op("real", add(mul(Const(2), place), c)))))
+    assert loops_in(lowered(x, made)) == ["n", "c", "hw"]
 
 
 def test_short_rows_of_a_map_are_one_run() -> None:

@@ -71,11 +71,7 @@ def spec() -> str:
         for name in FUNCTIONS
         for line in ("{0}_y[n_{0}] = {0}({0}_x[n_{0}])", "{0}_u[m_{0}] = {0}({0}_z[m_{0},1])")
     ]
-    reductions = [
-        f"    {name}_{axis}[b] = {name}[n] {read}"
-        for name in REDUCTIONS
-        for axis, read in AXES.items()
-    ]
+    reductions = [f"    {name}_{axis}[b] = {name}[n] {read}" for name in REDUCTIONS for axis, read in AXES.items()]
     results = ", ".join(f"{name}_{axis}[B]" for name in REDUCTIONS for axis in AXES)
     return "\n".join(
         (
