@@ -50,6 +50,7 @@ from dlc.compiler.passes import (
     optimizer,
     prefix,
     residues,
+    separate,
     simplify,
     sink,
     stabilise,
@@ -103,6 +104,7 @@ PREPARE = (
     Pass("stabilise", stabilise.run),
     Pass("extract", extract.run, optional=False),  # differentiation takes extracted graphs only
     Pass("prefix", prefix.before_derivatives),  # before what differentiates: the derivative is a recurrence too
+    Pass("separate", separate.run),  # before what differentiates: the derivative goes along rows and columns too
     # after stabilise: derivatives of what is stable are so too; before what makes tensors shorter or one: what is
     # differentiated by is told apart from what has equal values
     Pass("derive", _derived, optional=False),

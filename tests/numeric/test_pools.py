@@ -67,7 +67,7 @@ def check(text: str, model: Any, x: np.ndarray, window: tuple[int, ...] = ()) ->
     planes = x.reshape(-1, *x.shape[2:]), gradient.reshape(-1, *x.shape[2:])
     results, cotangents = wanted.reshape(len(planes[0]), -1), d_y.reshape(len(planes[0]), -1)
     for plane, d_plane, row, d_row in zip(*planes, results, cotangents, strict=True):
-        for number, part in enumerate(slices(text, *plane.shape, window)):
+        for number, part in enumerate(slices(text, plane.shape[0], plane.shape[1], window)):
             place = np.unravel_index(np.argmax(plane[part]), plane[part].shape)  # the first nan, if there is one
             row[number] = plane[part][place]
             d_plane[part][place] += d_row[number]
