@@ -4,7 +4,8 @@ A list of indices is an address with (extent, stride, stride) of each. Panels ar
 they may be; where the columns cease to be neighbours in B, such as at the end of a row of pixels, they go on in a copy,
 or end there and are read in place. Two vectors that overlap make a panel of any width from one vector on.
 
-The cost counts what the tile leaves empty in rows and columns, the copying of panels, and how C is written.
+The cost counts what the tile leaves empty in rows and columns, what is around the steps of each tile, the copying of
+panels, and how C is written.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from dlc.runtime.kernels.views import View, make_view
 
 #: Rows whose offsets are known at a time, and steps of the reduced indices between two visits of C.
 ROWS, DEPTH = 384, 512
-#: Cycles of a multiply-add, of which two run at a time.
-SHORT = 4
+#: Cycles of a multiply-add, of which two run at a time; those around the steps of a tile.
+SHORT, VISIT = 4, 128
 
 
 @intrinsic
@@ -99,24 +100,25 @@ def cost(rows, row_count, columns, column_count, steps, step_count, of_a, of_b, 
     """Estimated cycles with the columns in the lanes."""
     y = integers(columns)
     m, n, k = extent(rows, row_count), extent(columns, column_count), extent(steps, step_count)
-    tiles, panels = (m + height(one) - 1) // height(one), (n + width(one) - 1) // width(one)
-    full = max((m + tiles - 1) // tiles, SHORT)
+    tiles, vectors = (m + height(one) - 1) // height(one), (n + lanes(one) - 1) // lanes(one)
+    full, chunks = max((m + tiles - 1) // tiles, SHORT), (k + DEPTH - 1) // DEPTH
     last, blocks = 3 * (column_count - 1), (m + ROWS - 1) // ROWS
-    run, copies = y[last], 0
+    run, copies, visits = y[last], 0, (n + width(one) - 1) // width(one)
     if in_runs(m, columns, column_count, one):
         total = tiles * (n // run) * sweep(run, full, one)
-        copies = 4 if m > 3 * height(one) and crowded(steps, step_count, of_b, itemsize(one)) else 0
+        visits = n // run * ((run + width(one) - 1) // width(one))
+        copies = 2 if m > 3 * height(one) and crowded(steps, step_count, of_b, itemsize(one)) else 0
     else:
         total = tiles * sweep(n, full, one)
         if y[last + 1] == 1 and run >= lanes(one):
-            copies = 4 if run >= width(one) else 8
+            copies = 2 if run >= width(one) else 4
         elif neighbours(steps, step_count, of_b) >= lanes(one):
-            copies = 8
+            copies = 4
         else:
             in_pieces = few(one) < lanes(one) and run >= few(one) and y[last + 1] >= 1 and y[last + 1] <= 2
-            copies = 12 if in_pieces else 24
-    total = k * (total + panels * copies * blocks)
+            copies = 6 if in_pieces else 12
+    total = k * (total + vectors * copies * blocks) + VISIT * tiles * visits * chunks
     if neighbours(columns, column_count, 2) >= min(run, width(one)) and n >= lanes(one):
         return total
     turned = neighbours(rows, row_count, 2) >= lanes(one)
-    return total + (1 if turned else 2) * m * n * ((k + DEPTH - 1) // DEPTH)
+    return total + m * chunks * (6 * vectors if turned else 2 * n)

@@ -17,9 +17,9 @@ from numba.core import cgutils
 from dlc.runtime.kernels.compilation import compact, intrinsic, types
 from dlc.runtime.kernels.panels import integers
 from dlc.runtime.kernels.parts import part
-from dlc.runtime.kernels.primitives import is_real, like
+from dlc.runtime.kernels.primitives import is_real
 from dlc.runtime.kernels.table_tile import BYTES, entry, turn_vectors
-from dlc.runtime.kernels.tile_shape import TileShape, flat, itemsize, lanes, shape_number, tile_shape, width
+from dlc.runtime.kernels.tile_shape import TileShape, itemsize, lanes, shape_number, tile_shape, width
 from dlc.runtime.kernels.vectors import WORD, constant, loaded, splat, stored
 
 most_pieces = shape_number(
@@ -86,14 +86,15 @@ def copy_pieces(b, table, number, steps_b, depth, apart, target, row, one):
 
 @part
 def pack(columns, first, depth, b, in_b, steps_b, run, panel, one):
-    """panel[l,j] = b[column j, step first + l]: a vector of columns at a time, of which the last two overlap; 0 beyond
-    the last column, where there are fewer than a vector has numbers and no masks. Of the steps, every `run` are
-    neighbours.
+    """panel[l,j] = b[column j, step first + l]: a vector of columns at a time, of which the last two overlap; where
+    there are fewer than a vector has numbers, the first one once more beyond the last, or nothing. Of the steps, every
+    `run` are neighbours.
     """
     compact()
-    size, block, zero = itemsize(one), lanes(one), like(0.0, one)
+    size, block, at = itemsize(one), lanes(one), integers(in_b)
     row = size * width(one)
-    at, steps, target = integers(in_b), integers(steps_b), flat(panel, one)
+    for t in range(columns, block):
+        at[t] = at[0]
     for i in range(0, columns, block):
         j = max(min(i, columns - block), 0)
         number, here, there = min(columns, block), in_b + 8 * j, panel + size * j
@@ -102,10 +103,6 @@ def pack(columns, first, depth, b, in_b, steps_b, run, panel, one):
             copy_vectors(b, here, steps_b, depth, there, row, one)
         elif apart > 0 and run < block:
             copy_pieces(b, here, number, steps_b, depth, apart, there, row, one)
-        elif number < block:
-            for l in range(depth):
-                for t in range(block):
-                    target[l * width(one) + t] = flat(b + at[t] + steps[l], one)[0] if t < columns else zero
         else:
             pack_steps(first, depth, b, here, steps_b, run, there, row, one)
 

@@ -330,6 +330,36 @@ def test_taps_side_by_side_are_one_run_of_steps() -> None:
     assert costs[0] == costs[1]
 
 
+def test_rows_of_pixels_that_leave_a_vector_unfilled_are_not_its_columns() -> None:
+    """Sixteen maps fill a vector; rows of fourteen pixels do not, and each is a tile of its own."""
+    if tile_shape(numba.types.float32).lanes != 16:
+        pytest.skip("sixteen maps are a vector of 512 bits")
+    function = native(numba.types.int64(*[numba.types.int64] * 6, numba.types.float32))(cost_of).ctypes
+    (maps, pixels, steps), _ = convolution(16, 16, 16, 16, 3)
+    turned = [(n, two, one) for n, one, two in steps]
+    costs = []
+    for given in ((maps, pixels, steps), (pixels, maps, turned)):
+        lists = [np.array(part, np.int64) for part in given]
+        costs.append(function(*(word for part in lists for word in (part.ctypes.data, len(part))), 1.0))
+    assert costs[1] < costs[0]
+
+
+@pytest.mark.parametrize("real", TYPES)
+@pytest.mark.parametrize("columns", [1, 3, 5])
+def test_few_columns_that_lie_apart_are_copied_in_blocks_of_steps(real: str, columns: int) -> None:
+    """What fills a vector beside them is not read as if it were a column: infinity stays where it is."""
+    rng = np.random.default_rng(2)
+    m, k = 50, 71
+    check(rng, real, [(m, 1, columns)], [(columns, k, 1)], [(k, m, 1)])
+    a, b = rng.standard_normal((k, m)).astype(real), rng.standard_normal((columns, k)).astype(real)
+    b[0, 3] = np.inf
+    c = np.full((m, columns + 1), 7, real)
+    contract(real, [(m, 1, columns + 1)], [(columns, k, 1)], [(k, m, 1)], a, b, c, False)
+    with np.errstate(invalid="ignore"):
+        assert np.allclose(c[:, :columns], (b @ a).T, rtol=1e-4, atol=1e-4, equal_nan=True)
+    assert np.all(c[:, columns] == 7)
+
+
 def apart_of(table, number, one):
     """How many numbers the columns of a vector, or a part of one, stand apart, if they are copied piece by piece."""
     return apart_in_pieces(table, number, one)
