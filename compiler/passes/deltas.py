@@ -6,7 +6,7 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel; of ranges that are about the same, or if it leaves less than half, the one with the greatest
+the small kernel; of ranges that are about the same, or if it leaves clearly fewer, the one with the greatest
 coefficient, since so many times fewer values of the others are left; then one with coefficient 1 or -1.  Of ranges that
 are not known, one that shrinks as another one grows counts as greatest, as the places of a window do; then one that
 grows with the axis that is asked about, and one that an input's shape tells rather than a parameter's: the rows of an
@@ -291,7 +291,7 @@ def _solve(
     extent, rival, position = weight
     is_second = factor.value in (None, 1) if extent >= _LARGE else factor.value != 1
     step = factor.value or 1
-    if extent < _LARGE and (3 * extent > 2 * rival or step * extent > 2 * rival):
+    if extent < _LARGE and (3 * extent > 2 * rival or 8 * step * extent > 9 * rival):
         extent = min(extent * step, _LARGE - 1)  # of what is left of the others, one in so many values takes part
     rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:

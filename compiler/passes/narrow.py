@@ -2,6 +2,7 @@
 
     sum[a] [a < |T|]*e[a]               sum[t] e[t]
     d[a,j] = sum[i] [1 <= a]*f[a,i,j]   d'[t,j] = sum[i] f[t+1,i,j],  and [1 <= a]*d'[a-1,j] where d[a,j] is read
+    d[a,j] = sum[i] [a == 0]*f[a,i,j]   d'[t,j] = sum[i] f[t,i,j] for one t
 
 so that what is left is a plain product of matrices, over as many rows as there are. A reader that is under the guard
 anyway, such as the adjoint of a recurrence, which has one row more than the recurrence has steps, loses nothing by it.
@@ -22,7 +23,21 @@ from dlc.compiler.ir.algebra import SCALAR_RULES
 from dlc.compiler.ir.bounds import facts_of, nonnegative
 from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_inside, guarded, is_comparison
 from dlc.compiler.ir.dependences import guarded_reads
-from dlc.compiler.ir.expr import ZERO, Const, Expr, Index, Op, Read, Reduce, Select, Size, fresh, identity_of, op
+from dlc.compiler.ir.expr import (
+    ZERO,
+    Const,
+    Expr,
+    Index,
+    Op,
+    Read,
+    Reduce,
+    Select,
+    Size,
+    free_indices,
+    fresh,
+    identity_of,
+    op,
+)
 from dlc.compiler.ir.forms import is_contraction
 from dlc.compiler.ir.graph import Equation, Graph, Tensor, reads_of, unique
 from dlc.compiler.ir.rewriting import substitute, transform
@@ -170,6 +185,8 @@ def _over_shorter_sums(tensor: Tensor, facts: Sequence[Polynomial], simplified: 
     def change(node: Expr) -> Expr | None:
         if not isinstance(node, Reduce) or node.op not in _BOUNDED:
             return None
+        if node.op == "sum":  # of extremes the derivative asks where they are, outside of their range too
+            node = _of_single_places(node)
         cond, _ = guard_inside(node)
         ranges = {index: _range_of(index, cond, facts) for index in node.indices}
         if not any(ranges.values()):
@@ -184,6 +201,15 @@ def _over_shorter_sums(tensor: Tensor, facts: Sequence[Polynomial], simplified: 
     return _with_values(tensor, lambda value: _simple_if_changed(value, transform(value, change), simplified))
 
 
+def _of_single_places(node: Reduce) -> Reduce:
+    """The reduction whose conditions know that an index over one place is 0: ``[0 < 2*u + p]`` is ``[0 < p]``."""
+    cond, body = guard_inside(node)
+    single: dict[Expr, Expr] = {index: ZERO for index in free_indices(cond) if known(index.size) == 1}
+    if not single:
+        return node
+    return Reduce(node.op, node.indices, guarded(substitute(cond, single), body, identity_of(node.op, node.type)))
+
+
 # -- ranges ---------------------------------------------------------------------------------------------------------
 
 
@@ -192,30 +218,37 @@ def _range_of(index: Index, cond: Expr, facts: Sequence[Polynomial]) -> _Range |
     start, stop = _NOTHING, polynomial(index.size)
     used: list[Expr] = []
     for part in conjuncts(cond):
-        for slack, rising in _bounds(part, index):
-            given = (*facts, *_sizes_are_positive(slack, start, stop))
-            if rising and nonnegative(-slack - start, given):
-                start = -slack
-            elif not rising and nonnegative(stop - slack - 1, given):
-                stop = slack + 1
+        low, high = start, stop
+        bounds = list(_bounds(part, index))
+        for slack, rising in bounds:
+            # an equation leaves one place, and so not none of an empty axis
+            given = facts if len(bounds) > 1 else (*facts, *_sizes_are_positive(slack, low, high))
+            if rising and nonnegative(-slack - low, given):
+                low = -slack
+            elif not rising and nonnegative(high - slack - 1, given):
+                high = slack + 1
             else:
-                continue
-            used.append(part)
+                break
+        else:
+            start, stop = low, high
+            used += [part] if bounds else []
     if not used or not nonnegative(stop - start, (*facts, *_sizes_are_positive(stop, start))):
         return None
     return _Range(start, stop, tuple(used))
 
 
 def _bounds(cond: Expr, index: Index) -> Iterator[tuple[Polynomial, bool]]:
-    """``(s, True)`` for ``index + s >= 0``, ``(s, False)`` for ``s - index >= 0``, where ``s`` speaks of sizes."""
-    if not (is_comparison(cond) and isinstance(cond, Op) and cond.name in ("lt", "le")):
+    """``(s, True)`` for ``index + s >= 0``, ``(s, False)`` for ``s - index >= 0``, where ``s`` speaks of sizes; both
+    for an equation.
+    """
+    if not (is_comparison(cond) and isinstance(cond, Op) and cond.name in ("lt", "le", "eq")):
         return
-    (slack,) = facts_of(cond)
-    parts = slack.split(index)
-    if parts is None or parts[0].value not in (1, -1):
-        return
-    if all(isinstance(atom, Size) for atom in parts[1].atoms):
-        yield parts[1], parts[0].value == 1
+    for slack in facts_of(cond):
+        parts = slack.split(index)
+        if parts is None or parts[0].value not in (1, -1):
+            continue
+        if all(isinstance(atom, Size) for atom in parts[1].atoms):
+            yield parts[1], parts[0].value == 1
 
 
 def _sizes_are_positive(*values: Polynomial) -> Iterable[Polynomial]:

@@ -100,6 +100,19 @@ def test_a_guard_with_two_indices_stays() -> None:
     assert lines(narrow.run(before)) == lines(before)
 
 
+def test_an_index_over_one_place_has_no_say_in_sums() -> None:
+    """What a convolution reads of its image, if it has one result; an extreme may be outside of its range."""
+    u, p, q = index("u", 1), index("p", 3), index("q", 3)
+    x = given("x", 2)
+    after = op("lt", Const(0), add(mul(Const(2), u), p))
+    y = whole("y", (u,), total(p, of=when(after, at(x, add(mul(Const(2), u), p, Const(-1))))))
+    place = add(mul(Const(2), u), q)
+    z = whole("z", (u,), Reduce("max", (q,), Select(op("lt", Const(0), place), at(x, q), Const(-np.inf))))
+    made = lines(narrow.run(graph(x, y, z, outputs=["y", "z"], sizes=[])))
+    assert made[0] == "y[u] = sum[p] x[2*u+p]"
+    assert made[1] == lines(graph(x, z, outputs=["z"], sizes=[]))[0]
+
+
 def test_a_range_that_may_be_negative_stays() -> None:
     x = given("x", "T")
     y = whole("y", (), total(T, of=when(op("le", Const(3), T), at(x, T))))
@@ -116,6 +129,18 @@ def product(guard: Expr) -> list:
 def test_a_product_that_is_needed_outside_reads_the_shorter_one() -> None:
     made = narrow.run(graph(*product(op("le", Const(1), T)), outputs=["p"], sizes=["T", "I", "J"]))
     assert lines(made) == ["p.inner[t,j] = sum[i] f[t+1,i]*g[i,j]", "p[t,j] = [0 < t]*p.inner[t-1,j]"]
+
+
+def test_a_product_that_is_needed_at_one_place_is_made_for_it() -> None:
+    """But not if the axis may be empty, so that the place is none."""
+    f, g = given("f", 5, "I"), given("g", "I", "J")
+    t = index("t", 5)
+    body = when(op("eq", t, Const(3)), mul(at(f, t, ROW), at(g, ROW, COLUMN)))
+    made = narrow.run(graph(f, g, whole("p", (t, COLUMN), total(ROW, of=body)), outputs=["p"], sizes=["I", "J"]))
+    assert lines(made)[0] == "p.inner[t,j] = sum[i] f[t+3,i]*g[i,j]"
+    assert made.tensors["p.inner"].sizes[0] is Const(1)
+    before = graph(*product(op("eq", T, Const(0))), outputs=["p"], sizes=["T", "I", "J"])
+    assert lines(narrow.run(before)) == lines(before)
 
 
 def test_what_is_no_product_stays_if_a_reader_would_need_a_guard() -> None:
