@@ -10,11 +10,11 @@ Both may be of a batch, with an index of samples before height and width.  The t
 of a dilated convolution do: so do the results of a tile, then.
 
 A tile is 2x2 results, for which 4x4 elements of the image and 3x3 taps take 16 products in the place of 36; additions
-make those and the results.  More taps are cut into portions that are added up, 5 into 2 and 3: 5x5 taps take 49
-products in the place of 100.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks
+make those and the results.  2x2 taps take 9 in the place of 16.  More than 3 are cut into portions that are added up,
+5 into 2 and 3: 5x5 taps take 49 products in the place of 100.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks
 for, and one room is made for what is between, which all products of the program use in turn.
 
-Left out: fewer taps, and many more of them, and strides; and sums over few channels, whose additions would take longer
+Left out: a single tap along an axis, and many more of them, and strides; and sums over few channels, whose additions would take longer
 than the multiplications that are saved. Extents that are not known count 64 for that, and the kernel asks again when it
 runs, with those that there are.
 """
@@ -53,6 +53,7 @@ from dlc.compiler.lower.winograd_blocks import (
     MOST,
     MOST_TAPS,
     PLANES,
+    TAPS,
     block,
     is_better_together,
     is_faster,
@@ -366,7 +367,7 @@ def _pairs(
 def _are_few(taps: _Step, places: _Step) -> bool:
     """Whether so many may be taps: no more than there are places, or these would rather be the taps."""
     count, others = known(taps.extent), known(places.extent)
-    most = MOST_TAPS if others is None else min(max(others, FEWEST_TAPS), MOST_TAPS)
+    most = MOST_TAPS if others is None else min(max(others, TAPS), MOST_TAPS)
     return count is not None and FEWEST_TAPS <= count <= most
 
 

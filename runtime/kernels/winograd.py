@@ -1,5 +1,5 @@
-"""Convolutions that multiply less: 16 products in the place of 36 for 3x3 taps, by Winograd's F(2,3) on both axes, and
-49 in the place of 100 for 5x5, which are cut into portions, see ``winograd_portions.py``.
+"""Convolutions that multiply less: 16 products in the place of 36 for 3x3 taps, by Winograd's F(2,3) on both axes, 9 in
+the place of 16 for 2x2, and 49 in the place of 100 for 5x5, which are cut into portions, see ``winograd_portions.py``.
 
 `winograd` and `winograd_taps` compute what `contract` does, of operands in this order:
 

@@ -163,7 +163,7 @@ def test_shards_take_samples_in_the_place_of_maps(samples: int, sizes: tuple[int
 
 
 @pytest.mark.parametrize("apart", [(1, 1), (2, 3)])
-@pytest.mark.parametrize("taps", [(5, 5), (4, 4), (7, 7), (6, 3), (3, 5), (5, 4)])
+@pytest.mark.parametrize("taps", [(5, 5), (4, 4), (7, 7), (6, 3), (3, 5), (5, 4), (2, 2), (2, 3), (5, 2)])
 @pytest.mark.parametrize("real", TYPES)
 def test_taps_in_portions(real: str, taps: tuple[int, int], apart: tuple[int, int]) -> None:
     """Of several samples and blocks, which begin anywhere; several blocks of channels have the panel of a product."""
