@@ -2,7 +2,8 @@
 
 ``sum[k] [v == z[k]] * e`` with ``v`` free would look at every ``k`` for every ``v``.  Here each ``k`` is visited once:
 the result is set to 0, and ``e`` is added at ``z[k]``.  Products and extremes do likewise.  The place of an extreme is
-found by comparing each element with the one at the best place so far.
+found by comparing each element with the one at the best place so far.  What ``deltas`` cannot solve for a reduced index
+is of this kind too, ``[v + t // 7 == 7*(s // 7) + s mod 7]``.
 
 Free indices in front of the one that is named, and those that its place depends on, are loops around all of this:
 ``y[b, z[b,k]]`` is scattered row by row, so rows stay in the cache, and shards may share them out.
@@ -10,9 +11,9 @@ Free indices in front of the one that is named, and those that its place depends
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from dlc.compiler.ir.affine import Polynomial
+from dlc.compiler.ir.affine import Polynomial, polynomial
 from dlc.compiler.ir.bounds import implied, within
 from dlc.compiler.ir.expr import (
     TRUE,
@@ -59,13 +60,23 @@ def places(equation: Equation, value: Reduce) -> dict[Index, Expr]:
 
 
 def sides(cond: Expr) -> Iterator[tuple[Index, Expr]]:
-    """Each index that a condition sets, and to what."""
+    """Each index that a condition sets, and to what: one that is alone on its side, or else can be made so."""
     if isinstance(cond, Op) and cond.name == "eq" and cond.args[0].type == cond.args[1].type == "int":
         left, right = cond.args
         if isinstance(left, Index):
             yield left, right
         if isinstance(right, Index):
             yield right, left
+        if not isinstance(left, Index) and not isinstance(right, Index):
+            yield from _solved(polynomial(left) - polynomial(right), free_indices(cond))
+
+
+def _solved(difference: Polynomial, indices: Sequence[Index]) -> Iterator[tuple[Index, Expr]]:
+    """What each index is where the difference is 0, if that takes no division."""
+    for index in indices:
+        parts = difference.split(index)
+        if parts is not None and parts[0].value in (1, -1):
+            yield index, (parts[1] * -parts[0].value).expression()
 
 
 def nest(
