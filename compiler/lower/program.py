@@ -32,6 +32,7 @@ from dlc.compiler.lower.fills import filled_once
 from dlc.compiler.lower.fusion import touches, with_buffers_renamed
 from dlc.compiler.lower.invariants import hoisted
 from dlc.compiler.lower.kernels import Draft, finish, leaves
+from dlc.compiler.lower.quotients import by_quotients
 from dlc.compiler.lower.regions import regions
 from dlc.compiler.lower.remainders import without_rests
 from dlc.compiler.lower.rotations import unrolled_around
@@ -193,7 +194,7 @@ def _kernel(draft: Draft, kernels: dict[str, Kernel], names: Callable[[str], str
     formulas = tuple(_formula(tensor, equation) for tensor, equation in draft.formulas)
     mentioned = {i for s in statements(draft.body) for e in expressions(s) for i in free_indices(e)}
     over = tuple(index for index in draft.over if index in mentioned)
-    body = hoisted(in_sections(unrolled_around(by_rows_abreast(jammed(draft.body)), names)), names)
+    body = hoisted(in_sections(unrolled_around(by_rows_abreast(jammed(by_quotients(draft.body))), names)), names)
     body = without_rests(shared(with_rows_abreast(body, names), names), names)
     kernel = Kernel(draft.formulas[-1][0].id, body, draft.split, formulas, over)
     kernel = replace(kernel, name=unique(kernel.name, kernels))
