@@ -54,6 +54,12 @@ TRANSPOSED = (
         [(2, 3, 3, 2, 2, 3, 2), (1, 1, 2, 2, 1, 2, 2), (1, 2, 4, 3, 3, 2, 3)], variant="dilated",
     ),
     row(
+        "nn.transposed.TransposedConv3d", "x[B,C,D,H,W], k[C,O,R,P,Q], c[O]", "y[B,O,T,U,V]",
+        "y[b,O,T,U,V] = TransposedConv3d(x[b,C,D,H,W]; k, c, stride=2, padding=1, output_padding=1)",
+        lambda t: F.conv_transpose3d(t.x, t.k, t.c, 2, 1, 1), "B C D H W O R P Q",
+        [(2, 3, 2, 3, 2, 2, 3, 2, 3), (1, 1, 2, 2, 2, 1, 2, 2, 2), (1, 2, 3, 2, 4, 3, 3, 2, 3)], variant="strided",
+    ),
+    row(
         "nn.transposed.GroupedTransposedConv1d", "x[B,C,W], k[G,N,M,P], c[O]", "y[B,O,V]",
         "y[b,O,V] = GroupedTransposedConv1d(x[b,C,W]; k, c, stride=2, padding=1, output_padding=1)",
         lambda t: F.conv_transpose1d(t.x, t.k.flatten(0, 1), t.c, 2, 1, 1, t.k.shape[0]), "B C W G N M P O",
