@@ -6,7 +6,7 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel; of ranges that are about the same, or if it leaves clearly fewer, the one with the greatest
+the small kernel; of ranges that are about the same, or if it leaves no more, the one with the greatest
 coefficient, since so many times fewer values of the others are left; then one with coefficient 1 or -1.  Of ranges that
 are not known, one that shrinks as another one grows counts as greatest, as the places of a window do; then one that
 grows with the axis that is asked about, and one that an input's shape tells rather than a parameter's: the rows of an
@@ -291,8 +291,10 @@ def _solve(
     extent, rival, position = weight
     is_second = factor.value in (None, 1) if extent >= _LARGE else factor.value != 1
     step = factor.value or 1
-    if extent < _LARGE and (3 * extent > 2 * rival or 8 * step * extent > 9 * rival):
-        extent = min(extent * step, _LARGE - 1)  # of what is left of the others, one in so many values takes part
+    less = 1 if _goes_through_steps(step, rest, bound) else 2
+    if extent < _LARGE and step > 1 and (3 * extent > 2 * rival or step * extent >= less * rival):
+        # of what is left of the others, one in so many values takes part
+        extent, is_second = min(extent * step, _LARGE - 1), -1
     rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:
         return _Solution(cond, index, target.expression(), Const(True), tuple(map(int, rank)))
@@ -307,6 +309,19 @@ def _solve(
     over, under = target.expression(), factor.expression()
     remainder = op("eq", digit.expression() if takes_others else Const(0), op("mod", over, under))
     return _Solution(cond, index, op("floordiv", over, under), remainder, tuple(map(int, rank)))
+
+
+def _goes_through_steps(step: int, rest: Polynomial, bound: Sequence[Index]) -> bool:
+    """Whether an element of the result may be at any place of several steps. Where all are at one place of each, or in
+    one step, the other index has no remainder to ask for.
+    """
+    asked = [(part, factor) for part, factor in rest.terms if not any(_mentions(atom, bound) for atom in part)]
+    return any(
+        factor % step and (known(index.size) or step + 1) > step
+        for monomial, factor in asked
+        for atom in monomial
+        for index in free_indices(atom)
+    )
 
 
 def _is_narrow(cond: Op, index: Index, bound: Sequence[Index]) -> bool:

@@ -203,7 +203,7 @@ def test_quotients_and_remainders(size: int, cond: Expr, expected: str) -> None:
     assert lines_after(y, LONG, values={"x": np.arange(12.0)}) == expected
 
 
-@pytest.mark.parametrize(("places", "taps", "left"), [(4, 4, "p"), (3, 4, "p"), (2, 3, "p"), (3, 7, "h")])
+@pytest.mark.parametrize(("places", "taps", "left"), [(4, 4, "p"), (3, 4, "p"), (2, 3, "p"), (2, 4, "p"), (3, 7, "h")])
 def test_places_in_steps_leave_few_taps_of_each_class(places: int, taps: int, left: str) -> None:
     """A transposed convolution of a small image: of the taps every second one takes part, of the places each might."""
     x, k = given("x", places), given("k", taps)
