@@ -30,7 +30,9 @@ def is_short_row(loop: For) -> bool:
         return _is_plain(inner.body, loop.index)
     own = {one.name for one in loop.body if isinstance(one, Var)}
     is_sum = any(isinstance(one, Update) and one.name not in own for one in loop.body)
-    return not is_sum and _is_plain(loop.body, loop.index) and _work(loop.body) >= _MUCH
+    if is_sum or _reads_where_its_place_is(loop):
+        return False
+    return _is_plain(loop.body, loop.index) and _work(loop.body) >= _MUCH
 
 
 def is_row_of_an_image(loop: For) -> bool:
@@ -89,6 +91,18 @@ def _is_plain(body: tuple[Statement, ...], index: Index) -> bool:
     stored = sum(isinstance(one, Store) and not _is_even(one.subscripts, index) for one in body)
     return stored == sum(map(len, in_steps.values())) and all(
         {place % step for place in places} == set(range(step)) for (_, step), places in in_steps.items()
+    )
+
+
+def _reads_where_its_place_is(loop: For) -> bool:
+    """Whether an element is read under a condition on its place in the row, as copies with a border do: LLVM takes the
+    ends of such a row apart, and refuses the mask.
+    """
+    choices = {node for one in loop.body for e in expressions(one) for node in walk(e) if isinstance(node, Select)}
+    return any(
+        loop.index in free_indices(part) and not reads(part) and any(reads(choice.yes, choice.no))
+        for choice in choices
+        for part in conjuncts(choice.cond)
     )
 
 

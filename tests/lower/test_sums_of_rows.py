@@ -133,3 +133,15 @@ def test_of_open_rows_in_steps_those_with_a_condition_on_their_place_do_not_coun
     more = mul(x, Select(op("and", *place, op("lt", x, Read("x", (c, add(v, Const(1))), "real"))), x, Const(2.0)))
     stores = (Store("y", (c, twice), more), Store("y", (c, add(twice, Const(1))), op("neg", more)))
     assert is_row_of_an_image(For(v, ZERO, v.size, stores)) == is_by_data
+
+
+def test_short_rows_that_read_under_a_condition_on_their_place_do_not_count() -> None:
+    """Two copies with a border, which the elements of a row are at the end of, or not."""
+    c, v = index("c", "C"), index("v", 5)
+    inside = op("lt", Const(0), v)
+    copied = Select(inside, Read("x", (c, add(v, Const(-1))), "real"), Const(0.0))
+    doubled = Select(inside, mul(Const(2.0), Read("x", (c, add(v, Const(-1))), "real")), Const(0.0))
+    stores = tuple(Store(name, (c, v), value) for name, value in (("y", copied), ("z", doubled), ("u", copied)))
+    assert not is_short_row(For(v, ZERO, v.size, stores))
+    anywhere = tuple(replace(one, value=one.value.yes) for one in stores if isinstance(one.value, Select))
+    assert is_short_row(For(v, ZERO, v.size, (*anywhere, *anywhere)))
