@@ -11,12 +11,13 @@ of a dilated convolution do: so do the results of a tile, then.
 
 A tile is 2x2 results, for which 4x4 elements of the image and 3x3 taps take 16 products in the place of 36; additions
 make those and the results.  2x2 taps take 9 in the place of 16.  More than 3 are cut into portions that are added up,
-5 into 2 and 3: 5x5 taps take 49 products in the place of 100.  Here the operands are brought into the order that ``runtime/kernels/winograd.py`` asks
-for, and one room is made for what is between, which all products of the program use in turn.
+5 into 2 and 3: 5x5 taps take 49 products in the place of 100.  Here the operands are brought into the order that
+``runtime/kernels/winograd.py`` asks for, and one room is made for what is between, which all products of the program
+use in turn.
 
-Left out: a single tap along an axis, and many more of them, and strides; and sums over few channels, whose additions would take longer
-than the multiplications that are saved. Extents that are not known count 64 for that, and the kernel asks again when it
-runs, with those that there are.
+Left out: a single tap along an axis, and many more of them, and strides; and sums over few channels, whose additions
+would take longer than the multiplications that are saved. Extents that are not known count 64 for that, and the kernel
+asks again when it runs, with those that there are.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Const, op
 
-FEWEST_TAPS, TAPS, MOST_TAPS = 2, 3, 7  # of more, few channels have room in the panel of a product that is for all portions
+# of more taps, few channels have room in the panel of a product that is for all portions
+FEWEST_TAPS, TAPS, MOST_TAPS = 2, 3, 7
 TILE = 2
 _FEWEST, MOST = 32, 128  # tiles of a block: enough for the columns of a product, and few enough for the cache,
 _IN_CACHE = 1 << 14  # which has room for so many times a channel or a map, of all planes
