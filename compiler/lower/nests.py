@@ -80,8 +80,8 @@ def nest(
     """
     value = equation.value
     if not isinstance(value, Reduce):
-        single = spikes.nest(tensor, equation, facts)
-        single = () if needed else single or spikes_of_blocks.nest(tensor, equation, names, facts, shapes or {})
+        single = spikes_of_blocks.nest(tensor, equation, names, facts, shapes or {})  # a plane before its rows
+        single = () if needed else single or spikes.nest(tensor, equation, facts)
         return single or _bounded_rows(tensor, equation, given) or _needed_rows(tensor, equation, needed)
     left_out = omission.omitted(equation, value)
     if left_out:
