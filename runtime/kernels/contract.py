@@ -42,6 +42,7 @@ from dlc.runtime.kernels.table_tile import (
     spread_vectors,
     turn_vectors,
 )
+from dlc.runtime.kernels.tile import fetch
 from dlc.runtime.kernels.tile_shape import few, flat, height, itemsize, lanes, scratch, width
 from dlc.runtime.kernels.vectors import WORD, constant
 
@@ -145,6 +146,14 @@ def most_rows(rows, in_a, one) -> int:
 
 
 @part
+def fetch_row(c, columns, columns_of_c, one):
+    """Fetch the lines of memory of one row of C: where rows are neighbours, a tile of them is on few others."""
+    y = integers(columns_of_c)
+    for j in range(columns):
+        fetch(c + y[j])
+
+
+@part
 def column_of_tiles(
     rows, columns, whole, depth, a, in_a, steps_a, b, steps_b, c, in_c, columns_of_c, accumulate, d, row_d, support,
     first_row, steps, first_step, group, one,
@@ -166,6 +175,7 @@ def column_of_tiles(
     adds = 0 if not whole and accumulate == ADD else accumulate
     for first in range(0, rows, length):
         number = min(length, rows - first)
+        turns = not whole and consecutive(in_c + 8 * first, number, size)
         tiles = (number + most - 1) // most
         low, taller = number // tiles, number % tiles
         i = 0
@@ -179,6 +189,8 @@ def column_of_tiles(
             if end <= begin and adds == ADD:
                 i += tall
                 continue
+            if turns:
+                fetch_row(c + integers(in_c)[first + i + tall - 1], columns, columns_of_c, one)
             begin = min(begin, depth - 1)
             end = max(end, begin + 1)
             from_a, from_b, number_of_steps = steps_a + 8 * begin, steps_b + 8 * begin, end - begin

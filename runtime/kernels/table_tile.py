@@ -3,8 +3,8 @@
 Like the tile of a matrix product it keeps `height` rows times one or two vectors of C in registers while it walks along
 k. Row i of A starts at `a + rows_a[i]`, and step l of k lies `steps_a[l]` further on; the vectors of B for step l start
 at `b + steps_b[l]`, and row i of C at `c + rows_c[i]`. All offsets are bytes, so windows that overlap, strides and
-dilation cost what a plain matrix does. Numbers of A are spread one by one and need no alignment. The lines of C are
-fetched first and arrive while products are summed.
+dilation cost what a plain matrix does. Numbers of A are spread one by one and need no alignment. The lines of C on
+which vectors end are fetched first and arrive while products are summed.
 
 What the sums are added to, if to anything, is what stands in C, or a term that is one number for each row or the same
 vectors for all rows, at `d + row*row_d`: ADD, ADD_NUMBERS and ADD_VECTORS tell.
@@ -74,8 +74,15 @@ def tile_body(builder, shape: TileShape, element: Any, height: int, vectors: int
         fetch_in_step(step)
         return loaded(vectors_from(builder.gep(b, [entry(builder, steps_b, step)])))
 
+    # Where the last numbers of vectors lie: a vector may begin on the line that the panel before it has written to.
+    last = builder.sub(second if mask is not None else constant(shape.lanes), constant(1))
+    to_end = builder.mul(last, constant(shape.bytes))
+
+    def ends_of(row: Any) -> list[Any]:
+        return vectors_from(builder.gep(builder.gep(c, [entry(builder, rows_c, row)]), [to_end]))
+
     targets = [targets_of(constant(i)) for i in range(height)]
-    fetch_in_step = expected(builder, shape, height, vectors, k, targets_of)
+    fetch_in_step = expected(builder, shape, height, vectors, k, ends_of)
     sums = sums_of_products(builder, shape, element, height, vectors, k, numbers_at, vectors_at)
 
     def stored(value: Any, spot: Any) -> None:

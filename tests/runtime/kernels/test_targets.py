@@ -95,6 +95,45 @@ def test_memory_is_fetched_step_by_step(bits: int, lines: int) -> None:
     assert loop.count("llvm.prefetch") == lines
 
 
+def value_of(value: ir.Value, numbers: dict[str, int]) -> int:
+    """What an address comes to, with these numbers as arguments and zeros in all tables."""
+    if isinstance(value, ir.Constant):
+        return value.constant
+    if isinstance(value, ir.Argument):
+        return numbers[value.name]
+    assert isinstance(value, ir.Instruction)
+    if value.opname == "load":
+        return 0
+    first, *others = (value_of(operand, numbers) for operand in value.operands)
+    return {"sub": lambda x: first - x, "mul": lambda x: first * x, "getelementptr": lambda x: first + x}.get(
+        value.opname, lambda *none: first
+    )(*others)
+
+
+@pytest.mark.parametrize(("vectors", "columns", "ends"), [(1, 14, [13]), (2, 12, [15, 27])])
+def test_lines_on_which_vectors_of_a_row_end_are_fetched(
+    monkeypatch: pytest.MonkeyPatch, vectors: int, columns: int, ends: list[int]
+) -> None:
+    """The panel before has written to those on which they begin: rows of 14 pixels waited for the others. Of one
+    vector its length is told, of two how far apart they are."""
+    shape = shape_for(numba.types.float32, 512, 32)
+    function = ir.Function(ir.Module("tile"), ir.FunctionType(ir.VoidType(), [WORD] * 12), "tile")
+    for number, argument in enumerate(function.args):
+        argument.name = f"argument{number}"
+    places: list[ir.Value] = []
+
+    def expected(builder, shape, height, vectors, k, places_of):
+        places.extend(places_of(ir.Constant(WORD, 0)))
+        return lambda step: None
+
+    monkeypatch.setattr(table_tile, "expected", expected)
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    table_tile.tile_body(builder, shape, ir.FloatType(), shape.height, vectors, list(function.args))
+    second = columns if vectors == 1 else 4 * columns
+    numbers = {f"argument{number}": 0 for number in range(12)} | {"argument8": second}
+    assert [value_of(place, numbers) for place in places] == [4 * end for end in ends]
+
+
 def driver_in_python(monkeypatch: pytest.MonkeyPatch, size: int, lanes: int, tall: int) -> None:
     """Have the driver of the tiles run as Python, for tiles of such a shape."""
     numbers = {"itemsize": size, "lanes": lanes, "width": 2 * lanes, "height": tall, "block_memory": 0, "has_masks": 1}
