@@ -8,7 +8,8 @@ rows, such as the bias of a map or of a neuron::
         y[n,o,u,v] = maps[o,u,v] + b[o]
 
 the product writes what the loop wrote. What lies evenly as its results do, such as the input of a residual layer, is
-a term too, except beside tables of offsets.
+a term too, except beside tables of offsets. Nothing need be added: the results of a group are written among those of
+all groups, ``y[n,M*g+m,u,v]``, where a loop would copy them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dlc.compiler.ir.affine import Polynomial, equal
 from dlc.compiler.ir.expr import ZERO, Expr, Index, Op, Read, free_indices
 from dlc.compiler.ir.loops import Buffer, For, If, Matmul, Operand, Statement, Store, statements
 from dlc.compiler.lower.fusion import Body, touches, writes
-from dlc.compiler.lower.layouts import layout, operand
+from dlc.compiler.lower.layouts import Layout, layout, operand
 from dlc.compiler.lower.products import Plan
 from dlc.compiler.lower.tables import Tabled
 
@@ -62,22 +63,38 @@ def _is_read_once(product: Matmul, whole: Sequence[Statement]) -> bool:
 def _with_term(
     product: Matmul, reader: Statement, found: Plan | Tabled, written: set[str], buffers: Mapping[str, Buffer]
 ) -> Matmul | None:
-    """The product with what the reader adds to it, written where that writes."""
+    """The product with what the reader adds to it, if anything, written where that writes."""
     loops, store = _nest(reader)
     if store is None:
         return None
     results, rest = _parts(store, product.c.buffer)
-    if results is None or rest is None or results.subscripts != store.subscripts or rest.tensor in written:
+    if results is None or (rest is not None and rest.tensor in written):
         return None
-    target, source = buffers[store.buffer], buffers[product.c.buffer]
-    lead, inner = store.subscripts[: len(product.c.piece)], store.subscripts[len(product.c.piece) :]
-    if target.sizes != source.sizes or lead != product.c.piece or set(inner) != set(loops) or len(inner) != len(loops):
+    source = buffers[product.c.buffer]
+    lead, inner = results.subscripts[: len(product.c.piece)], results.subscripts[len(product.c.piece) :]
+    if lead != product.c.piece or set(inner) != set(loops) or len(inner) != len(loops):
         return None
-    sizes: dict[Expr, Expr] = dict(zip(inner, target.sizes[len(lead) :], strict=True))
-    if any(not equal(index.size, sizes[index]) for index in loops):
+    sizes: dict[Expr, Expr] = dict(zip(inner, source.sizes[len(lead) :], strict=True))
+    place = _place(store, results, loops, buffers)
+    if place is None or any(not equal(index.size, sizes[index]) for index in loops):
         return None
-    term = _term(rest, loops, store, found, buffers)
-    return None if term is None else replace(product, c=replace(product.c, buffer=store.buffer), term=term)
+    term = _term(rest, loops, results, found, buffers) if rest is not None else None
+    if rest is not None and term is None:
+        return None
+    return replace(product, c=operand(place, (), _NONE, product.c.row, product.c.column), term=term)
+
+
+def _place(store: Store, results: Read, loops: Sequence[Index], buffers: Mapping[str, Buffer]) -> Layout | None:
+    """Where the loops store, if that lies as the results do: of a group, say, among those of all groups."""
+    reads = Read(store.buffer, store.subscripts, results.type), results
+    fixed = frozenset(index for read in reads for index in free_indices(read) if index not in loops)
+    target, source = (layout(read, buffers[read.tensor].sizes, fixed) for read in reads)
+    if target is None or source is None or target.strides.keys() != source.strides.keys():
+        return None
+    is_alike = all(
+        equal(step.expression(), source.strides[index].expression()) for index, step in target.strides.items()
+    )
+    return target if is_alike else None
 
 
 def _nest(statement: Statement) -> tuple[list[Index], Store | None]:
@@ -92,8 +109,10 @@ def _nest(statement: Statement) -> tuple[list[Index], Store | None]:
 
 
 def _parts(store: Store, results: str) -> tuple[Read | None, Read | None]:
-    """The result of the product that is stored, and what is added to it."""
+    """The result of the product that is stored, and what is added to it, if anything."""
     value = store.value
+    if isinstance(value, Read) and value.tensor == results and value.subscripts:
+        return value, None
     if not isinstance(value, Op) or value.name != "add" or len(value.args) != 2:
         return None, None
     one, other = value.args
@@ -105,14 +124,14 @@ def _parts(store: Store, results: str) -> tuple[Read | None, Read | None]:
 
 
 def _term(
-    value: Read, loops: Sequence[Index], store: Store, found: Plan | Tabled, buffers: Mapping[str, Buffer]
+    value: Read, loops: Sequence[Index], results: Read, found: Plan | Tabled, buffers: Mapping[str, Buffer]
 ) -> Operand | None:
     """Where the term lies, if it does so evenly along the rows and along the columns of the product."""
     fixed = frozenset(index for index in free_indices(value) if index not in loops)
     place = layout(value, buffers[value.tensor].sizes, fixed)
     if place is None:
         return None
-    at = dict(zip(found.product.equation.subscripts, store.subscripts, strict=True))
+    at = dict(zip(found.product.equation.subscripts, results.subscripts, strict=True))
     steps: list[Polynomial] = []
     for group in (found.rows, found.columns):
         own = [at.get(index) for index in group]

@@ -30,13 +30,23 @@ OTHERS = {
     "under a kink": ("k[O,C], b[O]", "y[N,O,H,W]", "relu(k[o,c]*x[n,c,h,w] + b[o])"),
     "of another order": ("k[O,C], b[O]", "y[N,H,O,W]", "sin(b[o])*(k[o,c]*x[n,c,h,w])"),
 }
-SIZES = {"C": 8, "O": 9, "P": 3, "Q": 3}
+#: Products of groups, which are written among the results of all groups, with a term or as they are.
+GROUPS = {
+    "of groups": ("k[G,M,E,P,Q], b[O]", "+ b[|M|*g+m]"),
+    "of groups alone": ("k[G,M,E,P,Q]", ""),
+}
+SIZES = {"C": 8, "O": 10, "P": 3, "Q": 3, "G": 2, "M": 5, "E": 4}
 
 
 @cache
 def entry(name: str, way: str) -> tuple[Graph, Program]:
-    weights, result, value = {**TERMS, **OTHERS}[name]
-    text = f"layer L(x[N,C,H,W], {weights}) -> {result}:\n    {result.lower()} = {value}\n"
+    if name in GROUPS:
+        weights, term = GROUPS[name]
+        product = "k[g,m,e,p,q]*x[n,|E|*g+e,pad(h+p-1),pad(w+q-1)]"
+        text = f"layer L(x[N,C,H,W], {weights}) -> y[N,O,H,W]:\n    y[n,|M|*g+m,h,w] = {product} {term}\n"
+    else:
+        weights, result, value = {**TERMS, **OTHERS}[name]
+        text = f"layer L(x[N,C,H,W], {weights}) -> {result}:\n    {result.lower()} = {value}\n"
     fixed = tuple((size, n) for size, n in SIZES.items() if size in f"C,{weights}")
     graph = pipeline.entries(graph_of(text, sizes=fixed), wrt="*")[way]
     return graph, lower({way: graph})
@@ -50,7 +60,7 @@ def found(program: Program, kind: type[Kind]) -> list[Kind]:
 
 
 @pytest.mark.parametrize("way", ["forward", "vjp"])
-@pytest.mark.parametrize("name", [*TERMS, *OTHERS])
+@pytest.mark.parametrize("name", [*TERMS, *OTHERS, *GROUPS])
 @pytest.mark.parametrize(("samples", "shards"), [(1, 1), (1, 3), (3, 2), (5, 4)])
 def test_values_and_gradients(name: str, way: str, samples: int, shards: int) -> None:
     graph, program = entry(name, way)
@@ -64,6 +74,16 @@ def test_the_product_writes_the_result(name: str) -> None:
     products = found(program, Matmul)
     assert products and all(one.term is not None and one.c.buffer == "y" for one in products)
     assert "y" not in {one.buffer for one in found(program, Store)}
+
+
+@pytest.mark.parametrize("way", ["forward", "vjp"])
+@pytest.mark.parametrize("name", GROUPS)
+def test_products_of_groups_write_among_all_groups(name: str, way: str) -> None:
+    """The results, and of the derivatives those by the images."""
+    _, program = entry(name, way)
+    written = {one.c.buffer for one in found(program, Matmul)}
+    results = {"y", "d_x"} if way == "vjp" else {"y"}
+    assert results <= written and not results & {one.buffer for one in found(program, Store)}
 
 
 @pytest.mark.parametrize("name", OTHERS)
