@@ -46,6 +46,7 @@ from dlc.compiler.passes import (
     interleave,
     invert,
     lift,
+    margins,
     narrow,
     optimizer,
     prefix,
@@ -105,6 +106,7 @@ PREPARE = (
     Pass("extract", extract.run, optional=False),  # differentiation takes extracted graphs only
     Pass("prefix", prefix.before_derivatives),  # before what differentiates: the derivative is a recurrence too
     Pass("separate", separate.run),  # before what differentiates: the derivative goes along rows and columns too
+    Pass("margins", margins.run),  # before what differentiates: what is derived by the copy is a convolution too
     # after stabilise: derivatives of what is stable are so too; before what makes tensors shorter or one: what is
     # differentiated by is told apart from what has equal values
     Pass("derive", _derived, optional=False),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from dlc.compiler.ir.affine import Polynomial, polynomial
-from dlc.compiler.ir.bounds import implied, within
+from dlc.compiler.ir.bounds import implied, positive, within
 from dlc.compiler.ir.expr import (
     TRUE,
     ZERO,
@@ -92,8 +92,11 @@ def nest(
         substitute(c, dict(rows)) for index, place in places.items() if reads(place) for c in implied(kept, index)
     ]
     for index, place in places.items():
-        if not within(place, index.size, facts(place)):
+        told = facts(place)
+        if not within(place, index.size, told):
             checks += [op("le", ZERO, place), op("lt", place, index.size)]
+        elif not positive(polynomial(index.size), [*told, *(polynomial(one.size) - 1 for one in free_indices(place))]):
+            checks.append(op("lt", ZERO, index.size))  # of no places, none is named by a remainder
     checks += [substitute(c, replaced) for c in kept]  # which may read what stands there
     element = Read(tensor.id, equation.subscripts, value.type)
     target = Read(tensor.id, tuple(substitute(s, replaced) for s in equation.subscripts), value.type)

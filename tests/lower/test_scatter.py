@@ -48,3 +48,12 @@ def test_a_place_is_solved_for_where_that_takes_no_division(name: str, shards: i
     places = [node for one in stores if one.buffer == target for node in walk(*one.subscripts)]
     assert any(isinstance(node, Op) and node.name == "floordiv" for node in places)
     agree(made, program, drawn(made, SIZES), SIZES, shards)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5])
+def test_a_remainder_by_a_size_names_no_place_where_there_is_none(size: int) -> None:
+    made = pipeline.entries(
+        graph_of("layer F(x[B,W], v[T]) -> y[B,T]:\n    y[b,t] = [|W| > 0]*v[t]*x[b,(t + 3) mod |W|]\n"), wrt="x"
+    )["vjp"]
+    sizes = {"B": 2, "W": size, "T": 4}
+    agree(made, lower({"vjp": made}), drawn(made, sizes), sizes)
