@@ -83,16 +83,21 @@ def test_computed_elements_stay() -> None:
 POOLED = """use nn.pooling: MaxPool2d, MaxPool3d
 
 layer Pooled(x[H,W], z[D,H,W]) -> y[U,V], t[D2,H2,W2]:
-    y[U,V] = MaxPool2d(x[H,W]; P={}, stride=1, padding=1)
+    y[U,V] = MaxPool2d(x[H,W]; P={}, stride={}, padding=1)
     t[D2,H2,W2] = MaxPool3d(z[D,H,W]; R=3, stride=1)
 """
 
 
-def prepared(size: int) -> Graph:
-    source = Source("pooled.dl", POOLED.format(size))
+def prepared(size: int, step: int = 1) -> Graph:
+    source = Source("pooled.dl", POOLED.format(size, step))
     return pipeline.prepared(semantics.elaborate(parse(source), "Pooled", semantics.Loader(), {}))
 
 
 def test_pools_of_the_library() -> None:
     assert [one for one in prepared(5).tensors if "rows" in one] == ["y.rows", "t.rows"]
     assert [one for one in prepared(4).tensors if "rows" in one] == ["t.rows"]
+
+
+def test_windows_in_steps_are_worth_it_if_they_are_large() -> None:
+    """There are as many rows more as a step is long."""
+    assert "y.rows" in prepared(7, 2).tensors and "y.rows" not in prepared(6, 2).tensors
