@@ -304,7 +304,9 @@ def _sliding(
 ) -> Sliding | None:
     if len(rows) != 1 or (len(columns), len(reduced)) not in ((2, 3), (3, 2), (3, 3)):
         return None
-    groups = [_in_groups(product, rows, columns, reduced, has_taps) for has_taps in (True, False)]
+    # in the order of one that is in tiles, where images and kernels are small the other may seem the taps
+    sides = (True, False) if product.tiles is None else (not product.tiles.of_taps,)
+    groups = [_in_groups(product, rows, columns, reduced, has_taps) for has_taps in sides]
     return min((found for found in groups if found is not None), key=lambda found: prod(found.taps), default=None)
 
 

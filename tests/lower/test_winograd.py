@@ -147,6 +147,16 @@ def test_room_is_enough_for_any_number_of_samples(size: int, taps: int) -> None:
             assert has >= numbers(64, 60, size, size, rows, tall=taps, broad=taps)
 
 
+def test_there_is_room_for_taps_of_an_image_that_is_smaller_still() -> None:
+    """The places of 2x2 pixels might be taps themselves, of an image of 3x3 taps."""
+    found = program("bordered", "", C=512, O=512, H=2, W=2)
+    (tiles,) = (one.tiles for one in products(found) if one.tiles is not None)
+    assert (tiles.taps, tiles.of_taps) == ((3, 3), False)
+    has = evaluate_size(found.buffers["tiles"].sizes[1], {})
+    for samples in range(1, 200):
+        assert has >= numbers(512, 512, 2, 2, block(most_tiles(512, 512), samples, 2, 2))
+
+
 def test_samples_are_taken_together_where_taps_weigh_more_than_images() -> None:
     """Then no product is in a loop, and the first index of the places is that of the samples."""
     for size, is_together in ((14, True), (40, False)):
