@@ -6,16 +6,17 @@ to lie in the index's range, and to be whole, becomes a guard where it is not pr
 
 Which index goes, if there is a choice: first one that takes others with it (``a == g*|C| + c`` gives ``g = a // |C|``
 and ``c = a mod |C|``), then the one with the greatest range, so that the gradient of a convolution keeps its sum over
-the small kernel; of ranges that are about the same, or if it leaves no more, the one with the greatest
-coefficient, since so many times fewer values of the others are left; then one with coefficient 1 or -1.  Of ranges that
-are not known, one that shrinks as another one grows counts as greatest, as the places of a window do; then one that
-grows with the axis that is asked about, and one that an input's shape tells rather than a parameter's: the rows of an
-image are many, those of a kernel few; then one that is proved to be no smaller than the others.  Of two that nothing
-else tells apart, that which moves in steps goes: what is left of the other one are the elements between two steps.
-Equations that hold data (``j == z[b]``) come last: solved for a bound index they are gathers.  An equation without a
-bound index that could be solved for stays: a scatter.  What is read at ``n`` beside the sum's own indices, under ``n ==
-z[b]``, is then read at ``z[b]``: so much is there for each b, not for each b and n.  One with an index of a small
-window, ``h == z[b] + i`` for ``i < 2``, stays too.
+the small kernel; of ranges that are about the same, or if it leaves less than half, the one with the greatest
+coefficient, since so many times fewer values of the others are left; where it is read with samples, the number of which
+is not known, also if it leaves no more, for otherwise weights are copied with a border as large as the image; then one
+with coefficient 1 or -1. Of ranges that are not known, one that shrinks as another one grows counts as greatest, as the
+places of a window do; then one that grows with the axis that is asked about, and one that an input's shape tells rather
+than a parameter's: the rows of an image are many, those of a kernel few; then one that is proved to be no smaller than
+the others. Of two that nothing else tells apart, that which moves in steps goes: what is left of the other one are the
+elements between two steps. Equations that hold data (``j == z[b]``) come last: solved for a bound index they are
+gathers. An equation without a bound index that could be solved for stays: a scatter. What is read at ``n`` beside the
+sum's own indices, under ``n == z[b]``, is then read at ``z[b]``: so much is there for each b, not for each b and n. One
+with an index of a small window, ``h == z[b] + i`` for ``i < 2``, stays too.
 
 A quotient is undone first: ``h == v // 2`` is ``v == 2*h + r`` for one ``r < 2``, which is known where a remainder is
 asked for too, and summed over otherwise; ``h == v mod |H|`` likewise.  A shift around a circle, ``h == (w + p) mod
@@ -29,7 +30,7 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial, shrinks, size_symbols
 from dlc.compiler.ir.bounds import facts_of_all, implied, nonnegative, positive
-from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_of, guarded, is_comparison
+from dlc.compiler.ir.conditions import conjunction, conjuncts, guard_inside, guard_of, guarded, is_comparison
 from dlc.compiler.ir.expr import (
     Const,
     Expr,
@@ -103,6 +104,10 @@ class _Solution:
     rank: tuple[int, ...]  # the least is the best
 
 
+_Weight = tuple[int, int, int, bool]
+"""Of an index: its extent, the greatest of the others, its place, and whether it is read with samples."""
+
+
 class _Solver:
     def __init__(
         self,
@@ -172,7 +177,7 @@ class _Solver:
                 if _is_narrow(part, index, node.indices):
                     continue
                 rival = max((extents[i] for i in free_indices(part) if i in extents and i is not index), default=0)
-                weight = extents[index], rival, position
+                weight = extents[index], rival, position, _is_read_with_samples(node, index)
                 solution = _solve(part, difference, index, node.indices, weight)
                 if solution is not None:
                     yield solution
@@ -268,11 +273,9 @@ class _Solver:
 
 
 def _solve(
-    cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Index], weight: tuple[int, int, int]
+    cond: Expr, difference: Polynomial, index: Index, bound: Sequence[Index], weight: _Weight
 ) -> _Solution | None:
-    """Solve ``difference = 0`` for the index, whose factor is a number or a size; ``weight``: its extent, the greatest
-    of the others, and its place.
-    """
+    """Solve ``difference = 0`` for the index, whose factor is a number or a size."""
     parts = difference.split(index)
     if parts is None:
         return None
@@ -288,13 +291,13 @@ def _solve(
     digit = Polynomial(tuple(term for term in rest.terms if any(_mentions(atom, bound) for atom in term[0])))
     takes_others = bool(digit.terms) and nonnegative(digit, facts) and positive(factor - digit, facts)
     target = -(rest - digit) if takes_others else -rest
-    extent, rival, position = weight
+    extent, rival, position, has_samples = weight
     is_second = factor.value in (None, 1) if extent >= _LARGE else factor.value != 1
     step = factor.value or 1
-    less = 1 if _goes_through_steps(step, rest, bound) else 2
-    if extent < _LARGE and step > 1 and (3 * extent > 2 * rival or step * extent >= less * rival):
+    leaves_few = 3 * extent > 2 * rival or step * extent > 2 * rival
+    if extent < _LARGE and step > 1 and (leaves_few or (has_samples and step * extent >= rival)):
         # of what is left of the others, one in so many values takes part
-        extent, is_second = min(extent * step, _LARGE - 1), -1
+        extent, is_second = min(extent * step, _LARGE - 1), -1 if has_samples else is_second
     rank = (bool(reads(cond)), not takes_others, -extent, is_second, position)
     if factor.value == 1:
         return _Solution(cond, index, target.expression(), Const(True), tuple(map(int, rank)))
@@ -311,17 +314,11 @@ def _solve(
     return _Solution(cond, index, op("floordiv", over, under), remainder, tuple(map(int, rank)))
 
 
-def _goes_through_steps(step: int, rest: Polynomial, bound: Sequence[Index]) -> bool:
-    """Whether an element of the result may be at any place of several steps. Where all are at one place of each, or in
-    one step, the other index has no remainder to ask for.
-    """
-    asked = [(part, factor) for part, factor in rest.terms if not any(_mentions(atom, bound) for atom in part)]
-    return any(
-        factor % step and (known(index.size) or step + 1) > step
-        for monomial, factor in asked
-        for atom in monomial
-        for index in free_indices(atom)
-    )
+def _is_read_with_samples(node: Reduce, index: Index) -> bool:
+    """Whether a factor that is read at the index is another one for each of so many results, a number not known."""
+    factors, _ = factors_of(guard_inside(node)[1])
+    beside = (other for factor in factors if index in (free := free_indices(factor)) for other in free)
+    return any(known(other.size) is None for other in beside if other not in node.indices)
 
 
 def _is_narrow(cond: Op, index: Index, bound: Sequence[Index]) -> bool:
@@ -362,7 +359,7 @@ def _is_linear(value: Polynomial, indices: Sequence[Index]) -> bool:
     return any(part is not None and part[0].value not in (None, 0) for part in parts)
 
 
-def _around_a_circle(cond: Expr, index: Index, weight: tuple[int, int, int]) -> _Solution | None:
+def _around_a_circle(cond: Expr, index: Index, weight: _Weight) -> _Solution | None:
     """``h == (index + rest) mod m`` has one solution in 0 .. m-1, and perhaps none if the index has a smaller range."""
     for atom, value in _values_of(cond, "mod"):
         over, under = map(polynomial, atom.args)
@@ -373,7 +370,7 @@ def _around_a_circle(cond: Expr, index: Index, weight: tuple[int, int, int]) -> 
             continue
         place = op("mod", ((value - parts[1]) * parts[0].value).expression(), under.expression())
         inside = op("and", op("le", Const(0), value.expression()), op("lt", value.expression(), under.expression()))
-        extent, _, position = weight
+        extent, _, position, _ = weight
         rank = (bool(reads(cond)), True, -extent, False, position)
         return _Solution(cond, index, polynomial(place).expression(), inside, tuple(map(int, rank)))
     return None

@@ -203,13 +203,28 @@ def test_quotients_and_remainders(size: int, cond: Expr, expected: str) -> None:
     assert lines_after(y, LONG, values={"x": np.arange(12.0)}) == expected
 
 
-@pytest.mark.parametrize(("places", "taps", "left"), [(4, 4, "p"), (3, 4, "p"), (2, 3, "p"), (2, 4, "p"), (3, 7, "h")])
+@pytest.mark.parametrize(("places", "taps", "left"), [(4, 4, "p"), (3, 4, "p"), (3, 7, "h")])
 def test_places_in_steps_leave_few_taps_of_each_class(places: int, taps: int, left: str) -> None:
     """A transposed convolution of a small image: of the taps every second one takes part, of the places each might."""
     x, k = given("x", places), given("k", taps)
     u, h, p = index("u", 2 * places + taps - 2), index("h", places), index("p", taps)
     y = whole("y", (u,), total(h, p, of=when(eq(u, add(mul(Const(2), h), p)), mul(at(x, h), at(k, p)))))
     line = lines_after(y, x, k, values={"x": np.arange(1.0, places + 1), "k": np.arange(2.0, taps + 2)})
+    assert f"sum[{left}]" in line
+
+
+@pytest.mark.parametrize(("places", "taps", "step", "apart", "left"), [
+    (2, 3, 2, 1, "p"), (2, 4, 2, 1, "p"), (2, 5, 2, 1, "h"), (9, 5, 1, 2, "p"), (8, 5, 1, 2, "p")
+])  # fmt: skip
+def test_where_images_of_samples_are_small_taps_are_left_by_steps(
+    places: int, taps: int, step: int, apart: int, left: str
+) -> None:
+    """If these are no more; of taps that lie apart, which are read for all samples, all are left."""
+    x, k = given("x", "N", places), given("k", taps)
+    n, u, h, p = index("n", "N"), index("u", step * places + apart * taps), index("h", places), index("p", taps)
+    place = add(mul(Const(step), h), mul(Const(apart), p))
+    y = whole("y", (n, u), total(h, p, of=when(eq(u, place), mul(at(x, n, h), at(k, p)))))
+    line = lines_after(y, x, k, sizes=("N",), values={"x": np.ones((2, places)), "k": np.arange(2.0, taps + 2)})
     assert f"sum[{left}]" in line
 
 
