@@ -315,8 +315,13 @@ def _solve(
 
 
 def _is_read_with_samples(node: Reduce, index: Index) -> bool:
-    """Whether a factor that is read at the index is another one for each of so many results, a number not known."""
-    factors, _ = factors_of(guard_inside(node)[1])
+    """Whether a factor that is read at the index is another one for each of so many results, a number not known, in a
+    sum over channels too: sums of taps alone, as depthwise convolutions have, are no products, and as quick as few.
+    """
+    cond, body = guard_inside(node)
+    if set(node.indices) <= set(free_indices(cond)):
+        return False
+    factors, _ = factors_of(body)
     beside = (other for factor in factors if index in (free := free_indices(factor)) for other in free)
     return any(known(other.size) is None for other in beside if other not in node.indices)
 

@@ -219,13 +219,23 @@ def test_places_in_steps_leave_few_taps_of_each_class(places: int, taps: int, le
 def test_where_images_of_samples_are_small_taps_are_left_by_steps(
     places: int, taps: int, step: int, apart: int, left: str
 ) -> None:
-    """If these are no more; of taps that lie apart, which are read for all samples, all are left."""
-    x, k = given("x", "N", places), given("k", taps)
-    n, u, h, p = index("n", "N"), index("u", step * places + apart * taps), index("h", places), index("p", taps)
+    """If these are no more, and the sum is over channels too; of taps that lie apart, read for all samples, all are."""
+    x, k = given("x", "N", "C", places), given("k", "C", taps)
+    n, c, u, h, p = (
+        index("n", "N"),
+        index("c", "C"),
+        index("u", step * places + apart * taps),
+        index("h", places),
+        index("p", taps),
+    )
     place = add(mul(Const(step), h), mul(Const(apart), p))
-    y = whole("y", (n, u), total(h, p, of=when(eq(u, place), mul(at(x, n, h), at(k, p)))))
-    line = lines_after(y, x, k, sizes=("N",), values={"x": np.ones((2, places)), "k": np.arange(2.0, taps + 2)})
-    assert f"sum[{left}]" in line
+    body = when(eq(u, place), mul(at(x, n, c, h), at(k, c, p)))
+    values = {"x": np.ones((2, 3, places)), "k": np.arange(3.0 * taps).reshape(3, taps)}
+    y = whole("y", (n, u), total(c, h, p, of=body))
+    assert f"sum[c,{left}]" in lines_after(y, x, k, sizes=("N", "C"), values=values)
+    y = whole("y", (n, c, u), total(h, p, of=body))
+    few = "h" if places < taps else "p"
+    assert f"sum[{few}]" in lines_after(y, x, k, sizes=("N", "C"), values=values)
 
 
 def test_long_steps_leave_few_taps_of_each_class() -> None:
