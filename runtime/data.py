@@ -110,7 +110,7 @@ def _load_digits() -> tuple[Vector, Vector]:
     except ImportError:
         raise DataError("the digits come with scikit-learn, which is not installed: pip install scikit-learn") from None
     found = load_digits()
-    return found.images, found.target  # type: ignore[attr-defined]  # a Bunch
+    return found.images, found.target  # type: ignore[attr-defined]  # of a Bunch, which has its fields as a dictionary
 
 
 def _input(declaration: Declaration, name: str) -> Input:

@@ -80,9 +80,9 @@ def nest(
     """
     value = equation.value
     if not isinstance(value, Reduce):
-        single = spikes_of_blocks.nest(tensor, equation, names, facts, shapes or {})  # a plane before its rows
-        single = () if needed else single or spikes.nest(tensor, equation, facts)
-        return single or _bounded_rows(tensor, equation, given) or _needed_rows(tensor, equation, needed)
+        if not needed and (single := _single_elements(tensor, equation, names, facts, shapes or {})):
+            return single
+        return _bounded_rows(tensor, equation, given) or _needed_rows(tensor, equation, needed)
     left_out = omission.omitted(equation, value)
     if left_out:
         return omission.nest(tensor, equation, value, left_out, names)
@@ -101,6 +101,14 @@ def nest(
     if _rows_are_contiguous(equation, value, windows):
         return _row_form(tensor, equation, value, given, windows)
     return _register_form(tensor, equation, value, names, given)
+
+
+def _single_elements(
+    tensor: Tensor, equation: Equation, names: Names, facts: Facts, shapes: Mapping[str, Sequence[Expr]]
+) -> tuple[Statement, ...]:
+    """The loops of what only single elements add to; a plane before its rows, which it is made of too."""
+    plane = spikes_of_blocks.nest(tensor, equation, names, facts, shapes)
+    return plane or spikes.nest(tensor, equation, facts)
 
 
 # -- maps -----------------------------------------------------------------------------------------------------------

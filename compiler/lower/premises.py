@@ -26,8 +26,7 @@ from dlc.compiler.lower.scatter import Facts
 class Premises:
     """``sizes`` are those in memory, to which drafting adds what it makes; ``facts`` are the polynomials that are not
     negative where an expression is computed, ``windows`` the open sizes that count as small, ``shapes`` the sizes
-    of tensors wherever they lie, ``zeros`` where tensors
-    may differ from zero.
+    of tensors wherever they lie, ``zeros`` where tensors may differ from zero.
     """
 
     def __init__(

@@ -7,8 +7,8 @@
             s += x[n,c,h,w]
 
 A subscript in the last place counts through all the axes that are left, and so does a place that is told by both, such
-as that of an extreme, ``h*|W| + w``.  A sum is then added up across its vectors once
-in the place of once a row, and no row leaves a rest.
+as that of an extreme, ``h*|W| + w``.  A sum is then added up across its vectors once in the place of
+once a row, and no row leaves a rest.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ _SMALL_EXTENT = 16  # a row known to be this short is as fast with a comparison
 
 
 @dataclass(frozen=True)
-class _Spike:
+class Spike:
+    """A term that is there at one place, under conditions."""
+
     place: Expr
     conditions: tuple[Expr, ...]
     value: Expr
@@ -51,18 +53,18 @@ def nest(tensor: Tensor, equation: Equation, facts: Facts) -> tuple[Statement, .
     return loops(outer, (*row, *added))
 
 
-def _spike(term: Expr, last: Index) -> _Spike | None:
+def _spike(term: Expr, last: Index) -> Spike | None:
     """The term as one that is there for a single value of the index, which is looked at before anything else."""
     if not isinstance(term, Select) or not is_zero(term.no):
         return None
     first, *others = conjuncts(term.cond)
     for index, place in sides(first):
         if index is last and last not in free_indices(place):
-            return _Spike(place, tuple(others), term.yes)
+            return Spike(place, tuple(others), term.yes)
     return None
 
 
-def _added(tensor: Tensor, equation: Equation, last: Index, spike: _Spike, facts: Facts) -> tuple[Statement, ...]:
+def _added(tensor: Tensor, equation: Equation, last: Index, spike: Spike, facts: Facts) -> tuple[Statement, ...]:
     at: dict[Expr, Expr] = {last: spike.place}
     checks = [substitute(cond, at) for cond in spike.conditions]
     if not within(spike.place, last.size, facts(spike.place)):

@@ -30,6 +30,7 @@ from dlc.compiler.ir.loops import Let, Statement, Store
 from dlc.compiler.ir.rewriting import replaced, substitute
 from dlc.compiler.lower.ranges import loops, under
 from dlc.compiler.lower.scatter import Facts
+from dlc.compiler.lower.spikes import Spike
 
 _SMALL_BLOCK = 16  # elements: of so few, all are as fast compared, in vectors
 
@@ -57,15 +58,8 @@ def nest(tensor: Tensor, equation: Equation, names: Names, facts: Facts, sizes: 
             blocks = _blocks(digits, place, sizes) if _is_large(digits) else None
             if blocks is not None:
                 others = [one for one in conjuncts(value.cond) if one is not cond]
-                return _filled(tensor, equation, digits, blocks, _Spike(place, others, value.yes), names, facts)
+                return _filled(tensor, equation, digits, blocks, Spike(place, tuple(others), value.yes), names, facts)
     return ()
-
-
-@dataclass(frozen=True)
-class _Spike:
-    place: Expr
-    conditions: Sequence[Expr]
-    value: Expr
 
 
 def _sides(cond: Expr) -> tuple[tuple[Expr, Expr], ...]:
@@ -155,7 +149,7 @@ def _filled(
     equation: Equation,
     digits: Sequence[_Digit],
     blocks: Mapping[_Digit, Index],
-    spike: _Spike,
+    spike: Spike,
     names: Names,
     facts: Facts,
 ) -> tuple[Statement, ...]:

@@ -9,7 +9,7 @@ from dlc.compiler.ir.affine import Polynomial, integer, polynomial
 from dlc.compiler.ir.bounds import nonnegative
 from dlc.compiler.ir.expr import Const, op
 
-# of more taps, few channels have room in the panel of a product that is for all portions
+# along an axis, and those of F(2,3); of more, few channels have room in the panel of a product that is for all portions
 FEWEST_TAPS, TAPS, MOST_TAPS = 2, 3, 7
 TILE = 2
 _FEWEST, MOST = 32, 128  # tiles of a block: enough for the columns of a product, and few enough for the cache,

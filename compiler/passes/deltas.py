@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dlc.compiler.ir.affine import Polynomial, known, polynomial, shrinks, size_symbols
 from dlc.compiler.ir.bounds import facts_of_all, implied, nonnegative, positive
@@ -104,8 +105,15 @@ class _Solution:
     rank: tuple[int, ...]  # the least is the best
 
 
-_Weight = tuple[int, int, int, bool]
-"""Of an index: its extent, the greatest of the others, its place, and whether it is read with samples."""
+class _Weight(NamedTuple):
+    """What an index is weighed by: its extent, the greatest of the others, its place among them, and whether it is read
+    with samples.
+    """
+
+    extent: int
+    rival: int
+    position: int
+    has_samples: bool
 
 
 class _Solver:
@@ -177,7 +185,7 @@ class _Solver:
                 if _is_narrow(part, index, node.indices):
                     continue
                 rival = max((extents[i] for i in free_indices(part) if i in extents and i is not index), default=0)
-                weight = extents[index], rival, position, _is_read_with_samples(node, index)
+                weight = _Weight(extents[index], rival, position, _is_read_with_samples(node, index))
                 solution = _solve(part, difference, index, node.indices, weight)
                 if solution is not None:
                     yield solution
@@ -375,8 +383,7 @@ def _around_a_circle(cond: Expr, index: Index, weight: _Weight) -> _Solution | N
             continue
         place = op("mod", ((value - parts[1]) * parts[0].value).expression(), under.expression())
         inside = op("and", op("le", Const(0), value.expression()), op("lt", value.expression(), under.expression()))
-        extent, _, position, _ = weight
-        rank = (bool(reads(cond)), True, -extent, False, position)
+        rank = (bool(reads(cond)), True, -weight.extent, False, weight.position)
         return _Solution(cond, index, polynomial(place).expression(), inside, tuple(map(int, rank)))
     return None
 
